@@ -1,0 +1,125 @@
+/**
+ * The border to Rust: one contract, implemented by the native addon (and later by WebAssembly).
+ *
+ * The whole interface speaks bytes, numbers and Float64Arrays. All checks of lengths, alignment, overlap and codes stand
+ * in adasum-core's byte-level entry points; they throw errors whose `code` is ERR_ARGUMENT. Asynchronous forms run on
+ * the libuv pool; the memory they are given must stay attached and untouched until the promise settles.
+ *
+ * A *slice* is a run of consecutive elements of a vector; *pieces* says which segments it consists of: a Float64Array
+ * with three numbers a piece, [segmentElementCount, firstElement, elementCount], where firstElement counts from the
+ * segment's start and is a multiple of BLOCK_ELEMENTS, and elementCount is one too unless the piece reaches the
+ * segment's end. A piece is whole if it covers its segment, else cut. All inputs and the output hold the whole slice.
+ *
+ * *nodes* are partial Gram matrices of cut pieces: nodes of the canonical binary tree over a segment's blocks. A node
+ * holds `productCount` doubles: for k inputs the upper triangle, row by row, k (k + 1) / 2 numbers.
+ */
+
+/** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
+export const ABI = 1
+
+/** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
+export const BLOCK_ELEMENTS = 2048
+
+/** Codes of the dtypes the reduction core computes in. */
+export const DTYPE_CODES = { f32: 0, f64: 1 } as const
+/** Codes of the reduction operators. */
+export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
+
+export interface Binding {
+  abi(): number
+  /** Name of the instruction set in use: `scalar`, `avx2`. */
+  isa(): string
+  /** Names of all instruction sets this CPU can run, scalar first. */
+  isas(): string[]
+
+  /** True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm leaves the finite range. */
+  hasNonFinite(dtype: number, input: Uint8Array, segmentElementCounts: Float64Array): boolean
+
+  /** How many tree nodes the cut pieces have together. */
+  nodeCount(pieces: Float64Array): number
+
+  /**
+   * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
+   * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
+   * `present` has a byte an input: 0 leaves the input out (count 0).
+   * `stats` has 1 + k doubles a piece: orthogonality, then the coefficients; NaN orthogonality for cut pieces.
+   * `out` may be one of the inputs; any other overlap is refused.
+   */
+  reduce(
+    op: number,
+    dtype: number,
+    inputs: Uint8Array[],
+    present: Uint8Array,
+    pieces: Float64Array,
+    out: Uint8Array,
+    nodes: Float64Array,
+    stats: Float64Array,
+  ): void
+
+  /** Nodes of every piece, whole or cut, in order (a whole piece has one node, its root). */
+  gram(dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array): void
+
+  /**
+   * Adds the nodes of one segment into its Gram matrix. `runs` has two numbers a run, [firstElement, elementCount]; the
+   * runs cover the segment in ascending order, and `nodes` holds their nodes in the same order. Returns productCount numbers.
+   */
+  gramFinish(segmentElementCount: number, runs: Float64Array, nodes: Float64Array, productCount: number): Float64Array
+
+  /**
+   * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
+   * Returns [0, orthogonality, c_0 .. c_(k-1)], or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
+   * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
+   * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
+   */
+  coefficients(dtype: number, present: Uint8Array, gram: Float64Array, refinements: Float64Array): Float64Array
+
+  /**
+   * For each of m coefficient vectors (m x k numbers) the vector x = sum c_i g_i is formed in f64, and its products
+   * (x.x, x.g_0 .. x.g_(k-1)) are taken in canonical order: m (k + 1) products a node. `pieces` is one piece.
+   */
+  refine(
+    dtype: number,
+    inputs: Uint8Array[],
+    vectors: Float64Array,
+    pieces: Float64Array,
+    nodes: Float64Array,
+  ): void
+
+  /**
+   * out = sum c_i g_i. `elementCounts` cuts the slice in consecutive parts; `coefficients` has k numbers a part. An input
+   * whose coefficient is 0 is not read; if all are, the part becomes +0. `out` may be one of the inputs.
+   */
+  combine(
+    dtype: number,
+    inputs: Uint8Array[],
+    elementCounts: Float64Array,
+    coefficients: Float64Array,
+    out: Uint8Array,
+  ): void
+
+  reduceAsync(
+    op: number,
+    dtype: number,
+    inputs: Uint8Array[],
+    present: Uint8Array,
+    pieces: Float64Array,
+    out: Uint8Array,
+    nodes: Float64Array,
+    stats: Float64Array,
+  ): Promise<void>
+  gramAsync(dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array): Promise<void>
+  refineAsync(
+    dtype: number,
+    inputs: Uint8Array[],
+    vectors: Float64Array,
+    pieces: Float64Array,
+    nodes: Float64Array,
+  ): Promise<void>
+  combineAsync(
+    dtype: number,
+    inputs: Uint8Array[],
+    elementCounts: Float64Array,
+    coefficients: Float64Array,
+    out: Uint8Array,
+  ): Promise<void>
+}

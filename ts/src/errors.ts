@@ -1,0 +1,82 @@
+/**
+ * Typed errors with stable codes.
+ *
+ * `code` is API: it never changes meaning between versions, and docs/errors.md has one entry for each. A message says
+ * what happened, the two numbers that disagree, and what to do.
+ */
+
+/** Every code an AdasumError can carry, in the order of docs/errors.md. */
+export const ERROR_CODES = [
+  'ERR_ARGUMENT',
+  'ERR_MISMATCH',
+  'ERR_PEER_LOST',
+  'ERR_TIMEOUT',
+  'ERR_ABORTED',
+  'ERR_NON_FINITE',
+  'ERR_AUTH',
+  'ERR_STORE',
+  'ERR_ENVIRONMENT',
+  'ERR_RANK_TAKEN',
+  'ERR_WORLD_SIZE',
+  'ERR_CLOSED',
+  'ERR_BINDING',
+  'ERR_NOT_READY',
+  'ERR_UNSUPPORTED',
+] as const
+
+export type ErrorCode = (typeof ERROR_CODES)[number]
+
+/** What is known about the place of a failure; absent fields are unknown or do not apply. */
+export interface ErrorDetails {
+  /** Rank on which the failure was first seen. */
+  rank?: number | undefined
+  /** Rank of the peer concerned. */
+  peerRank?: number | undefined
+  /** Address of that peer, `host:port`. */
+  peerAddress?: string | undefined
+  /** Collective that was running, for instance `all-reduce`. */
+  operation?: string | undefined
+  /** Number of that collective in its group, counted from 1. */
+  sequence?: number | undefined
+  /** Number of the last collective that this rank completed; 0 if none. */
+  lastCompleted?: number | undefined
+  cause?: unknown
+}
+
+// Symbol.for, so that an error of one copy of the package is recognised by another.
+const BRAND = Symbol.for('adasum.AdasumError')
+
+export class AdasumError extends Error {
+  readonly code: ErrorCode
+  readonly rank?: number
+  readonly peerRank?: number
+  readonly peerAddress?: string
+  readonly operation?: string
+  readonly sequence?: number
+  readonly lastCompleted?: number
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    const { cause, ...place } = details
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+    for (const [key, value] of Object.entries(place)) if (value !== undefined) Object.assign(this, { [key]: value })
+    Object.defineProperty(this, BRAND, { value: true })
+    // The stack's first line was written when Error ran, with the plain class name: V8 renders it on first read.
+    Object.defineProperty(this, 'name', { value: `AdasumError [${code}]`, configurable: true, writable: true })
+    void this.stack
+    this.name = 'AdasumError'
+  }
+
+  override toString(): string {
+    return `AdasumError [${this.code}]: ${this.message}`
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value
+  }
+}
+
+/** A system error's code, such as ECONNREFUSED, or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}

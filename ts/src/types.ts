@@ -1,0 +1,85 @@
+/** Types that every layer shares. */
+
+/** Arrays whose elements can be reduced. */
+export type FloatArray = Float32Array | Float64Array
+
+/** Arrays whose elements can be moved (broadcast, allGather); the reducible ones included. */
+export type NumericArray =
+  | FloatArray
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+
+/** Named arrays of one dtype, one segment a name, in insertion order. */
+export type NamedArrays<A extends NumericArray = FloatArray> = Record<string, A>
+
+export type ReduceOp = 'sum' | 'average' | 'adasum'
+
+/**
+ * What to do if a rank's input has NaN or infinity in it (for f64 also: a segment whose squared norm overflows).
+ * `throw`: ERR_NON_FINITE on every rank, buffers untouched. `skip`: leave that rank out. `propagate`: compute on.
+ */
+export type OnNonFinite = 'throw' | 'skip' | 'propagate'
+
+export interface SegmentReduction {
+  /** The array's name in an object of named arrays, otherwise the segment's index as a string. */
+  name: string
+  elementCount: number
+  /** |result|^2 / sum |g_i|^2: 1 for orthogonal inputs, 1/n for n identical ones. Only with op `adasum`. */
+  orthogonality?: number
+  /** The factor of each input (rank order): result = sum c_i g_i. Only with op `adasum` and `coefficients: true`. */
+  coefficients?: number[]
+}
+
+export interface Reduction<D = FloatArray> {
+  /** `out` if it was given, otherwise `data` itself (collectives) or a new array (local functions). */
+  result: D
+  segments: SegmentReduction[]
+  /** Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is scanned. */
+  nonFiniteRanks: number[]
+  /** Bytes this rank handed to the network for this call, headers included; 0 for local functions. */
+  bytesSent: number
+}
+
+export interface CallOptions {
+  /** Time without any progress of this call after which it fails with ERR_TIMEOUT. Default 300,000. */
+  timeoutMs?: number
+  /** Aborting before the first byte was sent fails this call only; after it, the whole group. */
+  signal?: AbortSignal
+}
+
+export interface ReduceOptions<D> {
+  /** Receives the result; same lengths and dtype as the data. Collectives without it work in place. */
+  out?: D
+  /** Element counts of the segments (layers), adding up to the array's length. Named arrays bring their own. */
+  segments?: ArrayLike<number>
+  /** Default `throw` for adasum, `propagate` for sum and average. */
+  onNonFinite?: OnNonFinite
+  /** Also report each input's coefficients, a segment at a time. */
+  coefficients?: boolean
+}
+
+export interface AllReduceOptions<D> extends ReduceOptions<D>, CallOptions {
+  op: ReduceOp
+}
+
+/** Where this process stands in the world. What is absent comes from the environment. */
+export interface ConnectOptions {
+  rank?: number
+  size?: number
+  /** Address at which the ranks meet, `host:port`. */
+  store?: string
+  /** Shared secret that every connection must prove; needed beyond loopback. */
+  secret?: string
+  /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
+  host?: string
+  /** Time in which all ranks must have come. Default 60,000. */
+  timeoutMs?: number
+  signal?: AbortSignal
+}
