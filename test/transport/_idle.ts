@@ -1,0 +1,19 @@
+/** A process that holds an idle pair of pipes: `_idle.ts tcp|memory ref|unref`. */
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { Pipe } from '../../ts/src/transport/transport.ts'
+
+const [name, mode] = process.argv.slice(2)
+const transport = name === 'tcp' ? tcp : createMemoryTransport()
+let accept: (pipe: Pipe) => void = () => {}
+const arrival = new Promise<Pipe>((resolve) => (accept = resolve))
+const listener = await transport.listen('127.0.0.1', 0, accept)
+const dialled = await transport.dial('127.0.0.1', listener.port)
+const accepted = await arrival
+const sink = { target: () => new Uint8Array(16), filled: () => {}, ended: () => {} }
+for (const pipe of [dialled, accepted]) pipe.setSink(sink)
+dialled.write(new Uint8Array(5))
+listener.unref()
+accepted.unref()
+dialled.unref()
+if (mode === 'ref') dialled.ref()

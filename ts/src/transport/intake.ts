@@ -1,0 +1,100 @@
+/**
+ * The reading end of a pipe: hands bytes to whichever sink the pipe has, in order, and keeps them while it has none.
+ *
+ * Bytes reach a sink either by copy (`take`) or because the transport read straight into the memory of `direct`'s target.
+ * Both ways look the same to the sink: one `target()`, then one `filled()`.
+ */
+import type { Sink } from './transport.ts'
+
+/** A pipe without a sink stops reading once it holds this much. */
+export const KEPT_LIMIT: number = 64 * 1024
+
+const NOTHING = new Uint8Array(0)
+
+export class Intake {
+  readonly #onDrained: () => void
+  #sink: Sink | null = null
+  #kept: Uint8Array[] = []
+  #keptByteLength = 0
+  #end: { error: Error | undefined } | null = null
+  #told = false
+  #dropped = false
+
+  /** @param onDrained - called when the kept bytes have gone to a sink: reading may go on */
+  constructor(onDrained: () => void) {
+    this.#onDrained = onDrained
+  }
+
+  /** The sink whose target may be filled directly; null while kept bytes come first. */
+  get direct(): Sink | null {
+    return this.#kept.length === 0 && !this.#dropped ? this.#sink : null
+  }
+
+  get full(): boolean {
+    return this.#keptByteLength >= KEPT_LIMIT
+  }
+
+  setSink(sink: Sink | null): void {
+    this.#sink = sink
+    // Later, so that nobody is called back from inside setSink.
+    if (sink !== null) queueMicrotask(() => this.#drain())
+  }
+
+  /** Delivers by copy; the bytes may change after the call. */
+  take(bytes: Uint8Array): void {
+    if (this.#end !== null || this.#dropped) return
+    const rest = this.#kept.length > 0 ? bytes : this.#feed(bytes)
+    if (rest.length === 0) return
+    this.#kept.push(rest.slice())
+    this.#keptByteLength += rest.length
+  }
+
+  /** The other end ended the pipe, or the pipe broke. Bytes kept until now are still delivered first. */
+  finish(error?: Error): void {
+    if (this.#end !== null) return
+    this.#end = { error }
+    this.#tell()
+  }
+
+  /** This end destroyed the pipe: from now on no byte is delivered, kept or new; `finish` follows. */
+  drop(): void {
+    this.#dropped = true
+    this.#kept = []
+    this.#keptByteLength = 0
+  }
+
+  /** Copies to the sink as much as it takes and returns the rest: the sink may detach itself at any call. */
+  #feed(bytes: Uint8Array): Uint8Array {
+    let offset = 0
+    while (offset < bytes.length && this.#sink !== null && !this.#dropped) {
+      const sink = this.#sink
+      const target = sink.target()
+      const count = Math.min(target.length, bytes.length - offset)
+      target.set(bytes.subarray(offset, offset + count))
+      offset += count
+      sink.filled(count)
+    }
+    return offset === bytes.length || this.#dropped ? NOTHING : bytes.subarray(offset)
+  }
+
+  #drain(): void {
+    const held = this.#kept.length
+    while (this.#sink !== null) {
+      const head = this.#kept[0]
+      if (head === undefined) break
+      const rest = this.#feed(head)
+      if (this.#dropped) break
+      this.#keptByteLength -= head.length - rest.length
+      if (rest.length === 0) this.#kept.shift()
+      else this.#kept[0] = rest
+    }
+    if (held > 0 && this.#kept.length === 0 && !this.#dropped) this.#onDrained()
+    this.#tell()
+  }
+
+  #tell(): void {
+    if (this.#end === null || this.#told || this.#kept.length > 0 || this.#sink === null) return
+    this.#told = true
+    this.#sink.ended(this.#end.error)
+  }
+}
