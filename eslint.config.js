@@ -1,0 +1,38 @@
+import eslint from '@eslint/js'
+import { defineConfig, globalIgnores } from 'eslint/config'
+import tseslint from 'typescript-eslint'
+
+export default defineConfig(
+  globalIgnores(['dist/', 'native/', 'target/', 'node_modules/', '.setup/', '.tools/']),
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // A forgotten await is a collective that the other ranks wait for.
+      '@typescript-eslint/no-floating-promises': 'error',
+      // Type imports must vanish at run time: verbatimModuleSyntax keeps whatever is not marked.
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      // Numbers belong in messages: a rank, a length, a port.
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      // The reason of an AbortSignal and a caught error are passed on as they are, whatever they are.
+      '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true, allowThrowingAny: true }],
+      // Off: an implementation of an asynchronous interface may have nothing to wait for.
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: { globals: nodeGlobals() },
+  },
+)
+
+// The globals of Node.js that scripts and examples use; a name that is missing here is a misspelling until shown not to be.
+function nodeGlobals() {
+  const names = ['AbortSignal', 'Buffer', 'URL', 'clearInterval', 'clearTimeout', 'console', 'fetch', 'performance']
+  const more = ['process', 'setImmediate', 'setInterval', 'setTimeout', 'structuredClone', 'TextDecoder', 'TextEncoder']
+  return Object.fromEntries([...names, ...more].map((name) => [name, 'readonly']))
+}

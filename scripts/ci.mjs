@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// What a change must pass: lint, `npm test`, and the packed package in an empty folder. `.ci/run` starts it.
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readSummary, sum, summaryLine } from './lib/results.mjs'
+import { runSuite } from './lib/suite.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/**
+ * A check counts only if it fails: its success is no test that has passed.
+ *
+ * @param {string} name
+ * @param {boolean} isGood
+ */
+function check(name, isGood) {
+  if (!isGood) console.log(`${name} failed`)
+  return { passed: 0, failed: isGood ? 0 : 1, skipped: 0, notes: [] }
+}
+
+function lint() {
+  console.log('--- lint')
+  const { status } = spawnSync('npm', ['run', 'lint'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+  return check('lint', status === 0)
+}
+
+const changes = () => execFileSync('git', ['status', '--porcelain'], { cwd: root, encoding: 'utf8' })
+
+/**
+ * Set-up and tests must leave the checkout as it was: a lock file that a tool rewrites was not committed as it is.
+ *
+ * @param {string} before what `changes` said
+ */
+function unchanged(before) {
+  const after = changes()
+  if (after !== before) console.log(`\nThe run has changed or made files. Before:\n${before}\nAfter:\n${after}`)
+  return check('unchanged checkout', after === before)
+}
+
+/** @param {string} script */
+function npmSuite(script) {
+  return runSuite({ name: script, command: 'npm', args: ['run', script], read: readSummary, limitMinutes: 40 }, root)
+}
+
+const packageSuite = (/** @type {import('./lib/results.mjs').Counts} */ counts) =>
+  // The package has no part that a machine may lack.
+  counts.skipped === 0 ? counts : { ...counts, failed: counts.failed + counts.skipped }
+
+const before = changes()
+const results = [lint(), await npmSuite('test'), packageSuite(await npmSuite('test:package')), unchanged(before)]
+const total = sum(results)
+console.log('')
+for (const note of total.notes) console.log(note)
+console.log(summaryLine(total))
+if (total.failed > 0) process.exitCode = 1

@@ -1,0 +1,107 @@
+// Reads what test runners print into counts. A runner that ends badly has failed whatever it counted: see `judge`.
+
+import { stripVTControlCharacters } from 'node:util'
+
+/**
+ * @typedef {object} Counts
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {string[]} notes lines for the end of the run: what was skipped and why, what was covered
+ */
+
+/**
+ * Every test program and every crate's documentation tests end with a line of their own; they are added up.
+ *
+ * @param {string} output of `cargo test`
+ * @returns {Counts}
+ */
+export function readCargo(output) {
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  for (const [, passed, failed, ignored] of output.matchAll(
+    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
+  )) {
+    counts.passed += Number(passed)
+    counts.failed += Number(failed)
+    counts.skipped += Number(ignored)
+  }
+  const ignored = [...output.matchAll(/^test (.+) \.\.\. ignored(?:, (.+))?$/gm)]
+  const notes = ignored.map(([, name, reason]) => `skipped: ${name}${reason === undefined ? '' : ` (${reason})`}`)
+  return { ...counts, notes: [...notes, ...readNotes(output)] }
+}
+
+/**
+ * The summary names the passed tests only if none failed, so those are counted by their own lines.
+ *
+ * @param {string} output of ava with its default reporter
+ * @returns {Counts}
+ */
+export function readAva(output) {
+  const plain = stripVTControlCharacters(output)
+  const summary = plain.slice(plain.lastIndexOf('\n  ─') + 1)
+  const count = (/** @type {RegExp} */ line) => Number(line.exec(summary)?.[1] ?? 0)
+  const skips = [...plain.matchAll(/^ *- \[(?:skip|todo)\] (.+)$/gm)]
+  return {
+    passed: count(/^ *(\d+) tests? passed/m) || [...plain.matchAll(/^ *[✔√] /gm)].length,
+    failed:
+      count(/^ *(\d+) tests? failed/m) +
+      count(/^ *(\d+) hooks? failed/m) +
+      count(/^ *(\d+) uncaught exceptions?/m) +
+      count(/^ *(\d+) unhandled rejections?/m),
+    skipped: skips.length,
+    notes: [...skips.map(([, title]) => `skipped: ${title}`), ...readNotes(plain)],
+  }
+}
+
+/**
+ * @param {string} output with a line of `summaryLine`, after which npm may have added words of its own
+ * @returns {Counts}
+ */
+export function readSummary(output) {
+  const plain = stripVTControlCharacters(output)
+  const [, passed, failed, skipped = 0] = [...plain.matchAll(SUMMARY)].at(-1) ?? [0, 0, 0]
+  return { passed: Number(passed), failed: Number(failed), skipped: Number(skipped), notes: readNotes(plain) }
+}
+
+const SUMMARY = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm
+
+/**
+ * Tests say with such a line of their own what a machine did not let them check, or what they did cover on it.
+ *
+ * @param {string} output
+ * @returns {string[]}
+ */
+function readNotes(output) {
+  return [...output.matchAll(/^(?:skipped|covered): .+$/gm)].map(([line]) => line)
+}
+
+/**
+ * A suite that ended badly, or in which no test ran, has failed.
+ *
+ * @param {Counts} counts
+ * @param {boolean} endedWell whether it exited with 0
+ * @returns {Counts}
+ */
+export function judge(counts, endedWell) {
+  const hasFailed = !endedWell || counts.passed + counts.failed === 0
+  return { ...counts, failed: hasFailed ? Math.max(1, counts.failed) : counts.failed }
+}
+
+/**
+ * @param {readonly Counts[]} all
+ * @returns {Counts}
+ */
+export function sum(all) {
+  const total = { passed: 0, failed: 0, skipped: 0, notes: [...new Set(all.flatMap((counts) => counts.notes))] }
+  for (const counts of all) {
+    total.passed += counts.passed
+    total.failed += counts.failed
+    total.skipped += counts.skipped
+  }
+  return total
+}
+
+/** @param {Counts} counts */
+export function summaryLine({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+// Everything about the text of the sources that a tool can judge. All checks run, also after one has failed.
+
+import { spawnSync } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const inModules = (/** @type {string[]} */ ...path) => [process.execPath, join(root, 'node_modules', ...path)]
+
+/** @type {Record<string, string[]>} */
+const CHECKS = {
+  tsc: [...inModules('typescript', 'bin', 'tsc'), '--project', 'tsconfig.json'],
+  eslint: [...inModules('eslint', 'bin', 'eslint.js'), '--max-warnings=0', '.'],
+  prettier: [...inModules('prettier', 'bin', 'prettier.cjs'), '--log-level=warn', '--check', '.'],
+  rustfmt: ['cargo', 'fmt', '--all', '--check'],
+  clippy: ['cargo', 'clippy', '--workspace', '--all-targets', '--quiet', '--', '--deny=warnings'],
+}
+
+const failed = Object.entries(CHECKS).filter(([name, [command = '', ...args]]) => {
+  console.log(`lint: ${name}`)
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+  if (error !== undefined) console.log(`${name} could not be started: ${error.message}`)
+  return status !== 0
+})
+
+if (failed.length > 0) process.exitCode = 1
+console.log(failed.length === 0 ? 'lint: all passed' : `lint: failed: ${failed.map(([name]) => name).join(', ')}`)
