@@ -1,0 +1,368 @@
+import test, { type ExecutionContext } from 'ava'
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ErrorCode } from '../../ts/src/errors.ts'
+import { AdasumError } from '../../ts/src/errors.ts'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
+import * as format from '../../ts/src/wire/handshake-format.ts'
+import { acceptHandshake, dialHandshake, type AcceptIdentity, type DialIdentity } from '../../ts/src/wire/handshake.ts'
+import { Collector, connectPair, write } from '../transport/_compliance.ts'
+
+const runId = new Uint8Array(16).fill(7)
+const dialler = (change: Partial<DialIdentity> = {}): DialIdentity => ({
+  runId,
+  rank: 1,
+  size: 4,
+  peerRank: 2,
+  purpose: 'peer',
+  secret: 's3cret',
+  ...change,
+})
+const acceptor = (change: Partial<AcceptIdentity> = {}): AcceptIdentity => ({
+  runId,
+  rank: 2,
+  size: 4,
+  purpose: 'peer',
+  secret: 's3cret',
+  nonces: new Set(),
+  ...change,
+})
+
+const networks: [string, () => Transport][] = [
+  ['tcp', () => tcp],
+  ['memory, one byte at a time', () => createMemoryTransport({ maxChunkByteLength: 1 })],
+  ['memory, random chunks', () => createMemoryTransport({ maxChunkByteLength: 40, seed: 3 })],
+]
+
+async function shake(t: ExecutionContext, local: DialIdentity, far: AcceptIdentity, transport: Transport = tcp) {
+  const pair = await connectPair(t, transport)
+  const [dialled, accepted] = await Promise.allSettled([
+    dialHandshake(pair.dialled, local),
+    acceptHandshake(pair.accepted, far),
+  ])
+  return { ...pair, dialled: dialled, accepted: accepted, pipes: pair }
+}
+
+async function bothRefuse(
+  t: ExecutionContext,
+  code: ErrorCode,
+  local: DialIdentity,
+  far: AcceptIdentity,
+  words: RegExp,
+) {
+  const { dialled, accepted, pipes } = await shake(t, local, far)
+  for (const outcome of [dialled, accepted]) {
+    if (outcome.status === 'fulfilled') return t.fail(`${code}: was let in`)
+    t.true(outcome.reason instanceof AdasumError)
+    t.is(outcome.reason.code, code)
+  }
+  t.regex((dialled as PromiseRejectedResult).reason.message, words)
+  await Promise.all([pipes.dialled.closed, pipes.accepted.closed])
+  t.is(far.nonces.size, 0)
+}
+
+for (const [name, create] of networks)
+  test(`both ends agree, and bytes behind the handshake stay in the pipe (${name})`, async (t) => {
+    const pair = await connectPair(t, create())
+    const dialling = dialHandshake(pair.dialled, dialler())
+    const { peerRank } = await acceptHandshake(pair.accepted, acceptor())
+    t.is(peerRank, 1)
+    pair.accepted.write(Buffer.from('from the acceptor, at once'))
+    await dialling
+    pair.dialled.write(Buffer.from('from the dialler'))
+    await sleep(20)
+    const [near, far] = [new Collector(), new Collector()]
+    pair.dialled.setSink(near)
+    pair.accepted.setSink(far)
+    await Promise.all([near.has(26), far.has(16)])
+    t.is(Buffer.from(near.bytes).toString(), 'from the acceptor, at once')
+    t.is(Buffer.from(far.bytes).toString(), 'from the dialler')
+  })
+
+test('a store has no rank, and no secret is an empty key', async (t) => {
+  const { dialled, accepted } = await shake(
+    t,
+    dialler({ peerRank: format.STORE_RANK, purpose: 'store', secret: '' }),
+    acceptor({ rank: format.STORE_RANK, purpose: 'store', secret: '' }),
+  )
+  t.deepEqual([dialled.status, accepted.status], ['fulfilled', 'fulfilled'])
+})
+
+test('different secrets are refused at both ends', async (t) => {
+  await bothRefuse(t, 'ERR_AUTH', dialler({ secret: 'other' }), acceptor(), /ADASUM_SECRET/)
+  await bothRefuse(t, 'ERR_AUTH', dialler({ secret: '' }), acceptor(), /ADASUM_SECRET/)
+  await bothRefuse(t, 'ERR_AUTH', dialler(), acceptor({ secret: '' }), /ADASUM_SECRET/)
+})
+
+test('different runs, sizes, ranks and purposes are refused at both ends, with the numbers', async (t) => {
+  await bothRefuse(t, 'ERR_MISMATCH', dialler({ runId: new Uint8Array(16) }), acceptor(), /another run/)
+  await bothRefuse(t, 'ERR_WORLD_SIZE', dialler({ size: 5 }), acceptor(), /world size 4.*rank 1 5/)
+  await bothRefuse(t, 'ERR_MISMATCH', dialler({ peerRank: 3 }), acceptor(), /disagree about who they are/)
+  await bothRefuse(t, 'ERR_MISMATCH', dialler({ rank: 4 }), acceptor(), /0 to 3/)
+  await bothRefuse(t, 'ERR_MISMATCH', dialler({ purpose: 'store' }), acceptor(), /store port/)
+})
+
+test('a rank that is the acceptor’s own, or not admitted, is taken', async (t) => {
+  await bothRefuse(t, 'ERR_RANK_TAKEN', dialler({ rank: 2 }), acceptor(), /own rank/)
+  await bothRefuse(t, 'ERR_RANK_TAKEN', dialler(), acceptor({ admit: (rank) => rank !== 1 }), /own rank/)
+})
+
+test('a dialler waits while the acceptor does not know its run yet', async (t) => {
+  let know: (id: Uint8Array) => void = () => {}
+  const pair = await connectPair(t, tcp)
+  const outcome = Promise.all([
+    dialHandshake(pair.dialled, dialler()),
+    acceptHandshake(pair.accepted, acceptor({ runId: new Promise((resolve) => (know = resolve)) })),
+  ])
+  t.is(await Promise.race([outcome, sleep(50, 'waits')]), 'waits')
+  know(runId)
+  t.is((await outcome)[1].peerRank, 1)
+})
+
+test('a run that never begins refuses those who wait', async (t) => {
+  const pair = await connectPair(t, tcp)
+  const failed = Promise.reject(new Error('no store'))
+  const [dialled, accepted] = await Promise.allSettled([
+    dialHandshake(pair.dialled, dialler()),
+    acceptHandshake(pair.accepted, acceptor({ runId: failed })),
+  ])
+  t.is((accepted as PromiseRejectedResult).reason.message, 'no store')
+  t.is((dialled as PromiseRejectedResult).reason.code, 'ERR_PEER_LOST')
+})
+
+test('another protocol version is named on both sides', async (t) => {
+  const hello = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32) })
+  new DataView(hello.buffer).setUint16(4, 9)
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const sink = new Collector()
+  dialled.setSink(sink)
+  dialled.write(hello)
+  const refusal = await t.throwsAsync<AdasumError>(acceptHandshake(accepted, acceptor()))
+  t.is(refusal.code, 'ERR_MISMATCH')
+  await sink.finished
+  t.deepEqual(format.decodePrefix(sink.bytes), { version: 1, role: format.ROLE.acceptor, tag: format.STATUS.version })
+
+  const pair = await connectPair(t, tcp)
+  const notice = format.encodeNotice('version')
+  new DataView(notice.buffer).setUint16(4, 9)
+  pair.accepted.write(notice)
+  const error = await t.throwsAsync<AdasumError>(dialHandshake(pair.dialled, dialler()))
+  t.is(error.code, 'ERR_MISMATCH')
+  t.regex(error.message, /version 9.*version 1/)
+})
+
+test('whatever an acceptor answers, a dialler never takes it for a rank', async (t) => {
+  const hello = (change: Partial<format.Hello>) =>
+    format.encodeHello({
+      role: 'acceptor',
+      purpose: 'peer',
+      rank: 2,
+      peerRank: 1,
+      size: 4,
+      runId,
+      nonce: new Uint8Array(32),
+      ...change,
+    })
+  const answers: [Uint8Array, ErrorCode][] = [
+    [Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), 'ERR_MISMATCH'],
+    [format.encodeNotice('ok'), 'ERR_PEER_LOST'],
+    [new Uint8Array(0), 'ERR_PEER_LOST'],
+    [Buffer.concat([format.encodeNotice('ok'), hello({}), new Uint8Array(33)]), 'ERR_AUTH'],
+    [Buffer.concat([format.encodeNotice('ok'), hello({}), new Uint8Array(33).fill(format.STATUS.size)]), 'ERR_AUTH'],
+    [Buffer.concat([format.encodeNotice('ok'), hello({}), new Uint8Array(33).fill(99)]), 'ERR_MISMATCH'],
+    [Buffer.concat([format.encodeNotice('ok'), hello({ role: 'dialler' }), new Uint8Array(33)]), 'ERR_MISMATCH'],
+    [format.encodeNotice('busy'), 'ERR_NOT_READY'],
+    [format.encodeNotice('slow'), 'ERR_TIMEOUT'],
+  ]
+  for (const [bytes, code] of answers) {
+    const { dialled, accepted } = await connectPair(t, tcp)
+    accepted.setSink(new Collector())
+    accepted.write(bytes)
+    accepted.end()
+    const error = await t.throwsAsync<AdasumError>(dialHandshake(dialled, dialler()))
+    t.is(error.code, code, Buffer.from(bytes).toString('latin1'))
+    await dialled.closed
+  }
+})
+
+test('an acceptor that mirrors the dialler proves nothing', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const sink = new Collector()
+  accepted.setSink(sink)
+  const dialling = dialHandshake(dialled, dialler())
+  await sink.has(format.HELLO_BYTE_LENGTH)
+  const mirrored = sink.bytes.slice()
+  mirrored[6] = format.ROLE.acceptor
+  accepted.write(format.encodeNotice('ok'))
+  accepted.write(mirrored)
+  t.is((await t.throwsAsync<AdasumError>(dialling)).code, 'ERR_AUTH')
+})
+
+test('a dialler with the secret checks the acceptor’s words as well', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const sink = new Collector()
+  accepted.setSink(sink)
+  const dialling = dialHandshake(dialled, dialler())
+  await sink.has(format.HELLO_BYTE_LENGTH)
+  const hello = {
+    role: 'acceptor',
+    purpose: 'peer',
+    rank: 3,
+    peerRank: 1,
+    size: 4,
+    runId,
+    nonce: new Uint8Array(32),
+  } as const
+  const mine = format.encodeHello(hello)
+  accepted.write(format.encodeNotice('ok'))
+  accepted.write(mine)
+  await sink.has(format.HELLO_BYTE_LENGTH + format.PROOF_BYTE_LENGTH)
+  accepted.write(format.encodeVerdict('s3cret', 'ok', sink.bytes.slice(0, format.HELLO_BYTE_LENGTH), mine))
+  t.is((await t.throwsAsync<AdasumError>(dialling)).code, 'ERR_MISMATCH')
+})
+
+/** Records what a dialler sends in a good handshake. */
+async function record(t: ExecutionContext, far: AcceptIdentity): Promise<Uint8Array> {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const sent: Uint8Array[] = []
+  const spy: Pipe = {
+    ...methodsOf(dialled),
+    write: (bytes, done) => (sent.push(bytes.slice()), dialled.write(bytes, done)),
+  }
+  await Promise.all([dialHandshake(spy, dialler()), acceptHandshake(accepted, far)])
+  return Buffer.concat(sent)
+}
+
+function methodsOf(pipe: Pipe): Pipe {
+  return {
+    remoteAddress: pipe.remoteAddress,
+    localAddress: pipe.localAddress,
+    closed: pipe.closed,
+    setSink: (sink) => pipe.setSink(sink),
+    write: (bytes, done) => pipe.write(bytes, done),
+    end: () => pipe.end(),
+    destroy: () => pipe.destroy(),
+    ref: () => pipe.ref(),
+    unref: () => pipe.unref(),
+  }
+}
+
+test('a recorded handshake opens no second pipe, here or at another acceptor', async (t) => {
+  const nonces = new Set<string>()
+  const recorded = await record(t, acceptor({ nonces }))
+  t.is(recorded.length, format.HELLO_BYTE_LENGTH + format.PROOF_BYTE_LENGTH)
+  for (const far of [acceptor({ nonces }), acceptor()]) {
+    const { dialled, accepted } = await connectPair(t, tcp)
+    dialled.setSink(new Collector())
+    dialled.write(recorded)
+    t.is((await t.throwsAsync<AdasumError>(acceptHandshake(accepted, far))).code, 'ERR_AUTH')
+  }
+})
+
+test('garbage, truncated and bit-flipped hellos are refused, and every pipe closes', async (t) => {
+  const seed = Date.now() % 1e9
+  t.log(`seed ${seed}`)
+  const network = createMemoryTransport({ maxChunkByteLength: 80, seed })
+  const good = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32).fill(9) })
+  let state = seed
+  const random = (below: number) => (state = (state * 1103515245 + 12345) % 2 ** 31) % below
+  for (let i = 0; i < 300; i++) {
+    const bytes = Buffer.concat([good, new Uint8Array(format.PROOF_BYTE_LENGTH)])
+    const bit = random(bytes.length * 8)
+    bytes[bit >> 3]! ^= 1 << (bit & 7)
+    const { dialled, accepted } = await connectPair(t, network)
+    const accepting = acceptHandshake(accepted, acceptor())
+    dialled.setSink(new Collector())
+    dialled.write(i % 3 === 0 ? bytes.subarray(0, random(bytes.length)) : bytes)
+    dialled.end()
+    const error = await t.throwsAsync<AdasumError>(accepting)
+    t.true(error instanceof AdasumError, `case ${i}`)
+    await Promise.all([dialled.closed, accepted.closed])
+  }
+  t.is(network.pipes.size, 0)
+})
+
+test('another program’s first words are cut off at once', async (t) => {
+  for (const words of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00\x01', 'ADSM\0\x01\x02\x01']) {
+    const { dialled, accepted } = await connectPair(t, tcp)
+    await write(dialled, Buffer.from(words, 'latin1'))
+    t.is((await t.throwsAsync<AdasumError>(acceptHandshake(accepted, acceptor()))).code, 'ERR_MISMATCH')
+    await accepted.closed
+  }
+})
+
+test('a slow dialler is told so and sent away', async (t) => {
+  const hello = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32) })
+  for (const prepared of [hello.subarray(0, 0), hello.subarray(0, 30), hello]) {
+    const { dialled, accepted } = await connectPair(t, tcp)
+    const sink = new Collector()
+    dialled.setSink(sink)
+    const accepting = acceptHandshake(accepted, acceptor(), 150)
+    const drip = setInterval(() => dialled.write(new Uint8Array(prepared.length === 68 ? 1 : 0)), 20)
+    dialled.write(prepared)
+    const error = await t.throwsAsync<AdasumError>(accepting)
+    clearInterval(drip)
+    t.is(error.code, 'ERR_TIMEOUT')
+    await sink.finished
+    const status = prepared.length === 68 ? sink.bytes.at(-format.VERDICT_BYTE_LENGTH) : sink.bytes.at(-1)
+    t.is(status, format.STATUS.slow)
+    dialled.end()
+    await accepted.closed
+  }
+})
+
+test('a dialler that was refused and stays is cut off', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  dialled.write(format.encodeHello({ ...dialler({ rank: 2 }), role: 'dialler', nonce: new Uint8Array(32) }))
+  await t.throwsAsync(acceptHandshake(accepted, acceptor(), 50))
+  await accepted.closed
+  t.pass()
+})
+
+test('the time limit looks at the network first: a busy process is not too late', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const accepting = acceptHandshake(accepted, acceptor(), 100)
+  const dialling = dialHandshake(dialled, dialler())
+  // Both ends live in this process: neither gets anywhere while it computes.
+  const until = performance.now() + 300
+  while (performance.now() < until);
+  await Promise.all([accepting, dialling])
+  t.pass()
+})
+
+test('an abort ends the dialler’s handshake with its reason and closes the pipe', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const dialling = dialHandshake(dialled, dialler(), controller.signal)
+  setTimeout(() => controller.abort(reason), 20)
+  t.is(await t.throwsAsync(dialling), reason)
+  await dialled.closed
+  accepted.destroy()
+  const late = await connectPair(t, tcp)
+  t.is(await t.throwsAsync(dialHandshake(late.dialled, dialler(), AbortSignal.abort(reason))), reason)
+  await late.dialled.closed
+})
+
+test('a raw socket that disconnects in mid-handshake leaves nothing behind', async (t) => {
+  const accepted: Pipe[] = []
+  const listener = await tcp.listen('127.0.0.1', 0, (pipe) => accepted.push(pipe))
+  for (const cut of [0, 1, 7, 8, 67, 68]) {
+    const socket = connect(listener.port, '127.0.0.1')
+    await once(socket, 'connect')
+    while (accepted.length === 0) await sleep(2)
+    const pipe = accepted.pop()!
+    const accepting = acceptHandshake(pipe, acceptor())
+    const hello = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32) })
+    socket.write(hello.subarray(0, cut))
+    await sleep(5)
+    if (cut % 2 === 0) socket.destroy()
+    else socket.resetAndDestroy()
+    t.is((await t.throwsAsync<AdasumError>(accepting)).code, 'ERR_MISMATCH')
+    await pipe.closed
+  }
+  await listener.close()
+})

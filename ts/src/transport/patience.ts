@@ -1,0 +1,16 @@
+/**
+ * A time limit that looks at the network before it fires.
+ *
+ * After a long synchronous computation Node runs timers before it reads data that has long been there. So when the time
+ * is up, the event loop polls twice more, and whoever hears good news meanwhile cancels.
+ */
+export function patientTimeout(action: () => void, timeoutMs: number): () => void {
+  let immediate: NodeJS.Immediate | undefined
+  const timer = setTimeout(() => {
+    immediate = setImmediate(() => (immediate = setImmediate(action)))
+  }, timeoutMs)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(immediate)
+  }
+}

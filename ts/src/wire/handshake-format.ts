@@ -1,0 +1,149 @@
+/**
+ * The bytes of the handshake. Every message has a fixed size, so that nothing read before authentication is trusted as
+ * a length. Numbers are big-endian.
+ *
+ *     prefix  (8)   magic "ADSM", version u16, role u8, then purpose (hello) or status (notice) u8
+ *     hello   (68)  prefix, rank u32, peer rank u32, world size u32, run id (16), nonce (32)
+ *     notice  (8)   prefix whose last byte is a status: what the acceptor sends before its hello, or instead of it
+ *     proof   (32)  HMAC-SHA-256(secret, "adasum dialler\0" || dialler's hello || acceptor's hello)
+ *     verdict (33)  status u8, HMAC-SHA-256(secret, "adasum acceptor\0" || status || both hellos)
+ *
+ * The prefix is the same in every version of the protocol.
+ */
+import { createHmac } from 'node:crypto'
+
+export const PROTOCOL_VERSION = 1
+export const PREFIX_BYTE_LENGTH = 8
+export const HELLO_BYTE_LENGTH = 68
+export const PROOF_BYTE_LENGTH = 32
+export const VERDICT_BYTE_LENGTH: number = 1 + PROOF_BYTE_LENGTH
+export const RUN_ID_BYTE_LENGTH = 16
+export const NONCE_BYTE_LENGTH = 32
+
+/** The rank of a store, which is none. */
+export const STORE_RANK = 0xffff_ffff
+
+export const ROLE = { dialler: 1, acceptor: 2 } as const
+export const PURPOSE = { peer: 1, store: 2 } as const
+export type Purpose = keyof typeof PURPOSE
+
+/** What an acceptor says about a dialler. `slow` and `busy` mean: try again. */
+export const STATUS = {
+  ok: 0,
+  version: 1,
+  secret: 2,
+  run: 3,
+  size: 4,
+  rank: 5,
+  taken: 6,
+  purpose: 7,
+  slow: 8,
+  busy: 9,
+} as const
+export type Status = keyof typeof STATUS
+
+const MAGIC = 0x4144534d
+const STATUS_NAMES: ReadonlyMap<number, Status> = new Map(
+  Object.entries(STATUS).map(([name, code]) => [code, name as Status]),
+)
+
+export interface Prefix {
+  version: number
+  role: number
+  /** Purpose or status. */
+  tag: number
+}
+
+export interface Hello {
+  role: keyof typeof ROLE
+  purpose: Purpose
+  rank: number
+  peerRank: number
+  size: number
+  runId: Uint8Array
+  nonce: Uint8Array
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function encodePrefix(into: Uint8Array, role: keyof typeof ROLE, tag: number): void {
+  const view = viewOf(into)
+  view.setUint32(0, MAGIC)
+  view.setUint16(4, PROTOCOL_VERSION)
+  view.setUint8(6, ROLE[role])
+  view.setUint8(7, tag)
+}
+
+/** The prefix of a hello or notice, or undefined if these are not this protocol's bytes, whatever its version. */
+export function decodePrefix(bytes: Uint8Array): Prefix | undefined {
+  const view = viewOf(bytes)
+  if (view.getUint32(0) !== MAGIC) return undefined
+  return { version: view.getUint16(4), role: view.getUint8(6), tag: view.getUint8(7) }
+}
+
+export function encodeNotice(status: Status): Uint8Array {
+  const bytes = new Uint8Array(PREFIX_BYTE_LENGTH)
+  encodePrefix(bytes, 'acceptor', STATUS[status])
+  return bytes
+}
+
+export function encodeHello(hello: Hello): Uint8Array {
+  const bytes = new Uint8Array(HELLO_BYTE_LENGTH)
+  encodePrefix(bytes, hello.role, PURPOSE[hello.purpose])
+  const view = viewOf(bytes)
+  view.setUint32(8, hello.rank)
+  view.setUint32(12, hello.peerRank)
+  view.setUint32(16, hello.size)
+  bytes.set(hello.runId, 20)
+  bytes.set(hello.nonce, 36)
+  return bytes
+}
+
+/** A hello of this version in the given role, or undefined if it is none. */
+export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): Hello | undefined {
+  const prefix = decodePrefix(bytes)
+  if (prefix === undefined || prefix.version !== PROTOCOL_VERSION || prefix.role !== ROLE[role]) return undefined
+  const purpose = (Object.keys(PURPOSE) as Purpose[]).find((name) => PURPOSE[name] === prefix.tag)
+  if (purpose === undefined) return undefined
+  const view = viewOf(bytes)
+  return {
+    role,
+    purpose,
+    rank: view.getUint32(8),
+    peerRank: view.getUint32(12),
+    size: view.getUint32(16),
+    runId: bytes.slice(20, 36),
+    nonce: bytes.slice(36, 68),
+  }
+}
+
+export function decodeStatus(code: number): Status | undefined {
+  return STATUS_NAMES.get(code)
+}
+
+export function diallerProof(secret: string, diallerHello: Uint8Array, acceptorHello: Uint8Array): Uint8Array {
+  return createHmac('sha256', secret).update('adasum dialler\0').update(diallerHello).update(acceptorHello).digest()
+}
+
+/** The acceptor's last message: its judgement, and the proof that it comes from somebody who has the secret. */
+export function encodeVerdict(
+  secret: string,
+  status: Status,
+  diallerHello: Uint8Array,
+  acceptorHello: Uint8Array,
+): Uint8Array {
+  const bytes = new Uint8Array(VERDICT_BYTE_LENGTH)
+  bytes[0] = STATUS[status]
+  const hmac = createHmac('sha256', secret).update('adasum acceptor\0').update(bytes.subarray(0, 1))
+  bytes.set(hmac.update(diallerHello).update(acceptorHello).digest(), 1)
+  return bytes
+}
+
+/** A verdict without a proof, for a dialler that has not proved itself either. */
+export function unprovenVerdict(status: 'secret' | 'slow'): Uint8Array {
+  const bytes = new Uint8Array(VERDICT_BYTE_LENGTH)
+  bytes[0] = STATUS[status]
+  return bytes
+}

@@ -1,0 +1,257 @@
+/**
+ * Mutual authentication of a new pipe, and agreement on who talks to whom.
+ *
+ *     dialler                                   acceptor
+ *     hello                              ->
+ *                                        <-     notice ok, hello          or a notice that refuses
+ *     proof over both hellos             ->
+ *                                        <-     verdict, itself proved
+ *
+ * Both hellos carry a fresh nonce, so a recording of one handshake proves nothing in another; role labels keep a proof
+ * from being sent back as the answer. What the hellos say is believed only after the proof. The acceptor gives every
+ * dialler a few seconds; the dialler waits as long as its signal lets it, because a rank that computes is not dead.
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { AdasumError } from '../errors.ts'
+import { patientTimeout } from '../transport/patience.ts'
+import type { Pipe } from '../transport/transport.ts'
+import { ExactReader, PipeEnded } from './exact-reader.ts'
+import * as format from './handshake-format.ts'
+import type { Hello, Purpose, Status } from './handshake-format.ts'
+import { refusalError, unknownProtocol, type Told } from './handshake-errors.ts'
+
+/** How long an acceptor waits for a dialler's hello, and again for its proof. */
+export const HANDSHAKE_TIMEOUT_MS = 5000
+// How long a refused dialler may take to fetch the refusal.
+const LINGER_MS = 1000
+// Nonces of the latest handshakes; an older one cannot be replayed anyway, because the acceptor's is fresh.
+const REMEMBERED_NONCES = 65_536
+
+export interface DialIdentity {
+  /** 16 bytes. */
+  runId: Uint8Array
+  rank: number
+  size: number
+  /** STORE_RANK when dialling a store. */
+  peerRank: number
+  purpose: Purpose
+  /** Empty: none, which is for loopback only. */
+  secret: string
+}
+
+export interface AcceptIdentity {
+  /** 16 bytes; early diallers wait until it is known. */
+  runId: Uint8Array | Promise<Uint8Array>
+  /** STORE_RANK for a store. */
+  rank: number
+  size: number
+  purpose: Purpose
+  secret: string
+  /** Nonces of diallers that have been let in, in hexadecimal; shared by all handshakes of a listener. */
+  nonces: Set<string>
+  /** Whether this rank may come in now; if not, the dialler gets ERR_RANK_TAKEN. */
+  admit?: (peerRank: number) => boolean
+}
+
+/**
+ * Proves itself to the acceptor and checks the acceptor's proof. Afterwards the pipe has no sink and has lost no byte.
+ * On failure the pipe is destroyed.
+ *
+ * @throws AdasumError ERR_AUTH (secrets differ), ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH (protocol, version, run,
+ * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again); signal.reason
+ */
+export async function dialHandshake(pipe: Pipe, local: DialIdentity, signal?: AbortSignal): Promise<void> {
+  const abort = () => pipe.destroy()
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    signal?.throwIfAborted()
+    await introduce(pipe, local)
+  } catch (error) {
+    pipe.destroy()
+    signal?.throwIfAborted()
+    throw error instanceof PipeEnded ? lost(pipe, local, error) : error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+async function introduce(pipe: Pipe, local: DialIdentity): Promise<void> {
+  const reader = new ExactReader(pipe)
+  const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
+  const mine = format.encodeHello({ ...local, role: 'dialler', nonce })
+  pipe.write(mine)
+
+  const prefix = format.decodePrefix(await reader.read(format.PREFIX_BYTE_LENGTH))
+  const status = prefix?.role === format.ROLE.acceptor ? format.decodeStatus(prefix.tag) : undefined
+  if (prefix === undefined || status === undefined) throw unknownProtocol(pipe.remoteAddress)
+  if (status !== 'ok') throw refusalError(status, pipe.remoteAddress, local, { version: prefix.version })
+  const theirs = await reader.read(format.HELLO_BYTE_LENGTH)
+  const hello = format.decodeHello(theirs, 'acceptor')
+  if (hello === undefined) throw unknownProtocol(pipe.remoteAddress)
+  // An acceptor that sends our own nonce back has nothing of its own to say.
+  if (timingSafeEqual(hello.nonce, nonce)) throw refusalError('secret', pipe.remoteAddress, local)
+
+  pipe.write(format.diallerProof(local.secret, mine, theirs))
+  judge(await reader.read(format.VERDICT_BYTE_LENGTH), pipe, local, mine, theirs, hello)
+}
+
+function judge(
+  verdict: Uint8Array,
+  pipe: Pipe,
+  local: DialIdentity,
+  mine: Uint8Array,
+  theirs: Uint8Array,
+  hello: Hello,
+): void {
+  const status = format.decodeStatus(verdict[0] ?? NaN)
+  if (status === undefined) throw unknownProtocol(pipe.remoteAddress)
+  if (status !== 'slow' && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
+    throw refusalError('secret', pipe.remoteAddress, local)
+  // The acceptor has checked all this; a dialler that checks as well depends on nobody's good will.
+  const agreed = status === 'ok' ? disagreement(hello, local, local.runId) : status
+  if (agreed !== 'ok') throw refusalError(agreed, pipe.remoteAddress, local, hello)
+}
+
+/** What two ends that trust each other do not agree on. */
+function disagreement(
+  theirs: Hello,
+  mine: { rank: number; peerRank: number; size: number; purpose: Purpose },
+  runId: Uint8Array,
+): Status {
+  if (theirs.purpose !== mine.purpose) return 'purpose'
+  if (!timingSafeEqual(theirs.runId, runId)) return 'run'
+  if (theirs.size !== mine.size) return 'size'
+  if (theirs.rank === mine.rank) return 'taken'
+  if (theirs.rank !== mine.peerRank || theirs.peerRank !== mine.rank) return 'rank'
+  return 'ok'
+}
+
+function lost(pipe: Pipe, local: DialIdentity, cause: Error): AdasumError {
+  const who = local.purpose === 'store' ? 'the store' : `rank ${local.peerRank}`
+  const message = `${who} at ${pipe.remoteAddress} broke the connection during the handshake: ${cause.message}`
+  const peerRank = local.purpose === 'store' ? undefined : local.peerRank
+  return new AdasumError('ERR_PEER_LOST', message, { peerRank, peerAddress: pipe.remoteAddress, cause })
+}
+
+/**
+ * Judges a dialler. Afterwards the pipe has no sink and has lost no byte. A dialler that is refused is told why and its
+ * pipe closed; one that does not speak the protocol is cut off.
+ *
+ * @throws AdasumError with the code that the dialler gets, too
+ */
+export async function acceptHandshake(
+  pipe: Pipe,
+  local: AcceptIdentity,
+  timeoutMs: number = HANDSHAKE_TIMEOUT_MS,
+): Promise<{ peerRank: number }> {
+  const judgement = new Judgement(pipe, local)
+  const expired = new Promise<never>((_, reject) => {
+    judgement.expire = () => reject(judgement.refuse('slow'))
+  })
+  judgement.restartTimeout(timeoutMs)
+  try {
+    return await Promise.race([judgement.run(timeoutMs), expired])
+  } catch (error) {
+    if (!judgement.refused) pipe.destroy()
+    throw error instanceof PipeEnded ? unknownProtocol(pipe.remoteAddress, error) : error
+  } finally {
+    judgement.cancelTimeout()
+  }
+}
+
+class Judgement {
+  cancelTimeout: () => void = () => {}
+  expire: () => void = () => {}
+  refused = false
+  readonly #pipe: Pipe
+  readonly #local: AcceptIdentity
+  readonly #reader: ExactReader
+  #greeted = false
+
+  constructor(pipe: Pipe, local: AcceptIdentity) {
+    this.#pipe = pipe
+    this.#local = local
+    this.#reader = new ExactReader(pipe)
+  }
+
+  restartTimeout(timeoutMs: number): void {
+    this.cancelTimeout()
+    this.cancelTimeout = patientTimeout(() => this.expire(), timeoutMs)
+  }
+
+  async run(timeoutMs: number): Promise<{ peerRank: number }> {
+    const { secret, nonces } = this.#local
+    const theirs = await this.#readHello()
+    if (!this.refused) this.restartTimeout(timeoutMs)
+    const hello = format.decodeHello(theirs, 'dialler')
+    if (hello === undefined) throw unknownProtocol(this.#pipe.remoteAddress)
+    const nonceName = Buffer.from(hello.nonce).toString('hex')
+    if (nonces.has(nonceName)) throw this.refuse('secret')
+
+    const runId = await this.#local.runId
+    const mine = this.#hello(hello, runId)
+    if (this.refused) throw new PipeEnded(undefined)
+    this.#greeted = true
+    this.#pipe.write(format.encodeNotice('ok'))
+    this.#pipe.write(mine)
+
+    const proof = await this.#reader.read(format.PROOF_BYTE_LENGTH)
+    const expected = format.diallerProof(secret, theirs, mine)
+    if (this.refused) throw new PipeEnded(undefined)
+    if (!timingSafeEqual(proof, expected) || nonces.has(nonceName)) throw this.refuse('secret')
+    const status = this.#status(hello, runId)
+    const verdict = format.encodeVerdict(secret, status, theirs, mine)
+    if (status !== 'ok') throw this.refuse(status, verdict, hello)
+    rememberNonce(nonces, nonceName)
+    this.#pipe.write(verdict)
+    return { peerRank: hello.rank }
+  }
+
+  /** Sends the refusal and closes the pipe once it has been fetched. */
+  refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, told: Told = {}): AdasumError {
+    this.refused = true
+    const early = !this.#greeted ? format.encodeNotice(status) : undefined
+    lingerAndClose(this.#pipe, verdict ?? early ?? format.unprovenVerdict(status === 'slow' ? 'slow' : 'secret'))
+    const local = { ...this.#local, peerRank: told.rank }
+    return refusalError(status, this.#pipe.remoteAddress, local, told)
+  }
+
+  async #readHello(): Promise<Uint8Array> {
+    const head = await this.#reader.read(format.PREFIX_BYTE_LENGTH)
+    const prefix = format.decodePrefix(head)
+    if (prefix === undefined || prefix.role !== format.ROLE.dialler) throw unknownProtocol(this.#pipe.remoteAddress)
+    if (prefix.version !== format.PROTOCOL_VERSION) throw this.refuse('version', undefined, prefix)
+    const rest = await this.#reader.read(format.HELLO_BYTE_LENGTH - format.PREFIX_BYTE_LENGTH)
+    return Buffer.concat([head, rest])
+  }
+
+  #hello(theirs: Hello, runId: Uint8Array): Uint8Array {
+    const { rank, size, purpose } = this.#local
+    const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
+    return format.encodeHello({ role: 'acceptor', purpose, rank, peerRank: theirs.rank, size, runId, nonce })
+  }
+
+  #status(theirs: Hello, runId: Uint8Array): Status {
+    const { rank, size, purpose, admit } = this.#local
+    const status = disagreement(theirs, { rank, peerRank: theirs.rank, size, purpose }, runId)
+    if (status !== 'ok') return status
+    if (theirs.rank >= size) return 'rank'
+    return admit === undefined || admit(theirs.rank) ? 'ok' : 'taken'
+  }
+}
+
+/** Closes the pipe after a last message, reading to the end: unread bytes would make the system discard the message. */
+export function lingerAndClose(pipe: Pipe, lastWords: Uint8Array): void {
+  const cancel = patientTimeout(() => pipe.destroy(), LINGER_MS)
+  const waste = new Uint8Array(4096)
+  pipe.setSink({ target: () => waste, filled: () => {}, ended: () => pipe.destroy() })
+  pipe.write(lastWords)
+  pipe.end()
+  void pipe.closed.then(cancel)
+}
+
+function rememberNonce(nonces: Set<string>, nonce: string): void {
+  nonces.add(nonce)
+  const [oldest] = nonces
+  if (nonces.size > REMEMBERED_NONCES && oldest !== undefined) nonces.delete(oldest)
+}
