@@ -1,0 +1,367 @@
+//! From the Gram matrix to the coefficients.
+//!
+//! The inputs are the leaves of a contiguous balanced tree: n inputs split into ceil(n/2) and floor(n/2). A node combines
+//! the vectors a and b of its children, made of m and k inputs that are present, as
+//!
+//! ```text
+//! Adasum(a, b) = (1 - a.b / |a|^2 * m / (m + k)) a  +  (1 - a.b / |b|^2 * k / (m + k)) b
+//! ```
+//!
+//! which for m = k is the operator of arXiv 2006.02924. Every node's vector is sum c_i g_i over its inputs, so all the
+//! products follow from K_ij = g_i . g_j, and no vector is ever formed. Three cases need care:
+//!
+//! - **Absent inputs** have count 0: the other child passes through.
+//! - **Zero vectors** keep their count but are neutral: coefficient 0, and the other child passes through.
+//! - **Cancellation.** If the terms of a node's vector nearly cancel, c^T K c is mostly rounding error. Unless the node is
+//!   the root, whose products nobody needs, its vector is then *measured*: the caller forms it and returns its products
+//!   with itself and with every input. From there on it is a term of its own, like an input. If even the measured norm is
+//!   at the level of the inputs' own rounding, it counts as zero.
+//!
+//! All arithmetic is plain f64 in the order in which it stands here, so equal matrices give equal bits.
+
+use std::ops::Range;
+
+use crate::element::Element;
+
+/// Below this part of its inputs' squared norms a measured squared norm is rounding noise: the vector counts as zero.
+const ZERO_BELOW: f64 = 1e-14;
+
+/// Matrices with an entry above this are scaled down first, so that no product overflows.
+const LARGEST_ENTRY: f64 = f64::from_bits(0x7830_0000_0000_0000); // 2^900
+const SHRINK: f64 = f64::from_bits(0x3370_0000_0000_0000); // 2^-200, exact
+
+/// What a dtype means for the rule; see the constants of [`Element`].
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// Measure a node directly below this part of its terms' squared norms.
+    pub refine_below: f64,
+    /// Squared norms below this count as orthogonal to everything.
+    pub smallest_squared_norm: f64,
+}
+
+impl Thresholds {
+    /// The thresholds of an element type.
+    pub(crate) fn of<E: Element>() -> Self {
+        Self { refine_below: E::REFINE_BELOW, smallest_squared_norm: E::SMALLEST_SQUARED_NORM }
+    }
+}
+
+/// A node of the tree whose vector must be measured: x = sum of vector_i * g_i.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Index of the node's first input.
+    pub first: usize,
+    /// Number of inputs below the node.
+    pub count: usize,
+    /// One coefficient an input, 0 outside the node.
+    pub vector: Vec<f64>,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Copy, Debug)]
+pub struct Refinement<'a> {
+    /// Index of the node's first input.
+    pub first: usize,
+    /// Number of inputs below the node.
+    pub count: usize,
+    /// x.x, then x.g_i for every input.
+    pub products: &'a [f64],
+}
+
+/// What the matrix says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Everything is known.
+    Done {
+        /// |result|^2 / sum |g_i|^2 over the inputs that are present: 1 for orthogonal inputs, 1/n for n identical ones.
+        /// 1 if all inputs are zero, NaN if the matrix is not finite.
+        orthogonality: f64,
+        /// One coefficient an input.
+        coefficients: Vec<f64>,
+    },
+    /// These nodes must be measured first.
+    Measure(Vec<Request>),
+}
+
+/// Where the upper triangle of a k x k matrix, row by row, holds the entry of i and j.
+pub fn triangle_index(k: usize, i: usize, j: usize) -> usize {
+    let (i, j) = (i.min(j), i.max(j));
+    i * (2 * k + 1 - i) / 2 + (j - i)
+}
+
+/// True if (first, count) is an inner node of the tree over `n` inputs.
+pub fn is_inner_node(n: usize, first: usize, count: usize) -> bool {
+    let mut node = 0..n;
+    while node.len() > 1 {
+        if node.start == first && node.len() == count {
+            return true;
+        }
+        let middle = split(&node);
+        node = if first < middle { node.start..middle } else { middle..node.end };
+    }
+    false
+}
+
+/// The balanced coefficients of one segment. `gram` is the upper triangle over all inputs; the entries of inputs that are
+/// not `present` are not read.
+pub fn coefficients(thresholds: Thresholds, present: &[bool], gram: &[f64], refinements: &[Refinement<'_>]) -> Outcome {
+    let mut solver = Solver::new(thresholds, present, gram, refinements);
+    if !solver.is_finite() {
+        return solver.not_finite();
+    }
+    let root = solver.node(0..present.len());
+    if !solver.requests.is_empty() {
+        return Outcome::Measure(solver.requests);
+    }
+    let trace: f64 = (0..present.len()).filter(|&i| present[i]).map(|i| solver.gram(i, i)).sum();
+    let squared_norm = root.map_or(0.0, |vector| vector.squared_norm.max(0.0));
+    if solver.coefficients.iter().any(|c| !c.is_finite()) {
+        return solver.not_finite();
+    }
+    let is_negligible = trace == 0.0 || trace < solver.smallest_squared_norm();
+    let orthogonality = if is_negligible { 1.0 } else { squared_norm / trace };
+    Outcome::Done { orthogonality, coefficients: solver.coefficients }
+}
+
+/// ceil(n/2) inputs go left.
+fn split(node: &Range<usize>) -> usize {
+    node.start + node.len().div_ceil(2)
+}
+
+/// A vector that others are made of: an input, or a measured node.
+#[derive(Clone, Copy, Debug)]
+enum Atom {
+    Input(usize),
+    /// Index into the solver's measured nodes.
+    Measured(usize),
+}
+
+/// A measured node: its vector in terms of the inputs, and what the caller found.
+struct Measured<'a> {
+    inputs: Range<usize>,
+    vector: Vec<f64>,
+    products: &'a [f64],
+    /// |x|^2 over the squared norms of the inputs' contributions.
+    ratio: f64,
+}
+
+/// A node's vector, as far as its parent needs it.
+struct Vector {
+    /// The inputs below the node in which the vector came about.
+    inputs: Range<usize>,
+    /// How many inputs the vector stands for: those that are present, zero or not.
+    weight: f64,
+    squared_norm: f64,
+    /// Sum over the atoms of the squared norm of their contributions.
+    atom_scale: f64,
+    /// The same over the inputs.
+    input_scale: f64,
+    /// Empty if the vector is zero.
+    atoms: Vec<(Atom, f64)>,
+}
+
+impl Vector {
+    fn is_zero(&self) -> bool {
+        self.atoms.is_empty()
+    }
+
+    /// The vector of an inner node whose terms cancel beyond what the matrix can tell.
+    fn cancels(&self, solver: &Solver<'_>) -> bool {
+        self.atoms.len() > 1
+            && self.atom_scale > solver.smallest_squared_norm()
+            && self.squared_norm < solver.thresholds.refine_below * self.atom_scale
+    }
+
+    fn scaled_terms(&self, factor: f64) -> impl Iterator<Item = (Atom, f64)> {
+        self.atoms.iter().map(move |&(atom, c)| (atom, c * factor))
+    }
+}
+
+struct Solver<'a> {
+    thresholds: Thresholds,
+    present: &'a [bool],
+    gram: &'a [f64],
+    refinements: &'a [Refinement<'a>],
+    /// Power of two that all products are multiplied with.
+    scale: f64,
+    measured: Vec<Measured<'a>>,
+    requests: Vec<Request>,
+    coefficients: Vec<f64>,
+}
+
+impl<'a> Solver<'a> {
+    fn new(thresholds: Thresholds, present: &'a [bool], gram: &'a [f64], refinements: &'a [Refinement<'a>]) -> Self {
+        let mut solver = Self {
+            thresholds,
+            present,
+            gram,
+            refinements,
+            scale: 1.0,
+            measured: Vec::new(),
+            requests: Vec::new(),
+            coefficients: vec![0.0; present.len()],
+        };
+        let largest = solver.present_entries().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+        solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
+        solver
+    }
+
+    fn present_entries(&self) -> impl Iterator<Item = f64> {
+        let k = self.present.len();
+        let pairs = (0..k).flat_map(move |i| (i..k).map(move |j| (i, j)));
+        pairs.filter(|&(i, j)| self.present[i] && self.present[j]).map(move |(i, j)| self.gram[triangle_index(k, i, j)])
+    }
+
+    fn is_finite(&self) -> bool {
+        let measured = self.refinements.iter().all(|refinement| {
+            let products = refinement.products[1..].iter().zip(self.present);
+            refinement.products[0].is_finite() && products.filter(|(_, present)| **present).all(|(x, _)| x.is_finite())
+        });
+        measured && self.present_entries().all(f64::is_finite)
+    }
+
+    fn not_finite(&self) -> Outcome {
+        let coefficients = self.present.iter().map(|&present| if present { f64::NAN } else { 0.0 }).collect();
+        Outcome::Done { orthogonality: f64::NAN, coefficients }
+    }
+
+    fn smallest_squared_norm(&self) -> f64 {
+        self.thresholds.smallest_squared_norm * self.scale
+    }
+
+    fn gram(&self, i: usize, j: usize) -> f64 {
+        self.gram[triangle_index(self.present.len(), i, j)] * self.scale
+    }
+
+    /// The vector of a tree node; None if no input below it is present, or if products are missing.
+    fn node(&mut self, inputs: Range<usize>) -> Option<Vector> {
+        if inputs.len() <= 1 {
+            return self.leaf(inputs);
+        }
+        let middle = split(&inputs);
+        let left = self.node(inputs.start..middle);
+        let right = self.node(middle..inputs.end);
+        match (left, right) {
+            (Some(left), Some(right)) => self.join(left, right, inputs),
+            (left, right) => left.or(right),
+        }
+    }
+
+    fn leaf(&mut self, inputs: Range<usize>) -> Option<Vector> {
+        let input = inputs.start;
+        if !*self.present.get(input)? {
+            return None;
+        }
+        let squared_norm = self.gram(input, input);
+        let is_zero = squared_norm == 0.0 && self.thresholds.smallest_squared_norm == 0.0;
+        self.coefficients[input] = if is_zero { 0.0 } else { 1.0 };
+        Some(Vector {
+            inputs,
+            weight: 1.0,
+            squared_norm,
+            atom_scale: squared_norm,
+            input_scale: squared_norm,
+            atoms: if is_zero { Vec::new() } else { vec![(Atom::Input(input), 1.0)] },
+        })
+    }
+
+    /// The operator. None if a child must be measured first.
+    fn join(&mut self, left: Vector, right: Vector, inputs: Range<usize>) -> Option<Vector> {
+        let weight = left.weight + right.weight;
+        let (left, right) = match (self.trusted(left), self.trusted(right)) {
+            (Some(left), Some(right)) => (left, right),
+            _ => return None,
+        };
+        if left.is_zero() || right.is_zero() {
+            let other = if left.is_zero() { right } else { left };
+            return Some(Vector { weight, ..other });
+        }
+        let dot = self.dot(&left, &right);
+        let left_factor = 1.0 - self.projection(dot, &left, &right) * (left.weight / weight);
+        let right_factor = 1.0 - self.projection(dot, &right, &left) * (right.weight / weight);
+        self.scale_coefficients(&left.inputs, left_factor);
+        self.scale_coefficients(&right.inputs, right_factor);
+        let sum_of_squares =
+            |of_left: f64, of_right: f64| left_factor * of_left * left_factor + right_factor * of_right * right_factor;
+        Some(Vector {
+            inputs,
+            weight,
+            squared_norm: sum_of_squares(left.squared_norm, right.squared_norm)
+                + 2.0 * (left_factor * dot * right_factor),
+            atom_scale: sum_of_squares(left.atom_scale, right.atom_scale),
+            input_scale: sum_of_squares(left.input_scale, right.input_scale),
+            atoms: left.scaled_terms(left_factor).chain(right.scaled_terms(right_factor)).collect(),
+        })
+    }
+
+    /// a.b / |a|^2, divided before anything is multiplied.
+    fn projection(&self, dot: f64, a: &Vector, b: &Vector) -> f64 {
+        let smallest = self.smallest_squared_norm();
+        if a.squared_norm < smallest || b.squared_norm < smallest { 0.0 } else { dot / a.squared_norm }
+    }
+
+    fn scale_coefficients(&mut self, inputs: &Range<usize>, factor: f64) {
+        for coefficient in &mut self.coefficients[inputs.clone()] {
+            *coefficient *= factor;
+        }
+    }
+
+    /// The vector with products that can be relied on: itself, or measured. None, and a request, if the measurement is
+    /// still to be made.
+    fn trusted(&mut self, vector: Vector) -> Option<Vector> {
+        if !vector.cancels(self) {
+            return Some(vector);
+        }
+        let node = &vector.inputs;
+        let answer = self.refinements.iter().find(|r| r.first == node.start && r.count == node.len());
+        match answer {
+            Some(refinement) => Some(self.measure(vector, refinement)),
+            None => {
+                let mut request =
+                    Request { first: node.start, count: node.len(), vector: vec![0.0; self.present.len()] };
+                request.vector[node.clone()].copy_from_slice(&self.coefficients[node.clone()]);
+                self.requests.push(request);
+                None
+            }
+        }
+    }
+
+    fn measure(&mut self, vector: Vector, refinement: &Refinement<'a>) -> Vector {
+        let squared_norm = refinement.products[0] * self.scale;
+        let ratio = squared_norm / vector.input_scale;
+        if ratio < ZERO_BELOW {
+            self.coefficients[vector.inputs.clone()].fill(0.0);
+            return Vector { squared_norm: 0.0, atom_scale: 0.0, input_scale: 0.0, atoms: Vec::new(), ..vector };
+        }
+        self.measured.push(Measured {
+            inputs: vector.inputs.clone(),
+            vector: self.coefficients[vector.inputs.clone()].to_vec(),
+            products: &refinement.products[1..],
+            ratio,
+        });
+        let atoms = vec![(Atom::Measured(self.measured.len() - 1), 1.0)];
+        Vector { squared_norm, atom_scale: squared_norm, atoms, ..vector }
+    }
+
+    fn dot(&self, a: &Vector, b: &Vector) -> f64 {
+        let row = |s: Atom| b.atoms.iter().fold(0.0, |sum, &(t, v)| sum + self.product(s, t) * v);
+        a.atoms.iter().fold(0.0, |sum, &(s, u)| sum + u * row(s))
+    }
+
+    fn product(&self, s: Atom, t: Atom) -> f64 {
+        match (s, t) {
+            (Atom::Input(i), Atom::Input(j)) => self.gram(i, j),
+            (Atom::Input(i), Atom::Measured(m)) | (Atom::Measured(m), Atom::Input(i)) => {
+                self.measured[m].products[i] * self.scale
+            }
+            (Atom::Measured(m), Atom::Measured(l)) => {
+                let (m, l) = (&self.measured[m], &self.measured[l]);
+                // Written out in inputs, a vector loses what cancels in it: write out the one that cancels less.
+                let (whole, parts) = if m.ratio <= l.ratio { (m, l) } else { (l, m) };
+                let terms = parts.vector.iter().zip(&whole.products[parts.inputs.clone()]);
+                // The product with an absent input may be anything.
+                terms.filter(|(v, _)| **v != 0.0).fold(0.0, |sum, (v, x)| sum + v * (x * self.scale))
+            }
+        }
+    }
+}

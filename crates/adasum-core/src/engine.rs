@@ -1,0 +1,72 @@
+//! The choice of an instruction set, once a process.
+
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+use crate::kernel::{TABLES, Table};
+
+/// The environment variable that forces an instruction set by name.
+pub const ISA_VARIABLE: &str = "ADASUM_ISA";
+
+/// The entry points, on one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Engine {
+    pub(crate) table: &'static Table,
+}
+
+impl Engine {
+    /// The engine of this process: the fastest that the CPU can run, or the one that `ADASUM_ISA` names.
+    ///
+    /// # Errors
+    /// [`Error::Environment`] if `ADASUM_ISA` names none that this CPU can run.
+    pub fn active() -> Result<Self> {
+        static ACTIVE: OnceLock<Result<Engine>> = OnceLock::new();
+        ACTIVE.get_or_init(|| Self::chosen_by(std::env::var_os(ISA_VARIABLE))).clone()
+    }
+
+    /// Engines for all instruction sets that this CPU can run, the slowest first.
+    pub fn available() -> impl DoubleEndedIterator<Item = Self> {
+        TABLES.iter().filter(|table| (table.is_available)()).map(|&table| Self { table })
+    }
+
+    /// The name of the instruction set.
+    pub fn isa(self) -> &'static str {
+        self.table.name
+    }
+
+    fn chosen_by(variable: Option<std::ffi::OsString>) -> Result<Self> {
+        let name = variable.unwrap_or_default();
+        let mut fastest_first = Self::available().rev();
+        // An empty variable is an unset one: shells have no other way to take a variable back for one command.
+        let engine = fastest_first.find(|engine| name.is_empty() || name == engine.isa());
+        engine.ok_or_else(|| {
+            let names: Vec<_> = Self::available().map(Self::isa).collect();
+            Error::Environment(format!(
+                "{ISA_VARIABLE} is {name:?}, but this CPU can run {}. Unset it or choose one of these.",
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_isa_is_refused_with_the_known_ones() {
+        let error = Engine::chosen_by(Some("sse9".into())).err();
+        assert_eq!(error.as_ref().map(Error::code), Some("ERR_ENVIRONMENT"));
+        assert!(error.is_some_and(|e| e.message().contains("scalar")));
+    }
+
+    #[test]
+    fn every_available_isa_can_be_forced_and_the_last_is_the_default() {
+        for engine in Engine::available() {
+            assert_eq!(Engine::chosen_by(Some(engine.isa().into())).map(Engine::isa), Ok(engine.isa()));
+        }
+        let fastest = Engine::available().last().map(Engine::isa);
+        assert_eq!(Engine::chosen_by(None).map(Engine::isa).ok(), fastest);
+        assert_eq!(Engine::chosen_by(Some("".into())).map(Engine::isa).ok(), fastest);
+    }
+}

@@ -1,0 +1,176 @@
+//! A slice reduced in one call. Whole segments go gram -> coefficients -> combine, one after the other, so that combine
+//! finds gram's data still in the cache; of cut segments only the partial Gram matrices can be known here.
+
+use super::layout::{Piece, Pieces};
+use super::reduction::{Reduction, input_elements, product_count};
+use super::tables::parse_present;
+use super::view::{DoublesMut, Exclusive, View, ViewMut};
+use super::with_element;
+use crate::blocks::Accumulator;
+use crate::coefficients::{Outcome, Refinement, Request, Thresholds, coefficients, triangle_index};
+use crate::dtype::{Dtype, Op};
+use crate::element::Element;
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// The memory that [`Engine::reduce`] writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Results<'a> {
+    /// The result, as long as the inputs; may be exactly one of them.
+    pub out: ViewMut<'a>,
+    /// With adasum, the nodes of the cut pieces.
+    pub nodes: ViewMut<'a>,
+    /// With adasum, 1 + k doubles a piece: orthogonality, then the coefficients; all NaN for cut pieces.
+    pub stats: ViewMut<'a>,
+}
+
+impl Engine {
+    /// Reduces a slice: all of it with sum and average; with adasum the whole pieces, and the nodes of the cut ones.
+    /// `present` has a byte an input: 0 leaves the input out, unread. Sum and average touch neither nodes nor stats.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
+    pub fn reduce(
+        self,
+        op: f64,
+        dtype: f64,
+        inputs: &[View<'_>],
+        present: View<'_>,
+        pieces: View<'_>,
+        results: Results<'_>,
+    ) -> Result<()> {
+        let op = Op::from_code(op)?;
+        with_element!(dtype, reduce(self, op, inputs, present, pieces, results))
+    }
+}
+
+fn reduce<E: Element>(
+    engine: Engine,
+    op: Op,
+    inputs: &[View<'_>],
+    present: View<'_>,
+    pieces: View<'_>,
+    Results { out, nodes, stats }: Results<'_>,
+) -> Result<()> {
+    let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
+    let elements = input_elements::<E>(inputs, pieces.element_count)?;
+    let present = Present::new(parse_present(present, inputs.len())?);
+    let reduction = Reduction { engine, inputs: present.indices.iter().map(|&i| elements[i]).collect() };
+    let out_elements = out.elements::<E>("out", pieces.element_count)?;
+    let exclusive = Exclusive::reading(inputs).writing_in_place("out", out)?;
+    if op != Op::Adasum {
+        reduction.combine(0, pieces.element_count, &constant_coefficients(op, present.indices.len()), out_elements);
+        return Ok(());
+    }
+    exclusive.writing("nodes", nodes)?.writing("stats", stats)?;
+    let width = product_count(inputs.len()) as u64;
+    let mut adasum = Adasum {
+        nodes: nodes.doubles("nodes", pieces.node_count(|piece| !piece.run.is_whole()) * width)?,
+        stats: stats.doubles("stats", pieces.pieces.len() as u64 * (1 + inputs.len() as u64))?,
+        sums: Accumulator::new(0, product_count(present.indices.len())),
+        reduction,
+        present,
+        out: out_elements,
+    };
+    pieces.pieces.iter().for_each(|piece| adasum.piece(piece));
+    Ok(())
+}
+
+/// The coefficients of an operator that does not look at the vectors.
+fn constant_coefficients(op: Op, present_count: usize) -> Vec<f64> {
+    let coefficient = if op == Op::Average { 1.0 / present_count as f64 } else { 1.0 };
+    vec![coefficient; present_count]
+}
+
+/// Which inputs take part. Tables that cross the border are indexed by all inputs, kernels see only these.
+struct Present {
+    flags: Vec<bool>,
+    indices: Vec<usize>,
+}
+
+impl Present {
+    fn new(flags: Vec<bool>) -> Self {
+        let indices = flags.iter().enumerate().filter(|(_, present)| **present).map(|(i, _)| i).collect();
+        Self { flags, indices }
+    }
+
+    /// The upper triangle over all inputs, 0 where one is absent.
+    fn spread_triangle(&self, compact: &[f64]) -> Vec<f64> {
+        let k = self.flags.len();
+        let mut all = vec![0.0; product_count(k)];
+        let pairs = self.indices.iter().enumerate().flat_map(|(a, i)| self.indices[a..].iter().map(move |j| (i, j)));
+        for ((&i, &j), &product) in pairs.zip(compact) {
+            all[triangle_index(k, i, j)] = product;
+        }
+        all
+    }
+
+    /// Numbers of all inputs, 0 for the absent ones.
+    fn spread(&self, compact: &[f64]) -> Vec<f64> {
+        let mut all = vec![0.0; self.flags.len()];
+        for (&i, &x) in self.indices.iter().zip(compact) {
+            all[i] = x;
+        }
+        all
+    }
+
+    fn gather<'s>(&'s self, all: &'s [f64]) -> impl Iterator<Item = f64> + 's {
+        self.indices.iter().map(move |&i| all[i])
+    }
+}
+
+/// The reduction of one slice.
+struct Adasum<'a, E> {
+    reduction: Reduction<E>,
+    present: Present,
+    sums: Accumulator,
+    out: *mut E,
+    nodes: DoublesMut<'a>,
+    stats: DoublesMut<'a>,
+}
+
+impl<E: Element> Adasum<'_, E> {
+    fn piece(&mut self, piece: &Piece) {
+        let sums = self.reduction.gram(piece, &mut self.sums);
+        if !piece.run.is_whole() {
+            let width = product_count(self.present.indices.len());
+            for node in 0..piece.node_count() as usize {
+                self.nodes.write(&self.present.spread_triangle(&sums[node * width..][..width]));
+            }
+            self.stats.write(&vec![f64::NAN; 1 + self.present.flags.len()]);
+            return;
+        }
+        let gram = self.present.spread_triangle(sums);
+        let (orthogonality, coefficients) = self.coefficients(piece, &gram);
+        let of_present: Vec<_> = self.present.gather(&coefficients).collect();
+        self.reduction.combine(piece.offset, piece.element_count(), &of_present, self.out);
+        self.stats.write(&[orthogonality]);
+        self.stats.write(&coefficients);
+    }
+
+    /// Asks until no vector is left to be measured. Every answer settles at least one node of the tree, so it ends.
+    fn coefficients(&self, piece: &Piece, gram: &[f64]) -> (f64, Vec<f64>) {
+        let mut answers: Vec<(Request, Vec<f64>)> = Vec::new();
+        loop {
+            let refinements: Vec<_> = answers
+                .iter()
+                .map(|(node, products)| Refinement { first: node.first, count: node.count, products })
+                .collect();
+            match coefficients(Thresholds::of::<E>(), &self.present.flags, gram, &refinements) {
+                Outcome::Done { orthogonality, coefficients } => return (orthogonality, coefficients),
+                Outcome::Measure(requests) => answers.extend(self.measure(piece, requests)),
+            }
+        }
+    }
+
+    fn measure(&self, piece: &Piece, requests: Vec<Request>) -> Vec<(Request, Vec<f64>)> {
+        let vectors: Vec<_> = requests.iter().flat_map(|request| self.present.gather(&request.vector)).collect();
+        let products = self.reduction.refine(piece, &vectors);
+        let answers = products.chunks_exact(self.present.indices.len() + 1).map(|answer| {
+            let mut all = vec![answer[0]];
+            all.extend(self.present.spread(&answer[1..]));
+            all
+        });
+        requests.into_iter().zip(answers).collect()
+    }
+}

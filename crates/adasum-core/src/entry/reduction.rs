@@ -1,0 +1,90 @@
+//! The kernels over whole pieces: what is left to do once the arguments are checked.
+
+use super::layout::Piece;
+use super::view::View;
+use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
+use crate::element::Element;
+use crate::engine::Engine;
+use crate::error::{Result, argument_error};
+use crate::kernel::Term;
+
+/// Products of k vectors with each other: the upper triangle.
+pub(super) fn product_count(k: usize) -> usize {
+    k * (k + 1) / 2
+}
+
+/// The inputs' first elements, once all of them have been found to have `element_count` elements.
+pub(super) fn input_elements<E: Element>(inputs: &[View<'_>], element_count: usize) -> Result<Vec<*const E>> {
+    if inputs.is_empty() {
+        return Err(argument_error!("there are 0 inputs, at least 1 is needed. Pass the vectors to reduce."));
+    }
+    let elements = inputs.iter().enumerate();
+    elements.map(|(i, input)| input.elements(&format!("inputs[{i}]"), element_count)).collect()
+}
+
+/// Checked inputs: pointers to slices of equal length. The methods take offsets and counts inside that length.
+pub(super) struct Reduction<E> {
+    pub engine: Engine,
+    pub inputs: Vec<*const E>,
+}
+
+impl<E: Element> Reduction<E> {
+    /// The inputs' elements from `offset` on.
+    fn at(&self, offset: usize) -> impl Iterator<Item = *const E> {
+        // SAFETY: offsets of pieces and parts lie inside the slices, whose length was checked.
+        self.inputs.iter().map(move |input| unsafe { input.add(offset) })
+    }
+
+    pub fn is_finite(&self, element_count: usize) -> bool {
+        let kernels = E::kernels(self.engine.table);
+        // SAFETY: the engine's instruction set is available, and the count is the checked length.
+        self.inputs.iter().all(|&input| unsafe { (kernels.is_finite)(input, element_count) })
+    }
+
+    /// The sums of the piece's maximal nodes.
+    pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
+        let kernels = E::kernels(self.engine.table);
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        sums.restart(piece.run.segment_element_count);
+        for (block, offset, count) in piece.blocks() {
+            inputs.clear();
+            inputs.extend(self.at(offset));
+            // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was checked.
+            sums.push_block(block, |products| unsafe { (kernels.gram)(&inputs, count, products) });
+        }
+        sums.finish()
+    }
+
+    /// For every node of the piece and every vector of k coefficients the k + 1 products.
+    pub fn refine(&self, piece: &Piece, vectors: &[f64]) -> Vec<f64> {
+        let kernels = E::kernels(self.engine.table);
+        let k = self.inputs.len();
+        let mut scratch = Box::new([0.0; BLOCK_ELEMENTS]);
+        let mut sums = Accumulator::new(piece.run.segment_element_count, vectors.len() / k * (k + 1));
+        for (block, offset, count) in piece.blocks() {
+            let inputs: Vec<_> = self.at(offset).collect();
+            sums.push_block(block, |products| {
+                for (vector, products) in vectors.chunks_exact(k).zip(products.chunks_exact_mut(k + 1)) {
+                    let terms = terms(inputs.iter().copied(), vector);
+                    // SAFETY: as in `gram`; the scratch holds a block.
+                    unsafe { (kernels.refine)(&terms, &inputs, count, &mut scratch, products) };
+                }
+            });
+        }
+        sums.finish().to_vec()
+    }
+
+    /// `out` is the whole slice, as long as the inputs.
+    pub fn combine(&self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut E) {
+        let kernels = E::kernels(self.engine.table);
+        let terms = terms(self.at(offset), coefficients);
+        // SAFETY: the engine's instruction set is available; offset and count lie in the checked length of inputs and out.
+        unsafe { (kernels.combine)(&terms, element_count, out.add(offset)) };
+    }
+}
+
+/// The inputs that take part: those whose coefficient is not 0.
+fn terms<E>(inputs: impl Iterator<Item = *const E>, coefficients: &[f64]) -> Vec<Term<E>> {
+    let terms = inputs.zip(coefficients).map(|(input, &coefficient)| Term { input, coefficient });
+    terms.filter(|term| term.coefficient != 0.0).collect()
+}

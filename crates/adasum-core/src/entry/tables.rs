@@ -1,0 +1,137 @@
+//! The entry points that see no vectors, only the small tables of numbers that ranks exchange.
+
+use super::layout::{Pieces, count_of, parse_runs};
+use super::reduction::product_count;
+use super::view::View;
+use crate::blocks::{Accumulator, Run};
+use crate::coefficients::{Outcome, Refinement, Thresholds, coefficients, is_inner_node};
+use crate::dtype::Dtype;
+use crate::error::{Result, argument_error};
+
+/// How many tree nodes the cut pieces have together.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) if the pieces are malformed.
+pub fn node_count(pieces: View<'_>) -> Result<f64> {
+    let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
+    Ok(pieces.node_count(|piece| !piece.run.is_whole()) as f64)
+}
+
+/// Adds the nodes of one segment's runs, `product_count` numbers each, into the segment's products.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) if the runs do not cover the segment, or the nodes are too few or too many.
+pub fn gram_finish(
+    segment_element_count: f64,
+    runs: View<'_>,
+    nodes: View<'_>,
+    product_count: f64,
+) -> Result<Vec<f64>> {
+    let runs = parse_runs(segment_element_count, &runs.doubles("runs")?)?;
+    let nodes = nodes.doubles("nodes")?;
+    let width = count_of("productCount", product_count)?;
+    let node_count: u64 = runs.iter().map(Run::node_count).sum();
+    if width == 0 || nodes.len() as u128 != u128::from(node_count) * u128::from(width) {
+        return Err(argument_error!(
+            "`nodes` has {} doubles, the runs have {node_count} nodes of {width}. Pass the nodes of all ranks, in rank order.",
+            nodes.len()
+        ));
+    }
+    let width = width as usize; // At most nodes.len(), or there are no nodes.
+    let mut sums = Accumulator::new(segment_element_count as u64, width);
+    let mut rest = &nodes[..];
+    for run in &runs {
+        let (of_run, others) = rest.split_at(run.node_count() as usize * width);
+        sums.push_run(run, of_run);
+        rest = others;
+    }
+    Ok(sums.finish().to_vec())
+}
+
+/// `[0, orthogonality, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be measured first.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
+pub fn balanced_coefficients(dtype: f64, present: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
+    let thresholds = match Dtype::from_code(dtype)? {
+        Dtype::F32 => Thresholds::of::<f32>(),
+        Dtype::F64 => Thresholds::of::<f64>(),
+    };
+    let (present, gram) = (flags(present)?, gram.doubles("gram")?);
+    let k = present.len();
+    if gram.len() != product_count(k) {
+        return Err(argument_error!(
+            "`gram` has {} numbers, {k} inputs have {} products. Pass the upper triangle.",
+            gram.len(),
+            product_count(k)
+        ));
+    }
+    let table = refinements.doubles("refinements")?;
+    let refinements = parse_refinements(k, &table)?;
+    Ok(encode(coefficients(thresholds, &present, &gram, &refinements)))
+}
+
+/// One flag an input.
+pub(super) fn parse_present(present: View<'_>, input_count: usize) -> Result<Vec<bool>> {
+    let flags = flags(present)?;
+    if flags.len() != input_count {
+        return Err(argument_error!(
+            "`present` has {} bytes for {input_count} inputs. Give one byte an input.",
+            flags.len()
+        ));
+    }
+    Ok(flags)
+}
+
+fn flags(present: View<'_>) -> Result<Vec<bool>> {
+    let flags: Vec<_> = present.bytes().iter().map(|&byte| byte != 0).collect();
+    if flags.is_empty() {
+        return Err(argument_error!("`present` has 0 bytes, at least 1 is needed. Give one byte an input."));
+    }
+    Ok(flags)
+}
+
+fn parse_refinements(k: usize, table: &[f64]) -> Result<Vec<Refinement<'_>>> {
+    let width = k + 3;
+    if !table.len().is_multiple_of(width) {
+        return Err(argument_error!(
+            "`refinements` has {} numbers, which is no multiple of {width}. Give first, count and {} products a node.",
+            table.len(),
+            k + 1
+        ));
+    }
+    let mut refinements: Vec<Refinement<'_>> = Vec::new();
+    for row in table.chunks_exact(width) {
+        let (first, count) = (count_of("first", row[0])?, count_of("count", row[1])?);
+        let (Ok(first), Ok(count)) = (usize::try_from(first), usize::try_from(count)) else {
+            return Err(not_asked_for(row, k));
+        };
+        let is_repeated = refinements.iter().any(|r| r.first == first && r.count == count);
+        if is_repeated || !is_inner_node(k, first, count) {
+            return Err(not_asked_for(row, k));
+        }
+        refinements.push(Refinement { first, count, products: &row[2..] });
+    }
+    Ok(refinements)
+}
+
+fn not_asked_for(row: &[f64], k: usize) -> crate::Error {
+    argument_error!(
+        "a refinement names {} inputs from {} on, which is no node of the tree over {k}, or was there before. Answer each \
+         request once, with its own first and count.",
+        row[1],
+        row[0]
+    )
+}
+
+fn encode(outcome: Outcome) -> Vec<f64> {
+    match outcome {
+        Outcome::Done { orthogonality, coefficients } => [0.0, orthogonality].into_iter().chain(coefficients).collect(),
+        Outcome::Measure(requests) => {
+            let rows = requests.iter().flat_map(|request| {
+                [request.first as f64, request.count as f64].into_iter().chain(request.vector.iter().copied())
+            });
+            std::iter::once(requests.len() as f64).chain(rows).collect()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The loops over elements: one generic body a kernel, and one table of function pointers an instruction set.
+//!
+//! A body is `#[inline(always)]` and knows its [`Isa`](crate::simd::Isa) and [`Element`] as type parameters. The macro at
+//! the end makes the functions that switch the CPU features on, the only place where they are named. So one more kernel
+//! is one body, one more instruction set one file in `simd` and one line at the end of this one.
+
+mod combine;
+mod gram;
+mod refine;
+mod scan;
+
+use crate::blocks::BLOCK_ELEMENTS;
+use crate::element::Element;
+use crate::simd::scalar::Scalar;
+use crate::simd::{Isa, LANES};
+
+/// Room for one block in f64.
+pub type Scratch = [f64; BLOCK_ELEMENTS];
+
+/// An input and its coefficient.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<E> {
+    /// The input's first element.
+    pub input: *const E,
+    /// What it is multiplied with.
+    pub coefficient: f64,
+}
+
+/// One dtype's kernels on one instruction set.
+///
+/// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid for
+/// `element_count` elements.
+#[derive(Debug)]
+pub struct Kernels<E> {
+    /// `gram(inputs, element_count, products)`: the upper triangle of the inputs' products over one block of at most
+    /// [`BLOCK_ELEMENTS`] elements, row by row.
+    pub gram: unsafe fn(&[*const E], usize, &mut [f64]),
+    /// `combine(terms, element_count, out)`: out = sum of coefficient * input. `out` may be an input.
+    pub combine: unsafe fn(&[Term<E>], usize, *mut E),
+    /// `refine(terms, inputs, element_count, scratch, products)`: x = sum of the terms in f64, over one block; the
+    /// products are x.x and x.input for every input.
+    #[expect(clippy::type_complexity, reason = "a function pointer reads best as its signature")]
+    pub refine: unsafe fn(&[Term<E>], &[*const E], usize, &mut Scratch, &mut [f64]),
+    /// `is_finite(input, element_count)`: no NaN and no infinity.
+    pub is_finite: unsafe fn(*const E, usize) -> bool,
+}
+
+/// One instruction set's kernels.
+#[derive(Debug)]
+pub struct Table {
+    /// The name by which `ADASUM_ISA` chooses it.
+    pub name: &'static str,
+    /// True if this CPU can run it.
+    pub is_available: fn() -> bool,
+    /// Kernels for f32.
+    pub f32: Kernels<f32>,
+    /// Kernels for f64.
+    pub f64: Kernels<f64>,
+}
+
+/// Adds the lanes in the canonical order.
+#[inline(always)]
+fn add_lanes(v: [f64; LANES]) -> f64 {
+    ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))
+}
+
+/// Widens the `count < 8` elements at `p`; the missing ones become zero, which leaves every sum as it is.
+///
+/// # Safety
+/// `p` must be valid for reading `count` elements; see [`Isa`].
+#[inline(always)]
+unsafe fn load_rest<I: Isa, E: Element>(p: *const E, count: usize) -> I::Lanes {
+    let mut padded = [E::ZERO; LANES];
+    // SAFETY: `count` is below 8, and the caller vouches for so many elements.
+    unsafe {
+        std::ptr::copy_nonoverlapping(p, padded.as_mut_ptr(), count);
+        E::load::<I>(padded.as_ptr())
+    }
+}
+
+macro_rules! isa_table {
+    ($(#[$attribute:meta])* $table:ident, $name:literal, $isa:ty, $available:expr $(, $features:literal)?) => {
+        $(#[$attribute])*
+        pub static $table: Table = {
+            $(#[target_feature(enable = $features)])?
+            unsafe fn gram<E: Element>(inputs: &[*const E], element_count: usize, products: &mut [f64]) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { gram::gram::<$isa, E>(inputs, element_count, products) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn combine<E: Element>(terms: &[Term<E>], element_count: usize, out: *mut E) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { combine::combine::<$isa, E, E>(terms, element_count, out) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn refine<E: Element>(
+                terms: &[Term<E>],
+                inputs: &[*const E],
+                element_count: usize,
+                scratch: &mut Scratch,
+                products: &mut [f64],
+            ) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { refine::refine::<$isa, E>(terms, inputs, element_count, scratch, products) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn is_finite<E: Element>(input: *const E, element_count: usize) -> bool {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { scan::is_finite::<$isa, E>(input, element_count) }
+            }
+            const fn kernels<E: Element>() -> Kernels<E> {
+                Kernels { gram: gram::<E>, combine: combine::<E>, refine: refine::<E>, is_finite: is_finite::<E> }
+            }
+            Table { name: $name, is_available: || $available, f32: kernels(), f64: kernels() }
+        };
+    };
+}
+
+isa_table!(SCALAR, "scalar", Scalar, true);
+isa_table!(
+    #[cfg(target_arch = "x86_64")]
+    AVX2,
+    "avx2",
+    crate::simd::avx2::Avx2,
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+    "avx2,fma"
+);
+
+/// All tables that this build has, the slowest first.
+pub static TABLES: &[&Table] = &[
+    &SCALAR,
+    #[cfg(target_arch = "x86_64")]
+    &AVX2,
+];

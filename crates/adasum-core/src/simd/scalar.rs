@@ -1,0 +1,65 @@
+//! Plain Rust: runs everywhere, and says what the other instruction sets must compute.
+
+use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
+
+/// The instruction set of every machine.
+#[derive(Debug)]
+pub struct Scalar;
+
+// SAFETY: this is the definition that the others follow; it needs no CPU feature.
+unsafe impl Isa for Scalar {
+    type Lanes = [f64; LANES];
+
+    #[inline(always)]
+    unsafe fn splat(x: f64) -> Self::Lanes {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add_exact(a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes {
+        std::array::from_fn(|lane| a[lane] * b[lane] + sum[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn to_array(v: Self::Lanes) -> [f64; LANES] {
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn load_f32(p: *const f32) -> Self::Lanes {
+        // SAFETY: the caller vouches for eight elements.
+        std::array::from_fn(|lane| f64::from(unsafe { p.add(lane).read() }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f64(p: *const f64) -> Self::Lanes {
+        // SAFETY: the caller vouches for eight elements.
+        std::array::from_fn(|lane| unsafe { p.add(lane).read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_f32(v: Self::Lanes, p: *mut f32) {
+        for (lane, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller vouches for eight elements.
+            unsafe { p.add(lane).write(if x.is_nan() { CANONICAL_NAN_F32 } else { x as f32 }) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f64(v: Self::Lanes, p: *mut f64) {
+        for (lane, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller vouches for eight elements.
+            unsafe { p.add(lane).write(if x.is_nan() { CANONICAL_NAN_F64 } else { x }) };
+        }
+    }
+}

@@ -1,0 +1,108 @@
+/**
+ * The native addon behind the Binding contract.
+ *
+ * It is loaded when it is first used, so that importing the package never fails, and refused if it is missing or was built
+ * from another version of the sources. Errors that leave it are AdasumErrors.
+ */
+import { createRequire } from 'node:module'
+import { AdasumError, ERROR_CODES, systemCode, type ErrorCode } from '../errors.ts'
+import { ABI, type Binding } from './binding.ts'
+
+let loaded: Binding | undefined
+
+/**
+ * The native binding; the same object on every call.
+ *
+ * @throws AdasumError ERR_BINDING if the addon is missing, stale or cannot be loaded on this machine,
+ * ERR_ENVIRONMENT if ADASUM_ISA names an instruction set that this CPU cannot run.
+ */
+export function loadBinding(): Binding {
+  loaded ??= wrapAddon(requireAddon)
+  return loaded
+}
+
+/** The binding that `load` returns, once its version and instruction set are found to be usable. */
+export function wrapAddon(load: () => unknown): Binding {
+  const addon = loadAddon(load)
+  const found = typeof addon.abi === 'function' ? addon.abi() : 'none'
+  if (found !== ABI) {
+    throw new AdasumError(
+      'ERR_BINDING',
+      `The native addon has contract version ${found}, this package needs ${ABI}. Build it again: npm run setup`,
+    )
+  }
+  const binding = withTypedErrors(addon)
+  binding.isa()
+  return binding
+}
+
+function requireAddon(): unknown {
+  return createRequire(import.meta.url)('#native')
+}
+
+function loadAddon(load: () => unknown): Binding {
+  try {
+    return load() as Binding
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}`
+    throw new AdasumError(
+      'ERR_BINDING',
+      `The native addon for ${platform} cannot be loaded (${firstLine(cause)}). Build it: npm run setup`,
+      { cause },
+    )
+  }
+}
+
+function withTypedErrors(addon: Binding): Binding {
+  return {
+    abi: sync(addon.abi),
+    isa: sync(addon.isa),
+    isas: sync(addon.isas),
+    hasNonFinite: sync(addon.hasNonFinite),
+    nodeCount: sync(addon.nodeCount),
+    reduce: sync(addon.reduce),
+    gram: sync(addon.gram),
+    gramFinish: sync(addon.gramFinish),
+    coefficients: sync(addon.coefficients),
+    refine: sync(addon.refine),
+    combine: sync(addon.combine),
+    reduceAsync: async(addon.reduceAsync),
+    gramAsync: async(addon.gramAsync),
+    refineAsync: async(addon.refineAsync),
+    combineAsync: async(addon.combineAsync),
+  }
+}
+
+function sync<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
+  return (...args) => {
+    try {
+      return call(...args)
+    } catch (error) {
+      throw typedError(error)
+    }
+  }
+}
+
+// Also turns arguments that the addon refuses before it makes a promise into rejections.
+function async<A extends unknown[]>(call: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
+  return async (...args) => {
+    try {
+      await call(...args)
+    } catch (error) {
+      throw typedError(error)
+    }
+  }
+}
+
+// The addon's own errors carry our codes. Node-API's status names are left: GenericFailure is a panic, and every other
+// one says that an argument could not be converted.
+function typedError(error: unknown): AdasumError {
+  const found = systemCode(error) ?? 'GenericFailure'
+  const known = ERROR_CODES.find((code): code is ErrorCode => code === found)
+  const code = known ?? (found === 'GenericFailure' ? 'ERR_BINDING' : 'ERR_ARGUMENT')
+  return new AdasumError(code, error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+function firstLine(error: unknown): string {
+  return String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? ''
+}
