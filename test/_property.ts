@@ -1,0 +1,8 @@
+/** fast-check with a seed that is printed, so that any run can be repeated: ADASUM_SEED=... npx ava ... */
+import fc from 'fast-check'
+
+const seed = process.env.ADASUM_SEED ? Number(process.env.ADASUM_SEED) : Math.floor(Math.random() * 2 ** 31)
+fc.configureGlobal({ seed, verbose: 1 })
+console.log(`fast-check seed ${seed}`)
+
+export { fc, seed }

@@ -1,0 +1,219 @@
+/**
+ * All-reduce by the direct and the single-shot schedule.
+ *
+ * The caller's input is only read. Results gather in `out` if the caller gave one, which sockets may then fill at any
+ * time; otherwise in scratch memory, and are copied once nothing can fail any more, so that a failure leaves the
+ * caller's buffer as it was.
+ */
+import { AdasumError } from '../errors.ts'
+import { type Call, peersOf } from '../group/call.ts'
+import { NOT_FINITE } from '../group/descriptor.ts'
+import { AgreedFailure } from '../group/group.ts'
+import { type SliceStatistics, emptySegmentRows } from '../kernels/reduce.ts'
+import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
+import { bytesOf } from '../tensor/check.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { ScratchPool } from '../tensor/scratch.ts'
+import type { OnNonFinite } from '../types.ts'
+import { nodeExchange } from './node-exchange.ts'
+import type { Reducer } from './reducer.ts'
+import { allReduceSchedule, segmentsBeginningIn, sliceBegins } from './schedule.ts'
+
+const STEP_EXCHANGE = 0
+const STEP_GATHER = 2
+
+export interface AllReduceJob {
+  readonly layout: Layout
+  readonly reducer: Reducer
+  readonly onNonFinite: OnNonFinite
+  /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
+  readonly data: Uint8Array
+  /** Receives the result, and anything at all if the call fails. */
+  readonly out: Uint8Array | undefined
+  /** What every rank is to know of every segment. */
+  readonly statistics: 'none' | 'orthogonality' | 'coefficients'
+  readonly scratch: ScratchPool
+  /** Throws if the caller's memory has been transferred away. */
+  readonly check: () => void
+}
+
+export interface AllReduceOutcome {
+  /** A row for each segment: nothing, orthogonality, or that and then a coefficient for each rank. */
+  readonly statistics: Float64Array
+  readonly nonFiniteRanks: number[]
+}
+
+export async function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
+  const held: Uint8Array[] = []
+  const scratch = (byteLength: number): Uint8Array => {
+    const bytes = job.scratch.acquire(byteLength)
+    held.push(bytes)
+    return bytes
+  }
+  const schedule = allReduceSchedule(call.size, job.data.length) === 'direct' ? direct : singleShot
+  const outcome = await schedule(call, job, scratch)
+  // After a failure it is not given back: a connection may still be filling it.
+  for (const bytes of held) job.scratch.release(bytes)
+  return outcome
+}
+
+type Scratch = (byteLength: number) => Uint8Array
+
+async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
+  const { layout, data, check } = job
+  const inputs: Uint8Array[] = []
+  inputs[call.rank] = data
+  const receives = peersOf(call).map((peer) =>
+    call.receive(peer, STEP_EXCHANGE, [(inputs[peer] = scratch(data.length))]),
+  )
+  const mine = await scan(job)
+  const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data], mine))
+  const { present, nonFiniteRanks } = agree(call, job, mine, await Promise.all(receives))
+  const target = job.out ?? (call.size > 1 ? inputs[peersOf(call)[0]!]! : data)
+  if (present.includes(1)) {
+    const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, call.size))
+    const result = await job.reducer.reduce({ layout, slice, inputs, present, out: target, memory: 'caller', check })
+    await Promise.all(sends)
+    check()
+    if (!job.out && target !== data) data.set(target)
+    const rows = new Rows(job, call.size, Float64Array.of(0, layout.elementCount))
+    rows.fill(result)
+    return { statistics: rows.values, nonFiniteRanks }
+  }
+  await Promise.all(sends)
+  return nothingPresent(call, job, nonFiniteRanks)
+}
+
+async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
+  const { layout, data, out, check } = job
+  const begins = sliceBegins(layout, call.size)
+  const range = (rank: number): [number, number] => [
+    begins[rank]! * layout.dtype.byteLength,
+    begins[rank + 1]! * layout.dtype.byteLength,
+  ]
+  const [begin, end] = range(call.rank)
+  const own = scratch(end - begin)
+  // The slices received make room for the gathered result once they are combined.
+  const room = scratch(Math.max((call.size - 1) * own.length, out ? 0 : data.length - own.length))
+  const inputs = slots(call, room, () => own.length)
+  const receives = peersOf(call).map((peer) => call.receive(peer, STEP_EXCHANGE, [inputs[peer]!]))
+  const rows = new Rows(job, call.size, begins)
+  const gather = (into: readonly Uint8Array[]): Promise<number>[] =>
+    peersOf(call).map((peer) => call.receive(peer, STEP_GATHER, [into[peer]!, rows.bytesOf(peer)]))
+  let gathers = out ? gather(Array.from({ length: call.size }, (_, rank) => out.subarray(...range(rank)))) : []
+  const mine = await scan(job)
+  own.set(data.subarray(begin, end))
+  inputs[call.rank] = own
+  const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data.subarray(...range(peer))], mine))
+  const { present, nonFiniteRanks } = agree(call, job, mine, await Promise.all(receives))
+  if (!present.includes(1)) {
+    await Promise.all(sends)
+    return nothingPresent(call, job, nonFiniteRanks)
+  }
+  const slice = sliceOf(
+    layout,
+    begins[call.rank]!,
+    begins[call.rank + 1]!,
+    chunkElementCount(layout.dtype.byteLength, call.size),
+  )
+  const exchange = nodeExchange(call, layout, begins, job.reducer)
+  const statistics = await job.reducer.reduce({
+    layout,
+    slice,
+    inputs,
+    present,
+    out: own,
+    memory: 'pool',
+    check,
+    exchange,
+  })
+  rows.fill(statistics)
+  const results = slots(call, room, (rank) => range(rank)[1] - range(rank)[0])
+  if (!out) gathers = gather(results)
+  sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_GATHER, [own, rows.bytesOf(call.rank)])))
+  await Promise.all(gathers)
+  await Promise.all(sends)
+  check()
+  const destination = out ?? data
+  destination.set(own, begin)
+  if (!out) for (const peer of peersOf(call)) destination.set(results[peer]!, range(peer)[0])
+  return { statistics: rows.values, nonFiniteRanks }
+}
+
+/** Consecutive parts of `room` for all ranks but this one. */
+function slots(call: Call, room: Uint8Array, byteLengthOf: (rank: number) => number): Uint8Array[] {
+  const parts: Uint8Array[] = []
+  let at = 0
+  for (let rank = 0; rank < call.size; rank++)
+    parts[rank] = rank === call.rank ? new Uint8Array(0) : room.subarray(at, (at += byteLengthOf(rank)))
+  return parts
+}
+
+async function scan({ onNonFinite, reducer, layout, data, check }: AllReduceJob): Promise<number> {
+  if (onNonFinite === 'propagate') return 0
+  const found = await reducer.hasNonFinite(layout, data, check)
+  check()
+  return found ? NOT_FINITE : 0
+}
+
+/** From every rank's flags, which all ranks see alike, to who takes part. */
+function agree(
+  call: Call,
+  job: AllReduceJob,
+  mine: number,
+  flags: readonly number[],
+): { present: Uint8Array; nonFiniteRanks: number[] } {
+  const bits: number[] = []
+  bits[call.rank] = mine
+  peersOf(call).forEach((peer, i) => (bits[peer] = flags[i]!))
+  const nonFiniteRanks = [...bits.keys()].filter((rank) => (bits[rank]! & NOT_FINITE) !== 0)
+  if (job.onNonFinite === 'throw' && nonFiniteRanks.length > 0)
+    throw new AgreedFailure(
+      new AdasumError(
+        'ERR_NON_FINITE',
+        `${call.title}: the input of ${nonFiniteRanks.length} of ${call.size} ranks is not finite (rank ${nonFiniteRanks.join(', ')}). ` +
+          "No buffer was changed. Skip this step on every rank, or pass onNonFinite: 'skip'.",
+        { operation: call.operation, sequence: call.sequence, rank: call.rank, peerRank: nonFiniteRanks[0] },
+      ),
+    )
+  const absent = job.onNonFinite === 'skip' ? nonFiniteRanks : []
+  return { present: Uint8Array.from(bits, (_, rank) => (absent.includes(rank) ? 0 : 1)), nonFiniteRanks }
+}
+
+/** All ranks were left out: the result is the input. */
+function nothingPresent(call: Call, job: AllReduceJob, nonFiniteRanks: number[]): AllReduceOutcome {
+  job.check()
+  job.out?.set(job.data)
+  const rows = new Rows(job, call.size, new Float64Array(0))
+  return { statistics: rows.values.fill(NaN), nonFiniteRanks }
+}
+
+/**
+ * A row of statistics for each segment. They ride on the all-gather: each rank reports the segments that begin in its
+ * slice. Ranks that share a segment know the same bits of it, so it does not matter who wrote a row first.
+ */
+class Rows {
+  readonly values: Float64Array
+  readonly #width: number
+  readonly #fullWidth: number
+  readonly #layout: Layout
+  readonly #begins: Float64Array
+
+  constructor({ layout, statistics }: AllReduceJob, size: number, begins: Float64Array) {
+    this.#fullWidth = 1 + size
+    this.#width = { none: 0, orthogonality: 1, coefficients: this.#fullWidth }[statistics]
+    this.#layout = layout
+    this.#begins = begins
+    this.values = emptySegmentRows(layout.segmentElementCounts.length, this.#width)
+  }
+
+  fill({ firstSegment, values }: SliceStatistics): void {
+    for (let at = 0, to = firstSegment * this.#width; at < values.length; at += this.#fullWidth, to += this.#width)
+      this.values.set(values.subarray(at, at + this.#width), to)
+  }
+
+  bytesOf(rank: number): Uint8Array {
+    const [from, to] = segmentsBeginningIn(this.#layout, this.#begins[rank]!, this.#begins[rank + 1]!)
+    return bytesOf(this.values.subarray(from * this.#width, to * this.#width))
+  }
+}

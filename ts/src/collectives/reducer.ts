@@ -1,0 +1,28 @@
+import type { SliceStatistics } from '../kernels/reduce.ts'
+import type { Exchange } from '../kernels/run.ts'
+import type { Slice } from '../kernels/slice.ts'
+import type { Layout } from '../tensor/layout.ts'
+
+/** What an all-reduce needs of an operator: the collectives move bytes, a reducer computes. */
+export interface Reducer {
+  /** Whether a rank's input is to be left out or refused (NaN, infinity, a squared norm that overflows). */
+  hasNonFinite(layout: Layout, data: Uint8Array, check: () => void): Promise<boolean>
+  /**
+   * Reduces a slice of all inputs (rank order) into `out`. `memory` says whose it is: the caller's is touched on this
+   * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
+   */
+  reduce(job: ReduceJob): Promise<SliceStatistics>
+  /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
+  nodeCount(pieces: Float64Array): number
+}
+
+export interface ReduceJob {
+  readonly layout: Layout
+  readonly slice: Slice
+  readonly inputs: readonly Uint8Array[]
+  readonly present: Uint8Array
+  readonly out: Uint8Array
+  readonly memory: 'caller' | 'pool'
+  readonly check: () => void
+  readonly exchange?: Exchange
+}

@@ -1,0 +1,70 @@
+/**
+ * Schedules: who sends what to whom. Pure functions of what all ranks know.
+ *
+ * Direct: every rank sends its whole vector to every other and reduces it all by itself: one round. For two ranks that
+ * moves the same bytes as any other way; for a few more it wins as long as a message costs more than its bytes.
+ *
+ * Single-shot: each rank owns a slice. Slices are exchanged all-to-all, Gram partials of segments that are cut across
+ * ranks are added up among the ranks that share them, each owner combines its slice, and the results are gathered.
+ * Three rounds, and 2 (n-1)/n of the vector sent by each rank: no all-reduce can send less.
+ */
+import { BLOCK_ELEMENTS } from '../binding/binding.ts'
+import { segmentAt } from '../kernels/slice.ts'
+import type { Layout } from '../tensor/layout.ts'
+
+/** World sizes and vectors up to which every rank sends everything to all. */
+const DIRECT_SIZE = 8
+const DIRECT_BYTE_LENGTH = 32 << 10
+/** From here on a broadcast is scattered, then gathered, so that the root does not send everything n - 1 times. */
+const SCATTER_BYTE_LENGTH = 256 << 10
+
+export function allReduceSchedule(size: number, byteLength: number): 'direct' | 'single-shot' {
+  if (size <= 2) return 'direct'
+  return size <= DIRECT_SIZE && byteLength <= DIRECT_BYTE_LENGTH ? 'direct' : 'single-shot'
+}
+
+export function broadcastSchedule(size: number, byteLength: number): 'flat' | 'scatter-gather' {
+  return size > 2 && byteLength >= SCATTER_BYTE_LENGTH ? 'scatter-gather' : 'flat'
+}
+
+/**
+ * First elements of the ranks' slices, and the element count: n + 1 numbers. A slice begins where a segment or a block
+ * of 2,048 elements begins, the next one to an equal share; for short vectors some slices are empty.
+ */
+export function sliceBegins(layout: Layout, size: number): Float64Array {
+  return Float64Array.from({ length: size + 1 }, (_, rank) => {
+    const share = Math.floor((layout.elementCount / size) * rank)
+    return rank === size ? layout.elementCount : nearestCut(layout, share)
+  })
+}
+
+function nearestCut(layout: Layout, element: number): number {
+  const segment = segmentAt(layout, element)
+  const begin = layout.segmentBegins[segment]!
+  const end = layout.segmentBegins[segment + 1]!
+  const before = begin + Math.floor((element - begin) / BLOCK_ELEMENTS) * BLOCK_ELEMENTS
+  const after = Math.min(end, before + BLOCK_ELEMENTS)
+  return element - before <= after - element ? before : after
+}
+
+/** Segments whose first element lies in a slice: [from, to). Each segment is in exactly one, empty ones at the end in none. */
+export function segmentsBeginningIn(layout: Layout, begin: number, end: number): [from: number, to: number] {
+  return [firstSegmentFrom(layout, begin), firstSegmentFrom(layout, end)]
+}
+
+function firstSegmentFrom({ segmentBegins, segmentElementCounts }: Layout, element: number): number {
+  let [low, high] = [0, segmentElementCounts.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (segmentBegins[middle]! < element) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Equal parts of a message for a broadcast: n + 1 byte offsets, multiples of 8 except the last. */
+export function equalParts(byteLength: number, size: number): Float64Array {
+  return Float64Array.from({ length: size + 1 }, (_, i) =>
+    i === size ? byteLength : Math.floor((byteLength / size / 8) * i) * 8,
+  )
+}

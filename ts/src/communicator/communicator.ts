@@ -1,0 +1,211 @@
+/** The communicator: its methods check their arguments and join a collective with a reducer. */
+import { OP_CODES } from '../binding/binding.ts'
+import { loadBinding } from '../binding/native.ts'
+import { allReduce } from '../collectives/all-reduce.ts'
+import { allGather, barrier, broadcast } from '../collectives/move.ts'
+import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
+import { AdasumError } from '../errors.ts'
+import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, WITH_COEFFICIENTS } from '../group/descriptor.ts'
+import type { Group } from '../group/group.ts'
+import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { makeReducer } from '../reduction/reducer.ts'
+import { reportSegments } from '../reduction/report.ts'
+import { bytesOf, checkArray } from '../tensor/check.ts'
+import { newArrayLike } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type {
+  AllReduceOptions,
+  CallOptions,
+  FloatArray,
+  NamedArrays,
+  NumericArray,
+  OnNonFinite,
+  ReduceOp,
+  Reduction,
+} from '../types.ts'
+import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
+import { type Data, type Packed, checkOut, layoutOf, pack } from './data.ts'
+
+export interface BroadcastOptions extends CallOptions {
+  /** The rank whose data all ranks get. Default 0. */
+  root?: number
+}
+
+/** A rank's place among the others. */
+export interface Place {
+  readonly localRank: number
+  readonly localSize: number
+}
+
+/**
+ * The ranks of a world, connected to each other. All ranks must call the same collectives in the same order with the
+ * same shapes; a difference ends the group with ERR_MISMATCH. Every method may also throw ERR_PEER_LOST, ERR_TIMEOUT,
+ * ERR_ABORTED and ERR_CLOSED.
+ */
+export class Communicator implements AsyncDisposable {
+  /** Number of this process in the world, from 0. */
+  readonly rank: number
+  /** How many ranks the world has. */
+  readonly size: number
+  /** Number of this process among those on the same host, from 0. */
+  readonly localRank: number
+  /** How many ranks are on this host. */
+  readonly localSize: number
+  readonly #group: Group
+  readonly #release: () => Promise<void>
+
+  constructor(group: Group, place: Place, release: () => Promise<void>) {
+    this.#group = group
+    this.rank = group.rank
+    this.size = group.size
+    this.localRank = place.localRank
+    this.localSize = place.localSize
+    this.#release = release
+  }
+
+  /**
+   * This rank's share of `count` items: as many for every rank, in rank order, the remainder dropped.
+   * @throws AdasumError ERR_ARGUMENT if there are fewer items than ranks
+   */
+  shard(count: number): { begin: number; end: number } {
+    if (!Number.isSafeInteger(count) || count < this.size)
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        `${count} items cannot be shared among ${this.size} ranks. Use at least one a rank.`,
+      )
+    const share = Math.floor(count / this.size)
+    return { begin: this.rank * share, end: (this.rank + 1) * share }
+  }
+
+  /**
+   * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
+   * unchanged, and `out` undefined if the call fails.
+   * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
+   */
+  async allReduce<D extends FloatArray | NamedArrays>(data: D, options: AllReduceOptions<D>): Promise<Reduction<D>> {
+    const plan = this.#planAllReduce(data, options)
+    const { op, onNonFinite, layout, width, descriptor } = plan
+    const scratch = this.#group.scratch
+    return this.#group.run(descriptor, options, async (call) => {
+      const input = pack(data, layout, scratch)
+      const out = options.out === undefined ? undefined : pack(options.out, layout, scratch)
+      const check = (): void => [input, out].forEach((packed) => packed?.check())
+      const statistics = width === 0 ? 'none' : width === 1 ? 'orthogonality' : 'coefficients'
+      const job = {
+        layout,
+        reducer: makeReducer(op, loadBinding()),
+        onNonFinite,
+        data: input.bytes,
+        statistics,
+        scratch,
+        check,
+      } as const
+      const outcome = await allReduce(call, { ...job, out: out?.bytes })
+      ;(out ?? input).unpack()
+      for (const packed of [input, out]) packed?.release()
+      const segments = reportSegments(layout, outcome.statistics, width)
+      return {
+        result: options.out ?? data,
+        segments,
+        nonFiniteRanks: outcome.nonFiniteRanks,
+        bytesSent: call.bytesSent,
+      }
+    })
+  }
+
+  /**
+   * Gives every rank the root's data, in place.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async broadcast<D extends NumericArray | NamedArrays<NumericArray>>(
+    data: D,
+    options: BroadcastOptions = {},
+  ): Promise<D> {
+    const root = options.root ?? 0
+    if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
+      throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
+    const layout = layoutOf(data, 'data')
+    const schedule = SCHEDULES[broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength)]
+    const descriptor = { ...describe('broadcast', layout), root, schedule }
+    return this.#group.run(descriptor, options, async (call) => {
+      const packed: Packed = pack(data, layout, this.#group.scratch)
+      await broadcast(call, { root, data: packed.bytes, scratch: this.#group.scratch, check: packed.check })
+      if (call.rank !== root) packed.unpack()
+      packed.release()
+      return data
+    })
+  }
+
+  /**
+   * The data of all ranks, one after the other in rank order: a new array, size x data.length long.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async allGather<A extends NumericArray>(data: A, options: CallOptions = {}): Promise<A> {
+    checkArray(data, 'data')
+    const layout = layoutOf(data, 'data')
+    const descriptor = { ...describe('all-gather', layout), schedule: SCHEDULES.flat }
+    return this.#group.run(descriptor, options, async (call) => {
+      const result = newArrayLike(data, data.length * this.size)
+      await allGather(call, bytesOf(data), bytesOf(result))
+      return result
+    })
+  }
+
+  /** Resolves when all ranks have called it. */
+  async barrier(options: CallOptions = {}): Promise<void> {
+    await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
+  }
+
+  /** Waits for this rank's calls, says goodbye to the other ranks and lets go of all connections. Never throws. */
+  async close(): Promise<void> {
+    await this.#group.close()
+    await this.#release()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #planAllReduce<D extends FloatArray | NamedArrays>(data: D, options: AllReduceOptions<D>): AllReducePlan {
+    const op = checkOp(options?.op)
+    const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
+    const layout = layoutOf(data, 'data', options.segments)
+    if (!layout.dtype.isFloat)
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        `The data is ${layout.dtype.name}; allReduce takes f32 and f64. Convert it.`,
+      )
+    if (options.out !== undefined) checkOut(data as Data, options.out, layout)
+    const withCoefficients = options.coefficients === true
+    const descriptor = {
+      ...describe('all-reduce', layout),
+      op: OP_CODES[op],
+      schedule: SCHEDULES[allReduceSchedule(this.size, layout.elementCount * layout.dtype.byteLength)],
+      onNonFinite: NON_FINITE_CODES[onNonFinite],
+      flags: withCoefficients ? WITH_COEFFICIENTS : 0,
+    }
+    const width = op !== 'adasum' ? 0 : withCoefficients ? 1 + this.size : 1
+    return { op, onNonFinite, layout, width, descriptor }
+  }
+}
+
+interface AllReducePlan {
+  readonly op: ReduceOp
+  readonly onNonFinite: OnNonFinite
+  readonly layout: Layout
+  /** Numbers of statistics a segment. */
+  readonly width: number
+  readonly descriptor: Descriptor
+}
+
+function describe(collective: keyof typeof COLLECTIVES, layout: Layout): Descriptor {
+  return {
+    ...NO_DESCRIPTOR,
+    collective: COLLECTIVES[collective],
+    dtype: layout.dtype.code,
+    resultDtype: layout.dtype.code,
+    elementCount: layout.elementCount,
+    segmentCount: layout.segmentElementCounts.length,
+    layoutHash: layout.hash,
+  }
+}

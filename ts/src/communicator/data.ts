@@ -1,0 +1,78 @@
+/**
+ * A caller's data as one run of bytes: a typed array as it is, named arrays packed into scratch memory and unpacked at
+ * the end.
+ */
+import { AdasumError } from '../errors.ts'
+import { bytesOf, checkArray, checkDisjoint, isDetached } from '../tensor/check.ts'
+import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
+import type { ScratchPool } from '../tensor/scratch.ts'
+import type { NamedArrays, NumericArray } from '../types.ts'
+
+export type Data = NumericArray | NamedArrays<NumericArray>
+
+export interface Packed {
+  readonly layout: Layout
+  readonly bytes: Uint8Array
+  /** Writes the bytes back into the caller's arrays, if they are a copy. */
+  unpack(): void
+  release(): void
+  /** Throws if the caller's memory has been transferred away. */
+  check(): void
+}
+
+function arraysOf(data: Data): NumericArray[] {
+  return ArrayBuffer.isView(data) ? [data] : Object.values(data)
+}
+
+/** The layout of `data`; ERR_ARGUMENT if it is not a typed array or an object of typed arrays of one dtype. */
+export function layoutOf(data: unknown, what: string, segments?: ArrayLike<number>): Layout {
+  if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data) || Array.isArray(data))
+    return layoutOfArray(checkArray(data, what), (data as NumericArray).length, segments)
+  if (segments !== undefined)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `${what} is an object of named arrays, one segment a name: leave out \`segments\`.`,
+    )
+  return layoutOfNamedArrays(data as NamedArrays<NumericArray>, what)
+}
+
+/** ERR_ARGUMENT unless `out` has the names, lengths and dtype of `data` and shares no memory with it. */
+export function checkOut(data: Data, out: unknown, layout: Layout): void {
+  const other = layoutOf(out, 'out')
+  const [mine, theirs] = [layout, other].map(({ dtype, elementCount }) => `${dtype.name}[${elementCount}]`)
+  if (mine !== theirs)
+    throw new AdasumError('ERR_ARGUMENT', `out is ${theirs}, the data is ${mine}. Use equal dtype and length.`)
+  const names = (of: Layout): string =>
+    JSON.stringify(of.names && of.names.map((name, i) => [name, of.segmentElementCounts[i]]))
+  if (names(layout) !== names(other))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `out has the arrays ${names(other) ?? '(one)'}, the data ${names(layout) ?? '(one)'}. Use the same.`,
+    )
+  const label = (what: string, value: Data): { array: NumericArray; what: string }[] =>
+    arraysOf(value).map((array) => ({ array, what }))
+  checkDisjoint([...label('data', data), ...label('out', out as Data)])
+}
+
+export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {
+  const arrays = arraysOf(data)
+  const check = (): void => {
+    if (arrays.some(isDetached))
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        'An array was transferred away during the call. Keep it until the promise settles.',
+      )
+  }
+  if (arrays.length === 1)
+    return { layout, bytes: bytesOf(arrays[0]!), unpack: () => undefined, release: () => undefined, check }
+  const bytes = scratch.acquire(layout.elementCount * layout.dtype.byteLength)
+  const parts = partsOf(arrays, bytes)
+  parts.forEach((part, i) => part.set(bytesOf(arrays[i]!)))
+  const unpack = (): void => parts.forEach((part, i) => bytesOf(arrays[i]!).set(part))
+  return { layout, bytes, unpack, release: () => scratch.release(bytes), check }
+}
+
+function partsOf(arrays: readonly NumericArray[], bytes: Uint8Array): Uint8Array[] {
+  let at = 0
+  return arrays.map((array) => bytes.subarray(at, (at += array.byteLength)))
+}

@@ -1,0 +1,41 @@
+/** The cause of a group's end, as an ABORT frame carries it from rank to rank. */
+import { AdasumError, ERROR_CODES, type ErrorCode } from '../errors.ts'
+import { ABORT_BYTE_LENGTH } from '../wire/frame.ts'
+
+const MESSAGE_CHARACTERS = 2000
+
+export function encodeCause(cause: AdasumError): Buffer {
+  const { code, rank, peerRank, peerAddress, operation, sequence } = cause
+  const message = cause.message.slice(0, MESSAGE_CHARACTERS)
+  const bytes = Buffer.from(JSON.stringify({ code, message, rank, peerRank, peerAddress, operation, sequence }))
+  // Only characters of several bytes can make it longer than the frame: the code alone still says what happened.
+  return bytes.length <= ABORT_BYTE_LENGTH ? bytes : Buffer.from(JSON.stringify({ code, message: '', rank }))
+}
+
+/** Takes nothing on trust: fields of the wrong type are left out. */
+export function decodeCause(bytes: Uint8Array, from: number): AdasumError {
+  const fields = parseObject(bytes)
+  const code = ERROR_CODES.includes(fields.code as ErrorCode) ? (fields.code as ErrorCode) : 'ERR_ABORTED'
+  const message =
+    typeof fields.message === 'string' && fields.message ? fields.message : `Rank ${from} ended the group.`
+  return new AdasumError(code, message, {
+    rank: wholeNumber(fields.rank) ?? from,
+    peerRank: wholeNumber(fields.peerRank),
+    peerAddress: typeof fields.peerAddress === 'string' ? fields.peerAddress : undefined,
+    operation: typeof fields.operation === 'string' ? fields.operation : undefined,
+    sequence: wholeNumber(fields.sequence),
+  })
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString())
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined
+}

@@ -1,0 +1,101 @@
+/** One collective under way on this rank: its messages, its progress and its deadline. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Descriptor } from '../wire/frame.ts'
+import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
+import { collectiveName } from './descriptor.ts'
+import type { Link } from './link.ts'
+
+export interface CallLinks {
+  readonly rank: number
+  readonly size: number
+  linkTo(peer: number): Link
+  timedOut(call: Call): void
+}
+
+export class Call {
+  readonly sequence: number
+  readonly descriptor: Descriptor
+  readonly timeoutMs: number
+  /** Bytes handed to connections, headers included. */
+  bytesSent = 0
+  readonly #links: CallLinks
+  #lastProgress = performance.now()
+  #timer: NodeJS.Timeout
+  #isOver = false
+
+  constructor(links: CallLinks, sequence: number, descriptor: Descriptor, timeoutMs: number) {
+    this.#links = links
+    this.sequence = sequence
+    this.descriptor = descriptor
+    this.timeoutMs = timeoutMs
+    // Referenced: connections are not, and a process must not exit while it waits for a collective.
+    this.#timer = setTimeout(() => void this.#deadline(), timeoutMs)
+  }
+
+  get rank(): number {
+    return this.#links.rank
+  }
+
+  get size(): number {
+    return this.#links.size
+  }
+
+  get operation(): string {
+    return collectiveName(this.descriptor)
+  }
+
+  /** `all-reduce #17` */
+  get title(): string {
+    return `${this.operation} #${this.sequence}`
+  }
+
+  /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
+  receive(from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts))
+  }
+
+  /** Sends to a peer; resolves when the memory may change again. */
+  send(to: number, step: number, parts: readonly Uint8Array[], rankFlags = 0): Promise<void> {
+    const payloadByteLength = parts.reduce((sum, part) => sum + part.length, 0)
+    this.bytesSent += HEADER_BYTE_LENGTH + payloadByteLength
+    const { sequence, descriptor } = this
+    const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const
+    return quiet(this.#links.linkTo(to).send(header, parts))
+  }
+
+  progressed(): void {
+    this.#lastProgress = performance.now()
+  }
+
+  /** Peers this call waits for. */
+  waitingFor(): Link[] {
+    return peersOf(this)
+      .map((peer) => this.#links.linkTo(peer))
+      .filter((link) => link.isWaiting(this.sequence))
+  }
+
+  ended(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+  }
+
+  async #deadline(): Promise<void> {
+    const idle = (): number => performance.now() - this.#lastProgress
+    // After a long synchronous computation timers run before data that has long been there: let that come first.
+    for (let turn = 0; turn < 2 && idle() >= this.timeoutMs; turn++) await nextTurn()
+    if (this.#isOver) return
+    if (idle() >= this.timeoutMs) this.#links.timedOut(this)
+    else this.#timer = setTimeout(() => void this.#deadline(), Math.max(1, this.timeoutMs - idle()))
+  }
+}
+
+/** All other ranks, nearest higher one first, so that not all ranks start with the same peer. */
+export function peersOf({ rank, size }: { rank: number; size: number }): number[] {
+  return Array.from({ length: size - 1 }, (_, i) => (rank + i + 1) % size)
+}
+
+/** A promise whose rejection somebody will look at later, or nobody needs to: the group's failure is what counts. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined)
+  return promise
+}

@@ -1,0 +1,88 @@
+/** Codes and words of what a collective's descriptor says. */
+import { AdasumError } from '../errors.ts'
+import { dtypeName } from '../tensor/dtype.ts'
+import type { Descriptor } from '../wire/frame.ts'
+
+export const COLLECTIVES = { 'all-reduce': 1, broadcast: 2, 'all-gather': 3, barrier: 4 } as const
+export type CollectiveName = keyof typeof COLLECTIVES
+
+export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4 } as const
+export type ScheduleName = keyof typeof SCHEDULES
+
+export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
+
+/** Call flags. */
+export const WITH_COEFFICIENTS = 1
+/** Rank flags. */
+export const NOT_FINITE = 1
+
+// all-reduce ops as in the binding; 0 is also what the other collectives carry.
+const OP_NAMES = ['sum', 'average', 'adasum']
+
+const nameOf = (codes: Record<string, number>, code: number): string =>
+  Object.keys(codes).find((name) => codes[name] === code) ?? `unknown (${code})`
+
+export function collectiveName(descriptor: Descriptor): string {
+  return nameOf(COLLECTIVES, descriptor.collective)
+}
+
+/** In words, for instance `adasum f32[61706], 10 segments`. */
+function describe(descriptor: Descriptor): string {
+  const array = `${dtypeName(descriptor.dtype)}[${descriptor.elementCount}]`
+  const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
+  switch (descriptor.collective) {
+    case COLLECTIVES['all-reduce']:
+      return `${OP_NAMES[descriptor.op] ?? `op ${descriptor.op}`} ${array}${segments}`
+    case COLLECTIVES.broadcast:
+      return `broadcast ${array}${segments} from rank ${descriptor.root}`
+    case COLLECTIVES['all-gather']:
+      return `all-gather ${array}`
+    default:
+      return collectiveName(descriptor)
+  }
+}
+
+/** What the descriptions above leave out, where the two differ in it. */
+function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
+  if (mine.onNonFinite !== theirs.onNonFinite) {
+    const words = (d: Descriptor): string => `, onNonFinite '${nameOf(NON_FINITE_CODES, d.onNonFinite)}'`
+    return [words(mine), words(theirs)]
+  }
+  if (mine.schedule !== theirs.schedule) {
+    const words = (d: Descriptor): string => `, schedule ${nameOf(SCHEDULES, d.schedule)}`
+    return [words(mine), words(theirs)]
+  }
+  if (mine.flags !== theirs.flags) return [`, flags ${mine.flags}`, `, flags ${theirs.flags}`]
+  const words = (d: Descriptor): string => `, segment table ${Buffer.from(d.layoutHash).toString('hex')}`
+  return [words(mine), words(theirs)]
+}
+
+interface Side {
+  readonly rank: number
+  readonly descriptor: Descriptor
+  /** Undefined for this rank itself. */
+  readonly address?: string
+}
+
+/** ERR_MISMATCH that prints what both ranks called, lower rank first. */
+export function mismatch(sequence: number, mine: Side, theirs: Side): AdasumError {
+  let [a, b] = [describe(mine.descriptor), describe(theirs.descriptor)]
+  if (a === b) {
+    const [moreA, moreB] = finePrint(mine.descriptor, theirs.descriptor)
+    ;[a, b] = [a + moreA, b + moreB]
+  }
+  const sides = [
+    { ...mine, words: a },
+    { ...theirs, words: b },
+  ].sort((x, y) => x.rank - y.rank)
+  const list = sides
+    .map((side) => `rank ${side.rank}${side.address ? ` (${side.address})` : ''}: ${side.words}`)
+    .join('; ')
+  const operation = collectiveName(mine.descriptor)
+  return new AdasumError(
+    'ERR_MISMATCH',
+    `${operation} #${sequence} differs. ${list[0]!.toUpperCase()}${list.slice(1)}. ` +
+      'Call the same collectives in the same order with the same shapes, segments and options on every rank.',
+    { rank: mine.rank, peerRank: theirs.rank, peerAddress: theirs.address, operation, sequence },
+  )
+}

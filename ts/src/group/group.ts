@@ -1,0 +1,269 @@
+/**
+ * A group: ranks that run collectives together, and the state they share when something goes wrong.
+ *
+ * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
+ * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
+ */
+import { AdasumError } from '../errors.ts'
+import { ScratchPool } from '../tensor/scratch.ts'
+import type { Pipe } from '../transport/transport.ts'
+import type { CallOptions } from '../types.ts'
+import type { Descriptor } from '../wire/frame.ts'
+import { Call, type CallLinks } from './call.ts'
+import { collectiveName, mismatch } from './descriptor.ts'
+import { Link, type LinkOwner } from './link.ts'
+
+export const COLLECTIVE_TIMEOUT_MS = 300_000
+/** The longest time a timer can hold. */
+const LONGEST_MS = 2 ** 31 - 1
+
+export interface GroupOptions {
+  readonly rank: number
+  readonly size: number
+  /** Default for calls. */
+  readonly timeoutMs?: number
+}
+
+/** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
+export class AgreedFailure extends Error {
+  readonly error: AdasumError
+  constructor(error: AdasumError) {
+    super(error.message)
+    this.error = error
+  }
+}
+
+export class Group implements LinkOwner, CallLinks {
+  readonly rank: number
+  readonly size: number
+  readonly scratch = new ScratchPool()
+  readonly #timeoutMs: number
+  readonly #links = new Map<number, Link>()
+  readonly #active = new Map<number, Call>()
+  readonly #completed = new Set<number>()
+  #nextSequence = 1
+  #lastCompleted = 0
+  #failure: AdasumError | undefined
+  #closing: Promise<void> | undefined
+  #whenIdle: (() => void) | undefined
+
+  constructor({ rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS }: GroupOptions) {
+    this.rank = rank
+    this.size = size
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** Adds a peer: `reader` is the connection this rank dialled, `writer` the one the peer dialled. */
+  addPeer(peer: number, reader: Pipe, writer: Pipe): void {
+    this.#links.set(peer, new Link(peer, reader, writer, this))
+  }
+
+  /** The sequence number of the last collective up to which all are complete. */
+  get lastCompleted(): number {
+    return this.#lastCompleted
+  }
+
+  /**
+   * Runs a collective. The sequence number is taken, and `body` started, before this returns. If the body fails, the
+   * group does, unless with an AgreedFailure; the promise settles only when no connection uses the call's memory.
+   */
+  async run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
+    const call = this.#begin(descriptor, options)
+    const abort = (): void => this.#abort(call, options.signal)
+    options.signal?.addEventListener('abort', abort, { once: true })
+    try {
+      for (const link of this.#links.values()) link.begun(call.sequence, descriptor)
+      const result = await body(call)
+      this.#complete(call)
+      return result
+    } catch (error) {
+      if (error instanceof AgreedFailure && !this.#failure) {
+        this.#complete(call)
+        throw error.error
+      }
+      this.#fail(error, call)
+      this.#end(call)
+      await this.#quiet()
+      throw this.#failureOf(call)
+    } finally {
+      options.signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  #begin(descriptor: Descriptor, options: CallOptions): Call {
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs)
+    if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
+    if (this.#failure) throw this.#later(descriptor)
+    if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
+    const call = new Call(this, this.#nextSequence++, descriptor, timeoutMs)
+    this.#active.set(call.sequence, call)
+    for (const link of this.#links.values())
+      if (link.lastSequence !== undefined) queueMicrotask(() => this.departed(link, link.lastSequence!))
+    return call
+  }
+
+  #complete(call: Call): void {
+    this.#end(call)
+    for (const link of this.#links.values())
+      if (!link.finished(call.sequence))
+        this.#fail(
+          new AdasumError('ERR_MISMATCH', `Rank ${link.peer} sent more data for ${call.title} than belongs to it.`),
+          call,
+        )
+    this.#completed.add(call.sequence)
+    while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
+  }
+
+  #end(call: Call): void {
+    call.ended()
+    this.#active.delete(call.sequence)
+    if (this.#active.size === 0) this.#whenIdle?.()
+  }
+
+  /**
+   * Waits for this rank's calls, says goodbye to all peers and lets go of the connections. Peers may go on among
+   * themselves only until they need this rank.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    if (this.#failure) await this.#quiet()
+    else await Promise.all([...this.#links.values()].map((link) => link.goodbye(this.#nextSequence - 1)))
+    this.scratch.clear()
+  }
+
+  // ---- failure
+
+  /** Ends the group. Later causes are consequences, and are dropped. */
+  #fail(reason: unknown, call?: Call): void {
+    if (this.#failure) return
+    const error = reason instanceof AdasumError ? reason : unexpected(reason)
+    const place = call && { operation: call.operation, sequence: call.sequence }
+    this.#failure = new AdasumError(error.code, error.message, {
+      ...{ rank: this.rank, ...place, ...placeOf(error) },
+      cause: error.cause,
+    })
+    for (const link of this.#links.values()) link.abort(this.#failure)
+  }
+
+  async #quiet(): Promise<void> {
+    await Promise.all([...this.#links.values()].map((link) => link.closed))
+  }
+
+  #failureOf(call: Call): AdasumError {
+    const cause = this.#failure!
+    const place = {
+      operation: call.operation,
+      sequence: call.sequence,
+      ...placeOf(cause),
+      lastCompleted: this.#lastCompleted,
+    }
+    return new AdasumError(cause.code, cause.message, { ...place, cause })
+  }
+
+  #later(descriptor: Descriptor): AdasumError {
+    const cause = this.#failure!
+    const place = { operation: collectiveName(descriptor), ...placeOf(cause), lastCompleted: this.#lastCompleted }
+    return new AdasumError(
+      cause.code,
+      `The group has failed, and ${collectiveName(descriptor)} cannot run in it. First cause: ${cause.message}`,
+      {
+        ...place,
+        cause,
+      },
+    )
+  }
+
+  #abort(call: Call, signal: AbortSignal | undefined): void {
+    if (this.#active.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
+  }
+
+  /** The earliest call that is under way: the one a lost peer is most likely missed in. */
+  #oldest(): Call | undefined {
+    return this.#active.values().next().value
+  }
+
+  timedOut(call: Call): void {
+    const waiting = call.waitingFor().map((link) => `rank ${link.peer} (${link.address})`)
+    const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
+    const message = `${call.title} made no progress for ${call.timeoutMs} ms on rank ${this.rank}, which waits for ${whom}. `
+    const advice = 'Check that those ranks are running and call the same collectives, or raise timeoutMs.'
+    const [first] = call.waitingFor()
+    this.#fail(
+      new AdasumError('ERR_TIMEOUT', message + advice, { peerRank: first?.peer, peerAddress: first?.address }),
+      call,
+    )
+  }
+
+  // ---- what links tell (LinkOwner)
+
+  linkTo(peer: number): Link {
+    return this.#links.get(peer)!
+  }
+
+  stateOf(sequence: number): Descriptor | 'finished' | undefined {
+    if (sequence >= this.#nextSequence) return undefined
+    return this.#active.get(sequence)?.descriptor ?? 'finished'
+  }
+
+  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
+    const me = { rank: this.rank, descriptor: mine }
+    return mismatch(sequence, me, { rank: link.peer, descriptor: theirs, address: link.address })
+  }
+
+  progressed(sequence: number): void {
+    this.#active.get(sequence)?.progressed()
+  }
+
+  aborted(cause: AdasumError): void {
+    this.#fail(cause, this.#oldest())
+  }
+
+  broken(link: Link, error: Error): void {
+    const call = this.#oldest()
+    if (error instanceof AdasumError) this.#fail(error, call)
+    else this.lost(link, error.message, error)
+  }
+
+  lost(link: Link, reason: string, cause?: Error): void {
+    const call = this.#oldest()
+    const when = call ? ` in ${call.title}` : ''
+    const why = cause ? `${reason} (${cause.message})` : reason
+    const message = `Lost rank ${link.peer} (${link.address})${when}: ${why}. Look at that rank's output, then connect again.`
+    this.#fail(new AdasumError('ERR_PEER_LOST', message, { peerRank: link.peer, peerAddress: link.address }), call)
+  }
+
+  departed(link: Link, lastSequence: number): void {
+    for (const call of this.#active.values()) {
+      if (call.sequence <= lastSequence) continue
+      const message = `Rank ${link.peer} (${link.address}) closed its communicator after collective #${lastSequence}; ${call.title} needs it.`
+      const place = { peerRank: link.peer, peerAddress: link.address }
+      this.#fail(new AdasumError('ERR_PEER_LOST', `${message} Call the same collectives on every rank.`, place), call)
+    }
+  }
+}
+
+function checkTimeout(timeoutMs: number): number {
+  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_MS) return timeoutMs
+  throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${timeoutMs}; it must be from 1 to ${LONGEST_MS}.`)
+}
+
+function abortError(title: string, signal: AbortSignal | undefined, rank?: number): AdasumError {
+  const by = rank === undefined ? 'before it sent anything' : `by its caller on rank ${rank}`
+  return new AdasumError('ERR_ABORTED', `${title} was aborted ${by}.`, { rank, cause: signal?.reason })
+}
+
+function unexpected(reason: unknown): AdasumError {
+  const message = reason instanceof Error ? reason.message : String(reason)
+  return new AdasumError('ERR_ABORTED', `This rank failed inside a collective: ${message}`, { cause: reason })
+}
+
+function placeOf({ rank, peerRank, peerAddress, operation, sequence }: AdasumError): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries({ rank, peerRank, peerAddress, operation, sequence }).filter(([, value]) => value !== undefined),
+  )
+}

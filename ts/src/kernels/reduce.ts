@@ -1,0 +1,275 @@
+/**
+ * The reduction of a slice: gram -> coefficients -> combine, written once and run in three ways.
+ *
+ * The body is a generator. It yields batches of kernel calls, each at most a few milliseconds long, and exchanges of Gram
+ * partials for segments that other ranks hold parts of; run.ts drives it synchronously, cooperatively on this thread, or
+ * off-thread. The local functions and the collectives run this same body, hence their bits are the same.
+ *
+ * Small segments that lie wholly in the slice go through all three stages in one kernel call, while their data is still
+ * in cache. Of the others the first pass leaves tree nodes; these are added up (after an exchange, if the segment is cut
+ * across ranks), the coefficients follow, and a second pass combines. If a tree node cancels so far that the Gram matrix
+ * has no digits left for it, its vector's products are taken directly, in one more pass for each depth of such nodes.
+ */
+import { type Binding, OP_CODES } from '../binding/binding.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { ReduceOp } from '../types.ts'
+import { type Slice, chunkElementCount, isWhole, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
+
+export interface ReduceWork {
+  readonly op: ReduceOp
+  readonly layout: Layout
+  readonly slice: Slice
+  /** The slice of every input, in rank order. */
+  readonly inputs: readonly Uint8Array[]
+  /** A byte an input; 0 leaves it out. */
+  readonly present: Uint8Array
+  /** Receives the slice of the result; may be one of the inputs. */
+  readonly out: Uint8Array
+}
+
+/** A kernel call, in both forms. */
+export interface KernelTask {
+  sync(binding: Binding): void
+  async(binding: Binding): Promise<void>
+}
+
+/** This rank's tree nodes of one segment. */
+export interface NodePart {
+  readonly segment: number
+  readonly productCount: number
+  readonly runs: Float64Array
+  readonly nodes: Float64Array
+}
+
+export type ReduceStep =
+  | { readonly kind: 'kernels'; readonly tasks: readonly KernelTask[] }
+  /** Asks for the parts of all ranks: for each part, all runs in ascending order with their nodes. `round` counts from 0. */
+  | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
+
+/** For each segment that the slice touches, orthogonality and then a coefficient for each input; `adasum` only. */
+export interface SliceStatistics {
+  readonly firstSegment: number
+  readonly values: Float64Array
+}
+
+export type ReduceBody = Generator<ReduceStep, SliceStatistics, readonly NodePart[] | undefined>
+
+interface CutSegment {
+  readonly segment: number
+  /** Its pieces in the slice. */
+  readonly from: number
+  readonly to: number
+  readonly nodes: Float64Array
+}
+
+export function* reduceSlice(work: ReduceWork, binding: Binding): ReduceBody {
+  const statistics = newStatistics(work)
+  const cut = yield* firstPass(work, binding, statistics)
+  if (work.op !== 'adasum' || cut.length === 0) return statistics
+  const parts = yield* shareNodes(
+    work,
+    0,
+    cut.map((part) => partOf(work, part, gramProductCount(work))),
+  )
+  for (const [index, part] of cut.entries()) {
+    const answer = yield* solve(work, binding, part, parts[index]!)
+    statistics.values.set(answer, (part.segment - statistics.firstSegment) * answer.length)
+    yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(1)) }
+  }
+  return statistics
+}
+
+function newStatistics({ slice, inputs }: ReduceWork): SliceStatistics {
+  const count = slice.segments.length
+  const firstSegment = count > 0 ? slice.segments[0]! : 0
+  const segmentCount = count > 0 ? slice.segments[count - 1]! - firstSegment + 1 : 0
+  return { firstSegment, values: emptySegmentRows(segmentCount, 1 + inputs.length) }
+}
+
+/** Rows as segments without elements have them: nothing in common, and nothing multiplied. */
+export function emptySegmentRows(segmentCount: number, width: number): Float64Array {
+  const rows = new Float64Array(segmentCount * width)
+  for (let at = 0; at < rows.length; at += width) rows[at] = 1
+  return rows
+}
+
+function gramProductCount({ inputs }: ReduceWork): number {
+  return (inputs.length * (inputs.length + 1)) / 2
+}
+
+/** One kernel call for each group of consecutive pieces that together make a chunk. */
+function* firstPass(
+  work: ReduceWork,
+  binding: Binding,
+  statistics: SliceStatistics,
+): Generator<ReduceStep, CutSegment[], undefined | readonly NodePart[]> {
+  const { op, layout, slice, present } = work
+  const groups = groupPieces(work).map(({ from, to, begin, end }) => {
+    const pieces = piecesBetween(slice, from, to)
+    const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
+    const nodes = new Float64Array(nodeCount * gramProductCount(work))
+    const stats = new Float64Array((to - from) * (1 + work.inputs.length))
+    const inputs = byteSlices(work, begin, end)
+    const out = byteSlice(layout.dtype, work.out, begin, end)
+    return {
+      from,
+      to,
+      nodes,
+      stats,
+      args: [OP_CODES[op], layout.dtype.code, inputs, present, pieces, out, nodes, stats] as const,
+    }
+  })
+  yield {
+    kind: 'kernels',
+    tasks: groups.map(({ args }) => ({ sync: (b) => b.reduce(...args), async: (b) => b.reduceAsync(...args) })),
+  }
+  if (op !== 'adasum') return []
+  const cut: CutSegment[] = []
+  for (const group of groups) collectGroup(work, binding, group, statistics, cut)
+  return cut
+}
+
+/** Puts a group's answers where they belong: statistics of whole segments, nodes of the others. */
+function collectGroup(
+  { slice, inputs }: ReduceWork,
+  binding: Binding,
+  group: { from: number; to: number; nodes: Float64Array; stats: Float64Array },
+  statistics: SliceStatistics,
+  cut: CutSegment[],
+): void {
+  const width = 1 + inputs.length
+  const productCount = (inputs.length * width) / 2
+  let at = 0
+  for (let piece = group.from; piece < group.to; piece++) {
+    const segment = slice.segments[piece]!
+    if (isWhole(slice, piece)) {
+      const row = group.stats.subarray((piece - group.from) * width, (piece - group.from + 1) * width)
+      statistics.values.set(row, (segment - statistics.firstSegment) * width)
+      continue
+    }
+    const length = binding.nodeCount(piecesBetween(slice, piece, piece + 1)) * productCount
+    const nodes = group.nodes.subarray(at, (at += length))
+    const last = cut.at(-1)
+    if (last?.segment === segment) cut[cut.length - 1] = { ...last, to: piece + 1, nodes: concat(last.nodes, nodes) }
+    else cut.push({ segment, from: piece, to: piece + 1, nodes })
+  }
+}
+
+/** From the nodes of a segment to [orthogonality, coefficients], refining cancelled tree nodes on the way. */
+function* solve(
+  work: ReduceWork,
+  binding: Binding,
+  part: CutSegment,
+  first: NodePart,
+): Generator<ReduceStep, Float64Array, undefined | readonly NodePart[]> {
+  const { layout, slice, inputs, present } = work
+  const elementCount = layout.segmentElementCounts[part.segment]!
+  const gram = binding.gramFinish(elementCount, first.runs, first.nodes, first.productCount)
+  let refinements = new Float64Array(0)
+  for (let round = 1; ; round++) {
+    const answer = binding.coefficients(layout.dtype.code, present, gram, refinements)
+    const pending = answer[0]!
+    if (pending === 0) return answer.subarray(1)
+    const width = 2 + inputs.length
+    const requests = Array.from({ length: pending }, (_, i) => answer.subarray(1 + i * width, 1 + (i + 1) * width))
+    const vectors = concat(...requests.map((request) => request.subarray(2)))
+    const productCount = pending * (inputs.length + 1)
+    const nodeCount = binding.nodeCount(piecesBetween(slice, part.from, part.to))
+    const nodes = new Float64Array(nodeCount * productCount)
+    yield { kind: 'kernels', tasks: refineTasks(work, binding, part, vectors, nodes, productCount) }
+    const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes }, productCount)])
+    const products = binding.gramFinish(elementCount, shared!.runs, shared!.nodes, productCount)
+    const found = requests.map((request, i) =>
+      concat(request.subarray(0, 2), products.subarray(i * (inputs.length + 1), (i + 1) * (inputs.length + 1))),
+    )
+    refinements = concat(refinements, ...found)
+  }
+}
+
+function partOf({ slice }: ReduceWork, { segment, from, to, nodes }: CutSegment, productCount: number): NodePart {
+  return { segment, productCount, runs: runsOf(slice, from, to), nodes }
+}
+
+/** The parts as all ranks hold them together; segments wholly in this slice need no exchange. */
+function* shareNodes(
+  { layout, slice }: ReduceWork,
+  round: number,
+  parts: NodePart[],
+): Generator<ReduceStep, NodePart[], undefined | readonly NodePart[]> {
+  const isShared = ({ segment }: NodePart) =>
+    layout.segmentBegins[segment]! < slice.begin || layout.segmentBegins[segment + 1]! > slice.end
+  const shared = parts.filter(isShared)
+  if (shared.length === 0) return parts
+  const answers = (yield { kind: 'exchange', round, parts: shared }) ?? []
+  return parts.map((part) => answers[shared.indexOf(part)] ?? part)
+}
+
+function refineTasks(
+  work: ReduceWork,
+  binding: Binding,
+  part: CutSegment,
+  vectors: Float64Array,
+  nodes: Float64Array,
+  productCount: number,
+): KernelTask[] {
+  let at = 0
+  return pieceRanges(work, part).map(({ piece, begin, end }) => {
+    const pieces = piecesBetween(work.slice, piece, piece + 1)
+    const length = binding.nodeCount(pieces) * productCount
+    const target = nodes.subarray(at, (at += length))
+    const args = [work.layout.dtype.code, byteSlices(work, begin, end), vectors, pieces, target] as const
+    return { sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }
+  })
+}
+
+function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64Array): KernelTask[] {
+  return pieceRanges(work, part).map(({ begin, end }) => {
+    const out = byteSlice(work.layout.dtype, work.out, begin, end)
+    const counts = Float64Array.of(end - begin)
+    const args = [work.layout.dtype.code, byteSlices(work, begin, end), counts, coefficients, out] as const
+    return { sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
+  })
+}
+
+/** Where each piece of a cut segment lies, in elements from the slice's start. */
+function pieceRanges({ layout, slice }: ReduceWork, { segment, from, to }: CutSegment) {
+  return Array.from({ length: to - from }, (_, i) => {
+    const piece = from + i
+    const begin = layout.segmentBegins[segment]! + slice.pieces[piece * 3 + 1]! - slice.begin
+    return { piece, begin, end: begin + pieceElementCount(slice, piece) }
+  })
+}
+
+/** Consecutive pieces that together stay within a chunk; elements from the slice's start. */
+function groupPieces({ layout, slice, inputs }: ReduceWork) {
+  const limit = chunkElementCount(layout.dtype.byteLength, inputs.length)
+  const groups: { from: number; to: number; begin: number; end: number }[] = []
+  let at = 0
+  for (let piece = 0; piece < slice.segments.length; piece++) {
+    const count = pieceElementCount(slice, piece)
+    const last = groups.at(-1)
+    if (last && at + count - last.begin <= limit) Object.assign(last, { to: piece + 1, end: at + count })
+    else groups.push({ from: piece, to: piece + 1, begin: at, end: at + count })
+    at += count
+  }
+  return groups
+}
+
+function byteSlice(dtype: Dtype, bytes: Uint8Array, begin: number, end: number): Uint8Array {
+  return bytes.subarray(begin * dtype.byteLength, end * dtype.byteLength)
+}
+
+function byteSlices({ layout, inputs }: ReduceWork, begin: number, end: number): Uint8Array[] {
+  return inputs.map((input) => byteSlice(layout.dtype, input, begin, end))
+}
+
+function concat(...arrays: Float64Array[]): Float64Array<ArrayBuffer> {
+  const whole = new Float64Array(arrays.reduce((sum, array) => sum + array.length, 0))
+  let at = 0
+  for (const array of arrays) {
+    whole.set(array, at)
+    at += array.length
+  }
+  return whole
+}

@@ -1,0 +1,81 @@
+/** Drives the body of a reduction: on this thread at once, on this thread in turns, or on the thread pool. */
+import { availableParallelism } from 'node:os'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Binding } from '../binding/binding.ts'
+import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
+
+/** Answers an exchange step with the parts of all ranks. */
+export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
+
+/** Runs the tasks of one step; between tasks the event loop may turn. */
+type RunTasks = (tasks: readonly KernelTask[], binding: Binding) => Promise<void>
+
+/** For reductions in which no segment is cut across ranks. */
+export function runSync(body: ReduceBody, binding: Binding): SliceStatistics {
+  for (let step = body.next(); ; step = body.next(undefined)) {
+    if (step.done) return step.value
+    if (step.value.kind === 'exchange') throw new Error('A synchronous reduction has nobody to exchange with.')
+    for (const task of step.value.tasks) task.sync(binding)
+  }
+}
+
+export async function run(
+  body: ReduceBody,
+  binding: Binding,
+  runTasks: RunTasks,
+  exchange?: Exchange,
+): Promise<SliceStatistics> {
+  let answer: readonly NodePart[] | undefined
+  for (;;) {
+    const step = body.next(answer)
+    if (step.done) return step.value
+    answer = undefined
+    if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding)
+    else if (exchange) answer = await exchange(step.value.round, step.value.parts)
+    else throw new Error('This reduction has nobody to exchange with.')
+  }
+}
+
+/** How long kernels may keep the event loop from turning. */
+const TURN_MS = 5
+
+/**
+ * On this thread, letting the event loop turn every few milliseconds. For the caller's own buffers: they may be
+ * transferred away at any time, so no other thread may hold pointers into them. `check` runs after every turn.
+ */
+export function cooperative(check: () => void): RunTasks {
+  let turnEnds = performance.now() + TURN_MS
+  return async (tasks, binding) => {
+    for (const task of tasks) {
+      if (performance.now() > turnEnds) {
+        await nextTurn()
+        check()
+        turnEnds = performance.now() + TURN_MS
+      }
+      task.sync(binding)
+    }
+  }
+}
+
+const LIMIT = Math.min(2, availableParallelism())
+let running = 0
+const waiting: (() => void)[] = []
+
+/** Off-thread, at most two tasks at a time in this process, since DNS and files share libuv's four threads. */
+export const offThread: RunTasks = async (tasks, binding) => {
+  const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
+  // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+async function inTurn(start: () => Promise<void>): Promise<void> {
+  if (running >= LIMIT) await new Promise<void>((resolve) => waiting.push(resolve))
+  else running++
+  try {
+    await start()
+  } finally {
+    const next = waiting.shift()
+    if (next) next()
+    else running--
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Checks of arrays that come from the caller. Everything below this layer may rely on them: the memory is attached, of
+ * fixed size, not shared with another thread, and no two arrays of a call overlap.
+ */
+import { AdasumError } from '../errors.ts'
+import type { NumericArray } from '../types.ts'
+import { type Dtype, dtypeOf } from './dtype.ts'
+
+function refuse(message: string): never {
+  throw new AdasumError('ERR_ARGUMENT', message)
+}
+
+function describe(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a plain array'
+  return typeof value === 'object' ? `an object of type ${value.constructor?.name ?? 'unknown'}` : `a ${typeof value}`
+}
+
+/** Whether the array's memory has been transferred away (such an array looks like an empty one). */
+export function isDetached(array: ArrayBufferView): boolean {
+  if (array.byteLength > 0) return false
+  try {
+    void new Uint8Array(array.buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** The array's dtype, or ERR_ARGUMENT if it is no typed array or its memory may change under us. */
+export function checkArray(value: unknown, what: string): Dtype {
+  const dtype = dtypeOf(value)
+  if (!dtype) refuse(`${what} must be a typed array; got ${describe(value)}. Use Float32Array or Float64Array.`)
+  const array = value as NumericArray
+  if (!(array.buffer instanceof ArrayBuffer) && Object.prototype.toString.call(array.buffer) !== '[object ArrayBuffer]')
+    refuse(
+      `${what} is a view of a SharedArrayBuffer, which another thread may change. Copy it into its own ArrayBuffer.`,
+    )
+  if ((array.buffer as { resizable?: boolean }).resizable === true)
+    refuse(`${what} is a view of a resizable ArrayBuffer, which may shrink. Copy it into a fixed one.`)
+  if (isDetached(array)) refuse(`${what} is detached: its ArrayBuffer has been transferred away. Pass a live array.`)
+  return dtype
+}
+
+/** As checkArray, and the dtype must be one that can be reduced. */
+export function checkFloatArray(value: unknown, what: string): Dtype {
+  const dtype = checkArray(value, what)
+  if (!dtype.isFloat) refuse(`${what} is ${dtype.name}; reductions take f32 and f64. Convert it to a Float32Array.`)
+  return dtype
+}
+
+/** The bytes of an array, without copying. */
+export function bytesOf(array: NumericArray): Uint8Array {
+  return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength)
+}
+
+/** ERR_ARGUMENT if any two of the arrays share memory. */
+export function checkDisjoint(arrays: readonly { array: NumericArray; what: string }[]): void {
+  const byBuffer = new Map<ArrayBufferLike, { begin: number; end: number; what: string }[]>()
+  for (const { array, what } of arrays) {
+    if (array.byteLength === 0) continue
+    const ranges = byBuffer.get(array.buffer)
+    const range = { begin: array.byteOffset, end: array.byteOffset + array.byteLength, what }
+    if (ranges) ranges.push(range)
+    else byBuffer.set(array.buffer, [range])
+  }
+  for (const ranges of byBuffer.values()) {
+    ranges.sort((a, b) => a.begin - b.begin)
+    for (let i = 1; i < ranges.length; i++) {
+      const [before, after] = [ranges[i - 1]!, ranges[i]!]
+      if (after.begin < before.end)
+        refuse(
+          `${before.what} and ${after.what} overlap: bytes ${before.begin}..${before.end} and ${after.begin}..${after.end}` +
+            ' of one buffer. Give each its own memory.',
+        )
+    }
+  }
+}

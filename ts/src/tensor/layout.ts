@@ -1,0 +1,93 @@
+/**
+ * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it in every frame, so that
+ * different models are told apart before any number is mixed.
+ */
+import { createHash } from 'node:crypto'
+import { AdasumError } from '../errors.ts'
+import type { NamedArrays, NumericArray } from '../types.ts'
+import { bytesOf, checkArray, checkDisjoint } from './check.ts'
+import type { Dtype } from './dtype.ts'
+
+export interface Layout {
+  readonly dtype: Dtype
+  readonly elementCount: number
+  /** Element count of each segment, in order; they add up to elementCount. */
+  readonly segmentElementCounts: Float64Array
+  /** Where each segment begins, and one more entry: elementCount. */
+  readonly segmentBegins: Float64Array
+  /** Names of the segments, or undefined where they are numbered. */
+  readonly names: readonly string[] | undefined
+  /** First 8 bytes of SHA-256 over segment table and names; zeros for one unnamed segment. */
+  readonly hash: Uint8Array
+}
+
+const NO_HASH = new Uint8Array(8)
+
+function makeLayout(dtype: Dtype, counts: Float64Array, names: readonly string[] | undefined): Layout {
+  const begins = new Float64Array(counts.length + 1)
+  for (let i = 0; i < counts.length; i++) begins[i + 1] = begins[i]! + counts[i]!
+  const elementCount = begins[counts.length]!
+  if (elementCount === 0) throw new AdasumError('ERR_ARGUMENT', 'The data is empty: 0 elements. Pass at least one.')
+  const unnamed = names === undefined && counts.length === 1
+  return {
+    dtype,
+    elementCount,
+    segmentElementCounts: counts,
+    segmentBegins: begins,
+    names,
+    hash: unnamed ? NO_HASH : hashOf(counts, names),
+  }
+}
+
+function hashOf(counts: Float64Array, names: readonly string[] | undefined): Uint8Array {
+  const hash = createHash('sha256').update(bytesOf(counts))
+  if (names) hash.update(JSON.stringify(names))
+  return hash.digest().subarray(0, 8)
+}
+
+function checkSegments(segments: ArrayLike<number>, elementCount: number): Float64Array {
+  if (typeof segments !== 'object' || segments === null || !Number.isSafeInteger(segments.length) || !segments.length)
+    throw new AdasumError('ERR_ARGUMENT', '`segments` must be a non-empty list of element counts.')
+  const counts = Float64Array.from(segments)
+  let sum = 0
+  counts.forEach((count, index) => {
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw new AdasumError('ERR_ARGUMENT', `segments[${index}] is ${count}; it must be a whole number of elements.`)
+    sum += count
+  })
+  if (sum !== elementCount)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `The segments add up to ${sum} elements, the data has ${elementCount}. Correct \`segments\`.`,
+    )
+  return counts
+}
+
+/** Layout of one array cut in `segments` (default: one). */
+export function layoutOfArray(dtype: Dtype, elementCount: number, segments?: ArrayLike<number>): Layout {
+  return makeLayout(dtype, segments ? checkSegments(segments, elementCount) : Float64Array.of(elementCount), undefined)
+}
+
+/** Layout of an object of named arrays of one dtype, one segment a name, in insertion order. */
+export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: string): Layout {
+  const names = Object.keys(arrays)
+  if (names.length === 0) throw new AdasumError('ERR_ARGUMENT', `${what} has 0 arrays. Pass at least one.`)
+  const dtypes = names.map((name) => checkArray(arrays[name], `${what}.${name}`))
+  const other = dtypes.findIndex((dtype) => dtype !== dtypes[0])
+  if (other > 0)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `${what} mixes dtypes: ${names[0]} is ${dtypes[0]!.name}, ${names[other]} is ${dtypes[other]!.name}. Use one dtype a call.`,
+    )
+  checkDisjoint(names.map((name) => ({ array: arrays[name]!, what: `${what}.${name}` })))
+  return makeLayout(
+    dtypes[0]!,
+    Float64Array.from(names, (name) => arrays[name]!.length),
+    names,
+  )
+}
+
+/** Name of a segment: the array's, or its index. */
+export function segmentName(layout: Layout, segment: number): string {
+  return layout.names?.[segment] ?? String(segment)
+}

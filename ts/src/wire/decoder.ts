@@ -1,0 +1,126 @@
+/**
+ * The incremental frame decoder of one connection. It is a sink: a transport reads into the memory it names.
+ *
+ * Headers, and whatever comes with them, are read into a small spill buffer; the rest of a large payload goes straight
+ * to where it belongs. The state is just the bytes of an unfinished header, or a payload and how much of it has come, so
+ * a stream may be cut anywhere.
+ */
+import type { Sink } from '../transport/transport.ts'
+import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
+
+/** Large enough for an eager frame, so that one read takes it whole. */
+const SPILL_BYTE_LENGTH = HEADER_BYTE_LENGTH + (64 << 10)
+
+/** Below this it is cheaper to copy out of the spill buffer than to make a separate read of a payload's rest. */
+const DIRECT_BYTE_LENGTH = 16 << 10
+
+export interface FrameHandler {
+  /**
+   * A header has come. Returns the memory for its payload, in consecutive parts that together are payloadByteLength long;
+   * throws an AdasumError if no such frame may come.
+   */
+  begin(header: FrameHeader): readonly Uint8Array[]
+  /** Some bytes of the payload have come. */
+  progress(header: FrameHeader): void
+  /** The frame is complete. */
+  complete(header: FrameHeader, payload: readonly Uint8Array[]): void
+  /** What came is no frame, or one that `begin` or `complete` refused; nothing more is read. */
+  failed(error: Error): void
+  /** The connection ended, `insideFrame` if a frame was under way. */
+  ended(insideFrame: boolean, error?: Error): void
+}
+
+interface Payload {
+  readonly header: FrameHeader
+  readonly parts: readonly Uint8Array[]
+  /** The part being filled, and how much of it is. */
+  part: number
+  filled: number
+}
+
+export class FrameDecoder implements Sink {
+  readonly #handler: FrameHandler
+  readonly #spill = Buffer.allocUnsafeSlow(SPILL_BYTE_LENGTH)
+  readonly #header = Buffer.allocUnsafeSlow(HEADER_BYTE_LENGTH)
+  #headerFilled = 0
+  #payload: Payload | undefined
+  #direct = false
+  #failed = false
+
+  constructor(handler: FrameHandler) {
+    this.#handler = handler
+  }
+
+  target(): Uint8Array {
+    const rest = this.#payload && !this.#failed ? restOfPart(this.#payload) : undefined
+    this.#direct = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
+    return this.#direct ? rest! : this.#spill
+  }
+
+  filled(byteLength: number): void {
+    if (this.#failed) return
+    try {
+      if (this.#direct) this.#advance(byteLength)
+      else this.#consume(this.#spill.subarray(0, byteLength))
+    } catch (error) {
+      this.#failed = true
+      this.#payload = undefined
+      this.#handler.failed(error as Error)
+    }
+  }
+
+  ended(error?: Error): void {
+    if (this.#failed) return
+    this.#failed = true
+    const insideFrame = this.#headerFilled > 0 || this.#payload !== undefined
+    this.#payload = undefined
+    this.#handler.ended(insideFrame, error)
+  }
+
+  #consume(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && !this.#failed;) {
+      if (this.#payload) {
+        const rest = restOfPart(this.#payload)
+        const count = Math.min(rest.length, bytes.length - at)
+        rest.set(bytes.subarray(at, at + count))
+        at += count
+        this.#advance(count)
+      } else {
+        const count = Math.min(HEADER_BYTE_LENGTH - this.#headerFilled, bytes.length - at)
+        bytes.copy(this.#header, this.#headerFilled, at, at + count)
+        at += count
+        this.#headerFilled += count
+        if (this.#headerFilled === HEADER_BYTE_LENGTH) this.#beginPayload()
+      }
+    }
+  }
+
+  #beginPayload(): void {
+    this.#headerFilled = 0
+    const header = decodeHeader(this.#header)
+    this.#payload = { header, parts: this.#handler.begin(header), part: 0, filled: 0 }
+    this.#skipFullParts()
+  }
+
+  #advance(byteLength: number): void {
+    const payload = this.#payload!
+    payload.filled += byteLength
+    this.#handler.progress(payload.header)
+    this.#skipFullParts()
+  }
+
+  #skipFullParts(): void {
+    const payload = this.#payload!
+    while (payload.part < payload.parts.length && payload.filled === payload.parts[payload.part]!.length) {
+      payload.part++
+      payload.filled = 0
+    }
+    if (payload.part < payload.parts.length) return
+    this.#payload = undefined
+    this.#handler.complete(payload.header, payload.parts)
+  }
+}
+
+function restOfPart({ parts, part, filled }: Payload): Uint8Array {
+  return parts[part]!.subarray(filled)
+}

@@ -1,0 +1,172 @@
+/**
+ * Frames: a fixed header of 64 bytes (big-endian), then the payload.
+ *
+ *      0  u16  magic                 24  f64  sequence (whole number, from 1)
+ *      2  u8   protocol version      32  f64  element count
+ *      3  u8   kind                  40  f64  payload byte length
+ *      4  u8   collective            48  u8x8 hash of the layout
+ *      5  u8   op                    56  u32  segment count
+ *      6  u8   dtype                 60  u32  CRC-32 of bytes 0..59
+ *      7  u8   result dtype
+ *      8  u8   schedule
+ *      9  u8   onNonFinite
+ *     10  u8   call flags
+ *     11  u8   rank flags
+ *     12  u16  root
+ *     14  u16  step
+ *     16  f64  credit (bytes consumed since the last report; CREDIT frames only)
+ *
+ * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA and READY frame carries it, so that a
+ * call which differs between ranks is noticed at its first frame, at no extra round trip.
+ */
+import { crc32 } from 'node:zlib'
+import { AdasumError } from '../errors.ts'
+
+export const HEADER_BYTE_LENGTH = 64
+export const PROTOCOL_VERSION = 1
+const MAGIC = 0xada5
+
+/** Payloads up to this size are sent at once, against credit; larger ones wait for READY. */
+export const EAGER_BYTE_LENGTH = 64 << 10
+/** Eager bytes (headers included) that may be under way to a peer and not yet consumed by it. */
+export const CREDIT_BYTE_LENGTH = 1 << 20
+/** Largest ABORT payload. */
+export const ABORT_BYTE_LENGTH = 4 << 10
+
+export const FRAME_KINDS = { data: 1, ready: 2, credit: 3, abort: 4, goodbye: 5 } as const
+export type FrameKind = keyof typeof FRAME_KINDS
+const KIND_NAMES = new Map<number, FrameKind>(
+  Object.entries(FRAME_KINDS).map(([name, code]) => [code, name as FrameKind]),
+)
+
+/** What all ranks of a collective must agree on. */
+export interface Descriptor {
+  readonly collective: number
+  readonly op: number
+  readonly dtype: number
+  readonly resultDtype: number
+  readonly schedule: number
+  readonly onNonFinite: number
+  readonly flags: number
+  readonly root: number
+  readonly elementCount: number
+  readonly segmentCount: number
+  /** 8 bytes. */
+  readonly layoutHash: Uint8Array
+}
+
+export interface FrameHeader {
+  readonly kind: FrameKind
+  /** Number of the collective in its group; GOODBYE: of the last one; ABORT: of the one that failed. */
+  readonly sequence: number
+  readonly step: number
+  /** What the sending rank says of itself; bit 0: its input is not finite. */
+  readonly rankFlags: number
+  readonly payloadByteLength: number
+  readonly credit: number
+  readonly descriptor: Descriptor
+}
+
+export const NO_DESCRIPTOR: Descriptor = {
+  collective: 0,
+  op: 0,
+  dtype: 0,
+  resultDtype: 0,
+  schedule: 0,
+  onNonFinite: 0,
+  flags: 0,
+  root: 0,
+  elementCount: 0,
+  segmentCount: 0,
+  layoutHash: new Uint8Array(8),
+}
+
+/** Writes the header into the first 64 bytes of `target`. */
+export function encodeHeader(header: FrameHeader, target: Buffer): void {
+  const { descriptor } = header
+  target.writeUInt16BE(MAGIC, 0)
+  target[2] = PROTOCOL_VERSION
+  target[3] = FRAME_KINDS[header.kind]
+  target[4] = descriptor.collective
+  target[5] = descriptor.op
+  target[6] = descriptor.dtype
+  target[7] = descriptor.resultDtype
+  target[8] = descriptor.schedule
+  target[9] = descriptor.onNonFinite
+  target[10] = descriptor.flags
+  target[11] = header.rankFlags
+  target.writeUInt16BE(descriptor.root, 12)
+  target.writeUInt16BE(header.step, 14)
+  target.writeDoubleBE(header.credit, 16)
+  target.writeDoubleBE(header.sequence, 24)
+  target.writeDoubleBE(descriptor.elementCount, 32)
+  target.writeDoubleBE(header.payloadByteLength, 40)
+  target.set(descriptor.layoutHash, 48)
+  target.writeUInt32BE(descriptor.segmentCount, 56)
+  target.writeUInt32BE(crc32(target.subarray(0, 60)), 60)
+}
+
+function damaged(what: string): AdasumError {
+  return new AdasumError(
+    'ERR_MISMATCH',
+    `A peer sent a damaged frame: ${what}. Run the same version of adasum on every rank.`,
+  )
+}
+
+/** Reads 64 bytes; throws ERR_MISMATCH if they are no header of this protocol version. */
+export function decodeHeader(bytes: Buffer): FrameHeader {
+  if (bytes.readUInt16BE(0) !== MAGIC)
+    throw damaged(`magic 0x${bytes.readUInt16BE(0).toString(16)}, expected 0x${MAGIC.toString(16)}`)
+  if (bytes[2] !== PROTOCOL_VERSION) throw damaged(`protocol version ${bytes[2]}, expected ${PROTOCOL_VERSION}`)
+  const [stored, computed] = [bytes.readUInt32BE(60), crc32(bytes.subarray(0, 60))]
+  if (stored !== computed) throw damaged(`header checksum ${stored}, computed ${computed}`)
+  const kind = KIND_NAMES.get(bytes[3]!)
+  if (!kind) throw damaged(`unknown kind ${bytes[3]}`)
+  return {
+    kind,
+    step: bytes.readUInt16BE(14),
+    rankFlags: bytes[11]!,
+    credit: wholeNumber(bytes, 16, 'credit'),
+    sequence: wholeNumber(bytes, 24, 'sequence'),
+    payloadByteLength: wholeNumber(bytes, 40, 'payload byte length'),
+    descriptor: decodeDescriptor(bytes),
+  }
+}
+
+function decodeDescriptor(bytes: Buffer): Descriptor {
+  return {
+    collective: bytes[4]!,
+    op: bytes[5]!,
+    dtype: bytes[6]!,
+    resultDtype: bytes[7]!,
+    schedule: bytes[8]!,
+    onNonFinite: bytes[9]!,
+    flags: bytes[10]!,
+    root: bytes.readUInt16BE(12),
+    elementCount: wholeNumber(bytes, 32, 'element count'),
+    segmentCount: bytes.readUInt32BE(56),
+    layoutHash: new Uint8Array(bytes.subarray(48, 56)),
+  }
+}
+
+function wholeNumber(bytes: Buffer, offset: number, what: string): number {
+  const value = bytes.readDoubleBE(offset)
+  if (!Number.isSafeInteger(value) || value < 0) throw damaged(`${what} ${value}`)
+  return value
+}
+
+export function sameDescriptor(a: Descriptor, b: Descriptor): boolean {
+  return (
+    a.collective === b.collective &&
+    a.op === b.op &&
+    a.dtype === b.dtype &&
+    a.resultDtype === b.resultDtype &&
+    a.schedule === b.schedule &&
+    a.onNonFinite === b.onNonFinite &&
+    a.flags === b.flags &&
+    a.root === b.root &&
+    a.elementCount === b.elementCount &&
+    a.segmentCount === b.segmentCount &&
+    a.layoutHash.every((byte, i) => byte === b.layoutHash[i])
+  )
+}
