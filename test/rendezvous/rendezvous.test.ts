@@ -1,0 +1,312 @@
+import test, { type ExecutionContext } from 'ava'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AdasumError, ErrorCode } from '../../ts/src/errors.ts'
+import type { Place } from '../../ts/src/rendezvous/environment.ts'
+import { rendezvous, type Meeting, type RendezvousOptions } from '../../ts/src/rendezvous/rendezvous.ts'
+import { hostStore } from '../../ts/src/rendezvous/store.ts'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
+import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
+import { Collector } from '../transport/_compliance.ts'
+import { freePort } from './_ports.ts'
+
+function place(rank: number, size: number, port: number, change: Partial<Place> = {}): Place {
+  return {
+    rank,
+    size,
+    store: { host: '127.0.0.1', ports: [port] },
+    hostsStore: rank === 0,
+    secret: 'k',
+    host: undefined,
+    localRank: undefined,
+    localSize: undefined,
+    jobId: new Uint8Array(16),
+    timeoutMs: 20_000,
+    ...change,
+  }
+}
+
+async function meet(
+  t: ExecutionContext,
+  where: Place,
+  transport: Transport,
+  change: Partial<RendezvousOptions> = {},
+): Promise<Meeting> {
+  const options = {
+    transport,
+    timeoutMs: where.timeoutMs,
+    onPeer: (_: number, pipe: Pipe) => pipe.destroy(),
+    ...change,
+  }
+  const meeting = await rendezvous(where, options)
+  t.teardown(() => leave(meeting))
+  return meeting
+}
+
+async function leave(meeting: Meeting): Promise<void> {
+  await meeting.listener.close()
+  await meeting.release()
+}
+
+async function fails(t: ExecutionContext, code: ErrorCode, promise: Promise<unknown>): Promise<AdasumError> {
+  const error = await t.throwsAsync<AdasumError>(promise)
+  t.is(error.code, code, error.message)
+  return error
+}
+
+for (const [name, create] of [
+  ['tcp', () => tcp],
+  ['memory', () => createMemoryTransport({ maxChunkByteLength: 5 })],
+] as const)
+  for (const size of [2, 5, 16])
+    test(`${size} ranks meet in any order (${name})`, async (t) => {
+      const transport = create()
+      const port = name === 'tcp' ? await freePort() : 29500
+      const ranks = Array.from({ length: size }, (_, i) => (i * 7 + 3) % size)
+      const meetings = await Promise.all(ranks.map((rank) => meet(t, place(rank, size, port), transport)))
+      for (const [i, meeting] of meetings.entries()) {
+        const rank = ranks[i]!
+        t.is(meeting.runId.length, 16)
+        t.deepEqual(meeting.runId, meetings[0]!.runId)
+        t.deepEqual(meeting.peers, meetings[0]!.peers)
+        t.is(meeting.peers[rank]!.port, meeting.listener.port)
+        t.deepEqual([meeting.localRank, meeting.localSize], [rank, size])
+      }
+      t.is(new Set(meetings[0]!.peers.map((peer) => peer.port)).size, size)
+    })
+
+test('peers dial each other with the run id, also those who dial before it is known', async (t) => {
+  const port = await freePort()
+  const arrivals: number[] = []
+  let arrived: (pipe: Pipe) => void = () => {}
+  const accepted = new Promise<Pipe>((resolve) => (arrived = resolve))
+  const onPeer = (rank: number, pipe: Pipe) => {
+    arrivals.push(rank)
+    arrived(pipe)
+  }
+  const [zero, one] = await Promise.all([
+    meet(t, place(0, 2, port), tcp, { onPeer }),
+    meet(t, place(1, 2, port), tcp).then(async (meeting) => {
+      const { host, port } = meeting.peers[0]!
+      const identity = { runId: meeting.runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'k' } as const
+      const pipe = await dialAuthenticated(tcp, host, port, identity)
+      pipe.write(Buffer.from('hello'))
+      t.teardown(() => pipe.destroy())
+      return meeting
+    }),
+  ])
+  const sink = new Collector()
+  const pipe = await accepted
+  pipe.setSink(sink)
+  await sink.has(5)
+  pipe.destroy()
+  t.deepEqual(arrivals, [1])
+  t.deepEqual(zero.runId, one.runId)
+})
+
+test('the same ranks meet again, in a new run', async (t) => {
+  const port = await freePort()
+  const runs = new Set<string>()
+  for (let round = 0; round < 3; round++) {
+    const meetings = await Promise.all([0, 1, 2].map((rank) => meet(t, place(rank, 3, port), tcp)))
+    runs.add(Buffer.from(meetings[0]!.runId).toString('hex'))
+    // Every second time the store is given up in between and hosted anew.
+    if (round === 1) await Promise.all(meetings.map(leave))
+  }
+  t.is(runs.size, 3)
+})
+
+test('two communicators of a process share the store, which closes with the last', async (t) => {
+  const port = await freePort()
+  const first = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, port), tcp)))
+  const second = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, port), tcp)))
+  await first[0]!.release()
+  await first[0]!.release()
+  const third = await Promise.all([meet(t, place(0, 2, port), tcp), meet(t, place(1, 2, port), tcp)])
+  await Promise.all([second[0]!.release(), third[0]!.release()])
+  await fails(t, 'ERR_STORE', meet(t, place(1, 2, port, { timeoutMs: 100 }), tcp))
+  await fails(
+    t,
+    'ERR_STORE',
+    (async () => {
+      const held = await meetingStarted(t, port)
+      try {
+        await meet(t, place(0, 3, port), tcp)
+      } finally {
+        held.abort()
+      }
+    })(),
+  )
+})
+
+/** Rank 0 of two, waiting at the store that it hosts. */
+async function meetingStarted(t: ExecutionContext, port: number): Promise<AbortController> {
+  const controller = new AbortController()
+  const waiting = meet(t, place(0, 2, port), tcp, { signal: controller.signal })
+  waiting.catch(() => {})
+  await sleep(100)
+  return controller
+}
+
+test('ranks that never come are named', async (t) => {
+  const port = await freePort()
+  const outcomes = [0, 2].map((rank) => meet(t, place(rank, 5, port, { timeoutMs: 700 }), tcp))
+  for (const outcome of outcomes) {
+    const error = await fails(t, 'ERR_TIMEOUT', outcome)
+    t.regex(error.message, /^ranks 1, 3, 4 did not come to the store at 127\.0\.0\.1:\d+ within 700 ms \(2 of 5/)
+  }
+})
+
+test('an unreachable store is named, with what the system said', async (t) => {
+  const port = await freePort()
+  const error = await fails(t, 'ERR_STORE', meet(t, place(1, 2, port, { timeoutMs: 300 }), tcp))
+  t.regex(error.message, new RegExp(`127.0.0.1:${port}.*300 ms.*ECONNREFUSED`))
+})
+
+test('a port in use is named', async (t) => {
+  const other = await tcp.listen('127.0.0.1', 0, (pipe) => pipe.destroy())
+  t.teardown(() => other.close())
+  const error = await fails(t, 'ERR_STORE', meet(t, place(0, 2, other.port), tcp))
+  t.regex(error.message, new RegExp(`127.0.0.1:${other.port} \\(EADDRINUSE\\)`))
+})
+
+test('under torchrun the store is at the first port that is free, and strangers there are passed by', async (t) => {
+  const base = await freePort(3)
+  const store = { host: '127.0.0.1', ports: [1, 2, 3].map((i) => base + i) }
+  // A program that answers nonsense, and another job's store.
+  const nonsense = await tcp.listen('127.0.0.1', base + 1, (pipe) => {
+    pipe.setSink(new Collector())
+    pipe.write(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  })
+  const neighbour = await hostStore({
+    host: '127.0.0.1',
+    port: base + 2,
+    size: 2,
+    secret: 'k',
+    jobId: new Uint8Array(16).fill(1),
+  })
+  t.teardown(() => Promise.all([nonsense.close(), neighbour.close()]))
+  const meetings = await Promise.all([1, 0].map((rank) => meet(t, place(rank, 2, 1, { store }), tcp)))
+  t.deepEqual(meetings[0]!.peers, meetings[1]!.peers)
+})
+
+test('a wrong secret, size or second claim to a rank is refused by code', async (t) => {
+  const port = await freePort()
+  const held = await meetingStarted(t, port)
+  await fails(t, 'ERR_AUTH', meet(t, place(1, 2, port, { secret: 'other' }), tcp))
+  t.regex((await fails(t, 'ERR_WORLD_SIZE', meet(t, place(1, 3, port), tcp))).message, /world size 2.*3/)
+  await fails(t, 'ERR_RANK_TAKEN', meet(t, place(0, 2, port, { hostsStore: false }), tcp))
+  held.abort()
+})
+
+test('without a secret only loopback is used, on both sides', async (t) => {
+  const far = { store: { host: '10.0.0.1', ports: [29500] }, secret: '' }
+  const network = createMemoryTransport()
+  for (const rank of [0, 1]) {
+    const error = await fails(t, 'ERR_AUTH', meet(t, place(rank, 2, 1, far), network))
+    t.regex(error.message, /ADASUM_SECRET/)
+  }
+})
+
+test('ranks listen where their connection to the store starts, or where they are told', async (t) => {
+  const network = createMemoryTransport()
+  const store = { host: '10.0.0.1', ports: [29500] }
+  const [zero] = await Promise.all([
+    meet(t, place(0, 3, 1, { store }), network),
+    meet(t, place(1, 3, 1, { store, host: '10.0.0.9' }), network),
+    meet(t, place(2, 3, 1, { store, host: '0.0.0.0' }), network),
+  ])
+  t.deepEqual(
+    zero.peers.map((peer) => peer.host),
+    ['10.0.0.1', '10.0.0.9', '10.0.0.1'],
+  )
+})
+
+test('loopback among other addresses is refused on every rank, with both addresses', async (t) => {
+  const network = createMemoryTransport()
+  const outcomes = [0, 1].map((rank) => meet(t, place(rank, 2, 29500, rank === 1 ? { host: '10.0.0.2' } : {}), network))
+  for (const outcome of outcomes) {
+    const error = await fails(t, 'ERR_ENVIRONMENT', outcome)
+    t.regex(error.message, /rank 0 at 127\.0\.0\.1:\d+.*rank 1 at 10\.0\.0\.2:\d+/)
+  }
+})
+
+test('an address that this machine does not have is named', async (t) => {
+  const port = await freePort()
+  const held = await meetingStarted(t, port)
+  const error = await fails(t, 'ERR_ENVIRONMENT', meet(t, place(1, 2, port, { host: '203.0.113.7' }), tcp))
+  t.regex(error.message, /203\.0\.113\.7.*EADDRNOTAVAIL.*ADASUM_HOST/)
+  held.abort()
+})
+
+test('an abort ends it with ERR_ABORTED, whatever it waits for', async (t) => {
+  const network = createMemoryTransport()
+  const reason = new Error('user')
+  for (const delay of [0, 5, 50]) {
+    const hosting = meet(t, place(0, 2, 29500), network, { signal: AbortSignal.timeout(delay) })
+    const dialling = meet(t, place(1, 2, 29501), network, { signal: AbortSignal.timeout(delay) })
+    await fails(t, 'ERR_ABORTED', hosting)
+    await fails(t, 'ERR_ABORTED', dialling)
+  }
+  const error = await fails(
+    t,
+    'ERR_ABORTED',
+    meet(t, place(0, 2, 29500), network, { signal: AbortSignal.abort(reason) }),
+  )
+  t.is(error.cause, reason)
+  await sleep(50)
+  t.is(network.pipes.size, 0)
+  await (await network.listen('127.0.0.1', 29500, () => {})).close()
+})
+
+test('a rank that joins late finds the others; one that left in between does not count', async (t) => {
+  const port = await freePort()
+  const controller = new AbortController()
+  const gone = meet(t, place(2, 3, port), tcp, { signal: controller.signal })
+  gone.catch(() => {})
+  const zero = meet(t, place(0, 3, port), tcp)
+  await sleep(300)
+  controller.abort()
+  await fails(t, 'ERR_ABORTED', gone)
+  const one = meet(t, place(1, 3, port), tcp)
+  t.is(await Promise.race([zero, one, sleep(200, 'waits')]), 'waits')
+  const two = await meet(t, place(2, 3, port), tcp)
+  t.deepEqual((await zero).peers, two.peers)
+  t.deepEqual((await one).runId, two.runId)
+})
+
+test('a store that dies and comes back is found again', async (t) => {
+  const port = await freePort()
+  const mine = { hostsStore: false }
+  const store = await hostStore({ host: '127.0.0.1', port, size: 2, secret: 'k' })
+  const one = meet(t, place(1, 2, port, mine), tcp)
+  await sleep(200)
+  await store.close()
+  await sleep(100)
+  const again = await hostStore({ host: '127.0.0.1', port, size: 2, secret: 'k' })
+  t.teardown(() => again.close())
+  const zero = await meet(t, place(0, 2, port, mine), tcp)
+  t.deepEqual((await one).runId, zero.runId)
+})
+
+test('IPv6 loopback works throughout', async (t) => {
+  const listener = await tcp.listen('::1', 0, (pipe) => pipe.destroy())
+  await listener.close()
+  const store = { host: '::1', ports: [listener.port] }
+  const [zero] = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, 1, { store, secret: '' }), tcp)))
+  t.deepEqual(
+    zero!.peers.map((peer) => peer.host),
+    ['::1', '::1'],
+  )
+})
+
+test('a launcher’s word on local ranks counts', async (t) => {
+  const network = createMemoryTransport()
+  const [zero, one] = await Promise.all([
+    meet(t, place(0, 2, 29500, { localRank: 3, localSize: 4 }), network),
+    meet(t, place(1, 2, 29500), network),
+  ])
+  t.deepEqual([zero.localRank, zero.localSize], [3, 4])
+  t.deepEqual([one.localRank, one.localSize], [1, 2])
+})

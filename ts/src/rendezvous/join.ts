@@ -1,0 +1,182 @@
+/** A rank's side of the store: it joins a round, again and again if need be, until the round is complete. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { AdasumError } from '../errors.ts'
+import { formatAddress, parseAddress } from '../transport/address.ts'
+import type { Pipe, Transport } from '../transport/transport.ts'
+import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
+import { STORE_RANK } from '../wire/handshake-format.ts'
+import { encodeMessage, MessageDecoder, parseStoreMessage, type PeerAddress, type StartMessage } from './messages.ts'
+
+const FIRST_RETRY_MS = 50
+const LONGEST_RETRY_MS = 1000
+// Where the store may be at several ports, a silent stranger at one of them must not use up all the time.
+const PORT_TRY_MS = 5000
+
+export interface JoinOptions {
+  transport: Transport
+  rank: number
+  size: number
+  secret: string
+  jobId: Uint8Array
+  host: string
+  /** Tried in turn. */
+  ports: readonly number[]
+  /** Opens this rank's own port, given the local address of the connection to the store, and says where it is. */
+  announce: (localHost: string) => Promise<PeerAddress>
+  /** Identity of this machine; by default from its name and boot. */
+  machine?: string
+}
+
+/** How far joining came: what to say if it ends. */
+export interface JoinProgress {
+  /** Ranks that had not come when the store last spoke. */
+  missing: readonly number[] | undefined
+  lastError: unknown
+}
+
+/**
+ * Joins a round at the store and waits until it is complete. An unreachable store is dialled again until the signal
+ * aborts.
+ *
+ * @throws AdasumError ERR_AUTH, ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH; what `announce` throws; signal.reason
+ */
+export async function joinStore(
+  options: JoinOptions,
+  signal: AbortSignal,
+  progress: JoinProgress = { missing: undefined, lastError: undefined },
+): Promise<StartMessage> {
+  const { host, ports, secret } = options
+  requireSecret(host, secret)
+  for (let attempt = 0; ; attempt++) {
+    for (const port of ports) {
+      try {
+        return await joinOnce(options, port, signal, progress)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!isWorthRetrying(error, ports.length)) throw error
+        progress.lastError = error
+      }
+    }
+    await pause(Math.min(FIRST_RETRY_MS * 1.5 ** attempt, LONGEST_RETRY_MS), signal)
+  }
+}
+
+function isWorthRetrying(error: unknown, portCount: number): boolean {
+  if (!(error instanceof AdasumError)) return false
+  if (error.code === 'ERR_PEER_LOST' || error.code === 'ERR_NOT_READY' || error.code === 'ERR_TIMEOUT') return true
+  // With several ports to try, a stranger at one of them decides nothing.
+  return portCount > 1 && (error.code === 'ERR_MISMATCH' || error.code === 'ERR_AUTH')
+}
+
+async function joinOnce(
+  options: JoinOptions,
+  port: number,
+  signal: AbortSignal,
+  progress: JoinProgress,
+): Promise<StartMessage> {
+  const { rank, size, secret, jobId, transport, host } = options
+  const identity = { runId: jobId, rank, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
+  const limited = new Limited(signal, options.ports.length > 1 ? PORT_TRY_MS : undefined)
+  let pipe: Pipe
+  try {
+    pipe = await dialAuthenticated(transport, host, port, identity, limited.signal)
+  } catch (error) {
+    if (!limited.signal.aborted || signal.aborted) throw error
+    throw new AdasumError('ERR_TIMEOUT', `${formatAddress(host, port)} gave no answer within ${PORT_TRY_MS} ms`)
+  } finally {
+    limited.release()
+  }
+  try {
+    const { host: localHost } = parseAddress(pipe.localAddress) ?? { host }
+    const address = await options.announce(localHost)
+    signal.throwIfAborted()
+    return await round(pipe, { ...address, machine: options.machine ?? machineIdentity() }, size, signal, progress)
+  } finally {
+    pipe.destroy()
+    await pipe.closed
+  }
+}
+
+/** A signal that also aborts when the time is up, and leaves nothing behind once released. */
+class Limited {
+  readonly #controller: AbortController = new AbortController()
+  readonly #abort: () => void = () => this.#controller.abort(this.#parent.reason)
+  readonly #parent: AbortSignal
+  readonly #timer: NodeJS.Timeout | undefined
+
+  constructor(parent: AbortSignal, timeoutMs: number | undefined) {
+    this.#parent = parent
+    if (parent.aborted) this.#abort()
+    parent.addEventListener('abort', this.#abort, { once: true })
+    if (timeoutMs !== undefined) this.#timer = setTimeout(() => this.#controller.abort(), timeoutMs)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  release(): void {
+    clearTimeout(this.#timer)
+    this.#parent.removeEventListener('abort', this.#abort)
+  }
+}
+
+/** One round on an authenticated connection, from this rank's address to everyone's. */
+async function round(
+  pipe: Pipe,
+  join: PeerAddress & { machine: string },
+  size: number,
+  signal: AbortSignal,
+  progress: JoinProgress,
+): Promise<StartMessage> {
+  let abort: () => void = () => {}
+  const start = new Promise<StartMessage>((resolve, reject) => {
+    abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    const message = (value: unknown) => {
+      const parsed = parseStoreMessage(value, size)
+      if (parsed?.type === 'waiting') progress.missing = parsed.missing
+      else if (parsed?.type === 'start') resolve(parsed)
+      else reject(nonsense(pipe.remoteAddress))
+    }
+    const malformed = (error: Error) => reject(nonsense(pipe.remoteAddress, error))
+    const ended = (error?: Error) => reject(storeLost(pipe.remoteAddress, error))
+    pipe.setSink(new MessageDecoder({ message, malformed, ended }))
+    pipe.write(encodeMessage({ type: 'join', ...join }))
+  })
+  try {
+    return await start
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function storeLost(address: string, cause?: Error): AdasumError {
+  const why = cause === undefined ? 'closed the connection' : `broke the connection (${cause.message})`
+  const message = `the store at ${address} ${why} before all ranks had come`
+  return new AdasumError('ERR_PEER_LOST', message, { peerAddress: address, cause })
+}
+
+function nonsense(address: string, cause?: Error): AdasumError {
+  const message = `the store at ${address} sent a message that makes no sense: use one version of adasum on all ranks`
+  return new AdasumError('ERR_STORE', message, { peerAddress: address, cause })
+}
+
+let identity: string | undefined
+
+/** Equal for all processes of this machine since it started, and for no other; says nothing else about it. */
+export function machineIdentity(): string {
+  identity ??= createHash('sha256').update(`adasum machine\0${hostname()}\0${bootId()}`).digest('hex').slice(0, 32)
+  return identity
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')
+  } catch {
+    // Only Linux has it; elsewhere the name of the machine must do.
+    return ''
+  }
+}

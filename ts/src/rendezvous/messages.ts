@@ -1,0 +1,152 @@
+/**
+ * What a store and its ranks say to each other once they have authenticated: JSON, each message behind its length (u32,
+ * big-endian). Lengths are limited, and every field is checked before anything is believed.
+ */
+import type { Sink } from '../transport/transport.ts'
+
+export const MAX_MESSAGE_BYTE_LENGTH: number = 64 * 1024
+const LENGTH_BYTE_LENGTH = 4
+
+export interface PeerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** A rank to the store: where it listens, and on which machine it runs. Who it is, the handshake has proved. */
+export interface JoinMessage extends PeerAddress {
+  readonly type: 'join'
+  /** Equal for the processes of one machine: 32 hexadecimal digits. */
+  readonly machine: string
+}
+
+/** The store to everyone who has come: who has not. */
+export interface WaitingMessage {
+  readonly type: 'waiting'
+  readonly missing: readonly number[]
+}
+
+/** The store to everyone, once all have come. */
+export interface StartMessage {
+  readonly type: 'start'
+  /** 32 hexadecimal digits. */
+  readonly runId: string
+  /** By rank. */
+  readonly peers: readonly PeerAddress[]
+  readonly localRank: number
+  readonly localSize: number
+}
+
+export type StoreMessage = WaitingMessage | StartMessage
+
+export function encodeMessage(message: JoinMessage | StoreMessage): Uint8Array {
+  const body = Buffer.from(JSON.stringify(message))
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTE_LENGTH + body.length)
+  bytes.writeUInt32BE(body.length)
+  bytes.set(body, LENGTH_BYTE_LENGTH)
+  return bytes
+}
+
+export interface MessageHandler {
+  message(value: unknown): void
+  /** The bytes are no messages; nothing more is reported. */
+  malformed(error: Error): void
+  ended(error?: Error): void
+}
+
+/** Cuts a stream into messages, however it arrives. */
+export class MessageDecoder implements Sink {
+  readonly #handler: MessageHandler
+  readonly #header: Buffer = Buffer.alloc(LENGTH_BYTE_LENGTH)
+  #body: Buffer | null = null
+  #filled = 0
+  #broken = false
+
+  constructor(handler: MessageHandler) {
+    this.#handler = handler
+  }
+
+  target(): Uint8Array {
+    // What follows malformed bytes is read and dropped.
+    return this.#broken ? this.#header : (this.#body ?? this.#header).subarray(this.#filled)
+  }
+
+  filled(byteLength: number): void {
+    if (this.#broken) return
+    this.#filled += byteLength
+    if (this.#filled < (this.#body ?? this.#header).length) return
+    this.#filled = 0
+    const body = this.#body
+    if (body === null) return this.#open(this.#header.readUInt32BE())
+    this.#body = null
+    let value: unknown
+    try {
+      value = JSON.parse(body.toString())
+    } catch {
+      return this.#fail(`a message of ${body.length} bytes is not JSON`)
+    }
+    this.#handler.message(value)
+  }
+
+  ended(error?: Error): void {
+    if (!this.#broken) this.#handler.ended(error)
+  }
+
+  #open(byteLength: number): void {
+    if (byteLength < 2 || byteLength > MAX_MESSAGE_BYTE_LENGTH)
+      return this.#fail(`a message claims ${byteLength} bytes, 2 to ${MAX_MESSAGE_BYTE_LENGTH} are allowed`)
+    this.#body = Buffer.alloc(byteLength)
+  }
+
+  #fail(message: string): void {
+    this.#broken = true
+    this.#handler.malformed(new Error(message))
+  }
+}
+
+type Fields = Record<string, unknown>
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isWhole(value: unknown, below: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < below
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
+}
+
+function parsePeer(value: unknown): PeerAddress | undefined {
+  if (!isObject(value)) return undefined
+  const { host, port } = value
+  if (typeof host !== 'string' || !/^[\w.:%-]{1,255}$/.test(host)) return undefined
+  return isWhole(port, 65536) && port > 0 ? { host, port } : undefined
+}
+
+/** The join message in `value`, or undefined if it is none. */
+export function parseJoin(value: unknown): JoinMessage | undefined {
+  const address = parsePeer(value)
+  if (address === undefined || !isObject(value) || value['type'] !== 'join' || !isId(value['machine'])) return undefined
+  return { type: 'join', ...address, machine: value['machine'] }
+}
+
+/** The store's message in `value` to a rank of a world of `size`, or undefined if it is none. */
+export function parseStoreMessage(value: unknown, size: number): StoreMessage | undefined {
+  if (!isObject(value)) return undefined
+  if (value['type'] === 'waiting') return parseWaiting(value, size)
+  return value['type'] === 'start' ? parseStart(value, size) : undefined
+}
+
+function parseWaiting({ missing }: Fields, size: number): WaitingMessage | undefined {
+  if (!Array.isArray(missing) || missing.length >= size) return undefined
+  const ranks = missing.filter((rank) => isWhole(rank, size))
+  return ranks.length === missing.length ? { type: 'waiting', missing: ranks } : undefined
+}
+
+function parseStart({ runId, peers, localRank, localSize }: Fields, size: number): StartMessage | undefined {
+  if (!isId(runId) || !Array.isArray(peers) || peers.length !== size) return undefined
+  if (!isWhole(localSize, size + 1) || !isWhole(localRank, localSize)) return undefined
+  const addresses = peers.map(parsePeer).filter((peer) => peer !== undefined)
+  return addresses.length === size ? { type: 'start', runId, peers: addresses, localRank, localSize } : undefined
+}

@@ -1,0 +1,190 @@
+/**
+ * Where the ranks of a world find each other: each opens a port for its peers, tells the store where it is, and learns
+ * all addresses and the run id, which every later connection must name.
+ */
+import { AdasumError, systemCode } from '../errors.ts'
+import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
+import { patientTimeout } from '../transport/patience.ts'
+import type { Listener, Pipe, Transport } from '../transport/transport.ts'
+import { listenAuthenticated } from '../wire/authenticated.ts'
+import type { Place, StoreAddress } from './environment.ts'
+import { acquireStore, type HeldStore } from './hosted-stores.ts'
+import { joinStore, type JoinProgress } from './join.ts'
+import type { PeerAddress, StartMessage } from './messages.ts'
+
+export interface RendezvousOptions {
+  transport: Transport
+  timeoutMs: number
+  signal?: AbortSignal | undefined
+  /** A peer has dialled this rank and proved who it is. Called only after the rendezvous has settled. */
+  onPeer: (peerRank: number, pipe: Pipe) => void
+}
+
+/** The world, once all ranks have come. */
+export interface Meeting {
+  /** 16 bytes. */
+  readonly runId: Uint8Array
+  /** Addresses by rank, this rank's own included. */
+  readonly peers: readonly PeerAddress[]
+  readonly localRank: number
+  readonly localSize: number
+  /** Where peers dial this rank. */
+  readonly listener: Listener
+  /** Gives up the store, if this process hosts it. */
+  release(): Promise<void>
+}
+
+/**
+ * Waits at the store until all ranks of a world of two or more have come. On failure everything opened is closed again.
+ *
+ * @throws AdasumError ERR_STORE (unreachable, port in use), ERR_TIMEOUT (ranks that did not come, by name), ERR_AUTH,
+ *   ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH, ERR_ENVIRONMENT (addresses that cannot reach each other), ERR_ABORTED
+ */
+export async function rendezvous(place: Place, options: RendezvousOptions): Promise<Meeting> {
+  if (place.store === undefined) throw new AdasumError('ERR_ARGUMENT', 'a world of one rank has nobody to meet')
+  const limit = new Limit(options.timeoutMs, options.signal)
+  const progress: JoinProgress = { missing: undefined, lastError: undefined }
+  const port = new PeerPort(place, options)
+  let held: HeldStore | undefined
+  try {
+    limit.signal.throwIfAborted()
+    const { transport } = options
+    if (place.hostsStore) held = await acquireStore(transport, place.store, place)
+    const ports = held === undefined ? place.store.ports : [held.port]
+    const announce = (localHost: string) => port.open(localHost)
+    const start = await joinStore({ ...place, transport, ...place.store, ports, announce }, limit.signal, progress)
+    requireReachable(start.peers)
+    return meeting(place, start, port, held)
+  } catch (error) {
+    await Promise.all([port.close(error), held?.release()])
+    if (options.signal?.aborted === true) throw abortedError(options.signal)
+    throw limit.signal.aborted ? timeoutError(place, place.store, options.timeoutMs, progress) : error
+  } finally {
+    limit.cancel()
+  }
+}
+
+function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldStore | undefined): Meeting {
+  const runId = Buffer.from(start.runId, 'hex')
+  return {
+    runId,
+    peers: start.peers,
+    localRank: place.localRank ?? start.localRank,
+    localSize: place.localSize ?? start.localSize,
+    listener: port.begin(runId),
+    release: () => held?.release() ?? Promise.resolve(),
+  }
+}
+
+/** This rank's own port. Peers that hear from the store first dial before the run id is known here: they wait. */
+class PeerPort {
+  readonly #place: Place
+  readonly #options: RendezvousOptions
+  readonly #runId: Promise<Uint8Array>
+  #know: (runId: Uint8Array) => void = () => {}
+  #giveUp: (error: unknown) => void = () => {}
+  #open: { localHost: string; listener: Listener } | undefined
+
+  constructor(place: Place, options: RendezvousOptions) {
+    this.#place = place
+    this.#options = options
+    this.#runId = new Promise((resolve, reject) => {
+      this.#know = resolve
+      this.#giveUp = reject
+    })
+    this.#runId.catch(() => {})
+  }
+
+  /** Listens where the rank was told to, else where its connection to the store starts; the same port for every try. */
+  async open(localHost: string): Promise<PeerAddress> {
+    if (this.#open === undefined || (this.#place.host === undefined && this.#open.localHost !== localHost)) {
+      await this.#open?.listener.close()
+      this.#open = undefined
+      this.#open = { localHost, listener: await this.#listen(this.#place.host ?? localHost) }
+    }
+    const { host, port } = this.#open.listener
+    return { host: isWildcard(host) ? localHost : host, port }
+  }
+
+  begin(runId: Uint8Array): Listener {
+    this.#know(runId)
+    return this.#open!.listener
+  }
+
+  async close(error: unknown): Promise<void> {
+    this.#giveUp(error)
+    await this.#open?.listener.close()
+  }
+
+  async #listen(host: string): Promise<Listener> {
+    const { rank, size, secret } = this.#place
+    const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
+    try {
+      return await listenAuthenticated(this.#options.transport, host, 0, identity, this.#options.onPeer)
+    } catch (cause) {
+      if (cause instanceof AdasumError) throw cause
+      const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`
+      throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
+    }
+  }
+}
+
+/** The caller's signal and the time limit as one signal; `cancel` leaves nothing behind. */
+class Limit {
+  readonly #controller: AbortController = new AbortController()
+  readonly #abort: () => void = () => this.#controller.abort()
+  readonly #cancelTimeout: () => void
+  readonly #callers: AbortSignal | undefined
+
+  constructor(timeoutMs: number, callers: AbortSignal | undefined) {
+    this.#callers = callers
+    if (callers?.aborted === true) this.#abort()
+    callers?.addEventListener('abort', this.#abort, { once: true })
+    this.#cancelTimeout = patientTimeout(this.#abort, timeoutMs)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  cancel(): void {
+    this.#cancelTimeout()
+    this.#callers?.removeEventListener('abort', this.#abort)
+  }
+}
+
+/** Ranks that announce loopback cannot be reached by ranks that announce anything else. */
+function requireReachable(peers: readonly PeerAddress[]): void {
+  const near = peers.findIndex(({ host }) => isLoopback(host))
+  const far = peers.findIndex(({ host }) => !isLoopback(host))
+  if (near < 0 || far < 0) return
+  const [nearName, farName] = [near, far].map(
+    (rank) => `rank ${rank} at ${formatAddress(peers[rank]!.host, peers[rank]!.port)}`,
+  )
+  const message = `${nearName} can be reached from its own machine only, ${farName} from others: give rank ${near} an ADASUM_HOST that the others can reach`
+  throw new AdasumError('ERR_ENVIRONMENT', message)
+}
+
+function abortedError(signal: AbortSignal): AdasumError {
+  return new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: signal.reason })
+}
+
+function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, progress: JoinProgress): AdasumError {
+  const { rank, size } = place
+  const where = store.ports.map((port) => formatAddress(store.host, port)).join(', ')
+  const { missing, lastError } = progress
+  if (missing !== undefined && missing.length > 0) {
+    const names = missing.length === 1 ? `rank ${missing[0]}` : `ranks ${missing.join(', ')}`
+    const message = `${names} did not come to the store at ${where} within ${timeoutMs} ms (${size - missing.length} of ${size} ranks came): check that all were started`
+    return new AdasumError('ERR_TIMEOUT', message, { rank, peerRank: missing[0], cause: lastError })
+  }
+  if (lastError instanceof AdasumError && lastError.code === 'ERR_AUTH') return lastError
+  const why = lastError instanceof Error ? lastError.message : 'no answer'
+  const message = `the store at ${where} could not be reached within ${timeoutMs} ms: ${why}`
+  return new AdasumError('ERR_STORE', message, { rank, peerAddress: where, cause: systemCause(lastError) })
+}
+
+/** What the system said, from under our own words. */
+function systemCause(error: unknown): unknown {
+  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
+}

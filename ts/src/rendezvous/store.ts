@@ -1,0 +1,175 @@
+/**
+ * The store: where the ranks of a world meet and learn each other's addresses.
+ *
+ * It works in rounds. Every rank joins and stays connected; while some are missing, those who have come are told which.
+ * When all have come, the store gives each the addresses of all and a fresh run id, and the next round begins. So the
+ * ranks can connect again after a failure, or a second time for another communicator. A rank whose connection breaks
+ * before its round is complete has left it.
+ */
+import { randomBytes } from 'node:crypto'
+import { AdasumError, systemCode } from '../errors.ts'
+import { formatAddress } from '../transport/address.ts'
+import { patientTimeout } from '../transport/patience.ts'
+import { tcp } from '../transport/tcp.ts'
+import type { Listener, Pipe, Transport } from '../transport/transport.ts'
+import { listenAuthenticated, type ListenOptions } from '../wire/authenticated.ts'
+import { RUN_ID_BYTE_LENGTH, STORE_RANK } from '../wire/handshake-format.ts'
+import {
+  encodeMessage,
+  MessageDecoder,
+  parseJoin,
+  type JoinMessage,
+  type StartMessage,
+  type StoreMessage,
+} from './messages.ts'
+
+// How long a rank may take to close its connection once it has its answer.
+const FAREWELL_MS = 5000
+
+export interface StoreOptions extends ListenOptions {
+  host: string
+  /** 0 chooses a free one. */
+  port: number
+  size: number
+  /** Empty: none, which is for loopback only. */
+  secret: string
+  /** 16 bytes that ranks must present; zero by default. */
+  jobId?: Uint8Array
+  transport?: Transport
+}
+
+export interface Store {
+  readonly host: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+/**
+ * Hosts a store. It does not keep the process alive by itself.
+ *
+ * @throws AdasumError ERR_STORE if the address cannot be had; ERR_AUTH beyond loopback without a secret
+ */
+export async function hostStore(options: StoreOptions): Promise<Store> {
+  const {
+    host,
+    port,
+    size,
+    secret,
+    transport = tcp,
+    jobId = new Uint8Array(RUN_ID_BYTE_LENGTH),
+    ...listening
+  } = options
+  const rounds = new Rounds(size)
+  const admit = (rank: number) => !rounds.has(rank)
+  const identity = { runId: jobId, rank: STORE_RANK, size, purpose: 'store', secret, admit } as const
+  let listener: Listener
+  try {
+    const onPeer = (rank: number, pipe: Pipe) => rounds.enter(rank, pipe)
+    listener = await listenAuthenticated(transport, host, port, identity, onPeer, listening)
+  } catch (cause) {
+    if (cause instanceof AdasumError) throw cause
+    const why =
+      systemCode(cause) === 'EADDRINUSE' ? 'another program has this port' : 'it is no address of this machine'
+    const message = `the store cannot listen at ${formatAddress(host, port)} (${systemCode(cause) ?? String(cause)}): ${why}, choose another address`
+    throw new AdasumError('ERR_STORE', message, { cause })
+  }
+  listener.unref()
+  const close = async () => {
+    await listener.close()
+    await rounds.close()
+  }
+  return { host: listener.host, port: listener.port, close }
+}
+
+interface Member {
+  readonly pipe: Pipe
+  /** Absent until the rank has sent its address. */
+  join: JoinMessage | undefined
+}
+
+class Rounds {
+  readonly #size: number
+  /** The ranks of the round that is open. */
+  readonly #members: Map<number, Member> = new Map()
+  readonly #pipes: Set<Pipe> = new Set()
+
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  has(rank: number): boolean {
+    return this.#members.has(rank)
+  }
+
+  enter(rank: number, pipe: Pipe): void {
+    pipe.unref()
+    this.#pipes.add(pipe)
+    void pipe.closed.then(() => this.#pipes.delete(pipe))
+    const member: Member = { pipe, join: undefined }
+    this.#members.set(rank, member)
+    const leave = () => this.#leave(rank, member)
+    pipe.setSink(
+      new MessageDecoder({
+        message: (value) => {
+          const join = parseJoin(value)
+          if (join === undefined || member.join !== undefined) return leave()
+          member.join = join
+          this.#joined()
+        },
+        malformed: leave,
+        ended: leave,
+      }),
+    )
+  }
+
+  async close(): Promise<void> {
+    const pipes = [...this.#pipes]
+    for (const pipe of pipes) pipe.destroy()
+    await Promise.all(pipes.map((pipe) => pipe.closed))
+  }
+
+  #leave(rank: number, member: Member): void {
+    member.pipe.destroy()
+    if (this.#members.get(rank) !== member) return
+    this.#members.delete(rank)
+    if (member.join !== undefined) this.#tellMissing()
+  }
+
+  #joined(): void {
+    const missing = this.#missing()
+    if (missing.length > 0) return this.#tellMissing()
+    const members = Array.from({ length: this.#size }, (_, rank) => this.#members.get(rank)!)
+    this.#members.clear()
+    const starts = startMessages(members.map((member) => member.join!))
+    members.forEach(({ pipe }, rank) => dismiss(pipe, starts[rank]!))
+  }
+
+  #missing(): number[] {
+    const ranks = Array.from({ length: this.#size }, (_, rank) => rank)
+    return ranks.filter((rank) => this.#members.get(rank)?.join === undefined)
+  }
+
+  #tellMissing(): void {
+    const message = encodeMessage({ type: 'waiting', missing: this.#missing() } satisfies StoreMessage)
+    for (const { pipe, join } of this.#members.values()) if (join !== undefined) pipe.write(message)
+  }
+}
+
+/** Everyone's answer: a fresh run id, all addresses, and the place among the ranks of the same machine. */
+function startMessages(joins: readonly JoinMessage[]): StartMessage[] {
+  const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
+  const peers = joins.map(({ host, port }) => ({ host, port }))
+  return joins.map(({ machine }, rank) => {
+    const localRank = joins.slice(0, rank).filter((other) => other.machine === machine).length
+    const localSize = joins.filter((other) => other.machine === machine).length
+    return { type: 'start', runId, peers, localRank, localSize }
+  })
+}
+
+/** The last message to a rank, which then closes the connection. */
+function dismiss(pipe: Pipe, start: StartMessage): void {
+  const cancel = patientTimeout(() => pipe.destroy(), FAREWELL_MS)
+  pipe.write(encodeMessage(start))
+  pipe.end()
+  void pipe.closed.then(cancel)
+}
