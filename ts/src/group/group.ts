@@ -36,7 +36,7 @@ export class AgreedFailure extends Error {
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number
   readonly size: number
-  readonly scratch = new ScratchPool()
+  readonly scratch: ScratchPool = new ScratchPool()
   readonly #timeoutMs: number
   readonly #links = new Map<number, Link>()
   readonly #active = new Map<number, Call>()

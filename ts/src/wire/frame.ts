@@ -22,16 +22,16 @@
 import { crc32 } from 'node:zlib'
 import { AdasumError } from '../errors.ts'
 
-export const HEADER_BYTE_LENGTH = 64
-export const PROTOCOL_VERSION = 1
+export const HEADER_BYTE_LENGTH: number = 64
+export const PROTOCOL_VERSION: number = 1
 const MAGIC = 0xada5
 
 /** Payloads up to this size are sent at once, against credit; larger ones wait for READY. */
-export const EAGER_BYTE_LENGTH = 64 << 10
+export const EAGER_BYTE_LENGTH: number = 64 << 10
 /** Eager bytes (headers included) that may be under way to a peer and not yet consumed by it. */
-export const CREDIT_BYTE_LENGTH = 1 << 20
+export const CREDIT_BYTE_LENGTH: number = 1 << 20
 /** Largest ABORT payload. */
-export const ABORT_BYTE_LENGTH = 4 << 10
+export const ABORT_BYTE_LENGTH: number = 4 << 10
 
 export const FRAME_KINDS = { data: 1, ready: 2, credit: 3, abort: 4, goodbye: 5 } as const
 export type FrameKind = keyof typeof FRAME_KINDS

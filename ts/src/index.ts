@@ -1,0 +1,25 @@
+export { Communicator, type BroadcastOptions } from './communicator/communicator.ts'
+export { connect } from './communicator/connect.ts'
+export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
+export {
+  adasum,
+  adasumSync,
+  average,
+  averageSync,
+  sum,
+  sumSync,
+  type LocalOptions,
+} from './reduction/local.ts'
+export type {
+  AllReduceOptions,
+  CallOptions,
+  ConnectOptions,
+  FloatArray,
+  NamedArrays,
+  NumericArray,
+  OnNonFinite,
+  ReduceOp,
+  ReduceOptions,
+  Reduction,
+  SegmentReduction,
+} from './types.ts'
