@@ -113,7 +113,8 @@ pub fn coefficients(thresholds: Thresholds, present: &[bool], gram: &[f64], refi
     if !solver.requests.is_empty() {
         return Outcome::Measure(solver.requests);
     }
-    let trace: f64 = (0..present.len()).filter(|&i| present[i]).map(|i| solver.gram(i, i)).sum();
+    let squared_norms: Vec<_> = (0..present.len()).filter(|&i| present[i]).map(|i| solver.gram(i, i)).collect();
+    let trace = pairwise_sum(&squared_norms, &|&x| x);
     let squared_norm = root.map_or(0.0, |vector| vector.squared_norm.max(0.0));
     if solver.coefficients.iter().any(|c| !c.is_finite()) {
         return solver.not_finite();
@@ -126,6 +127,18 @@ pub fn coefficients(thresholds: Thresholds, present: &[bool], gram: &[f64], refi
 /// ceil(n/2) inputs go left.
 fn split(node: &Range<usize>) -> usize {
     node.start + node.len().div_ceil(2)
+}
+
+/// Sums like the tree itself, so that identical inputs stay exact where their number is a power of two.
+fn pairwise_sum<T>(items: &[T], value: &impl Fn(&T) -> f64) -> f64 {
+    match items {
+        [] => 0.0,
+        [item] => value(item),
+        _ => {
+            let (left, right) = items.split_at(items.len().div_ceil(2));
+            pairwise_sum(left, value) + pairwise_sum(right, value)
+        }
+    }
 }
 
 /// A vector that others are made of: an input, or a measured node.
@@ -344,8 +357,7 @@ impl<'a> Solver<'a> {
     }
 
     fn dot(&self, a: &Vector, b: &Vector) -> f64 {
-        let row = |s: Atom| b.atoms.iter().fold(0.0, |sum, &(t, v)| sum + self.product(s, t) * v);
-        a.atoms.iter().fold(0.0, |sum, &(s, u)| sum + u * row(s))
+        pairwise_sum(&a.atoms, &|&(s, u)| u * pairwise_sum(&b.atoms, &|&(t, v)| self.product(s, t) * v))
     }
 
     fn product(&self, s: Atom, t: Atom) -> f64 {

@@ -8,6 +8,9 @@ use std::marker::PhantomData;
 use crate::element::Element;
 use crate::error::{Result, argument_error};
 
+/// Where empty views lie: JavaScript's empty arrays may have no address, or a misaligned one.
+const EMPTY: *const u8 = std::ptr::dangling::<u64>().cast();
+
 /// Bytes that are read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -35,9 +38,7 @@ impl<'a> View<'a> {
     /// # Safety
     /// For as long as `'a` lasts the bytes must be valid for reading, and nobody but the entry points may write them.
     pub unsafe fn new(ptr: *const u8, byte_length: usize) -> Self {
-        // JavaScript's empty arrays have no address.
-        let ptr = if byte_length == 0 { std::ptr::dangling() } else { ptr };
-        Self { ptr, byte_length, lifetime: PhantomData }
+        Self { ptr: if byte_length == 0 { EMPTY } else { ptr }, byte_length, lifetime: PhantomData }
     }
 
     /// A view of a slice.
@@ -74,8 +75,7 @@ impl<'a> ViewMut<'a> {
     /// For as long as `'a` lasts the bytes must be valid for reading and writing, and nobody but the entry points may
     /// touch them.
     pub unsafe fn new(ptr: *mut u8, byte_length: usize) -> Self {
-        let ptr = if byte_length == 0 { std::ptr::dangling_mut() } else { ptr };
-        Self { ptr, byte_length, lifetime: PhantomData }
+        Self { ptr: if byte_length == 0 { EMPTY.cast_mut() } else { ptr }, byte_length, lifetime: PhantomData }
     }
 
     /// A view of a slice.
@@ -193,7 +193,7 @@ fn check_elements<E: Element>(name: &str, ptr: *const u8, byte_length: usize, el
             "`{name}` has {byte_length} bytes, but {element_count} elements of {dtype} have {expected}. Make the lengths agree."
         ));
     }
-    if byte_length > 0 && !ptr.addr().is_multiple_of(align_of::<E>()) {
+    if !ptr.addr().is_multiple_of(align_of::<E>()) {
         return Err(argument_error!(
             "`{name}` begins {} bytes after a multiple of {}, the alignment of {dtype}. Align its byteOffset.",
             ptr.addr() % align_of::<E>(),

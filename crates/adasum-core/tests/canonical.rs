@@ -1,0 +1,264 @@
+//! Equal bits: for every cut, offset, instruction set and place in memory, and those of the order as it is written down.
+
+#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
+
+mod common;
+
+use adasum_core::Engine;
+use adasum_core::entry::{Results, View, ViewMut};
+use common::calls::{
+    AVERAGE, SUM, adasum, combine, gram, gram_finish, has_non_finite, node_count, product_count, reduce, refine,
+};
+use common::float::{Float, bits, round, widen};
+use common::inputs::{Family, Random};
+use common::oracle::canonical_dot;
+use common::{engines, properties};
+use proptest::prelude::*;
+
+const BLOCK: usize = 2048;
+
+fn inputs<F: Float>(seed: u64, n: usize, length: usize) -> Vec<Vec<F>> {
+    round(&Family::Independent.vectors(&mut Random::new(seed), n, length))
+}
+
+fn gram_is_canonical<F: Float>(length: usize) {
+    let inputs = inputs::<F>(length as u64, 5, length);
+    let wide = widen(&inputs);
+    let expected = (0..5).flat_map(|i| (i..5).map(move |j| (i, j))).map(|(i, j)| canonical_dot(&wide[i], &wide[j]));
+    let expected: Vec<f64> = expected.collect();
+    for engine in engines() {
+        let ours = gram(engine, &inputs, &[length as f64, 0.0, length as f64]);
+        assert_eq!(bits(&ours), bits(&expected), "length {length}, {}", engine.isa());
+    }
+}
+
+#[test]
+fn gram_adds_in_the_order_that_is_written_down() {
+    for length in (0..70).chain([2040, 2047, 2048, 2049, 4096, 6143, 6144, 6145, 14_336, 20_000, 34_816, 100_001]) {
+        gram_is_canonical::<f32>(length);
+        gram_is_canonical::<f64>(length);
+    }
+}
+
+fn refine_is_canonical<F: Float>(length: usize) {
+    let inputs = inputs::<F>(length as u64, 3, length);
+    let vectors = [0.5, -1.25, 0.1, 0.0, 3.0, -0.7];
+    let wide = widen(&inputs);
+    let mut expected = Vec::new();
+    for c in vectors.chunks_exact(3) {
+        let first = c.iter().position(|&c| c != 0.0).unwrap();
+        let at = |e: usize| (first + 1..3).fold(c[first] * wide[first][e], |sum, i| sum + c[i] * wide[i][e]);
+        let x: Vec<f64> = (0..length).map(at).collect();
+        expected.push(canonical_dot(&x, &x));
+        expected.extend(wide.iter().map(|g| canonical_dot(&x, g)));
+    }
+    for engine in engines() {
+        let ours = refine(engine, &inputs, &vectors, &[length as f64, 0.0, length as f64]);
+        assert_eq!(bits(&ours), bits(&expected), "length {length}, {}", engine.isa());
+    }
+}
+
+#[test]
+fn refine_forms_its_vector_and_adds_in_the_order_that_is_written_down() {
+    for length in [1, 7, 8, 9, 100, 2048, 2055, 6145, 20_000] {
+        refine_is_canonical::<f32>(length);
+        refine_is_canonical::<f64>(length);
+    }
+}
+
+/// A segment's runs: cuts at blocks, possibly several at one place.
+fn runs(length: usize, cut_blocks: &[usize]) -> Vec<(usize, usize)> {
+    let mut edges: Vec<usize> = cut_blocks.iter().map(|&block| block * BLOCK).filter(|&cut| cut <= length).collect();
+    edges.extend([0, length]);
+    edges.sort_unstable();
+    edges.windows(2).map(|edge| (edge[0], edge[1] - edge[0])).collect()
+}
+
+fn slice_of<F: Float>(inputs: &[Vec<F>], (first, count): (usize, usize)) -> Vec<Vec<F>> {
+    inputs.iter().map(|g| g[first..first + count].to_vec()).collect()
+}
+
+fn runs_give_the_whole<F: Float>(length: usize, cut_blocks: &[usize], engine: Engine) {
+    let inputs = inputs::<F>(length as u64, 3, length);
+    let whole = [length as f64, 0.0, length as f64];
+    let runs = runs(length, cut_blocks);
+    let table: Vec<f64> = runs.iter().flat_map(|&(first, count)| [first as f64, count as f64]).collect();
+    let piece = |&(first, count): &(usize, usize)| [length as f64, first as f64, count as f64];
+
+    let nodes: Vec<f64> = runs.iter().flat_map(|run| gram(engine, &slice_of(&inputs, *run), &piece(run))).collect();
+    let ours = gram_finish(length, &table, &nodes, product_count(3));
+    assert_eq!(bits(&ours), bits(&gram(engine, &inputs, &whole)), "gram, length {length}, runs {runs:?}");
+
+    let vectors = [1.0, -0.5, 0.25];
+    let nodes = runs.iter().flat_map(|run| refine(engine, &slice_of(&inputs, *run), &vectors, &piece(run)));
+    let ours = gram_finish(length, &table, &nodes.collect::<Vec<_>>(), 4);
+    assert_eq!(bits(&ours), bits(&refine(engine, &inputs, &vectors, &whole)), "refine, length {length}, runs {runs:?}");
+}
+
+proptest! {
+    #![proptest_config(properties(300))]
+
+    #[test]
+    fn every_cut_into_runs_gives_the_same_bits(
+        length in 1_usize..40_000,
+        cut_blocks in prop::collection::vec(0_usize..20, 0..8),
+        isa in 0_usize..2,
+    ) {
+        let engines = engines();
+        let engine = engines[isa % engines.len()];
+        runs_give_the_whole::<f32>(length, &cut_blocks, engine);
+        runs_give_the_whole::<f64>(length, &cut_blocks, engine);
+    }
+
+    #[test]
+    fn runs_of_huge_segments_have_few_nodes_and_all_of_them_are_used(
+        block_count in 1_u64..1 << 40,
+        cuts in prop::collection::vec(0_u64..1 << 40, 0..6),
+    ) {
+        // Every node weighs the number of its blocks: the sum of the weights tells whether one is missing or doubled.
+        let mut edges: Vec<u64> = cuts.iter().map(|cut| cut % (block_count + 1)).chain([0, block_count]).collect();
+        edges.sort_unstable();
+        let length = (block_count * BLOCK as u64) as usize;
+        let runs: Vec<(u64, u64)> = edges.windows(2).map(|e| (e[0], e[1] - e[0])).collect();
+        let mut nodes = Vec::new();
+        let mut table = Vec::new();
+        for &(first, count) in &runs {
+            let [first, count] = [first, count].map(|blocks| (blocks * BLOCK as u64) as f64);
+            table.extend([first, count]);
+            let is_whole = count == length as f64;
+            let piece_nodes = if is_whole { 1 } else { node_count(&[length as f64, first, count]) };
+            prop_assert!(piece_nodes <= 84);
+            nodes.extend(vec![1.0; piece_nodes]);
+        }
+        prop_assert_eq!(gram_finish(length, &table, &nodes, 1), [nodes.len() as f64]);
+    }
+}
+
+/// Copies of vectors at an odd element offset of their memory.
+fn at_offset<F: Float>(vectors: &[Vec<F>], offset: usize) -> Vec<Vec<F>> {
+    let filler = std::iter::repeat_n(F::from_f64(f64::NAN), offset);
+    vectors.iter().map(|g| filler.clone().chain(g.iter().copied()).chain(filler.clone()).collect()).collect()
+}
+
+fn offsets_do_not_matter<F: Float>(length: usize, offset: usize, engine: Engine) {
+    let inputs = inputs::<F>(9, 3, length);
+    let expected = adasum(engine, &inputs);
+    let mut moved = at_offset(&inputs, offset);
+    let mut out = vec![F::from_f64(-77.0); length + 2 * offset];
+    let mut stats = [0.0; 4];
+    let views: Vec<_> = moved.iter().map(|g| View::of(&g[offset..offset + length])).collect();
+    let pieces = [length as f64, 0.0, length as f64];
+    let results = Results {
+        out: ViewMut::of(&mut out[offset..offset + length]),
+        nodes: ViewMut::of::<f64>(&mut []),
+        stats: ViewMut::of(&mut stats),
+    };
+    engine.reduce(2.0, F::CODE, &views, View::of(&[1_u8; 3]), View::of(&pieces), results).unwrap();
+    assert_eq!(bits(&out[offset..offset + length]), bits(&expected.result), "length {length}, offset {offset}");
+    let around = out[..offset].iter().chain(&out[offset + length..]);
+    assert!(around.clone().all(|&x| x == F::from_f64(-77.0)), "written beside `out`");
+    moved.clear();
+}
+
+#[test]
+fn odd_offsets_change_nothing_and_nothing_is_written_beside_the_result() {
+    for engine in engines() {
+        for (length, offset) in (0..70).chain([2049]).flat_map(|length| (1..8).map(move |offset| (length, offset))) {
+            offsets_do_not_matter::<f32>(length, offset, engine);
+            offsets_do_not_matter::<f64>(length, offset, engine);
+        }
+    }
+}
+
+fn in_place<F: Float>(op: f64, target: usize, engine: Engine) {
+    let length = 5003;
+    let mut inputs = inputs::<F>(10, 4, length);
+    let expected = reduce(engine, op, &inputs);
+    let mut stats = [0.0; 5];
+    let pieces = [length as f64, 0.0, length as f64];
+    let views: Vec<View<'_>> = inputs
+        .iter_mut()
+        .map(|g| {
+            let bytes = size_of_val(&g[..]);
+            // SAFETY: the vectors outlive the call, and nothing else touches them meanwhile.
+            unsafe { View::new(g.as_mut_ptr().cast(), bytes) }
+        })
+        .collect();
+    let ptr: *mut u8 = inputs[target].as_mut_ptr().cast();
+    // SAFETY: as above; that it is an input too is what is tested.
+    let out = unsafe { ViewMut::new(ptr, length * size_of::<F>()) };
+    let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
+    engine.reduce(op, F::CODE, &views, View::of(&[1_u8; 4]), View::of(&pieces), results).unwrap();
+    assert_eq!(bits(&inputs[target]), bits(&expected.result), "op {op}, in place of input {target}");
+}
+
+#[test]
+fn the_result_may_replace_any_input() {
+    for engine in engines() {
+        for (op, target) in [SUM, AVERAGE, 2.0].into_iter().flat_map(|op| (0..4).map(move |target| (op, target))) {
+            in_place::<f32>(op, target, engine);
+            in_place::<f64>(op, target, engine);
+        }
+    }
+}
+
+#[test]
+fn combine_leaves_out_inputs_with_coefficient_zero() {
+    let mut inputs = inputs::<f32>(11, 3, 100);
+    inputs[1].fill(f32::NAN);
+    for engine in engines() {
+        let ours = combine(engine, &inputs, &[40.0, 0.0, 60.0], &[0.5, 0.0, 2.0, 9.0, 9.0, 9.0, 0.0, -0.0, 0.0]);
+        let expected = (0..40).map(|e| (0.5 * f64::from(inputs[0][e]) + 2.0 * f64::from(inputs[2][e])) as f32);
+        assert_eq!(bits(&ours[..40]), bits(&expected.collect::<Vec<_>>()), "{}", engine.isa());
+        assert_eq!(bits(&ours[40..]), [0; 60], "{}", engine.isa());
+    }
+}
+
+#[test]
+fn combine_starts_from_the_first_product_so_that_negative_zero_survives() {
+    for engine in engines() {
+        assert_eq!(bits(&combine(engine, &[vec![-0.0_f32; 9]], &[9.0], &[1.0])), [0x8000_0000; 9], "{}", engine.isa());
+    }
+}
+
+#[test]
+fn stored_nans_are_canonical_whatever_their_cause() {
+    let strange = f32::from_bits(0xffc1_2345);
+    for engine in engines() {
+        for inputs in [vec![vec![strange; 19]], vec![vec![f32::INFINITY; 19], vec![f32::NEG_INFINITY; 19]]] {
+            let k = inputs.len();
+            let ours = combine(engine, &inputs, &[19.0], &vec![1.0; k]);
+            assert_eq!(bits(&ours), [0x7fc0_0000; 19], "{}", engine.isa());
+            let ours = combine(engine, &round::<f64>(&widen(&inputs)), &[19.0], &vec![1.0; k]);
+            assert_eq!(bits(&ours), [0x7ff8_0000_0000_0000; 19], "{}", engine.isa());
+        }
+    }
+}
+
+#[test]
+fn the_scan_finds_one_bad_element_anywhere() {
+    for engine in engines() {
+        for length in 0..80 {
+            assert!(!has_non_finite(engine, &vec![f32::MAX; length], &[length as f64]));
+            assert!(!has_non_finite(engine, &vec![-1.0; length], &[length as f64]));
+            for position in 0..length {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut input = vec![1.0_f32; length];
+                    input[position] = bad;
+                    assert!(has_non_finite(engine, &input, &[length as f64]), "{}: {position}", engine.isa());
+                    let wide: Vec<f64> = input.iter().map(|&x| x.into()).collect();
+                    assert!(has_non_finite(engine, &wide, &[length as f64]), "{}: {position}", engine.isa());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_scan_of_f64_finds_squared_norms_that_overflow_in_one_segment() {
+    for engine in engines() {
+        let input = vec![1e154; 10]; // 1e308 is finite, 2e308 is not.
+        assert!(!has_non_finite(engine, &input, &[1.0; 10]));
+        assert!(has_non_finite(engine, &input, &[1.0, 1.0, 2.0, 6.0]));
+    }
+}

@@ -1,0 +1,270 @@
+//! Arguments that nobody would pass on purpose. All memory is one arena, so that views overlap, misalign and end anywhere;
+//! whatever the arguments, a call must return, write only where it may, and nothing at all if it refuses.
+
+#![expect(clippy::unwrap_used, reason = "views are made inside the arena")]
+
+mod common;
+
+use std::ops::Range;
+
+use adasum_core::entry::{self, Results, View, ViewMut};
+use adasum_core::{Engine, Error};
+use common::inputs::Random;
+use common::{engines, seed};
+
+const ARENA_BYTES: usize = 1 << 16;
+const CALLS: usize = 20_000;
+
+/// Memory in 8-byte words, so that its start is aligned for every dtype.
+#[derive(Clone)]
+struct Arena {
+    words: Vec<u64>,
+}
+
+impl Arena {
+    fn new(random: &mut Random) -> Self {
+        Self { words: (0..ARENA_BYTES / 8).map(|_| random.next()).collect() }
+    }
+
+    fn write(&mut self, range: &Range<usize>) -> ViewMut<'static> {
+        assert!(range.start <= range.end && range.end <= ARENA_BYTES);
+        let start: *mut u8 = self.words.as_mut_ptr().cast();
+        // SAFETY: inside the arena, which outlives the call and is touched by nothing else meanwhile.
+        unsafe { ViewMut::new(start.add(range.start), range.len()) }
+    }
+
+    fn read(&mut self, range: &Range<usize>) -> View<'static> {
+        self.write(range).as_view()
+    }
+
+    /// Whether the arena equals `before` outside of `ranges`.
+    fn is_untouched_but(&self, before: &Self, ranges: &[Range<usize>]) -> bool {
+        let mut now = self.bytes().to_vec();
+        for range in ranges {
+            now[range.clone()].copy_from_slice(&before.bytes()[range.clone()]);
+        }
+        now == before.bytes()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: u8 has neither alignment nor invalid values.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), ARENA_BYTES) }
+    }
+}
+
+/// Arguments that fit together, or nearly: each is spoilt now and then.
+struct Arguments {
+    random: Random,
+    /// One spoilt argument in so many.
+    one_in: usize,
+}
+
+impl Arguments {
+    fn spoilt(&mut self) -> bool {
+        self.random.below(self.one_in) == 0
+    }
+
+    fn number(&mut self, value: f64) -> f64 {
+        if !self.spoilt() {
+            return value;
+        }
+        let strange =
+            [f64::NAN, -1.0, 0.5, 1e300, f64::INFINITY, 2.0_f64.powi(53), -0.0, 1.0, value + 1.0, value * 2048.0];
+        *self.random.pick(&strange)
+    }
+
+    fn numbers(&mut self, values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+        let mut values: Vec<f64> = values.into_iter().map(|value| self.number(value)).collect();
+        if self.spoilt() {
+            let length = self.random.below(values.len() + 2);
+            values.resize(length, 1.0);
+        }
+        values
+    }
+
+    /// A place for `byte_length` bytes.
+    fn place(&mut self, byte_length: usize) -> Range<usize> {
+        let byte_length = if self.spoilt() { self.random.below(2 * byte_length + 9) } else { byte_length };
+        let byte_length = byte_length.min(ARENA_BYTES);
+        let start = self.random.below(ARENA_BYTES - byte_length + 1);
+        let start = if self.spoilt() { start } else { start & !7 };
+        start..start + byte_length
+    }
+
+    /// Table of pieces, and their elements.
+    fn pieces(&mut self) -> (Vec<f64>, usize) {
+        let mut table = Vec::new();
+        let mut total = 0;
+        for _ in 0..self.random.below(4) {
+            let segment = *self.random.pick(&[0, 1, 7, 40, 2048, 2500, 3000]);
+            let last_block = segment / 2048 * 2048;
+            let (first, count) =
+                *self.random.pick(&[(0, segment), (0, last_block), (last_block, segment - last_block)]);
+            table.extend([segment, first, count].map(|x| x as f64));
+            total += count;
+        }
+        (table, total)
+    }
+}
+
+/// The ranges that a call may write if it succeeds, and its outcome.
+type Call = (Vec<Range<usize>>, Result<(), Error>);
+
+fn element_bytes(dtype: f64) -> usize {
+    if dtype == 1.0 { 8 } else { 4 }
+}
+
+struct Session {
+    engine: Engine,
+    arguments: Arguments,
+    arena: Arena,
+}
+
+impl Session {
+    fn inputs(&mut self, k: usize, byte_length: usize) -> (Vec<Range<usize>>, Vec<View<'static>>) {
+        let ranges: Vec<_> = (0..k).map(|_| self.arguments.place(byte_length)).collect();
+        let views = ranges.iter().map(|range| self.arena.read(range)).collect();
+        (ranges, views)
+    }
+
+    /// An own place, or that of an input.
+    fn out(&mut self, inputs: &[Range<usize>], byte_length: usize) -> Range<usize> {
+        match inputs {
+            [] => self.arguments.place(byte_length),
+            _ if self.arguments.random.below(2) == 0 => self.arguments.place(byte_length),
+            _ => self.arguments.random.pick(inputs).clone(),
+        }
+    }
+
+    fn header(&mut self) -> (usize, f64) {
+        let dtype = self.arguments.random.below(2) as f64;
+        (self.arguments.random.below(4), self.arguments.number(dtype))
+    }
+
+    fn reduce(&mut self) -> Call {
+        let ((k, dtype), (table, total)) = (self.header(), self.arguments.pieces());
+        let op = self.arguments.random.below(3) as f64;
+        let op = self.arguments.number(op);
+        let nodes = entry::node_count(View::of(&table)).unwrap() as usize * k * (k + 1) / 2;
+        let stats = table.len() / 3 * (1 + k);
+        let pieces = self.arguments.numbers(table);
+        let present: Vec<u8> = self.arguments.numbers(vec![1.0; k]).iter().map(|&x| x as u8).collect();
+        let (inputs, views) = self.inputs(k, total * element_bytes(dtype));
+        let written = [
+            self.out(&inputs, total * element_bytes(dtype)),
+            self.arguments.place(8 * nodes),
+            self.arguments.place(8 * stats),
+        ];
+        let [out, nodes, stats] = [0, 1, 2].map(|i| self.arena.write(&written[i]));
+        let (present, pieces) = (View::of(&present), View::of(&pieces));
+        let result = self.engine.reduce(op, dtype, &views, present, pieces, Results { out, nodes, stats });
+        (written.to_vec(), result)
+    }
+
+    fn gram(&mut self) -> Call {
+        let ((k, dtype), (table, total)) = (self.header(), self.arguments.pieces());
+        let whole = table.chunks_exact(3).filter(|piece| piece[0] == piece[2]).count();
+        let nodes = (entry::node_count(View::of(&table)).unwrap() as usize + whole) * k * (k + 1) / 2;
+        let pieces = self.arguments.numbers(table);
+        let (_, views) = self.inputs(k, total * element_bytes(dtype));
+        let nodes = self.arguments.place(8 * nodes);
+        let result = self.engine.gram(dtype, &views, View::of(&pieces), self.arena.write(&nodes));
+        (vec![nodes], result)
+    }
+
+    fn refine(&mut self) -> Call {
+        let ((k, dtype), m) = (self.header(), self.arguments.random.below(3));
+        let count = *self.arguments.random.pick(&[0, 1, 9, 2049]);
+        let pieces = self.arguments.numbers([count, 0, count].map(|x| x as f64));
+        let vectors = self.arguments.numbers(vec![0.5; m * k]);
+        let (_, views) = self.inputs(k, count * element_bytes(dtype));
+        let nodes = self.arguments.place(8 * m * (k + 1));
+        let (vectors, pieces) = (View::of(&vectors), View::of(&pieces));
+        let result = self.engine.refine(dtype, &views, vectors, pieces, self.arena.write(&nodes));
+        (vec![nodes], result)
+    }
+
+    fn combine(&mut self) -> Call {
+        let (k, dtype) = self.header();
+        let counts: Vec<usize> = (0..self.arguments.random.below(4)).map(|_| self.arguments.random.below(70)).collect();
+        let byte_length = counts.iter().sum::<usize>() * element_bytes(dtype);
+        let coefficients = self.arguments.numbers(vec![0.25; counts.len() * k]);
+        let counts = self.arguments.numbers(counts.iter().map(|&count| count as f64));
+        let (inputs, views) = self.inputs(k, byte_length);
+        let out = self.out(&inputs, byte_length);
+        let (counts, coefficients) = (View::of(&counts), View::of(&coefficients));
+        let result = self.engine.combine(dtype, &views, counts, coefficients, self.arena.write(&out));
+        (vec![out], result)
+    }
+
+    fn tables(&mut self) -> Call {
+        let (k, dtype) = self.header();
+        let (count, products) = (*self.arguments.random.pick(&[0, 5, 9000]), k * (k + 1) / 2);
+        let gram = self.arguments.numbers(vec![1.0; products]);
+        let refinements = self.arguments.numbers(if k > 2 { vec![0.0, 2.0, 1.0, 1.0, 1.0, 1.0] } else { vec![] });
+        let present = vec![1_u8; k];
+        let coefficients =
+            entry::balanced_coefficients(dtype, View::of(&present), View::of(&gram), View::of(&refinements));
+        let runs = self.arguments.numbers([0.0, f64::from(count)]);
+        let (segment, width) = (self.arguments.number(f64::from(count)), self.arguments.number(products as f64));
+        let finished = entry::gram_finish(segment, View::of(&runs), View::of(&gram), width);
+        let input = self.arguments.place(count as usize * element_bytes(dtype));
+        let counts = self.arguments.numbers([f64::from(count)]);
+        let scanned = self.engine.has_non_finite(dtype, self.arena.read(&input), View::of(&counts));
+        (vec![], coefficients.and(finished).and(scanned).map(drop))
+    }
+}
+
+/// Returns how many calls were accepted.
+fn attack(engine: Engine, one_in: usize, call: fn(&mut Session) -> Call) -> usize {
+    let mut random = Random::new(seed());
+    let arena = Arena::new(&mut random);
+    let mut session = Session { engine, arguments: Arguments { random, one_in }, arena };
+    let mut accepted = 0;
+    for index in 0..CALLS / engines().len() {
+        let before = session.arena.clone();
+        let (writable, result) = call(&mut session);
+        accepted += usize::from(result.is_ok());
+        let writable = if result.is_ok() { &writable[..] } else { &[] };
+        assert!(session.arena.is_untouched_but(&before, writable), "call {index}, seed {}: {result:?}", seed());
+        if let Err(error) = result {
+            assert_eq!(error.code(), "ERR_ARGUMENT");
+            assert!(error.message().ends_with('.') && error.message().len() > 40, "what to do? {error}");
+        }
+    }
+    accepted
+}
+
+fn attack_all(call: fn(&mut Session) -> Call) {
+    for engine in engines() {
+        // A test in which nothing, or everything, is accepted tests nothing.
+        let (mild, wild) = (attack(engine, 40, call), attack(engine, 4, call));
+        assert!(mild > 200, "only {mild} calls were accepted");
+        assert!(wild < CALLS / 4, "{wild} calls with spoilt arguments were accepted");
+    }
+}
+
+#[test]
+fn reduce_survives() {
+    attack_all(Session::reduce);
+}
+
+#[test]
+fn gram_survives() {
+    attack_all(Session::gram);
+}
+
+#[test]
+fn refine_survives() {
+    attack_all(Session::refine);
+}
+
+#[test]
+fn combine_survives() {
+    attack_all(Session::combine);
+}
+
+#[test]
+fn tables_survive() {
+    attack_all(Session::tables);
+}

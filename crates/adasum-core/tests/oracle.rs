@@ -1,0 +1,148 @@
+//! The grid: every number of inputs, length, family and instruction set against the pairwise recursion.
+
+#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
+
+mod common;
+
+use adasum_core::Engine;
+use common::calls::{ADASUM, AVERAGE, Reduced, SUM, adasum, reduce, reduce_present};
+use common::engines;
+use common::float::{Float, bits, round, widen};
+use common::inputs::{FAMILIES, Family, Random};
+use common::{oracle, tolerance};
+
+const LARGE: [usize; 6] = [1000, 2047, 2048, 2049, 10_000, 70_001];
+
+struct Case {
+    family: Family,
+    n: usize,
+    length: usize,
+    seed: u64,
+}
+
+impl Case {
+    fn inputs<F: Float>(&self) -> Vec<Vec<F>> {
+        round(&self.family.vectors(&mut Random::new(self.seed), self.n, self.length))
+    }
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, n = {}, length {}, seed {:#x}", self.family, self.n, self.length, self.seed)
+    }
+}
+
+fn grid(lengths: impl Iterator<Item = usize> + Clone) -> impl Iterator<Item = Case> {
+    FAMILIES.into_iter().enumerate().flat_map(move |(f, family)| {
+        let lengths = lengths.clone();
+        (1..=9).flat_map(move |n| {
+            lengths.clone().map(move |length| {
+                let seed = ((f as u64) << 48) | ((n as u64) << 32) | length as u64;
+                Case { family, n, length, seed }
+            })
+        })
+    })
+}
+
+/// The same bits on all engines.
+fn on_all<F: Float>(case: &Case, compute: impl Fn(Engine) -> Reduced<F>) -> Reduced<F> {
+    let engines = engines();
+    let first = compute(engines[0]);
+    for &engine in &engines[1..] {
+        let other = compute(engine);
+        assert_eq!(bits(&first.result), bits(&other.result), "{} differs from scalar: {case}", engine.isa());
+        assert_eq!(bits(&first.orthogonality), bits(&other.orthogonality), "{}: {case}", engine.isa());
+        assert_eq!(first.coefficients, other.coefficients, "{}: {case}", engine.isa());
+    }
+    first
+}
+
+fn check<F: Float>(case: &Case) {
+    let inputs = case.inputs::<F>();
+    let ours = on_all(case, |engine| adasum(engine, &inputs));
+    let wide = widen(&inputs);
+    let expected = oracle::adasum_all(&wide);
+    let error = oracle::relative_error(&widen(&[ours.result])[0], &expected);
+    let limit = tolerance::result::<F>(case.family, case.length);
+    assert!(error <= limit, "{case}, {}: error {error:e} above {limit:e}", F::NAME);
+    let total: f64 = wide.iter().map(|g| oracle::dot(g, g)).sum();
+    let orthogonality = if total == 0.0 { 1.0 } else { oracle::dot(&expected, &expected) / total };
+    let difference = (ours.orthogonality[0] - orthogonality).abs();
+    assert!(difference <= tolerance::ORTHOGONALITY, "{case}, {}: orthogonality off by {difference:e}", F::NAME);
+}
+
+#[test]
+fn adasum_in_f32_equals_the_recursion() {
+    grid((0..=257).chain(LARGE)).for_each(|case| check::<f32>(&case));
+}
+
+#[test]
+fn adasum_in_f64_equals_the_recursion() {
+    grid((0..=257).chain(LARGE)).for_each(|case| check::<f64>(&case));
+}
+
+fn check_absent<F: Float>(case: &Case) {
+    let mut inputs = case.inputs::<F>();
+    for mask in 0..1_u32 << case.n {
+        let present: Vec<bool> = (0..case.n).map(|i| mask >> i & 1 == 1).collect();
+        let flags: Vec<u8> = present.iter().map(|&p| u8::from(p)).collect();
+        // What is absent is not read: it may be anything.
+        for (input, _) in inputs.iter_mut().zip(&present).filter(|(_, present)| !**present) {
+            input.fill(F::from_f64(f64::NAN));
+        }
+        let ours = on_all(case, |engine| reduce_present(engine, ADASUM, &inputs, &flags, &[case.length]));
+        let expected = oracle::adasum(&widen(&inputs), &present).unwrap_or(vec![0.0; case.length]);
+        let error = oracle::relative_error(&widen(&[ours.result])[0], &expected);
+        assert!(error <= tolerance::result::<F>(case.family, case.length), "{case}, present {mask:b}: {error:e}");
+        for (i, coefficient) in ours.coefficients[0].iter().enumerate() {
+            assert!(present[i] || *coefficient == 0.0, "{case}: absent input {i} has a coefficient");
+        }
+        inputs = case.inputs();
+    }
+}
+
+#[test]
+fn absent_inputs_count_nothing_and_are_not_read() {
+    for case in grid([3, 100].into_iter()).filter(|case| case.n <= 6) {
+        check_absent::<f32>(&case);
+        check_absent::<f64>(&case);
+    }
+}
+
+fn check_constant<F: Float>(case: &Case) {
+    let inputs = case.inputs::<F>();
+    let wide = widen(&inputs);
+    for (op, coefficient) in [(SUM, 1.0), (AVERAGE, 1.0 / case.n as f64)] {
+        let compute = |engine| Reduced { orthogonality: vec![], coefficients: vec![], ..reduce(engine, op, &inputs) };
+        let ours = on_all(case, compute);
+        let sum_at = |e: usize| wide[1..].iter().fold(coefficient * wide[0][e], |sum, g| sum + coefficient * g[e]);
+        let expected: Vec<F> = (0..case.length).map(|e| F::from_f64(sum_at(e))).collect();
+        assert_eq!(bits(&ours.result), bits(&expected), "{case}, op {op}");
+    }
+}
+
+#[test]
+fn sum_and_average_add_in_input_order_and_round_once() {
+    for case in grid((0..=67).chain([2049])) {
+        check_constant::<f32>(&case);
+        check_constant::<f64>(&case);
+    }
+}
+
+#[test]
+fn segments_are_reduced_apart() {
+    let segments = [0, 1, 5000, 8, 2048, 13, 0];
+    let length = segments.iter().sum();
+    let case = Case { family: Family::Alternating, n: 5, length, seed: 1 };
+    let inputs = case.inputs::<f32>();
+    let ours = on_all(&case, |engine| reduce_present(engine, ADASUM, &inputs, &[1; 5], &segments));
+    let mut start = 0;
+    for (segment, &count) in segments.iter().enumerate() {
+        let of_segment: Vec<Vec<f32>> = inputs.iter().map(|g| g[start..start + count].to_vec()).collect();
+        let alone = adasum(engines()[0], &of_segment);
+        assert_eq!(bits(&ours.result[start..start + count]), bits(&alone.result), "segment {segment}");
+        assert_eq!(ours.coefficients[segment], alone.coefficients[0], "segment {segment}");
+        assert_eq!(ours.orthogonality[segment], alone.orthogonality[0], "segment {segment}");
+        start += count;
+    }
+}
