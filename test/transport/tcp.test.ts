@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { Collector, compliance, connectPair, write } from './_compliance.ts'
+import { ipv6Test } from './_ipv6.ts'
 
 compliance(test, 'tcp', () => tcp)
 
@@ -28,7 +29,7 @@ test('the dialling end reads straight into the target', async (t) => {
   t.is(into[998], 2)
 })
 
-test('IPv6 addresses are written with brackets', async (t) => {
+ipv6Test('IPv6 addresses are written with brackets', async (t) => {
   let accept: (pipe: Pipe) => void = () => {}
   const arrival = new Promise<Pipe>((resolve) => (accept = resolve))
   const listener = await tcp.listen('::1', 0, accept)
@@ -42,7 +43,7 @@ test('IPv6 addresses are written with brackets', async (t) => {
   await listener.close()
 })
 
-test('a dual-stack listener shows IPv4 peers as IPv4', async (t) => {
+ipv6Test('a dual-stack listener shows IPv4 peers as IPv4', async (t) => {
   let accept: (pipe: Pipe) => void = () => {}
   const arrival = new Promise<Pipe>((resolve) => (accept = resolve))
   const listener = await tcp.listen('::', 0, accept)

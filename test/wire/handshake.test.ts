@@ -46,6 +46,11 @@ async function shake(t: ExecutionContext, local: DialIdentity, far: AcceptIdenti
   return { ...pair, dialled: dialled, accepted: accepted, pipes: pair }
 }
 
+function failure(outcome: PromiseSettledResult<unknown>): AdasumError {
+  if (outcome.status === 'fulfilled') throw new Error('was let in')
+  return outcome.reason as AdasumError
+}
+
 async function bothRefuse(
   t: ExecutionContext,
   code: ErrorCode,
@@ -54,12 +59,9 @@ async function bothRefuse(
   words: RegExp,
 ) {
   const { dialled, accepted, pipes } = await shake(t, local, far)
-  for (const outcome of [dialled, accepted]) {
-    if (outcome.status === 'fulfilled') return t.fail(`${code}: was let in`)
-    t.true(outcome.reason instanceof AdasumError)
-    t.is(outcome.reason.code, code)
-  }
-  t.regex((dialled as PromiseRejectedResult).reason.message, words)
+  t.is(failure(accepted).code, code)
+  t.is(failure(dialled).code, code)
+  t.regex(failure(dialled).message, words)
   await Promise.all([pipes.dialled.closed, pipes.accepted.closed])
   t.is(far.nonces.size, 0)
 }
@@ -129,8 +131,8 @@ test('a run that never begins refuses those who wait', async (t) => {
     dialHandshake(pair.dialled, dialler()),
     acceptHandshake(pair.accepted, acceptor({ runId: failed })),
   ])
-  t.is((accepted as PromiseRejectedResult).reason.message, 'no store')
-  t.is((dialled as PromiseRejectedResult).reason.code, 'ERR_PEER_LOST')
+  t.is(failure(accepted).message, 'no store')
+  t.is(failure(dialled).code, 'ERR_PEER_LOST')
 })
 
 test('another protocol version is named on both sides', async (t) => {
@@ -263,7 +265,7 @@ test('a recorded handshake opens no second pipe, here or at another acceptor', a
 })
 
 test('garbage, truncated and bit-flipped hellos are refused, and every pipe closes', async (t) => {
-  const seed = Date.now() % 1e9
+  const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
   t.log(`seed ${seed}`)
   const network = createMemoryTransport({ maxChunkByteLength: 80, seed })
   const good = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32).fill(9) })

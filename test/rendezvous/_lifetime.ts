@@ -1,0 +1,46 @@
+/** Two ranks in one process, which must end by itself, and soon: `_lifetime.ts refused|timeout|aborted|met|forgotten`. */
+import type { Place } from '../../ts/src/rendezvous/environment.ts'
+import { rendezvous, type Meeting } from '../../ts/src/rendezvous/rendezvous.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import { freePort } from './_ports.ts'
+
+const mode = process.argv[2]
+const port = await freePort()
+
+function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Meeting> {
+  const store = { host: '127.0.0.1', ports: [port] }
+  const nowhere = { host: undefined, localRank: undefined, localSize: undefined }
+  const place: Place = {
+    rank,
+    size: 2,
+    store,
+    hostsStore: rank === 0,
+    secret: 'k',
+    jobId: new Uint8Array(16),
+    timeoutMs,
+    ...nowhere,
+  }
+  return rendezvous(place, { transport: tcp, timeoutMs, signal, onPeer: (_, pipe) => pipe.destroy() })
+}
+
+async function fail(promise: Promise<Meeting>): Promise<void> {
+  const [outcome] = await Promise.allSettled([promise])
+  if (outcome.status === 'fulfilled') throw new Error('met nobody, and yet met')
+}
+
+if (mode === 'refused') await fail(join(1, 300))
+if (mode === 'timeout') await fail(join(0, 300))
+if (mode === 'aborted') await fail(join(0, 60_000, AbortSignal.timeout(200)))
+if (mode === 'met' || mode === 'forgotten') {
+  const meetings = await Promise.all([join(0, 60_000), join(1, 60_000)])
+  for (const meeting of meetings) {
+    // A listener whose owner forgets it must be unreferenced by that owner; the store is so by itself.
+    if (mode === 'forgotten') meeting.listener.unref()
+    else await Promise.all([meeting.listener.close(), meeting.release()])
+  }
+}
+const settledAt = performance.now()
+process.on('exit', () => {
+  const lateMs = performance.now() - settledAt
+  console.log(lateMs < 2000 ? 'done in time' : `something kept the process for ${lateMs} ms`)
+})

@@ -1,0 +1,150 @@
+import test from 'ava'
+import {
+  encodeMessage,
+  MAX_MESSAGE_BYTE_LENGTH,
+  MessageDecoder,
+  parseJoin,
+  parseStoreMessage,
+  type StartMessage,
+} from '../../ts/src/rendezvous/messages.ts'
+import { mulberry32 } from '../transport/_random.ts'
+
+const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const join = { type: 'join', host: '10.0.0.7', port: 4000, machine: '0123456789abcdef0123456789abcdef' } as const
+const start: StartMessage = {
+  type: 'start',
+  runId: 'f'.repeat(32),
+  peers: [
+    { host: '127.0.0.1', port: 1 },
+    { host: 'fe80::1%eth0', port: 65535 },
+  ],
+  localRank: 1,
+  localSize: 2,
+}
+
+/** Feeds bytes in the given chunk sizes and collects what the decoder says. */
+function decode(bytes: Uint8Array, nextLength: () => number) {
+  const heard = { values: [] as unknown[], malformed: [] as Error[], endings: 0 }
+  const decoder = new MessageDecoder({
+    message: (value) => heard.values.push(value),
+    malformed: (error) => heard.malformed.push(error),
+    ended: () => heard.endings++,
+  })
+  for (let offset = 0; offset < bytes.length;) {
+    const target = decoder.target()
+    if (target.length === 0) throw new RangeError('an empty target')
+    const count = Math.min(target.length, bytes.length - offset, nextLength())
+    target.set(bytes.subarray(offset, offset + count))
+    decoder.filled(count)
+    offset += count
+  }
+  decoder.ended()
+  return heard
+}
+
+test('messages arrive whole, however they are cut', (t) => {
+  t.log(`seed ${seed}`)
+  const random = mulberry32(seed)
+  const sent = [join, start, { type: 'waiting', missing: [0, 1] } as const]
+  const bytes = Buffer.concat(sent.map((message) => encodeMessage(message)))
+  for (let i = 0; i < 200; i++) {
+    const heard = decode(bytes, () => 1 + Math.floor(random() ** 2 * 40))
+    t.deepEqual(heard, { values: sent, malformed: [], endings: 1 })
+  }
+})
+
+test('messages that are well formed pass', (t) => {
+  t.deepEqual(parseJoin(join), join)
+  t.deepEqual(parseStoreMessage(start, 2), start)
+  t.deepEqual(parseStoreMessage({ type: 'waiting', missing: [] }, 2), { type: 'waiting', missing: [] })
+})
+
+test('every field of a join is checked', (t) => {
+  const wrong: object[] = [
+    { type: 'start' },
+    { host: '' },
+    { host: 7 },
+    { host: 'a b' },
+    { host: 'x'.repeat(256) },
+    { host: '10.0.0.1\n' },
+    { port: 0 },
+    { port: 65536 },
+    { port: 1.5 },
+    { port: '80' },
+    { machine: 'F'.repeat(32) },
+    { machine: 'f'.repeat(31) },
+    { machine: null },
+  ]
+  for (const change of wrong) t.is(parseJoin({ ...join, ...change }), undefined, JSON.stringify(change))
+  for (const value of [null, 1, 'join', [], [join], {}]) t.is(parseJoin(value), undefined)
+})
+
+test('every field of a start is checked against the world', (t) => {
+  const wrong: object[] = [
+    { runId: 'f'.repeat(33) },
+    { runId: 'g'.repeat(32) },
+    { peers: [] },
+    { peers: [start.peers[0]] },
+    { peers: [start.peers[0], null] },
+    { peers: [start.peers[0], { host: 'h', port: 0 }] },
+    { peers: { length: 2 } },
+    { localRank: 2 },
+    { localRank: -1 },
+    { localSize: 3 },
+    { localSize: 0 },
+    { localSize: '2' },
+  ]
+  for (const change of wrong) t.is(parseStoreMessage({ ...start, ...change }, 2), undefined, JSON.stringify(change))
+  t.is(parseStoreMessage(start, 3), undefined)
+  for (const missing of [[2], [-1], ['0'], [0, 1], null, 'no', [0.5]])
+    t.is(parseStoreMessage({ type: 'waiting', missing }, 2), undefined, JSON.stringify(missing))
+  for (const value of [null, 3, [], {}, { type: 'join' }, { type: 'toString' }])
+    t.is(parseStoreMessage(value, 2), undefined)
+})
+
+test('what is parsed is a fresh object with the known fields only', (t) => {
+  const polluted: unknown = JSON.parse('{"__proto__":{"admin":true},"extra":1,' + JSON.stringify(join).slice(1))
+  const parsed = parseJoin(polluted)
+  t.deepEqual(parsed, join)
+  t.is(Object.getPrototypeOf(parsed), Object.prototype)
+})
+
+test('lengths beyond the limit, and empty ones, are refused before any memory is taken', (t) => {
+  for (const length of [0, 1, MAX_MESSAGE_BYTE_LENGTH + 1, 2 ** 31, 2 ** 32 - 1]) {
+    const bytes = Buffer.alloc(40)
+    bytes.writeUInt32BE(length)
+    const heard = decode(bytes, () => 3)
+    t.is(heard.malformed.length, 1, `${length}`)
+    t.deepEqual([heard.values.length, heard.endings], [0, 0])
+  }
+  const largest = Buffer.alloc(4 + MAX_MESSAGE_BYTE_LENGTH, ' ')
+  largest.writeUInt32BE(MAX_MESSAGE_BYTE_LENGTH)
+  largest.write('{}', 4)
+  t.deepEqual(decode(largest, () => 10_000).values, [{}])
+})
+
+test('1,000 mutated messages: each is refused, or is a message that is well formed', (t) => {
+  t.log(`seed ${seed}`)
+  const random = mulberry32(seed)
+  const below = (limit: number) => Math.floor(random() * limit)
+  const originals = [encodeMessage(join), encodeMessage(start), encodeMessage({ type: 'waiting', missing: [1] })]
+  const counts = { refused: 0, accepted: 0 }
+  for (let i = 0; i < 1000; i++) {
+    const bytes = Buffer.from(originals[i % 3]!)
+    // Lengths now and then, contents mostly: one bit, or a few.
+    const first = below(8) === 0 ? 0 : 4
+    for (let k = 0; k <= below(3); k++) bytes[first + below(bytes.length - first)]! ^= 1 << below(7)
+    const cut = below(6) === 0 ? bytes.subarray(0, below(bytes.length)) : bytes
+    const { values } = decode(cut, () => 1 + below(30))
+    const parsed = values.map((value) => parseJoin(value) ?? parseStoreMessage(value, 2))
+    for (const message of parsed) {
+      if (message === undefined) continue
+      counts.accepted++
+      // Accepted means: encoding and parsing it again changes nothing.
+      const [again] = decode(encodeMessage(message), () => 7).values
+      t.deepEqual(parseJoin(again) ?? parseStoreMessage(again, 2), message)
+    }
+    if (parsed.every((message) => message === undefined)) counts.refused++
+  }
+  t.true(counts.refused > 300 && counts.accepted > 8, JSON.stringify(counts))
+})
