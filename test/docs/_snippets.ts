@@ -1,0 +1,64 @@
+/**
+ * Finds the code blocks of a Markdown file. A comment on the line before a block (blank lines between do not matter)
+ * says what the tests do with it:
+ *
+ *     <!-- run -->                  js, ts: run it with Node.js; sh: run it with bash. It must exit with 0.
+ *     <!-- run: -n 4 -->            js, ts: run it under `adasum run -n 4`.
+ *     <!-- file: train.mjs -->      put it under that name where the later blocks of the document run.
+ *     <!-- first-minute -->         the README's first program: train.mjs, and run under `adasum run -n 4`.
+ *     <!-- syntax only -->          as without a comment: only the syntax of js, ts and sh is checked.
+ *
+ * All blocks of a document run in one temporary folder, in order; there `adasum` is this checkout, and the other
+ * packages are those installed in it.
+ */
+
+export interface Snippet {
+  /** Line of the opening fence, counted from 1. */
+  line: number
+  language: string
+  code: string
+  mark: Mark
+}
+
+export interface Mark {
+  /** Name under which later blocks find it. */
+  file?: string
+  /** Absent: not run; a list: run under `adasum run` with these options; empty: alone. */
+  run?: string[]
+}
+
+const COMMENT = /^\s*<!--\s*(.*?)\s*-->\s*$/
+const FENCE = /^(\s*)(```+|~~~+)\s*(\S*)/
+
+/** @throws Error for a comment before a block that is none of the above: a misspelt one would be a test left out */
+export function snippetsOf(markdown: string): Snippet[] {
+  const lines = markdown.split('\n')
+  const snippets: Snippet[] = []
+  let comment = ''
+  for (let at = 0; at < lines.length; at++) {
+    const text = lines[at]!
+    const fence = FENCE.exec(text)
+    if (fence === null) {
+      if (text.trim() !== '') comment = COMMENT.exec(text)?.[1] ?? ''
+      continue
+    }
+    const [, indent, ticks, language] = fence
+    const begin = at
+    while (++at < lines.length && !lines[at]!.trim().startsWith(ticks!));
+    const code = lines.slice(begin + 1, at).map((line) => line.replace(indent!, ''))
+    const mark = readMark(comment, begin + 1)
+    snippets.push({ line: begin + 1, language: language!, code: `${code.join('\n')}\n`, mark })
+    comment = ''
+  }
+  return snippets
+}
+
+function readMark(comment: string, line: number): Mark {
+  if (comment === '' || comment === 'syntax only' || comment.startsWith('prettier-ignore')) return {}
+  if (comment === 'run') return { run: [] }
+  if (comment === 'first-minute') return { file: 'train.mjs', run: ['-n', '4'] }
+  const [, key, value] = /^(run|file):\s*(.+)$/.exec(comment) ?? []
+  if (key === 'run') return { run: value!.split(/\s+/) }
+  if (key === 'file') return { file: value! }
+  throw new Error(`line ${line}: <!-- ${comment} --> says nothing about the block below it`)
+}

@@ -1,0 +1,158 @@
+/** What the documentation shows works; `_snippets.ts` says how a block is marked. */
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { execa } from 'execa'
+import ts from 'typescript'
+import { type Snippet, snippetsOf } from './_snippets.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const LIMIT_MS = 90_000
+
+test.before(() => {
+  execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs')], { stdio: 'inherit' })
+})
+
+function documents(): string[] {
+  const below = (folder: string) =>
+    readdirSync(join(ROOT, folder), { encoding: 'utf8' }).map((name) => `${folder}/${name}`)
+  const examples = below('examples').map((folder) => `${folder}/README.md`)
+  const names = [...readdirSync(ROOT, { encoding: 'utf8' }), ...below('docs'), ...examples]
+  return names.filter((name) => name.endsWith('.md') && existsSync(join(ROOT, name)))
+}
+
+/** A folder in which the packages of this checkout, and the checkout itself, are installed. */
+function userFolder(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'adasum-docs-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const modules = join(folder, 'node_modules')
+  mkdirSync(join(modules, '.bin'), { recursive: true })
+  for (const name of readdirSync(join(ROOT, 'node_modules')).filter((entry) => !entry.startsWith('.')))
+    symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
+  symlinkSync(ROOT, join(modules, 'adasum'))
+  symlinkSync(join(ROOT, 'bin', 'adasum.js'), join(modules, '.bin', 'adasum'))
+  return folder
+}
+
+function syntaxErrors({ language, code }: Snippet): string[] {
+  if (language === 'sh') {
+    try {
+      execFileSync('bash', ['-n'], { input: code, stdio: ['pipe', 'pipe', 'pipe'] })
+      return []
+    } catch (error) {
+      return [String((error as { stderr: Buffer }).stderr)]
+    }
+  }
+  if (language !== 'js' && language !== 'ts') return []
+  const fileName = language === 'js' ? 'snippet.mjs' : 'snippet.mts'
+  const { diagnostics = [] } = ts.transpileModule(code, {
+    fileName,
+    reportDiagnostics: true,
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ESNext, allowJs: true },
+  })
+  return diagnostics.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))
+}
+
+interface Failure {
+  exitCode: number | undefined
+  output: string
+}
+
+async function runSnippet({ language, code, mark, line }: Snippet, folder: string): Promise<Failure | undefined> {
+  const extension = { js: 'mjs', ts: 'mts', sh: 'sh' }[language]
+  if (extension === undefined) return { exitCode: undefined, output: `a block of ${language} cannot be run` }
+  const file = mark.file ?? `snippet-${line}.${extension}`
+  writeFileSync(join(folder, file), code)
+  if (mark.run === undefined) return undefined
+  const [command, ...args] = commandFor(language, file, mark.run)
+  const path = [join(folder, 'node_modules', '.bin'), process.env['PATH']].join(delimiter)
+  const options = {
+    cwd: folder,
+    reject: false,
+    all: true,
+    timeout: LIMIT_MS,
+    stdin: 'ignore',
+    env: { PATH: path },
+  } as const
+  const { exitCode, all } = await execa(command!, args, options)
+  return exitCode === 0 ? undefined : { exitCode, output: all }
+}
+
+function commandFor(language: string, file: string, options: readonly string[]): string[] {
+  if (language === 'sh') return ['bash', '-euo', 'pipefail', file]
+  if (options.length > 0) return ['adasum', 'run', ...options, file]
+  return [process.execPath, ...(language === 'ts' ? ['--import', 'tsx'] : []), file]
+}
+
+for (const name of documents()) {
+  test.serial(`the code in ${name}`, async (t) => {
+    t.timeout(5 * LIMIT_MS)
+    const folder = userFolder(t)
+    for (const snippet of snippetsOf(readFileSync(join(ROOT, name), 'utf8'))) {
+      const where = `${name}:${snippet.line}`
+      t.deepEqual(syntaxErrors(snippet), [], where)
+      const isRun = snippet.mark.file !== undefined || snippet.mark.run !== undefined
+      if (isRun) t.is(await runSnippet(snippet, folder), undefined, where)
+    }
+    t.pass()
+  })
+}
+
+test('blocks, their languages and marks are found', (t) => {
+  const markdown = [
+    '<!-- run: -n 4 -->',
+    '',
+    '```js',
+    'a()',
+    '```',
+    '<!-- run -->',
+    'Words between take the mark away.',
+    '~~~sh',
+    'ls',
+    '~~~',
+    '- in a list',
+    '  <!-- file: train.mjs -->',
+    '  ```js title="x"',
+    '  if (b) {',
+    '    c()',
+    '  }',
+    '  ```',
+    '<!-- first-minute -->',
+    '```js',
+    '```',
+  ].join('\n')
+  t.deepEqual(snippetsOf(markdown), [
+    { line: 3, language: 'js', code: 'a()\n', mark: { run: ['-n', '4'] } },
+    { line: 8, language: 'sh', code: 'ls\n', mark: {} },
+    { line: 13, language: 'js', code: 'if (b) {\n  c()\n}\n', mark: { file: 'train.mjs' } },
+    { line: 19, language: 'js', code: '\n', mark: { file: 'train.mjs', run: ['-n', '4'] } },
+  ])
+  t.throws(() => snippetsOf('<!-- runn -->\n```js\n```'), { message: /line 2: <!-- runn --> says nothing/ })
+})
+
+test('wrong code is noticed', async (t) => {
+  const snippet = (language: string, code: string, mark = {}): Snippet => ({ line: 1, language, code, mark })
+  t.is(syntaxErrors(snippet('js', 'const = 3')).length, 1)
+  t.is(syntaxErrors(snippet('ts', 'let x: = 3')).length, 1)
+  t.regex(syntaxErrors(snippet('sh', 'if true; then'))[0]!, /syntax error/)
+  t.deepEqual(syntaxErrors(snippet('js', 'await import("x")')), [])
+  const folder = userFolder(t)
+  const failure = await runSnippet(snippet('js', `throw new Error('wrong on purpose')`, { run: [] }), folder)
+  t.is(failure?.exitCode, 1)
+  t.regex(failure?.output ?? '', /wrong on purpose/)
+  t.is((await runSnippet(snippet('js', 'process.exit(4)', { run: ['-n', '2'] }), folder))?.exitCode, 4)
+  t.is((await runSnippet(snippet('sh', 'false | true', { run: [] }), folder))?.exitCode, 1)
+  t.is(await runSnippet(snippet('js', `import { adasum } from 'adasum'\nvoid adasum`, { run: [] }), folder), undefined)
+})

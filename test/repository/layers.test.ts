@@ -1,0 +1,141 @@
+/**
+ * A file in ts/src imports its own folder and lower layers only (ARCHITECTURE.md, Layers). So a layer can be read,
+ * tested and replaced knowing only what lies below it.
+ */
+import { readFileSync, readdirSync } from 'node:fs'
+import { dirname, join, normalize, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import ts from 'typescript'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const SOURCE = join(ROOT, 'ts', 'src')
+
+/** From the lowest up; files at the top of ts/src stand here by name. */
+const LAYERS: readonly (readonly string[])[] = [
+  ['errors.ts', 'types.ts'],
+  ['binding'],
+  ['tensor'],
+  ['kernels', 'transport'],
+  ['wire'],
+  ['rendezvous', 'group'],
+  ['collectives'],
+  ['reduction'],
+  ['communicator'],
+  ['optim'],
+  ['adapters'],
+  ['index.ts'],
+  ['cli'],
+]
+
+type Sources = ReadonlyMap<string, string>
+
+/** What is wrong with the imports of the sources, given by path below ts/src, with forward slashes. */
+function violations(sources: Sources, packages: ReadonlySet<string>): string[] {
+  return [...sources].flatMap(([path, text]) => {
+    const imports = ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName)
+    return imports.flatMap((name) => violation(path, name, sources, packages) ?? [])
+  })
+}
+
+function violation(path: string, name: string, sources: Sources, packages: ReadonlySet<string>): string | undefined {
+  if (name.startsWith('node:') || name === '#native') return undefined
+  if (!name.startsWith('.')) {
+    const packageName = name.split('/', name.startsWith('@') ? 2 : 1).join('/')
+    return packages.has(packageName) ? undefined : `${path} imports ${name}, which package.json does not name`
+  }
+  const target = normalize(join(dirname(path), name)).replaceAll(sep, '/')
+  if (!sources.has(target)) return `${path} imports ${name}, which does not exist`
+  const [from, to] = [folderOf(path), folderOf(target)]
+  if (from === to) return undefined
+  const [fromLayer, toLayer] = [layerOf(from), layerOf(to)]
+  if (fromLayer === -1) return `${from} is in no layer`
+  if (toLayer === -1) return `${to} is in no layer`
+  if (fromLayer === 0 && toLayer === 0) return undefined
+  return toLayer < fromLayer ? undefined : `${path} imports ${target}, which is not below it`
+}
+
+function folderOf(path: string): string {
+  return path.split('/')[0]!
+}
+
+function layerOf(folder: string): number {
+  return LAYERS.findIndex((folders) => folders.includes(folder))
+}
+
+function readSources(): Sources {
+  const files = readdirSync(SOURCE, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  const paths = files.map((file) => relative(SOURCE, join(file.parentPath, file.name)).replaceAll(sep, '/'))
+  return new Map(paths.map((path) => [path, readFileSync(join(SOURCE, path), 'utf8')]))
+}
+
+function declaredPackages(): ReadonlySet<string> {
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, object | undefined>
+  return new Set(['dependencies', 'peerDependencies'].flatMap((field) => Object.keys(manifest[field] ?? {})))
+}
+
+test('every file imports its own folder and lower layers only', (t) => {
+  const sources = readSources()
+  t.true(sources.size > 0)
+  t.deepEqual(violations(sources, declaredPackages()), [])
+})
+
+test('every folder is in a layer', (t) => {
+  t.deepEqual(
+    [...new Set([...readSources().keys()].map(folderOf))].filter((folder) => layerOf(folder) === -1),
+    [],
+  )
+})
+
+const MADE_UP: [name: string, sources: Record<string, string>, complaint: RegExp][] = [
+  [
+    'upwards',
+    { 'wire/a.ts': `import '../group/b.ts'`, 'group/b.ts': '' },
+    /wire\/a\.ts imports group\/b\.ts, which is not below it/,
+  ],
+  [
+    'sideways',
+    { 'kernels/a.ts': `export * from '../transport/b.ts'`, 'transport/b.ts': '' },
+    /kernels\/a\.ts imports transport\/b\.ts, which is not below it/,
+  ],
+  [
+    'types only',
+    { 'wire/a.ts': `import type { B } from '../cli/b.ts'`, 'cli/b.ts': '' },
+    /wire\/a\.ts imports cli\/b\.ts, which is not below it/,
+  ],
+  [
+    'dynamically',
+    { 'wire/a.ts': `await import('../cli/b.ts')`, 'cli/b.ts': '' },
+    /wire\/a\.ts imports cli\/b\.ts, which is not below it/,
+  ],
+  [
+    'through the entry',
+    { 'cli/x/a.ts': '', 'optim/b.ts': `import '../index.ts'`, 'index.ts': '' },
+    /optim\/b\.ts imports index\.ts, which is not below it/,
+  ],
+  ['from no layer', { 'extra/a.ts': `import '../errors.ts'`, 'errors.ts': '' }, /extra is in no layer/],
+  ['a file that is not there', { 'wire/a.ts': `import './b.ts'` }, /which does not exist/],
+  [
+    'an undeclared package',
+    { 'wire/a.ts': `import 'left-pad/lib'` },
+    /left-pad\/lib, which package\.json does not name/,
+  ],
+]
+for (const [name, sources, complaint] of MADE_UP) {
+  test(`a made-up import is noticed: ${name}`, (t) => {
+    const found = violations(new Map(Object.entries(sources)), new Set(['commander']))
+    t.is(found.length, 1)
+    t.regex(found[0]!, complaint)
+  })
+}
+
+test('downward and own imports are none', (t) => {
+  const sources = {
+    'cli/run/a.ts': `import { b } from '../b.ts'\nimport 'commander'\nimport 'node:fs'\nimport '../../index.ts'`,
+    'cli/b.ts': `import type { AdasumError } from '../errors.ts'`,
+    'errors.ts': `import './types.ts'`,
+    'types.ts': '',
+    'index.ts': `export * from './errors.ts'`,
+  }
+  t.deepEqual(violations(new Map(Object.entries(sources)), new Set(['commander'])), [])
+})

@@ -1,0 +1,95 @@
+/** What stands in more than one file and must agree, and what the manifests promise. */
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+interface Manifest {
+  version: string
+  license: string
+  engines: { node: string }
+  scripts: Record<string, string>
+  bin: { adasum: string }
+  exports: Record<string, string | Record<string, string>>
+  optionalDependencies?: unknown
+}
+
+const manifest = JSON.parse(read('package.json')) as Manifest
+
+/** The value of `key` in a section of a TOML file, for the plain strings that stand in ours. */
+function tomlString(toml: string, section: string, key: string): string | undefined {
+  const body = toml.split(/^\[/m).find((part) => part.startsWith(`${section}]`))
+  return new RegExp(`^${key} *= *"([^"]*)"`, 'm').exec(body ?? '')?.[1]
+}
+
+function crates(): string[] {
+  return readdirSync(join(ROOT, 'crates'))
+}
+
+test('one version, in package.json, both lock files, the Cargo workspace and the changelog', (t) => {
+  t.is(tomlString(read('Cargo.toml'), 'workspace.package', 'version'), manifest.version)
+  const lock = JSON.parse(read('package-lock.json')) as {
+    version: string
+    packages: Record<string, { version: string }>
+  }
+  t.deepEqual([lock.version, lock.packages['']?.version], [manifest.version, manifest.version])
+  for (const crate of crates()) {
+    const entry = new RegExp(`name = "${crate}"\nversion = "([^"]+)"`).exec(read('Cargo.lock'))
+    t.is(entry?.[1], manifest.version, crate)
+    t.regex(read(`crates/${crate}/Cargo.toml`), /^version\.workspace = true$/m)
+  }
+  t.regex(read('CHANGELOG.md'), new RegExp(`^## ${manifest.version.replaceAll('.', '\\.')}\\b`, 'm'))
+})
+
+test('one licence', (t) => {
+  t.is(tomlString(read('Cargo.toml'), 'workspace.package', 'license'), manifest.license)
+  t.is(manifest.license, 'MIT OR Apache-2.0')
+})
+
+test('every script that needs a build begins with the set-up, without pre- and post-scripts', (t) => {
+  t.deepEqual(
+    Object.entries(manifest.scripts).filter(([, command]) => !command.startsWith('node scripts/setup.mjs')),
+    [],
+  )
+  const names = Object.keys(manifest.scripts)
+  // npm skips them under ignore-scripts.
+  t.deepEqual(
+    names.filter((name) => names.some((other) => name === `pre${other}` || name === `post${other}`)),
+    [],
+  )
+})
+
+test('platform packages do not stand in the committed manifest', (t) => {
+  t.is(manifest.optionalDependencies, undefined)
+})
+
+test('the command can be executed', (t) => {
+  t.is(statSync(join(ROOT, manifest.bin.adasum)).mode & 0o777, 0o755)
+  t.is(statSync(join(ROOT, '.ci', 'run')).mode & 0o111, 0o111)
+})
+
+test('every export has its source, and the condition for the source comes first', (t) => {
+  for (const [name, target] of Object.entries(manifest.exports)) {
+    if (typeof target === 'string') continue
+    t.deepEqual(Object.keys(target), ['adasum-source', 'types', 'default'], name)
+    const source = target['adasum-source']!
+    t.true(statSync(join(ROOT, source)).isFile(), source)
+    t.is(target['default'], source.replace('./ts/src/', './dist/').replace(/\.ts$/, '.js'))
+    t.is(target['types'], target['default']!.replace(/\.js$/, '.d.ts'))
+  }
+})
+
+test('the workflow of the hosted checks runs the same command, with the oldest Node.js that is supported', (t) => {
+  const workflow = read('.github/workflows/ci.yml')
+  t.regex(workflow, /bash \.ci\/run/)
+  const oldest = /^>=(\d+\.\d+)$/.exec(manifest.engines.node)?.[1]
+  t.true(workflow.includes(`'${oldest}'`), `${oldest} in ci.yml`)
+})
+
+test('test files are few enough to be found', (t) => {
+  const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+  t.true(files.filter((file) => file.endsWith('.test.ts')).length <= 80)
+})

@@ -1,0 +1,287 @@
+/** What the set-up decides to do, seen from outside: in made-up checkouts, with tools that only note that they ran. */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { execa } from 'execa'
+import { withFolderLock } from '../../scripts/lib/folder-lock.mjs'
+import { nodeProblem } from '../../scripts/lib/requirements.mjs'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+/** Notes its name in `calls`, takes as long as DELAY_MS says, fails if FAIL names it, else does `effect`. */
+function tool(name: string, effect = ''): string {
+  return `#!${process.execPath}
+const fs = require('node:fs')
+const name = ${JSON.stringify(name)} + (process.argv[2] === '--version' ? ' --version' : '')
+fs.appendFileSync('calls', name + '\\n')
+console.log(name + ' says hello')
+const { DELAY_MS = '0', FAIL, WORDS = 'this is why' } = process.env
+setTimeout(() => {
+  if (FAIL === name) { console.error(WORDS); process.exit(7) }
+  if (name.endsWith('--version')) return console.log('host: x86_64-unknown-test')
+  ${effect}
+}, Number(DELAY_MS))
+`
+}
+
+const NAPI = tool('napi', `fs.writeFileSync('native/adasum.test.node', '')`)
+const TSC = tool(
+  'tsc',
+  `for (const file of fs.readdirSync('ts/src')) fs.writeFileSync('dist/' + file.replace('.ts', '.js'), '')`,
+)
+const NPM = tool(
+  'npm',
+  `fs.mkdirSync('node_modules/@napi-rs/cli/dist', { recursive: true })
+  fs.mkdirSync('node_modules/typescript/bin', { recursive: true })
+  fs.writeFileSync('node_modules/@napi-rs/cli/dist/cli.js', ${JSON.stringify(NAPI)})
+  fs.writeFileSync('node_modules/typescript/bin/tsc', ${JSON.stringify(TSC)})
+  const { packages: { '': _root, 'node_modules/elsewhere': _optional, ...installed } } = JSON.parse(fs.readFileSync('package-lock.json'))
+  fs.writeFileSync('node_modules/.package-lock.json', JSON.stringify({ packages: installed }))`,
+)
+
+const lock = (version: string): string =>
+  JSON.stringify({
+    packages: {
+      '': { version: '0.1.0' },
+      'node_modules/one': { version, integrity: `sha512-${version}` },
+      'node_modules/elsewhere': { version, integrity: `sha512-${version}`, optional: true },
+    },
+  })
+
+class Checkout {
+  readonly root: string
+
+  constructor(t: ExecutionContext) {
+    this.root = mkdtempSync(join(tmpdir(), 'adasum-setup-'))
+    t.teardown(() => rmSync(this.root, { recursive: true, force: true }))
+    cpSync(join(ROOT, 'scripts'), join(this.root, 'scripts'), { recursive: true })
+    this.write('package.json', JSON.stringify({ engines: { node: '>=20.19' } }))
+    this.write('package-lock.json', lock('1.0.0'))
+    for (const path of ['Cargo.toml', 'Cargo.lock', 'tsconfig.json', 'tsconfig.build.json']) this.write(path, path)
+    for (const path of ['crates/a/src/lib.rs', 'crates/a/tests/t.rs', 'ts/src/a.ts', 'ts/src/b.ts'])
+      this.write(path, path)
+    this.write('bin/npm', NPM, 0o755)
+    this.write('bin/cargo', tool('cargo'), 0o755)
+  }
+
+  write(path: string, content: string, mode = 0o644): void {
+    mkdirSync(dirname(join(this.root, path)), { recursive: true })
+    writeFileSync(join(this.root, path), content, { mode })
+  }
+
+  remove(path: string): void {
+    rmSync(join(this.root, path), { recursive: true })
+  }
+
+  has(path: string): boolean {
+    return existsSync(join(this.root, path))
+  }
+
+  start(args: string[] = [], env: Record<string, string> = {}) {
+    const options = {
+      cwd: tmpdir(),
+      reject: false,
+      extendEnv: false,
+      env: { PATH: join(this.root, 'bin'), ...env },
+    } as const
+    return execa(process.execPath, [join(this.root, 'scripts', 'setup.mjs'), ...args], options)
+  }
+
+  /** Sets up, and says which tools ran meanwhile, in alphabetical order: some run side by side. */
+  async setUp(args: string[] = [], env: Record<string, string> = {}) {
+    rmSync(join(this.root, 'calls'), { force: true })
+    const { exitCode, stdout, stderr } = await this.start(args, env)
+    return { exitCode, stdout, stderr, calls: this.calls() }
+  }
+
+  calls(): string[] {
+    return this.has('calls') ? readFileSync(join(this.root, 'calls'), 'utf8').trimEnd().split('\n').sort() : []
+  }
+}
+
+const EVERYTHING = ['cargo', 'cargo --version', 'napi', 'npm', 'tsc']
+
+test('a fresh checkout needs everything; then nothing, and there is nothing to say', async (t) => {
+  const checkout = new Checkout(t)
+  const first = await checkout.setUp()
+  t.deepEqual([first.exitCode, first.stdout, first.calls], [0, '', EVERYTHING])
+  for (const name of EVERYTHING.filter((call) => !call.endsWith('--version')))
+    t.true(first.stderr.includes(`${name} says hello`))
+  t.deepEqual(await checkout.setUp(), { exitCode: 0, stdout: '', stderr: '', calls: [] })
+})
+
+const CHANGES: [name: string, change: (checkout: Checkout) => void, calls: string[]][] = [
+  ['a TypeScript file', (c) => c.write('ts/src/a.ts', 'changed'), ['tsc']],
+  ['a new TypeScript file', (c) => c.write('ts/src/c.ts', ''), ['tsc']],
+  ['a Rust file', (c) => c.write('crates/a/src/lib.rs', 'changed'), ['cargo', 'cargo --version', 'napi']],
+  ['Cargo.lock', (c) => c.write('Cargo.lock', 'changed'), ['cargo', 'cargo --version', 'napi']],
+  ['a test in Rust', (c) => c.write('crates/a/tests/t.rs', 'changed'), []],
+  ['the time of a file alone', (c) => utimesSync(join(c.root, 'ts/src/a.ts'), 1, 1), []],
+  ['package-lock.json', (c) => c.write('package-lock.json', lock('1.0.1')), ['npm', 'tsc']],
+  ['node_modules gone', (c) => c.remove('node_modules'), ['npm']],
+  ['dist gone', (c) => c.remove('dist'), ['tsc']],
+  ['the addon gone', (c) => c.remove('native/adasum.test.node'), ['cargo', 'cargo --version', 'napi']],
+  ['native gone', (c) => c.remove('native'), ['cargo', 'cargo --version', 'napi']],
+]
+test('only what has changed is done again', async (t) => {
+  const checkout = new Checkout(t)
+  await checkout.setUp()
+  for (const [name, change, calls] of CHANGES) {
+    change(checkout)
+    const outcome = await checkout.setUp()
+    t.deepEqual([outcome.exitCode, outcome.calls], [0, calls], name)
+    t.deepEqual((await checkout.setUp()).calls, [], `${name}, again`)
+  }
+})
+
+test('dependencies that somebody has installed by hand are not installed again', async (t) => {
+  const checkout = new Checkout(t)
+  await checkout.setUp()
+  for (const folder of ['dist', 'native', '.setup']) checkout.remove(folder)
+  t.deepEqual((await checkout.setUp()).calls, ['cargo', 'cargo --version', 'napi', 'tsc'])
+})
+
+test('one step, and those it needs', async (t) => {
+  const checkout = new Checkout(t)
+  t.deepEqual((await checkout.setUp(['dependencies'])).calls, ['npm'])
+  t.deepEqual((await checkout.setUp(['typescript'])).calls, ['tsc'])
+  const unknown = await checkout.setUp(['wsam'])
+  t.deepEqual([unknown.exitCode, unknown.calls], [1, []])
+  t.is(unknown.stderr, 'setup: there is no step wsam; the steps are dependencies, addon, typescript')
+})
+
+test('the output of a deleted file goes', async (t) => {
+  const checkout = new Checkout(t)
+  await checkout.setUp()
+  t.true(checkout.has('dist/b.js'))
+  checkout.remove('ts/src/b.ts')
+  await checkout.setUp()
+  t.false(checkout.has('dist/b.js'))
+  t.true(checkout.has('dist/a.js'))
+})
+
+for (const name of ['npm', 'cargo', 'napi', 'tsc']) {
+  test(`${name} fails: its own words, exit code 1, and another try the next time`, async (t) => {
+    const checkout = new Checkout(t)
+    const failed = await checkout.setUp([], { FAIL: name, WORDS: `${name} has no room` })
+    t.deepEqual([failed.exitCode, failed.stdout], [1, ''])
+    t.regex(failed.stderr, new RegExp(`^${name} has no room$`, 'm'))
+    t.regex(failed.stderr, new RegExp(`\nsetup: ${name}\\b.* failed with exit code 7$`))
+    const next = await checkout.setUp()
+    t.is(next.exitCode, 0)
+    t.true(next.calls.includes(name))
+  })
+}
+
+test('no cargo: told how to get Rust before anything else begins', async (t) => {
+  const checkout = new Checkout(t)
+  checkout.remove('bin/cargo')
+  const { exitCode, stderr, calls } = await checkout.setUp()
+  t.deepEqual([exitCode, calls], [1, []])
+  t.regex(
+    stderr,
+    /^setup: the native addon needs Rust, and there is no cargo on PATH: install Rust from https:\/\/rustup\.rs.*$/,
+  )
+})
+
+test('a cargo that does not work: its own words', async (t) => {
+  const checkout = new Checkout(t)
+  const { exitCode, stderr, calls } = await checkout.setUp([], {
+    FAIL: 'cargo --version',
+    WORDS: 'no toolchain chosen',
+  })
+  t.deepEqual([exitCode, calls], [1, ['cargo --version']])
+  t.regex(
+    stderr,
+    /no toolchain chosen\nsetup: the native addon needs Rust, and cargo --version failed with exit code 7/,
+  )
+})
+
+test('no linker: cargo’s words, then plain ones', async (t) => {
+  const checkout = new Checkout(t)
+  const words = 'error: linker `cc` not found\n  |\n  = note: No such file or directory (os error 2)'
+  const { exitCode, stderr } = await checkout.setUp([], { FAIL: 'cargo', WORDS: words })
+  t.is(exitCode, 1)
+  t.true(stderr.includes(words))
+  t.regex(
+    stderr,
+    /\nsetup: Rust is there, but its linker is not: there is no cc on PATH; install a C compiler.*build-essential/,
+  )
+})
+
+test('Rust too old: told to update it', async (t) => {
+  const words =
+    'error: rustc 1.80.0 is not supported by the following packages:\n  adasum-core@0.1.0 requires rustc 1.95'
+  const { stderr } = await new Checkout(t).setUp([], { FAIL: 'cargo', WORDS: words })
+  t.regex(stderr, /Rust is too old for this project; run: rustup update stable$/)
+})
+
+test('Node.js too old: both numbers', (t) => {
+  const manifest = { engines: { node: '>=20.19' } }
+  for (const good of ['20.19.0', '20.20.2', '22.0.0', '100.1.0']) t.is(nodeProblem(good, manifest), undefined)
+  for (const bad of ['20.18.3', '18.20.0', '8.19.0'])
+    t.is(nodeProblem(bad, manifest), `Node.js ${bad} is too old: 20.19 or newer is needed (https://nodejs.org)`)
+})
+
+test('two at once: the work is done once, and both have it', async (t) => {
+  const checkout = new Checkout(t)
+  const env = { DELAY_MS: '300' }
+  const outcomes = await Promise.all([checkout.start([], env), checkout.start([], env)])
+  t.deepEqual(
+    outcomes.map(({ exitCode }) => exitCode),
+    [0, 0],
+  )
+  t.deepEqual(checkout.calls(), EVERYTHING)
+  const waited = outcomes.filter(({ stderr }) => stderr.includes('another set-up runs in this folder'))
+  t.is(waited.length, 1)
+  t.is(waited[0]!.stderr, 'setup: another set-up runs in this folder; waiting for it to end')
+  t.false(checkout.has('.setup/lock'))
+})
+
+test('told to end, it ends its tools, and the next one need not wait', async (t) => {
+  const checkout = new Checkout(t)
+  const running = checkout.start([], { DELAY_MS: '30000' })
+  while (!checkout.calls().includes('cargo --version')) await sleep(20)
+  running.kill('SIGTERM')
+  t.is((await running).exitCode, 143)
+  t.false(checkout.has('.setup/lock'))
+  t.is((await checkout.setUp()).exitCode, 0)
+})
+
+test('a dead lock is taken over, by one of those who wait', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'adasum-lock-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'lock')
+  mkdirSync(path)
+  let inside = 0
+  let waited = 0
+  const work = async () => {
+    inside += 1
+    t.is(inside, 1)
+    await sleep(50)
+    inside -= 1
+  }
+  const options = { deadAfterMs: 300, onWait: () => void waited++ }
+  await Promise.all(Array.from({ length: 8 }, () => withFolderLock(path, work, options)))
+  t.is(waited, 8)
+  t.false(existsSync(path))
+  t.false(existsSync(`${path}.removing`))
+})
+
+test('a lock whose owner lives is not taken, however long it works', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'adasum-lock-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'lock')
+  const order: string[] = []
+  const owner = withFolderLock(path, async () => {
+    await sleep(4_000)
+    order.push('owner')
+  })
+  // The owner gives a sign once a second.
+  const waiter = withFolderLock(path, async () => void order.push('waiter'), { deadAfterMs: 2_500 })
+  await Promise.all([owner, waiter])
+  t.deepEqual(order, ['owner', 'waiter'])
+})
