@@ -1,0 +1,70 @@
+/**
+ * Speed of training LeNet-5 (61,706 parameters) with TensorFlow.js in one process: whole steps, that is assembling
+ * the batch, forward, backward, momentum update and reading the loss.
+ *
+ *     npx tsx --conditions=adasum-source bench/tfjs-training.ts [--batch 64] [--steps 60] [--repeats 7] [--stock]
+ *
+ * Prints one JSON line: median, minimum and maximum of images per second over the repeats. `--stock` leaves the
+ * kernels alone, and fails, because the wasm backend then cannot differentiate a convolution.
+ */
+import { parseArgs } from 'node:util'
+import * as tf from '@tensorflow/tfjs-core'
+import type * as layers from '@tensorflow/tfjs-layers'
+import '@tensorflow/tfjs-backend-wasm'
+import { registerTrainingKernels } from '../ts/src/adapters/tfjs/training-kernels.ts'
+import { leNet } from '../test/adapters/_models.ts'
+
+const PIXELS = 28 * 28
+const POOL_SIZE = 6400
+
+const { values } = parseArgs({
+  options: {
+    batch: { type: 'string', default: '64' },
+    steps: { type: 'string', default: '60' },
+    repeats: { type: 'string', default: '7' },
+    stock: { type: 'boolean', default: false },
+  },
+})
+const [batch, steps, repeats] = [Number(values.batch), Number(values.steps), Number(values.repeats)]
+
+await tf.setBackend('wasm')
+if (!values.stock) registerTrainingKernels()
+
+const model: layers.LayersModel = leNet({ seed: 1 })
+const optimizer = tf.train.momentum(0.01, 0.9)
+const images = Float32Array.from({ length: POOL_SIZE * PIXELS }, Math.random)
+const labels = Int32Array.from({ length: POOL_SIZE }, () => Math.floor(Math.random() * 10))
+
+async function step(index: number): Promise<number> {
+  const first = (index * batch) % (POOL_SIZE - batch + 1)
+  const x = tf.tensor4d(images.slice(first * PIXELS, (first + batch) * PIXELS), [batch, 28, 28, 1])
+  const y = tf.tidy(() => tf.oneHot(tf.tensor1d(labels.slice(first, first + batch), 'int32'), 10))
+  const lossOf = (): tf.Scalar => tf.losses.softmaxCrossEntropy(y, model.apply(x, { training: true }) as tf.Tensor)
+  const loss = optimizer.minimize(lossOf, true)!
+  const [value] = await loss.data()
+  tf.dispose([x, y, loss])
+  return value!
+}
+
+async function imagesPerSecond(): Promise<number> {
+  const startMs = performance.now()
+  for (let index = 0; index < steps; index++) await step(index)
+  return (steps * batch * 1000) / (performance.now() - startMs)
+}
+
+for (let index = 0; index < 10; index++) await step(index)
+const tensors = tf.memory().numTensors
+const rates: number[] = []
+for (let repeat = 0; repeat < repeats; repeat++) rates.push(await imagesPerSecond())
+rates.sort((left, right) => left - right)
+const summary = {
+  model: 'LeNet-5',
+  backend: tf.getBackend(),
+  batch,
+  steps,
+  imagesPerSecond: Math.round(rates[rates.length >> 1]!),
+  min: Math.round(rates[0]!),
+  max: Math.round(rates.at(-1)!),
+  leakedTensors: tf.memory().numTensors - tensors,
+}
+console.log(JSON.stringify(summary))

@@ -1,0 +1,94 @@
+import test from 'ava'
+import { DeltaExchange } from '../../ts/src/optim/delta-exchange.ts'
+import { FlatExchange } from '../../ts/src/optim/flat-exchange.ts'
+import { weightLayout } from '../../ts/src/optim/weight-layout.ts'
+import type { ReduceOp } from '../../ts/src/types.ts'
+import { failuresOf, makeWorld, onAll } from '../_world.ts'
+import { gaussian, reduceOf, relativeError } from './_oracle.ts'
+
+const OPS: ReduceOp[] = ['adasum', 'sum', 'average']
+const LAYOUT = weightLayout([
+  { name: 'kernel', shape: [3, 5], dtype: 'float32' },
+  { name: 'bias', shape: [5], dtype: 'float32' },
+  { name: 'scale', shape: [], dtype: 'float32' },
+])
+const SEGMENTS = [15, 5, 1]
+
+for (const size of [1, 2, 3, 5]) {
+  for (const op of OPS) {
+    test(`${op} of ${size}: values and notes of all ranks`, async (t) => {
+      const world = await makeWorld(size)
+      t.teardown(() => world.close())
+      const inputs = world.ranks.map((_, rank) => gaussian(LAYOUT.elementCount, rank + 1))
+      const expected = reduceOf(op, inputs, SEGMENTS)
+      await onAll(world.ranks, async (comm, rank) => {
+        const exchange = new FlatExchange(comm, LAYOUT, { op }, 2)
+        exchange.values.set(inputs[rank]!)
+        const { notes, reduction, hasResult } = await exchange.combine([rank + 1, 1000 * rank])
+        t.true(relativeError(exchange.values, expected) < 1e-6)
+        t.deepEqual(notes, world.ranks.map((_, other) => [other + 1, 1000 * other])) // prettier-ignore
+        t.deepEqual(reduction.segments.map(({ name, elementCount }) => [name, elementCount]), [['kernel', 15], ['bias', 5], ['scale', 1]]) // prettier-ignore
+        t.true(hasResult)
+      })
+    })
+
+    test(`${op} of ${size}: start + op(local - start)`, async (t) => {
+      const world = await makeWorld(size)
+      t.teardown(() => world.close())
+      const start = gaussian(LAYOUT.elementCount, 99)
+      const locals = world.ranks.map((_, rank) => gaussian(LAYOUT.elementCount, rank + 1))
+      const deltas = locals.map((local) => local.map((value, i) => value - start[i]!))
+      const expected = reduceOf(op, deltas, SEGMENTS).map((delta, i) => start[i]! + delta)
+      await onAll(world.ranks, async (comm, rank) => {
+        const exchange = new DeltaExchange(comm, LAYOUT, { op })
+        exchange.start.set(start)
+        exchange.weights.set(locals[rank]!)
+        await exchange.combine()
+        t.true(relativeError(exchange.weights, expected) < 1e-6)
+        t.deepEqual(exchange.start, start)
+        if (size === 1) t.deepEqual(exchange.weights, locals[0])
+      })
+    })
+  }
+}
+
+test('a rank that is left out has no notes, and the others count themselves', async (t) => {
+  const world = await makeWorld(3)
+  t.teardown(() => world.close())
+  for (const op of OPS) {
+    await onAll(world.ranks, async (comm, rank) => {
+      const exchange = new FlatExchange(comm, LAYOUT, { op, onNonFinite: 'skip' }, 1)
+      exchange.values.set(gaussian(LAYOUT.elementCount, rank))
+      if (rank === 1) exchange.values[3] = NaN
+      const { notes, reduction } = await exchange.combine([rank + 5])
+      t.deepEqual(notes, [[5], undefined, [7]])
+      t.deepEqual(reduction.nonFiniteRanks, [1])
+    })
+  }
+})
+
+test('a round in which every rank is left out is dropped', async (t) => {
+  const world = await makeWorld(2)
+  t.teardown(() => world.close())
+  await onAll(world.ranks, async (comm, rank) => {
+    const exchange = new DeltaExchange(comm, LAYOUT, { op: 'adasum', onNonFinite: 'skip' })
+    exchange.start.fill(2)
+    exchange.weights.fill(rank === 0 ? NaN : Infinity)
+    const { hasResult } = await exchange.combine()
+    t.false(hasResult)
+    t.true(exchange.weights.every((weight) => weight === 2))
+  })
+})
+
+test('a failure leaves the start of the round alone', async (t) => {
+  const world = await makeWorld(2)
+  t.teardown(() => world.close())
+  const exchanges = world.ranks.map((comm) => new DeltaExchange(comm, LAYOUT, { op: 'adasum' }))
+  for (const { start, weights } of exchanges) {
+    start.fill(1)
+    weights.fill(NaN)
+  }
+  const errors = await failuresOf(exchanges.map((exchange) => exchange.combine()))
+  for (const error of errors) t.like(error, { code: 'ERR_NON_FINITE' })
+  for (const { start } of exchanges) t.true(start.every((value) => value === 1))
+})

@@ -1,0 +1,74 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { AdasumError } from '../../errors.ts'
+import { trainableVariables } from './variables.ts'
+
+export type LossFunction = () => tf.Scalar
+
+/** Loss and gradients by name, as tf.Optimizer.minimize computes them. */
+export function gradientsOf(
+  optimizer: tf.Optimizer,
+  f: LossFunction,
+  variables: readonly tf.Variable[] | undefined,
+): { value: tf.Scalar; grads: tf.NamedTensorMap } {
+  if (typeof f !== 'function') throw new AdasumError('ERR_ARGUMENT', `f is ${typeof f}; it must be a function.`)
+  return optimizer.computeGradients(() => synchronous(f()), trainableOnly(variables))
+}
+
+function synchronous(loss: tf.Scalar): tf.Scalar {
+  if (typeof (loss as unknown as Partial<Promise<unknown>> | undefined)?.then !== 'function') return loss
+  throw new AdasumError('ERR_ARGUMENT', 'f returned a promise; it must return the loss as a scalar tensor.')
+}
+
+function trainableOnly(variables: readonly tf.Variable[] | undefined): tf.Variable[] | undefined {
+  if (variables === undefined) return undefined
+  if (Array.isArray(variables)) return trainableVariables(variables)
+  throw new AdasumError('ERR_ARGUMENT', `variables is ${typeof variables}; it must be an array of tf.Variable.`)
+}
+
+/**
+ * The variables that an optimizer is to train: those given, or else all trainable ones of the process that have a
+ * gradient, in the order in which they were made.
+ */
+export function selectVariables(
+  variables: readonly tf.Variable[] | undefined,
+  grads: tf.NamedTensorMap,
+): tf.Variable[] {
+  const all = Object.values(tf.engine().registeredVariables)
+  return trainableOnly(variables) ?? trainableVariables(all.filter(({ name }) => grads[name] !== undefined))
+}
+
+/**
+ * Variables are fixed by the first call: the optimizer's state and the exchange go by position.
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function checkVariables(
+  known: readonly tf.Variable[],
+  variables: readonly tf.Variable[] | undefined,
+  grads: tf.NamedTensorMap,
+): void {
+  const given = trainableOnly(variables)
+  if (
+    given !== undefined &&
+    (given.length !== known.length || given.some((variable, index) => variable !== known[index]))
+  )
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `the ${given.length} variables are not the ${known.length} of the first call. Use one optimizer for each list.`,
+    )
+  const names = new Set(known.map(({ name }) => name))
+  const stranger = Object.keys(grads).find((name) => !names.has(name))
+  if (stranger !== undefined)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `variable ${stranger} has a gradient now and had none in the first call. Pass all variables as second argument.`,
+    )
+}
+
+/** The loss as a number; the tensor is disposed of. */
+export async function lossOf(value: tf.Scalar): Promise<number> {
+  try {
+    return (await value.data())[0]!
+  } finally {
+    value.dispose()
+  }
+}

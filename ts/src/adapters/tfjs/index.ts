@@ -1,0 +1,10 @@
+/** `adasum/tfjs`: distributed training with TensorFlow.js. */
+export { averageNonTrainableWeights, broadcastWeights, type BroadcastWeightsOptions } from './broadcast-weights.ts'
+export { distribute, type DistributeOptions, type FitCallbacks } from './distribute.ts'
+export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
+export type { TrainableModel } from './fit-session.ts'
+export type { LossFunction } from './gradients.ts'
+export type { StepReduction } from '../../optim/flat-exchange.ts'
+export { registerTrainingKernels } from './training-kernels.ts'
+export type { ModelWeight, WeightedModel, Weights } from './variables.ts'
+export { loadWeights, saveWeights } from './weights-file.ts'

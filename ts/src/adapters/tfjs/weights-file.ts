@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import * as tf from '@tensorflow/tfjs-core'
+import { AdasumError } from '../../errors.ts'
+import { describeWeight } from '../../optim/weight-layout.ts'
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
+import { flatOf, variablesOf, type WeightDtype, type Weights } from './variables.ts'
+
+/**
+ * Writes all weights of a model, or a list of variables, to a file in the safetensors format. The file is whole or not
+ * there: it is written beside its place, flushed to the disk and then renamed. In a distributed run one rank is
+ * enough: `if (comm.rank === 0) await saveWeights(model, path)`.
+ *
+ * @throws AdasumError ERR_ARGUMENT with the system's error as cause if the file cannot be written
+ */
+export async function saveWeights(weights: Weights, path: string): Promise<void> {
+  const variables = variablesOf(weights)
+  const chunks = encodeSafetensors(await Promise.all(variables.map(storedTensor)))
+  const temporary = `${path}.${randomUUID()}.tmp`
+  try {
+    await writeDurably(temporary, chunks)
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
+  } catch (cause) {
+    await rm(temporary, { force: true })
+    throw new AdasumError('ERR_ARGUMENT', `${path} could not be written: ${String(cause)}. Check the folder.`, {
+      cause,
+    })
+  }
+}
+
+/**
+ * Reads weights written by `saveWeights` into a model or list of variables of the same shapes, by position. Nothing is
+ * written before the whole file has been checked.
+ *
+ * @throws AdasumError ERR_MISMATCH with both shapes for another model's file; ERR_ARGUMENT for one that is missing,
+ *   truncated or damaged
+ */
+export async function loadWeights(weights: Weights, path: string): Promise<void> {
+  const variables = variablesOf(weights)
+  const stored = decodeSafetensors(await readWhole(path), path)
+  checkShapes(variables, stored, path)
+  tf.tidy(() => {
+    const values = stored.map(({ dtype, shape, bytes }) => tf.tensor(flatOf(dtype, bytes), [...shape], dtype))
+    values.forEach((value, index) => variables[index]!.assign(value))
+  })
+}
+
+async function storedTensor(variable: tf.Variable): Promise<StoredTensor> {
+  const { name, shape } = variable
+  const { buffer, byteOffset, byteLength } = await variable.data()
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice()
+  return { name, dtype: variable.dtype as WeightDtype, shape, bytes }
+}
+
+function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredTensor[], path: string): void {
+  if (variables.length !== stored.length)
+    throw new AdasumError(
+      'ERR_MISMATCH',
+      `${path} holds ${stored.length} weights, the model has ${variables.length}. Load it into the model that was saved.`,
+    )
+  variables.forEach((variable, index) => {
+    const [mine, theirs] = [describeWeight(variable), describeWeight(stored[index]!)]
+    if (mine === theirs) return
+    const names = `weight ${index} (${variable.name}, in the file ${stored[index]!.name})`
+    const message = `${path}: ${names} is ${mine} in the model and ${theirs} in the file. Load it into the model that was saved.`
+    throw new AdasumError('ERR_MISMATCH', message)
+  })
+}
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    throw new AdasumError('ERR_ARGUMENT', `${path} could not be read: ${String(cause)}. Check the path.`, { cause })
+  }
+}
+
+async function writeDurably(path: string, chunks: readonly Uint8Array[]): Promise<void> {
+  const file = await open(path, 'wx')
+  try {
+    await writeAll(file, chunks)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  for (const chunk of chunks) {
+    for (let offset = 0; offset < chunk.byteLength;) {
+      const { bytesWritten } = await file.write(chunk, offset)
+      offset += bytesWritten
+    }
+  }
+}
+
+/** Makes the rename itself durable, where the system can open folders. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => undefined)
+  await folder?.sync().catch(() => undefined)
+  await folder?.close()
+}

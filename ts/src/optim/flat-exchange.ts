@@ -1,0 +1,79 @@
+/**
+ * One all-reduce of a flat buffer, a segment a weight, with a few numbers of each rank along with it.
+ *
+ * Notes (a vote to stop, a count of batches) ride in one more segment of the same message, so that they cost no round
+ * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
+ * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone.
+ */
+import type { CallOptions, OnNonFinite, ReduceOp, SegmentReduction } from '../types.ts'
+import type { Collectives } from './collectives.ts'
+import type { WeightLayout } from './weight-layout.ts'
+
+export interface ExchangeOptions extends CallOptions {
+  op: ReduceOp
+  /** Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite. */
+  onNonFinite?: OnNonFinite
+}
+
+/** What one exchange did: a segment a weight, under this rank's names. */
+export interface StepReduction {
+  segments: SegmentReduction[]
+  /** Ranks that were left out (`onNonFinite: 'skip'`). */
+  nonFiniteRanks: number[]
+  /** Bytes this rank handed to the network. */
+  bytesSent: number
+}
+
+export interface Exchange {
+  reduction: StepReduction
+  /** False if all ranks were left out: there is no result then. */
+  hasResult: boolean
+  /** The notes of each rank; undefined for one that was left out. */
+  notes: (number[] | undefined)[]
+}
+
+export class FlatExchange {
+  /** The numbers to be combined, and then the result. */
+  readonly values: Float32Array
+  readonly #comm: Collectives
+  readonly #layout: WeightLayout
+  readonly #options: ExchangeOptions
+  readonly #message: Float32Array
+  readonly #segments: number[]
+  readonly #notesPerRank: number
+
+  constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
+    const noteCount = notesPerRank * comm.size
+    this.#comm = comm
+    this.#layout = layout
+    this.#options = options
+    this.#notesPerRank = notesPerRank
+    this.#message = new Float32Array(layout.elementCount + noteCount)
+    this.values = this.#message.subarray(0, layout.elementCount)
+    this.#segments = layout.weights.map(({ elementCount }) => elementCount)
+    if (noteCount > 0) this.#segments.push(noteCount)
+  }
+
+  /** Combines `values` in place. `notes`: whole numbers below 2^24, as many as the constructor was told. */
+  async combine(notes: readonly number[] = []): Promise<Exchange> {
+    const tail = this.#message.subarray(this.#layout.elementCount)
+    tail.fill(0).set(notes, this.#comm.rank * this.#notesPerRank)
+    const options = { ...this.#options, segments: this.#segments }
+    const { segments, nonFiniteRanks, bytesSent } = await this.#comm.allReduce(this.#message, options)
+    const named = this.#layout.weights.map(({ name }, index) => ({ ...segments[index]!, name }))
+    return {
+      reduction: { segments: named, nonFiniteRanks, bytesSent },
+      hasResult: nonFiniteRanks.length < this.#comm.size,
+      notes: this.#notesOf(tail, nonFiniteRanks),
+    }
+  }
+
+  #notesOf(tail: Float32Array, absent: readonly number[]): (number[] | undefined)[] {
+    const scale = this.#options.op === 'average' ? this.#comm.size - absent.length : 1
+    return Array.from({ length: this.#comm.size }, (_, rank) => {
+      if (absent.includes(rank)) return undefined
+      const own = tail.subarray(rank * this.#notesPerRank, (rank + 1) * this.#notesPerRank)
+      return Array.from(own, (note) => Math.round(note * scale))
+    })
+  }
+}
