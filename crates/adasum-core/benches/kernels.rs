@@ -1,0 +1,111 @@
+//! Kernels by instruction set, as bytes of input a second; `memory/read` is what the same cores read without arithmetic.
+//!
+//! Two sizes: vectors that stay in the cache, and vectors that do not. Compare rates only within one run.
+
+#![expect(clippy::unwrap_used, reason = "a refusal is a mistake in the bench")]
+
+use std::hint::black_box;
+
+use adasum_core::Engine;
+use adasum_core::entry::{Results, View, ViewMut};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// Elements of all inputs together: 128 KiB and 64 MiB of f32.
+const SIZES: [(&str, usize); 2] = [("cache", 1 << 15), ("memory", 1 << 24)];
+const INPUT_COUNTS: [usize; 3] = [2, 4, 8];
+
+struct Vectors {
+    inputs: Vec<Vec<f32>>,
+    out: Vec<f32>,
+    pieces: [f64; 3],
+}
+
+impl Vectors {
+    fn new(k: usize, elements: usize) -> Self {
+        let length = elements / k;
+        let value = |i: usize, e: usize| ((e * 7 + i * 13) % 101) as f32 / 50.0 - 1.0;
+        let inputs = (0..k).map(|i| (0..length).map(|e| value(i, e)).collect()).collect();
+        Self { inputs, out: vec![0.0; length], pieces: [length as f64, 0.0, length as f64] }
+    }
+
+    fn views(&self) -> Vec<View<'_>> {
+        self.inputs.iter().map(|input| View::of(input)).collect()
+    }
+
+    fn bytes(&self) -> Throughput {
+        Throughput::Bytes(self.inputs.iter().map(|input| size_of_val(&input[..]) as u64).sum())
+    }
+}
+
+fn each(c: &mut Criterion, kernel: &str, mut run: impl FnMut(Engine, &mut Vectors)) {
+    let mut group = c.benchmark_group(kernel);
+    for (size, elements) in SIZES {
+        for k in INPUT_COUNTS {
+            let mut vectors = Vectors::new(k, elements);
+            group.throughput(vectors.bytes());
+            for engine in Engine::available() {
+                let id = BenchmarkId::new(format!("{}/{size}", engine.isa()), format!("k={k}"));
+                group.bench_function(id, |b| b.iter(|| run(engine, black_box(&mut vectors))));
+            }
+        }
+    }
+}
+
+fn gram(c: &mut Criterion) {
+    each(c, "gram", |engine, vectors| {
+        let k = vectors.inputs.len();
+        let mut nodes = vec![0.0; k * (k + 1) / 2];
+        engine.gram(0.0, &vectors.views(), View::of(&vectors.pieces), ViewMut::of(&mut nodes)).unwrap();
+        black_box(nodes);
+    });
+}
+
+fn combine(c: &mut Criterion) {
+    each(c, "combine", |engine, vectors| {
+        let (count, coefficients) = ([vectors.pieces[0]], vec![0.75; vectors.inputs.len()]);
+        let mut out = std::mem::take(&mut vectors.out);
+        let (count, coefficients) = (View::of(&count), View::of(&coefficients));
+        engine.combine(0.0, &vectors.views(), count, coefficients, ViewMut::of(&mut out)).unwrap();
+        vectors.out = out;
+    });
+}
+
+/// Both, over segments of 16,384 elements, as in a model of many layers.
+fn adasum(c: &mut Criterion) {
+    each(c, "adasum", |engine, vectors| {
+        let (k, length) = (vectors.inputs.len(), vectors.out.len());
+        let segment = length.min(1 << 14);
+        let pieces = [segment as f64, 0.0, segment as f64].repeat(length / segment);
+        let mut stats = vec![0.0; (1 + k) * length / segment];
+        let mut out = std::mem::take(&mut vectors.out);
+        let results =
+            Results { out: ViewMut::of(&mut out), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
+        let (present, pieces) = (vec![1_u8; k], View::of(&pieces));
+        engine.reduce(2.0, 0.0, &vectors.views(), View::of(&present), pieces, results).unwrap();
+        vectors.out = out;
+    });
+}
+
+fn scan(c: &mut Criterion) {
+    each(c, "scan", |engine, vectors| {
+        for input in &vectors.inputs {
+            let is_bad = engine.has_non_finite(0.0, View::of(input), View::of(&vectors.pieces[..1])).unwrap();
+            assert!(!black_box(is_bad));
+        }
+    });
+}
+
+/// The reference: an integer sum, which the compiler vectorises and which waits for nothing but memory.
+fn memory(c: &mut Criterion) {
+    let mut group = c.benchmark_group("memory");
+    for (size, elements) in SIZES {
+        let words: Vec<u64> = (0..elements as u64 / 2).collect();
+        group.throughput(Throughput::Bytes(size_of_val(&words[..]) as u64));
+        group.bench_function(BenchmarkId::new("read", size), |b| {
+            b.iter(|| black_box(&words).iter().fold(0_u64, |sum, word| sum.wrapping_add(*word)));
+        });
+    }
+}
+
+criterion_group!(benches, memory, gram, combine, adasum, scan);
+criterion_main!(benches);
