@@ -1,4 +1,5 @@
 /** Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives need. */
+import { createHash } from 'node:crypto'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
 import { Group } from '../ts/src/group/group.ts'
 import { createMemoryTransport } from '../ts/src/transport/memory.ts'
@@ -69,4 +70,9 @@ export function vectorOf<A extends Float32Array | Float64Array>(array: A, rank: 
     array[i] = state / 2 ** 32 - 0.5 + Math.sin(i) * 0.3
   }
   return array
+}
+
+/** A short name for all the bits of an array. */
+export function bitsOf(array: ArrayBufferView): string {
+  return createHash('sha256').update(array).digest('hex')
 }

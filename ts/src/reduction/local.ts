@@ -8,7 +8,7 @@ import { type ReduceWork, emptySegmentRows, reduceSlice } from '../kernels/reduc
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf, checkDisjoint, checkFloatArray, isDetached } from '../tensor/check.ts'
+import { bytesOf, checkDisjoint, checkFloatArray, checkOptions, isDetached } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import type { FloatArray, OnNonFinite, ReduceOp, ReduceOptions, Reduction } from '../types.ts'
@@ -109,9 +109,11 @@ function reduceLocallySync<A extends FloatArray>(
 function checkJob<A extends FloatArray>(op: ReduceOp, inputs: readonly A[], options: LocalOptions<A>): LocalJob<A> {
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
+  checkOptions(options)
   if (options.backend !== undefined && options.backend !== 'cpu')
     throw new AdasumError('ERR_UNSUPPORTED', `backend '${String(options.backend)}' is not available. Use 'cpu'.`)
-  const list = inputs as readonly A[]
+  // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
+  const list: readonly A[] = [...(inputs as readonly A[])]
   const dtype = checkFloatArray(list[0], 'inputs[0]')
   const elementCount = list[0]!.length
   const checkLike = (array: unknown, what: string): void => {

@@ -1,5 +1,7 @@
+/** The search for NaN and infinity in a vector, in steps between which the event loop may turn. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Binding } from '../binding/binding.ts'
+import { pieceElementCount, piecesBetween, runsOf, sliceOf } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
 
 /** Bytes scanned before the event loop may turn. */
@@ -13,14 +15,56 @@ export async function scanNonFinite(
   check: () => void,
 ): Promise<boolean> {
   const { dtype, segmentElementCounts } = layout
-  // A norm needs its whole segment; for f32 it cannot overflow, and the scan may be cut anywhere.
-  if (data.length <= SCAN_BYTE_LENGTH || dtype.name === 'f64')
-    return binding.hasNonFinite(dtype.code, data, segmentElementCounts)
-  for (let at = 0; at < data.length; at += SCAN_BYTE_LENGTH) {
-    const part = data.subarray(at, at + SCAN_BYTE_LENGTH)
-    if (binding.hasNonFinite(dtype.code, part, Float64Array.of(part.length / dtype.byteLength))) return true
+  if (data.length <= SCAN_BYTE_LENGTH) return binding.hasNonFinite(dtype.code, data, segmentElementCounts)
+  const steps = dtype.name === 'f64' ? normSteps : elementSteps
+  for (const found of steps(binding, layout, data)) {
+    if (found) return true
     await nextTurn()
     check()
   }
   return false
+}
+
+/** For dtypes whose norms cannot overflow, the vector may be cut anywhere. */
+function* elementSteps(binding: Binding, { dtype }: Layout, data: Uint8Array): Generator<boolean> {
+  for (let at = 0; at < data.length; at += SCAN_BYTE_LENGTH) {
+    const part = data.subarray(at, at + SCAN_BYTE_LENGTH)
+    yield binding.hasNonFinite(dtype.code, part, Float64Array.of(part.length / dtype.byteLength))
+  }
+}
+
+/** Segments as many at a time as fit in a step; of one that does not, the squared norm is put together from its parts. */
+function* normSteps(binding: Binding, layout: Layout, data: Uint8Array): Generator<boolean> {
+  const { dtype, segmentElementCounts, segmentBegins } = layout
+  const byteOffset = (segment: number): number => segmentBegins[segment]! * dtype.byteLength
+  for (let from = 0, to = 0; from < segmentElementCounts.length; from = to) {
+    do to++
+    while (to < segmentElementCounts.length && byteOffset(to + 1) - byteOffset(from) <= SCAN_BYTE_LENGTH)
+    const part = data.subarray(byteOffset(from), byteOffset(to))
+    if (part.length > SCAN_BYTE_LENGTH) yield* largeNormSteps(binding, layout, from, part)
+    else yield binding.hasNonFinite(dtype.code, part, segmentElementCounts.subarray(from, to))
+  }
+}
+
+/** A squared norm that is not finite also tells of every NaN and infinity. */
+function* largeNormSteps(binding: Binding, layout: Layout, segment: number, data: Uint8Array): Generator<boolean> {
+  const { dtype, segmentBegins } = layout
+  const slice = sliceOf(
+    layout,
+    segmentBegins[segment]!,
+    segmentBegins[segment + 1]!,
+    SCAN_BYTE_LENGTH / dtype.byteLength,
+  )
+  const nodes: number[] = []
+  for (let piece = 0, at = 0; piece < slice.segments.length; piece++) {
+    const part = data.subarray(at, (at += pieceElementCount(slice, piece) * dtype.byteLength))
+    const pieces = piecesBetween(slice, piece, piece + 1)
+    const found = new Float64Array(binding.nodeCount(pieces))
+    binding.gram(dtype.code, [part], pieces, found)
+    nodes.push(...found)
+    yield !found.every(Number.isFinite)
+  }
+  const runs = runsOf(slice, 0, slice.segments.length)
+  const [squaredNorm] = binding.gramFinish(slice.pieces[0]!, runs, Float64Array.from(nodes), 1)
+  yield !Number.isFinite(squaredNorm)
 }

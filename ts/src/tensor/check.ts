@@ -16,6 +16,11 @@ function describe(value: unknown): string {
   return typeof value === 'object' ? `an object of type ${value.constructor?.name ?? 'unknown'}` : `a ${typeof value}`
 }
 
+/** ERR_ARGUMENT unless `options` is an object. */
+export function checkOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) refuse(`options must be an object; got ${describe(options)}.`)
+}
+
 /** Whether the array's memory has been transferred away (such an array looks like an empty one). */
 export function isDetached(array: ArrayBufferView): boolean {
   if (array.byteLength > 0) return false

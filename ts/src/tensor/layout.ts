@@ -46,26 +46,38 @@ function hashOf(counts: Float64Array, names: readonly string[] | undefined): Uin
 }
 
 function checkSegments(segments: ArrayLike<number>, elementCount: number): Float64Array {
-  if (typeof segments !== 'object' || segments === null || !Number.isSafeInteger(segments.length) || !segments.length)
+  if (
+    typeof segments !== 'object' ||
+    segments === null ||
+    !Number.isSafeInteger(segments.length) ||
+    segments.length < 1
+  )
     throw new AdasumError('ERR_ARGUMENT', '`segments` must be a non-empty list of element counts.')
-  const counts = Float64Array.from(segments)
+  const counts: number[] = []
   let sum = 0
-  counts.forEach((count, index) => {
+  for (let index = 0; index < segments.length; index++) {
+    const count = segments[index]!
     if (!Number.isSafeInteger(count) || count < 0)
-      throw new AdasumError('ERR_ARGUMENT', `segments[${index}] is ${count}; it must be a whole number of elements.`)
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        `segments[${index}] is ${String(count)}; it must be a whole number of elements.`,
+      )
+    // Not -0, whose bits would make another hash.
+    counts.push(count + 0)
     sum += count
-  })
+  }
   if (sum !== elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
       `The segments add up to ${sum} elements, the data has ${elementCount}. Correct \`segments\`.`,
     )
-  return counts
+  return Float64Array.from(counts)
 }
 
 /** Layout of one array cut in `segments` (default: one). */
 export function layoutOfArray(dtype: Dtype, elementCount: number, segments?: ArrayLike<number>): Layout {
-  return makeLayout(dtype, segments ? checkSegments(segments, elementCount) : Float64Array.of(elementCount), undefined)
+  const counts = segments === undefined ? Float64Array.of(elementCount) : checkSegments(segments, elementCount)
+  return makeLayout(dtype, counts, undefined)
 }
 
 /** Layout of an object of named arrays of one dtype, one segment a name, in insertion order. */

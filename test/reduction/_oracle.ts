@@ -1,0 +1,106 @@
+/**
+ * The definition of the operators, written as plainly as it can be: pairwise recursion over f64 vectors. Slow, and with
+ * nothing in common with the kernels that are tested against it.
+ */
+import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
+import { type Random, mulberry32 } from '../transport/_random.ts'
+
+/** The result in f64, before it is rounded to the dtype of the inputs. */
+export function oracle(op: ReduceOp, inputs: readonly FloatArray[], segments?: readonly number[]): Float64Array {
+  const length = inputs[0]!.length
+  const result = new Float64Array(length)
+  let begin = 0
+  for (const count of segments ?? [length]) {
+    const parts = inputs.map((input) => Float64Array.from(input.subarray(begin, begin + count)))
+    result.set(op === 'adasum' ? adasumOf(parts).vector : linear(op, parts), begin)
+    begin += count
+  }
+  return result
+}
+
+function linear(op: 'sum' | 'average', parts: readonly Float64Array[]): Float64Array {
+  const factor = op === 'sum' ? 1 : 1 / parts.length
+  return parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + factor * part[i]!, 0))
+}
+
+interface Node {
+  vector: Float64Array
+  count: number
+}
+
+function adasumOf(parts: readonly Float64Array[]): Node {
+  if (parts.length === 1) return { vector: parts[0]!, count: 1 }
+  const middle = Math.ceil(parts.length / 2)
+  const [a, b] = [adasumOf(parts.slice(0, middle)), adasumOf(parts.slice(middle))]
+  const count = a.count + b.count
+  const [aa, bb] = [dot(a.vector, a.vector), dot(b.vector, b.vector)]
+  // A zero vector is neutral, and so is what rounding leaves of one.
+  if (aa <= NOISE * scaleOf(parts.slice(0, middle))) return { vector: b.vector, count }
+  if (bb <= NOISE * scaleOf(parts.slice(middle))) return { vector: a.vector, count }
+  const ab = dot(a.vector, b.vector)
+  const [ca, cb] = [1 - (ab / aa) * (a.count / count), 1 - (ab / bb) * (b.count / count)]
+  return { vector: a.vector.map((x, i) => ca * x + cb * b.vector[i]!), count }
+}
+
+const NOISE = 1e-14
+
+function scaleOf(parts: readonly Float64Array[]): number {
+  return parts.length === 1 ? 0 : Math.max(...parts.map((part) => dot(part, part)))
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  return sum
+}
+
+/** |got - want| / |want|, a segment at a time: the largest. */
+export function relativeError(
+  got: FloatArray,
+  want: Float64Array,
+  segments: readonly number[] = [want.length],
+): number {
+  let [begin, worst] = [0, 0]
+  for (const count of segments) {
+    const difference = want.subarray(begin, begin + count).map((x, i) => x - got[begin + i]!)
+    const norm = Math.sqrt(dot(want.subarray(begin, begin + count), want.subarray(begin, begin + count)))
+    if (norm > 0) worst = Math.max(worst, Math.sqrt(dot(difference, difference)) / norm)
+    else worst = Math.max(worst, ...difference.map(Math.abs))
+    begin += count
+  }
+  return worst
+}
+
+type Family = (random: Random, length: number, input: number, common: Float64Array) => Float64Array
+
+const noise = (random: Random, length: number, scale = 1): Float64Array =>
+  Float64Array.from({ length }, () => scale * (random() + random() + random() - 1.5))
+const near = (common: Float64Array, factor: number, other: Float64Array): Float64Array =>
+  common.map((x, i) => factor * x + other[i]!)
+
+/** Families of gradients: from unrelated ones to those that cancel but for a little noise. */
+export const FAMILIES: Record<string, Family> = {
+  independent: (random, length) => noise(random, length),
+  'a large common part': (random, length, _, common) => near(common, 3, noise(random, length)),
+  'norms from 1e-4 to 1e4': (random, length, input) => noise(random, length, 10 ** ((input % 9) - 4)),
+  'near parallel': (random, length, _, common) => near(common, 1, noise(random, length, 1e-4)),
+  'alternating sign, 10 % noise': (random, length, input, common) =>
+    near(common, input % 2 ? -1 : 1, noise(random, length, 0.1)),
+  'alternating sign, 1e-4 noise': (random, length, input, common) =>
+    near(common, input % 2 ? -1 : 1, noise(random, length, 1e-4)),
+}
+
+/** `count` inputs of a family, reproducible. */
+export function familyOf<A extends FloatArray>(
+  family: string,
+  make: (length: number) => A,
+  { count, length, seed }: { count: number; length: number; seed: number },
+): A[] {
+  const random = mulberry32(seed)
+  const common = noise(random, length)
+  return Array.from({ length: count }, (_, input) => {
+    const array = make(length)
+    array.set(FAMILIES[family]!(random, length, input, common))
+    return array
+  })
+}
