@@ -48,7 +48,7 @@ test('an unknown value differs from a known one', async (t) => {
 
 const DIFFERENCES: [string, number[][], number[][], RegExp][] = [
   ['count', [[2], [3]], [[2]], /the number of weights is 2 on rank 0 and 1 on rank 1/],
-  ['elements', [[2], [3]], [[2], [4]], /the number of elements is 5 on rank 0 and 6 on rank 1/],
+  ['size', [[2], [3]], [[2], [4]], /weight 1 is float32\[3\] on rank 0 and float32\[4\] on rank 1/],
   ['shape', [[5], [2, 3]], [[5], [3, 2]], /weight 1 is float32\[2, 3\] on rank 0 and float32\[3, 2\] on rank 1/],
   ['rank of a shape', [[1]], [[]], /weight 0 is float32\[1\] on rank 0 and float32\[\] on rank 1/],
 ]

@@ -41,21 +41,17 @@ export function describeWeight({ shape, dtype }: Pick<WeightSpec, 'shape' | 'dty
 }
 
 /**
- * Compares the layouts of all ranks: number of weights, of elements, and every shape and dtype.
+ * Compares the layouts of all ranks: the number of weights, and every shape and dtype.
  * @throws AdasumError ERR_MISMATCH, naming the first difference and its two values
  */
 export async function checkSameLayout(layout: WeightLayout, agreement: AgreementCall): Promise<void> {
+  const { comm, call } = agreement
+  await checkAgreement([{ label: 'the number of weights', value: layout.weights.length }], agreement)
+  // Equal counts, so that the tables have equal lengths; they are exchanged only if there is something to find.
   const table = tableOf(layout)
   const print = fingerprint(table)
-  const settings = [
-    { label: 'the number of weights', value: layout.weights.length },
-    { label: 'the number of elements', value: layout.elementCount },
-  ]
-  await checkAgreement(settings, agreement)
-  // Equal counts, so that the tables have equal lengths; they are exchanged only if there is something to find.
-  const prints = await agreement.comm.allGather(Float64Array.of(print), agreement.call)
-  if (prints.every((other) => other === print)) return
-  throw await firstDifference(table, agreement)
+  const prints = await comm.allGather(Float64Array.of(print), call)
+  if (prints.some((other) => other !== print)) throw await firstDifference(table, agreement)
 }
 
 function tableOf(layout: WeightLayout): Int32Array {
@@ -81,7 +77,7 @@ async function firstDifference(table: Int32Array, { comm, caller, advice, call }
       return new AdasumError('ERR_MISMATCH', message, { rank: comm.rank, peerRank: rank })
     }
   }
-  throw new AdasumError('ERR_MISMATCH', `${caller}: the weights differ between ranks. ${advice}`)
+  return new AdasumError('ERR_MISMATCH', `${caller}: the weights differ between ranks. ${advice}`)
 }
 
 function describeRow(row: Int32Array): string {

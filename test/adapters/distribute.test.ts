@@ -1,0 +1,374 @@
+import test, { type ExecutionContext } from 'ava'
+import * as tf from '@tensorflow/tfjs-core'
+import * as layers from '@tensorflow/tfjs-layers'
+import '@tensorflow/tfjs-backend-cpu'
+import '@tensorflow/tfjs-backend-wasm'
+import {
+  distribute,
+  type DistributeOptions,
+  type FitCallbacks,
+  type StepReduction,
+} from '../../ts/src/adapters/tfjs/index.ts'
+import type { Communicator } from '../../ts/src/communicator/communicator.ts'
+import { failuresOf, makeWorld } from '../_world.ts'
+import { gaussian, reduceOf, relativeError } from '../optim/_oracle.ts'
+import { valuesOf } from './_train.ts'
+
+const LEARNING_RATE = 0.05
+const FEATURES = 6
+const BATCH = 4
+
+interface Replica {
+  comm: Communicator
+  rank: number
+  model: layers.LayersModel
+  x: tf.Tensor
+  y: tf.Tensor
+}
+
+interface Setup {
+  /** Batches per epoch on a rank. */
+  batches?: number | ((rank: number) => number)
+  normalize?: boolean
+  hidden?: (rank: number) => number
+}
+
+/** Models with different weights on every rank, and a shard of data for each. */
+async function replicas(t: ExecutionContext, size: number, setup: Setup = {}): Promise<Replica[]> {
+  const { batches = 3, normalize = false, hidden = () => 5 } = setup
+  const world = await makeWorld(size)
+  const made = world.ranks.map((comm, rank): Replica => {
+    const model = layers.sequential()
+    const kernelInitializer = layers.initializers.glorotUniform({ seed: rank + 1 })
+    model.add(layers.layers.dense({ units: hidden(rank), inputShape: [FEATURES], kernelInitializer }))
+    if (normalize) model.add(layers.layers.batchNormalization())
+    model.add(layers.layers.dense({ units: 2, kernelInitializer }))
+    model.compile({ optimizer: tf.train.sgd(LEARNING_RATE), loss: 'meanSquaredError', metrics: ['mse'] })
+    const samples = BATCH * (typeof batches === 'number' ? batches : batches(rank))
+    const x = tf.tensor(gaussian(samples * FEATURES, 10 * rank + 3), [samples, FEATURES])
+    return { comm, rank, model, x, y: tf.tensor(gaussian(samples * 2, 10 * rank + 4), [samples, 2]) }
+  })
+  t.teardown(async () => {
+    await world.close()
+    for (const { model, x, y } of made) {
+      model.dispose()
+      tf.dispose([x, y])
+    }
+  })
+  return made
+}
+
+const FIT = { batchSize: BATCH, shuffle: false, verbose: 0 } as const
+
+function fit(replica: Replica, options: DistributeOptions, args: layers.ModelFitArgs = {}): Promise<layers.History> {
+  const { model, comm, x, y } = replica
+  return model.fit(x, y, { ...FIT, callbacks: distribute(model, comm, options), ...args })
+}
+
+const weightsOf = ({ model }: Replica): Float32Array => valuesOf(model.weights.map((weight) => weight.read()))
+
+function equalWeights(t: ExecutionContext, made: readonly Replica[]): Float32Array {
+  for (const replica of made) t.deepEqual(weightsOf(replica), weightsOf(made[0]!))
+  return weightsOf(made[0]!)
+}
+
+/** Weights after one epoch, by plain trainOnBatch calls on replicas and the operators in f64. */
+async function reference(
+  made: readonly Replica[],
+  op: 'adasum' | 'average',
+  localSteps: number,
+): Promise<Float32Array> {
+  const segments = made[0]!.model.weights.map(({ shape }) => tf.util.sizeFromShape(shape as number[]))
+  const weights = made.map(({ model }) => model.weights.map((weight) => weight.read() as tf.Variable))
+  const first = valuesOf(weights[0]!)
+  const assign = (variables: tf.Variable[], values: number[] | Float32Array): void => {
+    let offset = 0
+    for (const variable of variables) {
+      const part = values.slice(offset, (offset += variable.size))
+      tf.tidy(() => variable.assign(tf.tensor([...part], variable.shape)))
+    }
+  }
+  let start: number[] = [...first]
+  for (const variables of weights) assign(variables, start)
+  const batches = made[0]!.x.shape[0] / BATCH
+  for (let batch = 0; batch < batches; batch++) {
+    for (const { model, x, y } of made) {
+      const part = (tensor: tf.Tensor): tf.Tensor => tf.slice(tensor, batch * BATCH, BATCH)
+      const [inputs, targets] = [part(x), part(y)]
+      await model.trainOnBatch(inputs, targets)
+      tf.dispose([inputs, targets])
+    }
+    if ((batch + 1) % localSteps !== 0 && batch + 1 < batches) continue
+    const deltas = weights.map((variables) => valuesOf(variables).map((value, i) => value - start[i]!))
+    const combined = reduceOf(op, deltas, segments)
+    start = start.map((value, i) => value + combined[i]!)
+    for (const variables of weights) assign(variables, start)
+  }
+  return Float32Array.from(start)
+}
+
+for (const backend of ['cpu', 'wasm']) {
+  test.serial(`${backend}: fit on all ranks is start + op(local - start), batch by batch`, async (t) => {
+    await tf.setBackend(backend)
+    for (const [size, op, localSteps] of [
+      [1, 'adasum', 1],
+      [2, 'adasum', 1],
+      [3, 'adasum', 2],
+      [4, 'average', 3],
+    ] as const) {
+      // prettier-ignore
+      const made = await replicas(t, size)
+      const other = await replicas(t, size)
+      const reductions: StepReduction[] = []
+      const onReduction = (reduction: StepReduction): void => void reductions.push(reduction)
+      await Promise.all(made.map((replica) => fit(replica, { op, localSteps, onReduction })))
+      const expected = await reference(other, op, localSteps)
+      t.true(relativeError(equalWeights(t, made), expected) < 1e-5, `${op} of ${size}, ${localSteps} local steps`)
+      t.is(reductions.length, size * Math.ceil(3 / localSteps))
+      t.deepEqual(reductions[0]!.segments.map(({ elementCount }) => elementCount), [30, 5, 10, 2]) // prettier-ignore
+    }
+  })
+
+  test.serial(`${backend}: training leaves no tensors behind`, async (t) => {
+    await tf.setBackend(backend)
+    const made = await replicas(t, 2, { normalize: true })
+    const counts: number[] = []
+    for (let run = 0; run < 3; run++) {
+      await Promise.all(made.map((replica) => fit(replica, { op: 'adasum', localSteps: 2 }, { epochs: 2 })))
+      counts.push(tf.memory().numTensors)
+    }
+    t.is(new Set(counts).size, 1, counts.join())
+  })
+}
+
+test.serial('the statistics of batch normalization are averaged at the end of an epoch', async (t) => {
+  const made = await replicas(t, 3, { batches: 1 })
+  const momentum = 0.75
+  const normalized = made.map((replica): Replica => {
+    const model = layers.sequential()
+    model.add(layers.layers.batchNormalization({ inputShape: [FEATURES], momentum }))
+    model.add(layers.layers.dense({ units: 2 }))
+    model.compile({ optimizer: tf.train.sgd(LEARNING_RATE), loss: 'meanSquaredError' })
+    return { ...replica, model }
+  })
+  const histories = await Promise.all(normalized.map((replica) => fit(replica, { op: 'adasum' })))
+  equalWeights(t, normalized)
+  for (const { history } of histories) t.deepEqual(history, histories[0]!.history)
+  // From 0, one batch moves a mean by 1 - momentum of the way to its own; then the ranks average.
+  const expected = tf.tidy(() => {
+    const means = made.map(({ x }) => tf.mean(x, 0))
+    return tf.mul(tf.mean(tf.stack(means), 0), 1 - momentum).dataSync()
+  })
+  const [movingMean] = normalized[0]!.model.nonTrainableWeights
+  t.true(relativeError(movingMean!.read().dataSync(), expected) < 1e-6)
+  for (const { model } of normalized) model.dispose()
+})
+
+test.serial('logs become averages, for callbacks that come later too', async (t) => {
+  const made = await replicas(t, 2, { batches: 1 })
+  const seen: [before: number, after: number][] = made.map(() => [NaN, NaN])
+  const histories = await Promise.all(
+    made.map((replica) => {
+      const { model, comm, rank } = replica
+      const callbacks = [
+        { onEpochEnd: (_: number, logs?: layers.Logs) => void (seen[rank]![0] = logs!['loss']!) },
+        distribute(model, comm, { op: 'adasum' }),
+        { onEpochEnd: (_: number, logs?: layers.Logs) => void (seen[rank]![1] = logs!['loss']!) },
+      ]
+      return fit(replica, { op: 'adasum' }, { callbacks })
+    }),
+  )
+  const mean = (seen[0]![0] + seen[1]![0]) / 2
+  t.not(seen[0]![0], seen[1]![0])
+  for (const [, after] of seen) t.is(after, mean)
+  for (const { history } of histories) t.deepEqual(history['loss'], [mean])
+})
+
+test.serial('validation losses are averaged as well', async (t) => {
+  const made = await replicas(t, 2, { batches: 4 })
+  const histories = await Promise.all(
+    made.map((replica) => fit(replica, { op: 'adasum' }, { validationSplit: 0.5, epochs: 2 })),
+  )
+  t.deepEqual(histories[0]!.history, histories[1]!.history)
+  t.is(histories[0]!.history['val_loss']!.length, 2)
+})
+
+const DIFFERENCES: [string, Setup, (rank: number) => layers.ModelFitArgs, (rank: number) => Partial<DistributeOptions>, RegExp][] = [
+  ['samples', { batches: (rank) => 3 + rank }, () => ({}), () => ({}), /the number of samples is 12 on rank 0 and 16 on rank 1.*comm\.shard/],
+  ['batch size', {}, (rank) => ({ batchSize: 4 - rank }), () => ({}), /the batch size is 4 on rank 0 and 3 on rank 1/],
+  ['epochs', {}, (rank) => ({ epochs: 1 + rank }), () => ({}), /the number of epochs is 1 on rank 0 and 2 on rank 1/],
+  ['first epoch', {}, (rank) => ({ epochs: 3, initialEpoch: rank }), () => ({}), /the initial epoch is 0 on rank 0 and 1 on rank 1/],
+  ['localSteps', {}, () => ({}), (rank) => ({ localSteps: 1 + rank }), /localSteps is 1 on rank 0 and 2 on rank 1/],
+  ['op', {}, () => ({}), (rank) => ({ op: rank ? 'sum' : 'adasum' }), /op is adasum on rank 0 and sum on rank 1/],
+  ['model', { hidden: (rank) => 5 - rank }, () => ({}), () => ({}), /weight 0 is float32\[6, 5\] on rank 0 and float32\[6, 4\] on rank 1/],
+] // prettier-ignore
+
+for (const [what, setup, argsOf, optionsOf, message] of DIFFERENCES) {
+  test.serial(`ranks that differ in ${what} are told so before the first batch`, async (t) => {
+    const made = await replicas(t, 2, setup)
+    const runs = made.map((replica) => {
+      const options: DistributeOptions = { op: 'adasum', ...optionsOf(replica.rank) }
+      return fit(replica, options, argsOf(replica.rank))
+    })
+    for (const error of await failuresOf(runs)) {
+      t.like(error, { code: 'ERR_MISMATCH' })
+      t.regex(error.message, message)
+    }
+  })
+}
+
+/** A callback that stops one rank's training at the end of a batch. */
+const stopAt = ({ model, rank }: Replica, who: number, batch: number) => ({
+  onBatchEnd: (index: number) => {
+    if (rank === who && index === batch) model.stopTraining = true
+  },
+})
+
+const counter = (counts: { batches: number; epochs: number }) => ({
+  onBatchEnd: () => void counts.batches++,
+  onEpochEnd: () => void counts.epochs++,
+})
+
+for (const order of ['before', 'after'] as const) {
+  for (const localSteps of [1, 2, 3, 4]) {
+    test.serial(
+      `a rank that stops in an epoch, ${order} distribute, stops all; ${localSteps} local steps`,
+      async (t) => {
+        for (const [who, batch] of [
+          [0, 0],
+          [1, 1],
+          [2, 4],
+          [1, 6],
+        ] as const) {
+          // prettier-ignore
+          const made = await replicas(t, 3, { batches: 7 })
+          const counts = made.map(() => ({ batches: 0, epochs: 0 }))
+          const histories = await Promise.all(
+            made.map((replica, rank) => {
+              const ours = distribute(replica.model, replica.comm, { op: 'adasum', localSteps })
+              const stop = stopAt(replica, who, batch)
+              const callbacks = [counter(counts[rank]!), ...(order === 'before' ? [stop, ours] : [ours, stop])]
+              return fit(replica, { op: 'adasum' }, { callbacks, epochs: 3, validationSplit: 0.01 })
+            }),
+          )
+          equalWeights(t, made)
+          const most = Math.min(7, (Math.floor((batch + 1) / localSteps) + 1) * localSteps)
+          for (const { batches, epochs } of counts) {
+            t.is(epochs, 1)
+            t.true(batches > batch && batches <= most, `${batches} batches, at most ${most}`)
+          }
+          for (const { history } of histories) t.deepEqual(history['loss'], histories[0]!.history['loss'])
+        }
+      },
+    )
+  }
+}
+
+test.serial('a rank that stops at the end of an epoch stops all', async (t) => {
+  const made = await replicas(t, 3)
+  const histories = await Promise.all(
+    made.map((replica) => {
+      const stop = {
+        onEpochEnd: (epoch: number) => {
+          if (replica.rank === 2 && epoch === 1) replica.model.stopTraining = true
+        },
+      }
+      const ours = distribute(replica.model, replica.comm, { op: 'adasum' })
+      return fit(replica, { op: 'adasum' }, { callbacks: [stop, ours], epochs: 5 })
+    }),
+  )
+  for (const { epoch } of histories) t.deepEqual(epoch, [0, 1])
+  equalWeights(t, made)
+})
+
+test.serial('early stopping after distribute sees the averages and stops all ranks alike', async (t) => {
+  const made = await replicas(t, 2)
+  const histories = await Promise.all(
+    made.map((replica) => {
+      const ours = new layers.CustomCallback(distribute(replica.model, replica.comm, { op: 'adasum' }))
+      const callbacks = [ours, new layers.EarlyStopping({ monitor: 'loss', mode: 'max', patience: 1 })]
+      return fit(replica, { op: 'adasum' }, { callbacks, epochs: 6 })
+    }),
+  )
+  t.deepEqual(histories[0]!.history, histories[1]!.history)
+  t.true(histories[0]!.epoch.length < 6)
+})
+
+test.serial('a rank that stops after the ranks have agreed to go on fails at once', async (t) => {
+  const made = await replicas(t, 2)
+  const runs = made.map((replica) => {
+    const stop = { onEpochEnd: () => void (replica.rank === 1 && (replica.model.stopTraining = true)) }
+    const ours = distribute(replica.model, replica.comm, { op: 'adasum' })
+    return fit(replica, { op: 'adasum' }, { callbacks: [ours, stop], epochs: 3 })
+  })
+  for (const error of await failuresOf(runs)) t.like(error, { code: 'ERR_MISMATCH' })
+})
+
+/** A dataset of whole batches, as fitDataset takes them, that does not know its length. */
+function datasetOf({ x, y }: Replica): Parameters<layers.LayersModel['fitDataset']>[0] {
+  const batches = x.shape[0] / BATCH
+  const iterator = async () => {
+    let index = 0
+    const next = async () => {
+      if (index === batches) return { value: null, done: true }
+      const offset = BATCH * index++
+      return { value: { xs: tf.slice(x, offset, BATCH), ys: tf.slice(y, offset, BATCH) }, done: false }
+    }
+    return { next }
+  }
+  return { iterator, size: null } as unknown as Parameters<layers.LayersModel['fitDataset']>[0]
+}
+
+test.serial('fitDataset, of unknown length: equal weights and history', async (t) => {
+  const made = await replicas(t, 3)
+  const histories = await Promise.all(
+    made.map((replica) => {
+      const callbacks = distribute(replica.model, replica.comm, { op: 'adasum', localSteps: 2 })
+      return replica.model.fitDataset(datasetOf(replica), { epochs: 2, verbose: 0, callbacks })
+    }),
+  )
+  equalWeights(t, made)
+  for (const { history } of histories) t.deepEqual(history, histories[0]!.history)
+})
+
+test.serial('fitDataset: a rank that runs out of batches is named with both counts', async (t) => {
+  for (const localSteps of [1, 2]) {
+    const made = await replicas(t, 2, { batches: (rank) => 5 - 2 * rank })
+    const runs = made.map((replica) => {
+      const callbacks = distribute(replica.model, replica.comm, { op: 'adasum', localSteps })
+      return replica.model.fitDataset(datasetOf(replica), { epochs: 1, verbose: 0, callbacks })
+    })
+    for (const error of await failuresOf(runs)) {
+      t.like(error, { code: 'ERR_MISMATCH' })
+      t.regex(error.message, /rank 1 ended its epoch after 3 batches, rank 0 is at batch 4/)
+    }
+  }
+})
+
+test.serial('an error of a callback rejects fit, and fit can be called again', async (t) => {
+  const made = await replicas(t, 2)
+  const poison = { onBatchBegin: () => assignNaN(made[1]!.model) }
+  const runs = made.map((replica) => {
+    const ours = distribute(replica.model, replica.comm, { op: 'adasum' })
+    return fit(replica, { op: 'adasum' }, { callbacks: replica.rank === 1 ? [ours, poison] : ours })
+  })
+  for (const error of await failuresOf(runs)) t.like(error, { code: 'ERR_NON_FINITE' })
+  await t.notThrowsAsync(Promise.all(made.map((replica) => fit(replica, { op: 'adasum' }))))
+  equalWeights(t, made)
+})
+
+function assignNaN(model: layers.LayersModel): void {
+  const variable = model.trainableWeights[0]!.read() as tf.Variable
+  tf.tidy(() => variable.assign(tf.fill(variable.shape, NaN)))
+}
+
+test.serial('bad arguments', async (t) => {
+  const [{ model, comm }] = (await replicas(t, 1)) as [Replica]
+  const make = (options: unknown) => (): FitCallbacks => distribute(model, comm, options as DistributeOptions)
+  t.throws(make(undefined), { code: 'ERR_ARGUMENT' })
+  t.throws(make({ op: 'median' }), { code: 'ERR_ARGUMENT' })
+  t.throws(make({ op: 'sum', localSteps: 0 }), { code: 'ERR_ARGUMENT' })
+  await t.throwsAsync(distribute(model, comm, { op: 'sum' }).onBatchBegin(0), { code: 'ERR_NOT_READY' })
+  model.trainable = false
+  await t.throwsAsync(distribute(model, comm, { op: 'sum' }).onTrainBegin(), { code: 'ERR_ARGUMENT' })
+})
