@@ -15,7 +15,7 @@ use adasum_core::entry::{self, Results};
 use napi::bindgen_prelude::{AsyncTask, Float64Array};
 use napi_derive::napi;
 
-use memory::{Bytes, Doubles, Kept, views};
+use memory::{Bytes, Doubles, Kept, List};
 use work::{Result, Work, to_js, work};
 
 /// The contract's version.
@@ -71,7 +71,7 @@ pub fn coefficients(dtype: f64, present: Bytes, gram: Doubles, refinements: Doub
 pub fn reduce(
     op: f64,
     dtype: f64,
-    inputs: Vec<Bytes>,
+    inputs: List<Bytes>,
     present: Bytes,
     pieces: Doubles,
     out: Bytes,
@@ -80,32 +80,32 @@ pub fn reduce(
 ) -> Result<()> {
     let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
     Engine::active()
-        .and_then(|core| core.reduce(op, dtype, &views(&inputs), present.read(), pieces.read(), results))
+        .and_then(|core| core.reduce(op, dtype, &inputs.read(), present.read(), pieces.read(), results))
         .map_err(to_js)
 }
 
 #[napi(catch_unwind)]
-pub fn gram(dtype: f64, inputs: Vec<Bytes>, pieces: Doubles, nodes: Doubles) -> Result<()> {
-    Engine::active().and_then(|core| core.gram(dtype, &views(&inputs), pieces.read(), nodes.write())).map_err(to_js)
+pub fn gram(dtype: f64, inputs: List<Bytes>, pieces: Doubles, nodes: Doubles) -> Result<()> {
+    Engine::active().and_then(|core| core.gram(dtype, &inputs.read(), pieces.read(), nodes.write())).map_err(to_js)
 }
 
 #[napi(catch_unwind)]
-pub fn refine(dtype: f64, inputs: Vec<Bytes>, vectors: Doubles, pieces: Doubles, nodes: Doubles) -> Result<()> {
+pub fn refine(dtype: f64, inputs: List<Bytes>, vectors: Doubles, pieces: Doubles, nodes: Doubles) -> Result<()> {
     Engine::active()
-        .and_then(|core| core.refine(dtype, &views(&inputs), vectors.read(), pieces.read(), nodes.write()))
+        .and_then(|core| core.refine(dtype, &inputs.read(), vectors.read(), pieces.read(), nodes.write()))
         .map_err(to_js)
 }
 
 #[napi(catch_unwind)]
 pub fn combine(
     dtype: f64,
-    inputs: Vec<Bytes>,
+    inputs: List<Bytes>,
     element_counts: Doubles,
     coefficients: Doubles,
     out: Bytes,
 ) -> Result<()> {
     Engine::active()
-        .and_then(|core| core.combine(dtype, &views(&inputs), element_counts.read(), coefficients.read(), out.write()))
+        .and_then(|core| core.combine(dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write()))
         .map_err(to_js)
 }
 
@@ -113,7 +113,7 @@ pub fn combine(
 pub fn reduce_async(
     op: f64,
     dtype: f64,
-    inputs: Vec<Kept<Bytes>>,
+    inputs: List<Kept<Bytes>>,
     present: Kept<Bytes>,
     pieces: Kept<Doubles>,
     out: Kept<Bytes>,
@@ -122,40 +122,40 @@ pub fn reduce_async(
 ) -> AsyncTask<Work> {
     work(move || {
         let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
-        Engine::active()?.reduce(op, dtype, &views(&inputs), present.read(), pieces.read(), results)
+        Engine::active()?.reduce(op, dtype, &inputs.read(), present.read(), pieces.read(), results)
     })
 }
 
 #[napi]
 pub fn gram_async(
     dtype: f64,
-    inputs: Vec<Kept<Bytes>>,
+    inputs: List<Kept<Bytes>>,
     pieces: Kept<Doubles>,
     nodes: Kept<Doubles>,
 ) -> AsyncTask<Work> {
-    work(move || Engine::active()?.gram(dtype, &views(&inputs), pieces.read(), nodes.write()))
+    work(move || Engine::active()?.gram(dtype, &inputs.read(), pieces.read(), nodes.write()))
 }
 
 #[napi]
 pub fn refine_async(
     dtype: f64,
-    inputs: Vec<Kept<Bytes>>,
+    inputs: List<Kept<Bytes>>,
     vectors: Kept<Doubles>,
     pieces: Kept<Doubles>,
     nodes: Kept<Doubles>,
 ) -> AsyncTask<Work> {
-    work(move || Engine::active()?.refine(dtype, &views(&inputs), vectors.read(), pieces.read(), nodes.write()))
+    work(move || Engine::active()?.refine(dtype, &inputs.read(), vectors.read(), pieces.read(), nodes.write()))
 }
 
 #[napi]
 pub fn combine_async(
     dtype: f64,
-    inputs: Vec<Kept<Bytes>>,
+    inputs: List<Kept<Bytes>>,
     element_counts: Kept<Doubles>,
     coefficients: Kept<Doubles>,
     out: Kept<Bytes>,
 ) -> AsyncTask<Work> {
     work(move || {
-        Engine::active()?.combine(dtype, &views(&inputs), element_counts.read(), coefficients.read(), out.write())
+        Engine::active()?.combine(dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write())
     })
 }

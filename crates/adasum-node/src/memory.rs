@@ -6,7 +6,7 @@
 use std::ops::Deref;
 use std::ptr::null_mut;
 
-use adasum_core::entry::{View, ViewMut};
+use adasum_core::entry::{MAX_INPUTS, View, ViewMut};
 use napi::bindgen_prelude::{Float64Array, FromNapiValue, TypeName, Uint8Array, ValidateNapiValue};
 use napi::{Error, Result, Status, ValueType, check_status, sys};
 
@@ -37,11 +37,6 @@ impl<const KIND: i32> Array<KIND> {
         // synchronous call, and keeps away from it during an asynchronous one.
         unsafe { ViewMut::new(self.ptr, self.byte_length) }
     }
-}
-
-/// All arrays of a list.
-pub fn views<'a, A: AsRef<Bytes>>(arrays: &'a [A]) -> Vec<View<'a>> {
-    arrays.iter().map(|array| array.as_ref().read()).collect()
 }
 
 impl AsRef<Bytes> for Bytes {
@@ -98,7 +93,53 @@ fn check_buffer(env: sys::napi_env, buffer: sys::napi_value) -> Result<()> {
 }
 
 fn refused(what: &str) -> Error {
-    Error::new(Status::InvalidArg, format!("an array argument {what}."))
+    Error::new(Status::InvalidArg, format!("an argument {what}."))
+}
+
+/// A JavaScript array of typed arrays.
+pub struct List<A>(Vec<A>);
+
+impl<A: AsRef<Bytes>> List<A> {
+    /// The memory of all of them, to be read.
+    pub fn read(&self) -> Vec<View<'_>> {
+        self.0.iter().map(|array| array.as_ref().read()).collect()
+    }
+}
+
+impl<A> TypeName for List<A> {
+    fn type_name() -> &'static str {
+        "Array"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl<A: FromNapiValue> ValidateNapiValue for List<A> {}
+
+impl<A: FromNapiValue> FromNapiValue for List<A> {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        let mut length = 0;
+        // SAFETY: env and value are valid, by this trait's contract.
+        let status = unsafe { sys::napi_get_array_length(env, value, &mut length) };
+        if status != sys::Status::napi_ok {
+            return Err(refused("is no array where a list is expected. Pass an array of Uint8Arrays"));
+        }
+        if length as usize > MAX_INPUTS {
+            return Err(refused("has more entries than can be reduced at once, 4,096. Reduce in groups"));
+        }
+        let mut elements = vec![null_mut(); length as usize];
+        // Reading an element may run a getter, which could detach an array whose address is known already: so first all
+        // elements, then all addresses.
+        for (index, element) in (0..length).zip(&mut elements) {
+            // SAFETY: as above.
+            check_status!(unsafe { sys::napi_get_element(env, value, index, element) })?;
+        }
+        // SAFETY: the elements come from Node itself.
+        let arrays = elements.into_iter().map(|element| unsafe { A::from_napi_value(env, element) });
+        arrays.collect::<Result<_>>().map(Self)
+    }
 }
 
 /// The napi-rs type that keeps an array of a kind from being collected.

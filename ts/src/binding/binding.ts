@@ -25,27 +25,29 @@ export const DTYPE_CODES = { f32: 0, f64: 1 } as const
 /** Codes of the reduction operators. */
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 
+/** Functions, not methods: each may be passed on alone. */
 export interface Binding {
-  abi(): number
+  readonly abi: () => number
   /** Name of the instruction set in use: `scalar`, `avx2`. */
-  isa(): string
+  readonly isa: () => string
   /** Names of all instruction sets this CPU can run, scalar first. */
-  isas(): string[]
+  readonly isas: () => string[]
 
   /** True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm leaves the finite range. */
-  hasNonFinite(dtype: number, input: Uint8Array, segmentElementCounts: Float64Array): boolean
+  readonly hasNonFinite: (dtype: number, input: Uint8Array, segmentElementCounts: Float64Array) => boolean
 
   /** How many tree nodes the cut pieces have together. */
-  nodeCount(pieces: Float64Array): number
+  readonly nodeCount: (pieces: Float64Array) => number
 
   /**
    * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
    * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
    * `present` has a byte an input: 0 leaves the input out (count 0).
-   * `stats` has 1 + k doubles a piece: orthogonality, then the coefficients; NaN orthogonality for cut pieces.
+   * `stats` has 1 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), then
+   * the coefficients; all NaN for cut pieces. sum and average touch neither nodes nor stats.
    * `out` may be one of the inputs; any other overlap is refused.
    */
-  reduce(
+  readonly reduce: (
     op: number,
     dtype: number,
     inputs: Uint8Array[],
@@ -54,16 +56,21 @@ export interface Binding {
     out: Uint8Array,
     nodes: Float64Array,
     stats: Float64Array,
-  ): void
+  ) => void
 
   /** Nodes of every piece, whole or cut, in order (a whole piece has one node, its root). */
-  gram(dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array): void
+  readonly gram: (dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array) => void
 
   /**
    * Adds the nodes of one segment into its Gram matrix. `runs` has two numbers a run, [firstElement, elementCount]; the
    * runs cover the segment in ascending order, and `nodes` holds their nodes in the same order. Returns productCount numbers.
    */
-  gramFinish(segmentElementCount: number, runs: Float64Array, nodes: Float64Array, productCount: number): Float64Array
+  readonly gramFinish: (
+    segmentElementCount: number,
+    runs: Float64Array,
+    nodes: Float64Array,
+    productCount: number,
+  ) => Float64Array
 
   /**
    * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
@@ -71,33 +78,38 @@ export interface Binding {
    * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
    * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
    */
-  coefficients(dtype: number, present: Uint8Array, gram: Float64Array, refinements: Float64Array): Float64Array
+  readonly coefficients: (
+    dtype: number,
+    present: Uint8Array,
+    gram: Float64Array,
+    refinements: Float64Array,
+  ) => Float64Array
 
   /**
    * For each of m coefficient vectors (m x k numbers) the vector x = sum c_i g_i is formed in f64, and its products
    * (x.x, x.g_0 .. x.g_(k-1)) are taken in canonical order: m (k + 1) products a node. `pieces` is one piece.
    */
-  refine(
+  readonly refine: (
     dtype: number,
     inputs: Uint8Array[],
     vectors: Float64Array,
     pieces: Float64Array,
     nodes: Float64Array,
-  ): void
+  ) => void
 
   /**
    * out = sum c_i g_i. `elementCounts` cuts the slice in consecutive parts; `coefficients` has k numbers a part. An input
    * whose coefficient is 0 is not read; if all are, the part becomes +0. `out` may be one of the inputs.
    */
-  combine(
+  readonly combine: (
     dtype: number,
     inputs: Uint8Array[],
     elementCounts: Float64Array,
     coefficients: Float64Array,
     out: Uint8Array,
-  ): void
+  ) => void
 
-  reduceAsync(
+  readonly reduceAsync: (
     op: number,
     dtype: number,
     inputs: Uint8Array[],
@@ -106,20 +118,20 @@ export interface Binding {
     out: Uint8Array,
     nodes: Float64Array,
     stats: Float64Array,
-  ): Promise<void>
-  gramAsync(dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array): Promise<void>
-  refineAsync(
+  ) => Promise<void>
+  readonly gramAsync: (dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array) => Promise<void>
+  readonly refineAsync: (
     dtype: number,
     inputs: Uint8Array[],
     vectors: Float64Array,
     pieces: Float64Array,
     nodes: Float64Array,
-  ): Promise<void>
-  combineAsync(
+  ) => Promise<void>
+  readonly combineAsync: (
     dtype: number,
     inputs: Uint8Array[],
     elementCounts: Float64Array,
     coefficients: Float64Array,
     out: Uint8Array,
-  ): Promise<void>
+  ) => Promise<void>
 }

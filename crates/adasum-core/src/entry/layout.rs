@@ -97,9 +97,10 @@ pub(super) fn parse_runs(segment_element_count: f64, table: &[f64]) -> Result<Ve
         next_element += run.element_count;
         runs.push(run);
     }
-    if next_element != segment {
+    if next_element != segment || runs.is_empty() {
         return Err(argument_error!(
-            "the runs cover {next_element} elements of a segment of {segment}. List the runs of all ranks."
+            "{} runs cover {next_element} elements of a segment of {segment}. List the runs of all ranks.",
+            runs.len()
         ));
     }
     Ok(runs)

@@ -11,6 +11,7 @@ mod tables;
 mod view;
 
 pub use reduce::Results;
+pub use reduction::MAX_INPUTS;
 pub use tables::{balanced_coefficients, gram_finish, node_count};
 pub use view::{View, ViewMut};
 

@@ -8,6 +8,9 @@ use crate::engine::Engine;
 use crate::error::{Result, argument_error};
 use crate::kernel::Term;
 
+/// Most inputs of one call; their Gram matrix then has 64 MiB.
+pub const MAX_INPUTS: usize = 4096;
+
 /// Products of k vectors with each other: the upper triangle.
 pub(super) fn product_count(k: usize) -> usize {
     k * (k + 1) / 2
@@ -15,8 +18,11 @@ pub(super) fn product_count(k: usize) -> usize {
 
 /// The inputs' first elements, once all of them have been found to have `element_count` elements.
 pub(super) fn input_elements<E: Element>(inputs: &[View<'_>], element_count: usize) -> Result<Vec<*const E>> {
-    if inputs.is_empty() {
-        return Err(argument_error!("there are 0 inputs, at least 1 is needed. Pass the vectors to reduce."));
+    if !(1..=MAX_INPUTS).contains(&inputs.len()) {
+        return Err(argument_error!(
+            "there are {} inputs, 1 to {MAX_INPUTS} can be reduced at once. Reduce in groups.",
+            inputs.len()
+        ));
     }
     let elements = inputs.iter().enumerate();
     elements.map(|(i, input)| input.elements(&format!("inputs[{i}]"), element_count)).collect()

@@ -37,7 +37,7 @@ pub fn gram_finish(
             nodes.len()
         ));
     }
-    let width = width as usize; // At most nodes.len(), or there are no nodes.
+    let width = width as usize; // At most nodes.len(): runs that cover a segment have a node.
     let mut sums = Accumulator::new(segment_element_count as u64, width);
     let mut rest = &nodes[..];
     for run in &runs {

@@ -34,13 +34,13 @@ fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }
 
-/// The seed of this run: printed, and taken from `ADASUM_TEST_SEED` to repeat one.
+/// The seed of this run: printed, and taken from `ADASUM_SEED` to repeat one.
 pub fn seed() -> u64 {
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| {
-        let chosen = std::env::var("ADASUM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let chosen = std::env::var("ADASUM_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = chosen.unwrap_or_else(|| RandomState::new().hash_one(0));
-        say(&format!("seed of the properties: ADASUM_TEST_SEED={seed}"));
+        say(&format!("seed of the properties: ADASUM_SEED={seed}"));
         seed
     })
 }

@@ -1,0 +1,272 @@
+/** What every implementation of Binding must do; each is run through it by a test file of its own. */
+import { createHash } from 'node:crypto'
+import { runInNewContext } from 'node:vm'
+import { setFlagsFromString } from 'node:v8'
+import test from 'ava'
+import { ABI, type Binding } from '../../ts/src/binding/binding.ts'
+import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
+import { fc } from '../_property.ts'
+import { FAMILIES, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
+import { bitsOf, bytesOf, doubles, present, reduce, reduceArguments, reduceCut, wholePieces } from './_calls.ts'
+import { hostileContract } from './_hostile.ts'
+
+const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
+const MAKERS: Record<'f32' | 'f64', (length: number) => FloatArray> = {
+  f32: (length) => new Float32Array(length),
+  f64: (length) => new Float64Array(length),
+}
+
+// f32: one rounding. f64: a near cancellation leaves 1e-16 / noise of the recursion's own digits, and short vectors may
+// cancel by chance.
+const tolerance = (dtype: string, family: string): number =>
+  dtype === 'f32' ? 1.2e-7 : family === 'alternating sign, 1e-4 noise' ? 1e-8 : 1e-12
+
+export function contract(binding: Binding, { isa }: { isa?: string } = {}): void {
+  test('names its version and instruction set', (t) => {
+    t.is(binding.abi(), ABI)
+    t.is(binding.isas()[0], 'scalar')
+    t.true(binding.isas().includes(binding.isa()))
+    if (isa !== undefined) t.is(binding.isa(), isa)
+  })
+
+  test('has the instruction sets that ADASUM_REQUIRE_ISA names', (t) => {
+    const required = (process.env.ADASUM_REQUIRE_ISA ?? '').split(',').filter((name) => name !== '')
+    t.deepEqual(
+      required.filter((name) => !binding.isas().includes(name)),
+      [],
+    )
+    t.log(`instruction sets of this machine: ${binding.isas().join(', ')}; in use: ${binding.isa()}`)
+  })
+
+  reductions(binding)
+  tables(binding)
+  asynchronousForms(binding)
+  hostileContract(binding)
+}
+
+function reductions(binding: Binding): void {
+  for (const dtype of ['f32', 'f64'] as const) {
+    test(`${dtype}: reduce equals the pairwise recursion`, (t) => {
+      let seed = 0
+      for (const family of Object.keys(FAMILIES)) {
+        for (const count of [1, 2, 3, 4, 5, 7, 8, 9]) {
+          for (const length of [1, 3, 8, 31, 257, 5000]) {
+            const inputs = familyOf(family, MAKERS[dtype], { count, length, seed: ++seed })
+            for (const op of OPS) {
+              const error = relativeError(reduce(binding, op, inputs).out, oracle(op, inputs))
+              if (error <= tolerance(dtype, family)) continue
+              t.fail(`${op} of ${family}, ${count} inputs of ${length}, seed ${seed}: off by ${error}`)
+            }
+          }
+        }
+      }
+      t.pass()
+    })
+
+    test(`${dtype}: a segment that is cut into runs has the bits of a whole one`, (t) => {
+      const families = ['independent', 'alternating sign, 10 % noise', 'alternating sign, 1e-4 noise']
+      let rounds = 0
+      for (const family of families) {
+        for (const count of [2, 4, 7]) {
+          const inputs = familyOf(family, MAKERS[dtype], { count, length: 11_111, seed: count })
+          const whole = reduce(binding, 'adasum', inputs)
+          for (const blocks of [1, 2, 3, 100]) {
+            const cut = reduceCut(binding, inputs, blocks)
+            t.is(bitsOf(cut.out), bitsOf(whole.out))
+            t.deepEqual(cut.coefficients, whole.stats.subarray(1))
+            rounds += cut.rounds
+          }
+        }
+      }
+      t.true(dtype === 'f32' || rounds > 0, 'no vector was ever measured: the families are too mild')
+    })
+  }
+
+  test('reduces segments apart, leaves cut pieces alone and hands out their nodes', (t) => {
+    const inputs = familyOf('independent', MAKERS.f32, { count: 3, length: 10 + 4096 + 7, seed: 1 })
+    const pieces = doubles(10, 0, 10, 9000, 2048, 4096, 7, 0, 7)
+    const { args, results } = reduceArguments(binding, 'adasum', inputs, pieces)
+    binding.reduce(...args)
+    const part = (begin: number, end: number) => inputs.map((input) => input.slice(begin, end))
+    const first = reduce(binding, 'adasum', part(0, 10))
+    const last = reduce(binding, 'adasum', part(4106, 4113))
+    t.deepEqual(results.out.subarray(0, 10), first.out)
+    t.true(results.out.subarray(10, 4106).every((x) => x === -77))
+    t.deepEqual(results.out.subarray(4106), last.out)
+    t.deepEqual(results.stats, doubles(...first.stats, NaN, NaN, NaN, NaN, ...last.stats))
+    // Blocks 1 and 2 of 5 are no siblings: two nodes.
+    t.is(binding.nodeCount(pieces), 2)
+    const nodes = new Float64Array(12)
+    binding.gram(0, part(10, 4106).map(bytesOf), doubles(9000, 2048, 4096), nodes)
+    t.deepEqual(results.nodes, nodes)
+  })
+
+  test('leaves absent inputs out, unread', (t) => {
+    const inputs = familyOf('independent', MAKERS.f64, { count: 4, length: 100, seed: 2 })
+    inputs[2]!.fill(NaN)
+    for (const op of OPS) {
+      const { args, results } = reduceArguments(binding, op, inputs)
+      args[3] = Uint8Array.of(1, 1, 0, 1)
+      binding.reduce(...args)
+      t.true(results.out.every(Number.isFinite), op)
+    }
+    const { args, results } = reduceArguments(binding, 'adasum', inputs)
+    args[3] = Uint8Array.of(0, 0, 0, 1)
+    binding.reduce(...args)
+    t.deepEqual(results.out, inputs[3])
+    t.deepEqual(results.stats, doubles(1, 0, 0, 0, 1))
+  })
+
+  test('the result may take the place of an input', (t) => {
+    for (const op of OPS) {
+      for (const target of [0, 1, 2]) {
+        const inputs = familyOf('independent', MAKERS.f32, { count: 3, length: 3000, seed: target })
+        const expected = reduce(binding, op, inputs)
+        const { args } = reduceArguments(binding, op, inputs)
+        args[5] = args[2][target]!
+        binding.reduce(...args)
+        t.is(bitsOf(inputs[target]!), bitsOf(expected.out), `${op} into input ${target}`)
+      }
+    }
+  })
+
+  test('any numbers: the result is the combination that the coefficients name', (t) => {
+    const vectors = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 0, max: 60 })).chain(([k, n]) =>
+      fc.array(fc.float32Array({ minLength: n, maxLength: n, noNaN: true, noDefaultInfinity: true }), {
+        minLength: k,
+        maxLength: k,
+      }),
+    )
+    fc.assert(
+      fc.property(vectors, (inputs) => {
+        const { out, stats } = reduce(binding, 'adasum', inputs)
+        const combined = new Float32Array(out.length)
+        const counts = doubles(out.length)
+        binding.combine(0, inputs.map(bytesOf), counts, stats.subarray(1), bytesOf(combined))
+        return bitsOf(combined) === bitsOf(out)
+      }),
+      { numRuns: 300 },
+    )
+    t.pass()
+  })
+}
+
+function tables(binding: Binding): void {
+  test('nodeCount counts the maximal nodes of cut pieces', (t) => {
+    t.is(binding.nodeCount(doubles()), 0)
+    t.is(binding.nodeCount(wholePieces(5000, 0, 7)), 0)
+    // Blocks 1..6 of 7: [1] [2 3] [4 5] and the short last block, which stands for its parent, too.
+    t.is(binding.nodeCount(doubles(14_000, 2048, 14_000 - 2048)), 3)
+    t.is(binding.nodeCount(doubles(14_000, 2048, 5 * 2048)), 3)
+    t.is(binding.nodeCount(doubles(14_000, 4096, 0)), 0)
+  })
+
+  test('coefficients of hand-made matrices', (t) => {
+    const of = (k: number, gram: number[], flags = present(k)) => [
+      ...binding.coefficients(0, flags, doubles(...gram), doubles()),
+    ]
+    t.deepEqual(of(1, [4]), [0, 1, 1])
+    t.deepEqual(of(2, [1, 0, 1]), [0, 1, 1, 1])
+    t.deepEqual(of(2, [1, 1, 1]), [0, 0.5, 0.5, 0.5])
+    t.deepEqual(of(2, [0, 0, 3]), [0, 1, 0, 1])
+    t.deepEqual(of(2, [0, 0, 0]), [0, 1, 0, 0])
+    // Three equal inputs give that input: the coefficients add up to 1, however they are shared out.
+    const [, orthogonality, ...ofEqual] = of(3, [1, 1, 1, 1, 1, 1])
+    t.true(Math.abs(orthogonality! - 1 / 3) < 1e-15)
+    t.true(Math.abs(ofEqual.reduce((sum, c) => sum + c, 0) - 1) < 1e-15)
+    // Input 1 is absent, and its products mean nothing.
+    t.deepEqual(of(3, [1, NaN, 0, NaN, NaN, 1], Uint8Array.of(1, 0, 1)), [0, 1, 1, 0, 1])
+    t.deepEqual(of(2, [1, NaN, 1]), [0, NaN, NaN, NaN])
+    // The first pair cancels exactly: its vector must be measured.
+    const opposite = [1, -1, 0, 0, 1, 0, 0, 1, 0, 1]
+    t.deepEqual(of(4, opposite), [1, 0, 2, 1.5, 1.5, 0, 0])
+    const measured = binding.coefficients(0, present(4), doubles(...opposite), doubles(0, 2, 0, 0, 0, 0, 0))
+    t.deepEqual([...measured], [0, 0.5, 0, 0, 1, 1])
+  })
+
+  test('hasNonFinite finds NaN and infinity, and in f64 a squared norm that overflows', (t) => {
+    const f32 = new Float32Array(100).fill(3e38)
+    t.false(binding.hasNonFinite(0, bytesOf(f32), doubles(40, 60)))
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      for (const position of [0, 50, 99]) {
+        const input = f32.slice()
+        input[position] = bad
+        t.true(binding.hasNonFinite(0, bytesOf(input), doubles(40, 60)))
+      }
+    }
+    const f64 = new Float64Array(4).fill(1e154)
+    t.false(binding.hasNonFinite(1, bytesOf(f64), doubles(1, 1, 1, 1)))
+    t.true(binding.hasNonFinite(1, bytesOf(f64), doubles(1, 3)))
+  })
+
+  test('combine leaves out inputs with coefficient 0 and stores the canonical NaN', (t) => {
+    const inputs = [Float32Array.of(1, 2, 3), new Float32Array(new Uint32Array(3).fill(0xffc12345).buffer)]
+    const out = new Float32Array(3)
+    binding.combine(0, inputs.map(bytesOf), doubles(1, 1, 1), doubles(2, 0, 1, 1, 0, 0), bytesOf(out))
+    t.deepEqual([...new Uint32Array(out.buffer)], [0x40000000, 0x7fc00000, 0])
+  })
+}
+
+function asynchronousForms(binding: Binding): void {
+  test('asynchronous forms give the same bits', async (t) => {
+    const inputs = familyOf('near parallel', (n) => new Float32Array(n), { count: 4, length: 100_000, seed: 3 })
+    for (const op of OPS) {
+      const { args, results } = reduceArguments(binding, op, inputs)
+      const expected = reduce(binding, op, inputs)
+      t.is(await binding.reduceAsync(...args), undefined)
+      t.is(bitsOf(results.out), bitsOf(expected.out))
+      if (op === 'adasum') t.deepEqual(results.stats, expected.stats)
+    }
+    const [bytes, length] = [inputs.map(bytesOf), inputs[0]!.length]
+    const both = async <A extends ArrayBufferView>(
+      make: () => A,
+      run: (a: A) => void,
+      later: (a: A) => Promise<void>,
+    ) => {
+      const [now, then] = [make(), make()]
+      run(now)
+      await later(then)
+      t.is(bitsOf(then), bitsOf(now))
+    }
+    const pieces = wholePieces(length)
+    await both(
+      () => new Float64Array(10),
+      (nodes) => binding.gram(0, bytes, pieces, nodes),
+      (nodes) => binding.gramAsync(0, bytes, pieces, nodes),
+    )
+    const vectors = doubles(1, -1, 0.5, 0)
+    await both(
+      () => new Float64Array(5),
+      (nodes) => binding.refine(0, bytes, vectors, pieces, nodes),
+      (nodes) => binding.refineAsync(0, bytes, vectors, pieces, nodes),
+    )
+    await both(
+      () => new Float32Array(length),
+      (out) => binding.combine(0, bytes, doubles(length), vectors, bytesOf(out)),
+      (out) => binding.combineAsync(0, bytes, doubles(length), vectors, bytesOf(out)),
+    )
+  })
+
+  test('arrays that nobody else holds live until the work on them is done', async (t) => {
+    setFlagsFromString('--expose_gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const expected = createHash('sha256')
+    const found = createHash('sha256')
+    const outs: Float32Array[] = []
+    const calls: Promise<void>[] = []
+    for (let seed = 0; seed < 20; seed++) {
+      const inputs = familyOf('independent', (n) => new Float32Array(n), { count: 3, length: 50_000, seed })
+      expected.update(reduce(binding, 'adasum', inputs).out)
+      const { args, results } = reduceArguments(binding, 'adasum', inputs)
+      outs.push(results.out)
+      calls.push(binding.reduceAsync(...args))
+    }
+    collectGarbage()
+    // What the collector freed is handed out again, and overwritten.
+    const litter = Array.from({ length: 50 }, () => new Float32Array(50_000).fill(7))
+    await Promise.all(calls)
+    for (const out of outs) found.update(out)
+    t.is(found.digest('hex'), expected.digest('hex'))
+    t.is(litter.length, 50)
+  })
+}
