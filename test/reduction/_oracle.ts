@@ -88,6 +88,7 @@ export const FAMILIES: Record<string, Family> = {
     near(common, input % 2 ? -1 : 1, noise(random, length, 0.1)),
   'alternating sign, 1e-4 noise': (random, length, input, common) =>
     near(common, input % 2 ? -1 : 1, noise(random, length, 1e-4)),
+  'alternating sign, no noise': (_, __, input, common) => common.map((x) => (input % 2 ? -x : x)),
 }
 
 /** `count` inputs of a family, reproducible. */

@@ -1,9 +1,10 @@
 /** One collective under way on this rank: its messages, its progress and its deadline. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Descriptor } from '../wire/frame.ts'
-import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
+import { EAGER_BYTE_LENGTH, HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
 import type { Link } from './link.ts'
+import { totalByteLength } from './parts.ts'
 
 export interface CallLinks {
   readonly rank: number
@@ -51,12 +52,14 @@ export class Call {
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
   receive(from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+    // A large message is asked for by a READY frame.
+    if (totalByteLength(parts) > EAGER_BYTE_LENGTH) this.bytesSent += HEADER_BYTE_LENGTH
     return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
   send(to: number, step: number, parts: readonly Uint8Array[], rankFlags = 0): Promise<void> {
-    const payloadByteLength = parts.reduce((sum, part) => sum + part.length, 0)
+    const payloadByteLength = totalByteLength(parts)
     this.bytesSent += HEADER_BYTE_LENGTH + payloadByteLength
     const { sequence, descriptor } = this
     const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const

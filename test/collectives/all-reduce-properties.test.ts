@@ -1,0 +1,188 @@
+/** All-reduce on random worlds, layouts, dtypes, options and inputs, against the local function with the same inputs. */
+import test from 'ava'
+import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { FloatArray, NamedArrays, OnNonFinite, ReduceOp, Reduction } from '../../ts/src/types.ts'
+import { fc } from '../_property.ts'
+import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
+import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
+
+const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
+const NEW = { f32: (length: number) => new Float32Array(length), f64: (length: number) => new Float64Array(length) }
+
+interface Call {
+  op: ReduceOp
+  dtype: 'f32' | 'f64'
+  family: string
+  segments: number[]
+  named: boolean
+  /** A bit for each rank: whether it gives an `out`. */
+  withOut: number
+  coefficients: boolean
+  onNonFinite: OnNonFinite
+  /** A bit for each rank: whether its input has a NaN in it. */
+  bad: number
+  seed: number
+}
+
+const anyCall: fc.Arbitrary<Call> = fc.record({
+  op: fc.constantFrom<ReduceOp>('sum', 'average', 'adasum', 'adasum', 'adasum'),
+  dtype: fc.constantFrom<'f32' | 'f64'>('f32', 'f64'),
+  family: fc.constantFrom(...Object.keys(FAMILIES)),
+  segments: fc
+    .array(fc.oneof(fc.constantFrom(0, 1, 2047, 2048, 2049, 6145), fc.nat(20_000)), { minLength: 1, maxLength: 7 })
+    .map((counts) => (counts.some((count) => count > 0) ? counts : [...counts, 1])),
+  named: fc.boolean(),
+  withOut: fc.nat(0xffff),
+  coefficients: fc.boolean(),
+  onNonFinite: fc.constantFrom<OnNonFinite>('throw', 'skip', 'propagate'),
+  bad: fc.oneof(fc.constant(0), fc.nat(0xffff), fc.constant(0xffff)),
+  seed: fc.nat(1e6),
+})
+
+const hasBit = (bits: number, rank: number): boolean => ((bits >> rank) & 1) === 1
+const nameOf = (segment: number): string => `layer ${segment}`
+
+/** The array as the call wants it: itself, or cut into named ones. */
+function wrap(array: FloatArray, { named, segments }: Call): FloatArray | NamedArrays {
+  if (!named) return array
+  let at = 0
+  return Object.fromEntries(segments.map((count, i) => [nameOf(i), array.slice(at, (at += count))]))
+}
+
+function unwrap(data: FloatArray | NamedArrays): FloatArray {
+  if (ArrayBuffer.isView(data)) return data
+  const parts = Object.values(data)
+  const whole = parts[0]!.constructor === Float32Array ? NEW.f32 : NEW.f64
+  const array = whole(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) array.set(part, (at += part.length) - part.length)
+  return array
+}
+
+function inputsOf({ dtype, family, segments, bad, seed }: Call, size: number): FloatArray[] {
+  const length = segments.reduce((a, b) => a + b)
+  const inputs: FloatArray[] = familyOf<FloatArray>(family, NEW[dtype], { count: size, length, seed })
+  inputs.forEach((input, rank) => {
+    if (hasBit(bad, rank)) input[seed % length] = rank % 2 ? NaN : -Infinity
+  })
+  return inputs
+}
+
+/** What the call must give, or the code with which it must fail. */
+function locally(call: Call, inputs: FloatArray[]): Reduction<FloatArray> | string {
+  const { op, segments, coefficients, onNonFinite, named } = call
+  try {
+    const want = LOCAL[op](inputs, { segments, coefficients, onNonFinite })
+    if (named) want.segments.forEach((segment, i) => (segment.name = nameOf(i)))
+    return want
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}
+
+/** Starts a call on all ranks; the returned function checks what has come of it. */
+function start(world: World, call: Call): () => Promise<void> {
+  const inputs = inputsOf(call, world.ranks.length)
+  const before = inputs.map(bitsOf)
+  const data = inputs.map((input) => wrap(input.slice(), call))
+  const out = inputs.map((input, rank) =>
+    hasBit(call.withOut, rank) ? wrap(NEW[call.dtype](input.length), call) : undefined,
+  )
+  const { op, coefficients, onNonFinite, named, segments } = call
+  const options = { op, coefficients, onNonFinite, ...(!named && { segments }) }
+  const results = Promise.allSettled(
+    world.ranks.map((comm, rank) => comm.allReduce(data[rank]!, { ...options, ...(out[rank] && { out: out[rank] }) })),
+  )
+  const want = locally(call, inputs)
+  return async () => {
+    const messages = new Set<string>()
+    for (const [rank, result] of (await results).entries()) {
+      const where = `rank ${rank}`
+      if (typeof want === 'string' || result.status === 'rejected') {
+        const { code, message } =
+          result.status === 'rejected' ? (result.reason as NodeJS.ErrnoException) : { code: 'none' }
+        equal(code, typeof want === 'string' ? want : 'none', where)
+        equal(bitsOf(unwrap(data[rank]!)), before[rank], `${where}: the data after a failure`)
+        messages.add(message!)
+        continue
+      }
+      const { value } = result
+      equal(value.result === (out[rank] ?? data[rank]), true, `${where}: the place of the result`)
+      equal(value.nonFiniteRanks.join(), want.nonFiniteRanks.join(), `${where}: nonFiniteRanks`)
+      equal(JSON.stringify(value.segments), JSON.stringify(want.segments), `${where}: segments`)
+      const allAbsent = onNonFinite === 'skip' && want.nonFiniteRanks.length === inputs.length
+      equal(bitsOf(unwrap(value.result)), allAbsent ? before[rank] : bitsOf(want.result), `${where}: the result`)
+      if (out[rank]) equal(bitsOf(unwrap(data[rank]!)), before[rank], `${where}: the data beside out`)
+    }
+    equal(messages.size <= 1, true, 'one message on all ranks')
+  }
+}
+
+function equal<T>(actual: T, expected: T, what: string): void {
+  if (actual !== expected) throw new Error(`${what}: ${String(actual)}, expected ${String(expected)}`)
+}
+
+test('memory: any calls, side by side, give the bits and reports of the local function on every rank', async (t) => {
+  const anyWorld = fc.record({
+    size: fc.integer({ min: 1, max: 16 }),
+    seed: fc.nat(1e6),
+    chunk: fc.constantFrom(1000, 50_000, 1 << 20),
+  })
+  await fc.assert(
+    fc.asyncProperty(
+      anyWorld,
+      fc.array(anyCall, { minLength: 1, maxLength: 4 }),
+      async ({ size, seed, chunk }, calls) => {
+        const transport = createMemoryTransport({ seed, maxChunkByteLength: chunk })
+        const world = await makeWorld(size, { transport })
+        const checks = calls.map((call) => start(world, call))
+        for (const check of checks) await check()
+        await onAll(world.ranks, (comm) => comm.barrier())
+        await world.close()
+        return transport.pipes.size === 0
+      },
+    ),
+    { numRuns: 60 },
+  )
+  t.pass()
+})
+
+test('sockets: the same', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 2, max: 6 }),
+      fc.array(anyCall, { minLength: 1, maxLength: 3 }),
+      async (size, calls) => {
+        const world = await makeWorld(size, { transport: tcp })
+        for (const check of calls.map((call) => start(world, call))) await check()
+        await world.close()
+      },
+    ),
+    { numRuns: 15 },
+  )
+  t.pass()
+})
+
+// Nodes of the tree that cancel all but completely are measured anew, in rounds among the ranks that share the segment.
+for (const dtype of ['f32', 'f64'] as const) {
+  test(`${dtype}: tree nodes that cancel are measured across ranks and give the bits of the local function`, async (t) => {
+    for (const size of [3, 4, 7, 8, 13, 16]) {
+      const world = await makeWorld(size, {
+        transport: createMemoryTransport({ seed: size, maxChunkByteLength: 100_000 }),
+      })
+      for (const segments of [[70_000], [100, 30_000, 0, 40_000, 7]]) {
+        for (const onNonFinite of ['throw', 'skip'] as const) {
+          const bad = onNonFinite === 'skip' ? 0b10 : 0
+          const common = { op: 'adasum', dtype, segments, named: false, withOut: 0b101, coefficients: true } as const
+          const call = { ...common, family: 'alternating sign, 1e-4 noise', onNonFinite, bad, seed: size }
+          await t.notThrowsAsync(start(world, call), `${size} ranks, segments ${segments.join()}`)
+          const exact = { ...call, family: 'alternating sign, no noise' }
+          await t.notThrowsAsync(start(world, exact), `${size} ranks, no noise`)
+        }
+      }
+      await world.close()
+    }
+  })
+}

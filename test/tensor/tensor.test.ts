@@ -1,0 +1,136 @@
+/** Layouts, whose hashes tell models apart, and scratch memory. */
+import test from 'ava'
+import { dtypeOf, newArrayLike } from '../../ts/src/tensor/dtype.ts'
+import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../../ts/src/tensor/layout.ts'
+import { ScratchPool } from '../../ts/src/tensor/scratch.ts'
+import type { NamedArrays, NumericArray } from '../../ts/src/types.ts'
+import { fc } from '../_property.ts'
+
+const F32 = dtypeOf(new Float32Array(1))!
+const hashOf = (layout: Layout): string => Buffer.from(layout.hash).toString('hex')
+const named = (table: [string, number][]): NamedArrays => {
+  const arrays = table.map(([name, length]): [string, Float32Array] => [name, new Float32Array(length)])
+  return Object.fromEntries(arrays)
+}
+
+test('two layouts have one hash if and only if they have the same segments and names', (t) => {
+  const counts = fc.array(fc.nat(3), { minLength: 1, maxLength: 4 }).filter((list) => list.some((count) => count > 0))
+  const total = (list: number[]): number => list.reduce((a, b) => a + b)
+  const layoutOf = (list: number[], names: string | undefined): Layout => {
+    if (names === undefined) return layoutOfArray(F32, total(list), list)
+    return layoutOfNamedArrays(named(list.map((count, i) => [`${names}${i}`, count])), 'data')
+  }
+  const names = fc.constantFrom(undefined, 'a', 'b')
+  fc.assert(
+    fc.property(counts, names, counts, names, (a, aNames, b, bNames) => {
+      const [first, second] = [layoutOf(a, aNames), layoutOf(b, bNames)]
+      // Of one unnamed segment the element count says all there is.
+      const same = (aNames === bNames && a.join() === b.join()) || (!aNames && !bNames && a.length + b.length === 2)
+      return (hashOf(first) === hashOf(second)) === same
+    }),
+    { numRuns: 2000 },
+  )
+  t.not(
+    hashOf(layoutOf([1, 1], 'a')),
+    hashOf(
+      layoutOfNamedArrays(
+        named([
+          ['a1', 1],
+          ['a0', 1],
+        ]),
+        'data',
+      ),
+    ),
+  )
+  t.is(hashOf(layoutOfArray(F32, 4)), '0000000000000000')
+  t.not(hashOf(layoutOfNamedArrays(named([['a', 4]]), 'data')), '0000000000000000')
+})
+
+test('segments of named arrays come in insertion order, empty ones included', (t) => {
+  const { names, segmentBegins, elementCount } = layoutOfNamedArrays(
+    named([
+      ['w', 3],
+      ['', 0],
+      ['b', 2],
+    ]),
+    'data',
+  )
+  t.deepEqual(names, ['w', '', 'b'])
+  t.deepEqual([...segmentBegins], [0, 3, 3, 5])
+  t.is(elementCount, 5)
+})
+
+test('named arrays that do not belong together are refused', (t) => {
+  const array = new Float32Array(8)
+  const refused: Record<string, [unknown, RegExp]> = {
+    'no arrays': [{}, /data has 0 arrays/],
+    'empty arrays': [{ a: new Float32Array(0) }, /empty: 0 elements/],
+    'a number among them': [{ a: array, b: 3 }, /data\.b must be a typed array; got a number/],
+    'two dtypes': [{ a: array, b: new Float64Array(1) }, /mixes dtypes: a is f32, b is f64/],
+    'one array twice': [{ a: array, b: array }, /data\.a and data\.b overlap/],
+    'arrays that overlap': [{ a: array.subarray(0, 5), b: array.subarray(4) }, /data\.a and data\.b overlap/],
+  }
+  for (const [what, [arrays, message]] of Object.entries(refused)) {
+    const layout = (): Layout => layoutOfNamedArrays(arrays as NamedArrays<NumericArray>, 'data')
+    t.throws(layout, { code: 'ERR_ARGUMENT', message }, what)
+  }
+  t.notThrows(() => layoutOfNamedArrays({ a: array.subarray(0, 4), b: array.subarray(4) }, 'data'))
+})
+
+test('every typed array has a dtype, and a new one like it is empty and of this kind', (t) => {
+  const arrays = [
+    ...[Float32Array, Float64Array, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array],
+    ...[Int32Array, Uint32Array, BigInt64Array, BigUint64Array],
+  ].map((type) => new type(2))
+  const dtypes = arrays.map((array) => dtypeOf(array)!)
+  t.is(new Set(dtypes.map(({ code }) => code)).size, arrays.length)
+  arrays.forEach((array, i) => {
+    t.is(dtypes[i]!.byteLength, array.BYTES_PER_ELEMENT)
+    t.is(newArrayLike(array, 5).length, 5)
+    t.is(newArrayLike(array, 5).constructor, array.constructor)
+  })
+  for (const value of [undefined, null, 3, [], {}, new ArrayBuffer(8), new DataView(new ArrayBuffer(8))])
+    t.is(dtypeOf(value), undefined)
+})
+
+// ---- scratch memory
+
+const steps = fc.array(fc.oneof(fc.record({ acquire: fc.nat(40_000) }), fc.record({ release: fc.nat() })), {
+  maxLength: 100,
+})
+
+test('scratch memory is never in two hands at once, and is aligned for every dtype', (t) => {
+  fc.assert(
+    fc.property(steps, (list) => {
+      const [pool, held] = [new ScratchPool(), [] as Uint8Array[]]
+      for (const step of list) {
+        if ('acquire' in step) {
+          const bytes = pool.acquire(step.acquire)
+          if (bytes.length !== step.acquire || bytes.byteOffset % 8 !== 0) return false
+          held.push(bytes)
+        } else if (held.length > 0) pool.release(held.splice(step.release % held.length, 1)[0]!)
+      }
+      return new Set(held.map(({ buffer }) => buffer)).size === held.length
+    }),
+  )
+  t.pass()
+})
+
+test('scratch memory comes back for lengths that differ a little', (t) => {
+  const pool = new ScratchPool()
+  const seen = new Set<ArrayBufferLike>()
+  for (let i = 0; i < 500; i++) {
+    const lists = [5_000_000 + i, 40 + i, 1_000_000 - i].map((byteLength) => pool.acquire(byteLength))
+    for (const bytes of lists) seen.add(bytes.buffer)
+    for (const bytes of lists) pool.release(bytes)
+  }
+  // Three lengths, of which each may cross from one class to the next.
+  t.true(seen.size <= 6, `${seen.size} buffers`)
+})
+
+test('memory given back twice is found out', (t) => {
+  const pool = new ScratchPool()
+  const bytes = pool.acquire(10)
+  pool.release(bytes)
+  t.throws(() => pool.release(bytes), { message: /twice/ })
+})
