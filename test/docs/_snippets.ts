@@ -5,7 +5,8 @@
  *     <!-- run -->                  js, ts: run it with Node.js; sh: run it with bash. It must exit with 0.
  *     <!-- run: -n 4 -->            js, ts: run it under `adasum run -n 4`.
  *     <!-- file: train.mjs -->      put it under that name where the later blocks of the document run.
- *     <!-- first-minute -->         the README's first program: train.mjs, and run under `adasum run -n 4`.
+ *     <!-- first-minute -->         the README's first program: js is train.mjs, run under `adasum run -n 4`. Its sh and
+ *                                   text blocks are for the test of the packed package (scripts/test-package.mjs).
  *     <!-- syntax only -->          as without a comment: only the syntax of js, ts and sh is checked.
  *
  * All blocks of a document run in one temporary folder, in order; there `adasum` is this checkout, and the other
@@ -46,17 +47,17 @@ export function snippetsOf(markdown: string): Snippet[] {
     const begin = at
     while (++at < lines.length && !lines[at]!.trim().startsWith(ticks!));
     const code = lines.slice(begin + 1, at).map((line) => line.replace(indent!, ''))
-    const mark = readMark(comment, begin + 1)
+    const mark = readMark(comment, language!, begin + 1)
     snippets.push({ line: begin + 1, language: language!, code: `${code.join('\n')}\n`, mark })
     comment = ''
   }
   return snippets
 }
 
-function readMark(comment: string, line: number): Mark {
+function readMark(comment: string, language: string, line: number): Mark {
   if (comment === '' || comment === 'syntax only' || comment.startsWith('prettier-ignore')) return {}
   if (comment === 'run') return { run: [] }
-  if (comment === 'first-minute') return { file: 'train.mjs', run: ['-n', '4'] }
+  if (comment === 'first-minute') return language === 'js' ? { file: 'train.mjs', run: ['-n', '4'] } : {}
   const [, key, value] = /^(run|file):\s*(.+)$/.exec(comment) ?? []
   if (key === 'run') return { run: value!.split(/\s+/) }
   if (key === 'file') return { file: value! }

@@ -1,24 +1,13 @@
 /** What the documentation shows works; `_snippets.ts` says how a block is marked. */
 import { execFileSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
 import ts from 'typescript'
+import { ROOT, folderWith, installPackages } from '../_user-folder.ts'
 import { type Snippet, snippetsOf } from './_snippets.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const LIMIT_MS = 90_000
 
 test.before(() => {
@@ -33,16 +22,9 @@ function documents(): string[] {
   return names.filter((name) => name.endsWith('.md') && existsSync(join(ROOT, name)))
 }
 
-/** A folder in which the packages of this checkout, and the checkout itself, are installed. */
 function userFolder(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'adasum-docs-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const modules = join(folder, 'node_modules')
-  mkdirSync(join(modules, '.bin'), { recursive: true })
-  for (const name of readdirSync(join(ROOT, 'node_modules')).filter((entry) => !entry.startsWith('.')))
-    symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
-  symlinkSync(ROOT, join(modules, 'adasum'))
-  symlinkSync(join(ROOT, 'bin', 'adasum.js'), join(modules, '.bin', 'adasum'))
+  const folder = folderWith(t, {})
+  installPackages(folder)
   return folder
 }
 
@@ -144,8 +126,8 @@ test('blocks, their languages and marks are found', (t) => {
 
 test('wrong code is noticed', async (t) => {
   const snippet = (language: string, code: string, mark = {}): Snippet => ({ line: 1, language, code, mark })
-  t.is(syntaxErrors(snippet('js', 'const = 3')).length, 1)
-  t.is(syntaxErrors(snippet('ts', 'let x: = 3')).length, 1)
+  t.true(syntaxErrors(snippet('js', 'const = 3')).length > 0)
+  t.true(syntaxErrors(snippet('ts', 'let x: = 3')).length > 0)
   t.regex(syntaxErrors(snippet('sh', 'if true; then'))[0]!, /syntax error/)
   t.deepEqual(syntaxErrors(snippet('js', 'await import("x")')), [])
   const folder = userFolder(t)

@@ -1,0 +1,66 @@
+/** What a benchmark run measures: the cross product of operators, dtypes, sizes and placements. */
+import type { ReduceOp } from '../../types.ts'
+import { CommandError } from '../command-error.ts'
+
+export type FloatDtype = 'f32' | 'f64'
+
+export interface BenchCase {
+  readonly op: ReduceOp
+  readonly dtype: FloatDtype
+  /** Bytes of each rank's vector. */
+  readonly byteLength: number
+  readonly inPlace: boolean
+}
+
+/** As commander hands them over; lists separated by commas. */
+export interface BenchOptions {
+  ranks: number
+  op: string
+  dtype: string
+  sizes: string
+  placement: string
+  iterations?: number
+  json?: boolean
+}
+
+const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
+const DTYPES: readonly FloatDtype[] = ['f32', 'f64']
+const PLACEMENTS = ['out', 'in-place'] as const
+const UNITS: Record<string, number> = {
+  '': 1,
+  B: 1,
+  KiB: 1 << 10,
+  MiB: 1 << 20,
+  GiB: 1 << 30,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+}
+const LARGEST_BYTE_LENGTH = 8 * 2 ** 30
+
+export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchCase[] {
+  const ops = listOf(op, OPS, '--op')
+  const dtypes = listOf(dtype, DTYPES, '--dtype')
+  const placements = listOf(placement, PLACEMENTS, '--placement')
+  const byteLengths = sizes.split(',').map(parseSize)
+  return dtypes.flatMap((dtype) =>
+    byteLengths.flatMap((byteLength) =>
+      ops.flatMap((op) => placements.map((where) => ({ op, dtype, byteLength, inPlace: where === 'in-place' }))),
+    ),
+  )
+}
+
+function listOf<T extends string>(text: string, known: readonly T[], option: string): T[] {
+  return text.split(',').map((word) => {
+    if (known.includes(word as T)) return word as T
+    throw new CommandError(`${option} ${word} is unknown; there are ${known.join(', ')}`)
+  })
+}
+
+/** Bytes of `512KiB`, `1e6`, `32MiB`; a multiple of 8, so that it holds whole elements of every dtype. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMG]i?B|B|)$/.exec(text.trim())
+  const byteLength = match ? Number(match[1]) * (UNITS[match[2]!] ?? NaN) : NaN
+  if (byteLength >= 8 && byteLength <= LARGEST_BYTE_LENGTH && byteLength % 8 === 0) return byteLength
+  throw new CommandError(`--sizes ${text} is not a size from 8 B to 8 GiB in multiples of 8 bytes, such as 512KiB`)
+}

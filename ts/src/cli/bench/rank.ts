@@ -1,0 +1,92 @@
+/**
+ * What every rank of a benchmark runs. Rank 0 prints.
+ *
+ * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call. Results
+ * are compared bit for bit with the local function on all ranks' inputs, once a case.
+ */
+import { allReduceSchedule } from '../../collectives/schedule.ts'
+import type { Communicator } from '../../communicator/communicator.ts'
+import { connect } from '../../communicator/connect.ts'
+import { adasumSync, averageSync, sumSync } from '../../reduction/local.ts'
+import { bytesOf } from '../../tensor/check.ts'
+import type { FloatArray } from '../../types.ts'
+import type { BenchCase } from './cases.ts'
+import { resultOf, tableHead, tableRow } from './result.ts'
+
+interface Settings {
+  readonly cases: readonly BenchCase[]
+  readonly iterations: number | undefined
+  readonly json: boolean
+}
+
+const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
+const WARM_UPS = 3
+
+/** Enough for steady percentiles of short calls, few enough for long ones. */
+function iterationsFor(byteLength: number): number {
+  return Math.max(20, Math.min(1000, Math.floor((64 << 20) / byteLength)))
+}
+
+function fill(array: FloatArray, rank: number): void {
+  let state = 2463534242 + rank * 7919
+  for (let i = 0; i < array.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    array[i] = state / 2 ** 32 - 0.4
+  }
+}
+
+async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
+  const { op, inPlace } = bench
+  const input = newVector(bench, comm.rank)
+  const data = inPlace ? input.slice() : input
+  const options = inPlace ? { op } : { op, out: newVector(bench) }
+  const times = new Float64Array(iterations)
+  for (let i = -WARM_UPS; i < iterations; i++) {
+    if (inPlace) data.set(input)
+    await comm.barrier()
+    const start = performance.now()
+    await comm.allReduce(data, options)
+    if (i >= 0) times[i] = (performance.now() - start) * 1e3
+  }
+  const all = await comm.allGather(times)
+  return times.map((_, i) => Math.max(...Array.from({ length: comm.size }, (__, rank) => all[rank * iterations + i]!)))
+}
+
+/** How many elements of the result differ from the local function's, over all ranks. */
+async function countWrong(comm: Communicator, bench: BenchCase): Promise<number> {
+  const inputs = Array.from({ length: comm.size }, (_, rank) => newVector(bench, rank))
+  const want = LOCAL[bench.op](inputs).result
+  const data = newVector(bench, comm.rank)
+  const { result } = await comm.allReduce(
+    data,
+    bench.inPlace ? { op: bench.op } : { op: bench.op, out: newVector(bench) },
+  )
+  let wrong = 0
+  if (Buffer.compare(bytesOf(result), bytesOf(want)) !== 0)
+    for (let i = 0; i < want.length; i++) if (!Object.is(result[i], want[i])) wrong++
+  return (await comm.allReduce(Float64Array.of(wrong), { op: 'sum' })).result[0]!
+}
+
+function newVector({ dtype, byteLength }: BenchCase, rank?: number): FloatArray {
+  const array = dtype === 'f32' ? new Float32Array(byteLength / 4) : new Float64Array(byteLength / 8)
+  if (rank !== undefined) fill(array, rank)
+  return array
+}
+
+async function main(settings: Settings): Promise<void> {
+  const comm = await connect()
+  const transport = 'tcp'
+  if (comm.rank === 0 && !settings.json) console.log(tableHead(comm.size, transport))
+  for (const bench of settings.cases) {
+    const times = await measure(comm, bench, settings.iterations ?? iterationsFor(bench.byteLength))
+    const wrong = await countWrong(comm, bench)
+    const { op, dtype, byteLength: bytes, inPlace } = bench
+    const schedule = allReduceSchedule(comm.size, bytes)
+    const result = resultOf({ op, dtype, n: comm.size, bytes, transport, schedule, inPlace, wrong }, times)
+    if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result))
+    if (wrong > 0) process.exitCode = 1
+  }
+  await comm.close()
+}
+
+await main(JSON.parse(process.argv[2] ?? '{}') as Settings)

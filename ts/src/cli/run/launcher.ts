@@ -1,0 +1,28 @@
+/** Starts the ranks of this machine, hosts the store they meet at, and sees them to their end. */
+import { hostStore } from '../../rendezvous/store.ts'
+import { formatAddress } from '../../transport/address.ts'
+import type { LaunchPlan } from './plan.ts'
+import { RankProcess, rankEnvironment } from './rank-process.ts'
+import { Supervisor } from './supervisor.ts'
+
+/**
+ * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n
+ * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given
+ */
+export async function launch(plan: LaunchPlan): Promise<number> {
+  const store = plan.hostsStore
+    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret })
+    : undefined
+  const { host, port } = store ?? plan.store
+  const storeAddress = formatAddress(host, port)
+  // Each rank's two streams are piped into the same two; the default bound is for listeners that were forgotten.
+  for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0)
+  try {
+    const ranks = Array.from({ length: plan.localSize }, (_, localRank) => {
+      return new RankProcess(plan, localRank, rankEnvironment(plan, localRank, storeAddress))
+    })
+    return await new Supervisor(ranks).run()
+  } finally {
+    await store?.close()
+  }
+}

@@ -1,0 +1,125 @@
+/** From the command line to what is started: every check that can fail stands here, before anything runs. */
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
+import { readSecret } from '../../rendezvous/secret.ts'
+import { type Address, parseAddress } from '../../transport/address.ts'
+import { CommandError } from '../command-error.ts'
+import { loaderOptions, resolveScript } from './script.ts'
+
+/** As commander hands them over. */
+export interface RunOptions {
+  ranks?: number
+  only?: number
+  nodeOption: string[]
+  nodes: number
+  node: number
+  store?: string
+  host?: string
+  secretFile?: string
+}
+
+export interface LaunchPlan {
+  /** What follows `node` on the command line of every rank. */
+  nodeArguments: readonly string[]
+  localSize: number
+  /** Rank of the first process on this machine. */
+  firstRank: number
+  worldSize: number
+  /** Where the store is, or is to be hosted; port 0 stands for any free one. */
+  store: Address
+  hostsStore: boolean
+  secret: string
+  /** Address at which the ranks of this machine listen; absent: their own default. */
+  host: string | undefined
+  /** The one rank whose output is shown, bare. */
+  onlyRank: number | undefined
+}
+
+/** @throws CommandError for whatever would make the ranks fail at once */
+export async function planLaunch(
+  script: string,
+  args: readonly string[],
+  options: RunOptions,
+  environment: NodeJS.ProcessEnv,
+): Promise<LaunchPlan> {
+  // Checked here, for commander would complain of this before it names a misspelt option.
+  if (options.ranks === undefined) throw new CommandError('-n <count> is missing: how many ranks to start here')
+  const worldSize = options.ranks * options.nodes
+  checkPlace(options, worldSize)
+  const scriptPath = resolveScript(script)
+  const store = storeAddress(options)
+  const secret = secretOf(options, environment)
+  return {
+    nodeArguments: [...options.nodeOption, ...loaderOptions(scriptPath), scriptPath, ...args],
+    localSize: options.ranks,
+    firstRank: options.node * options.ranks,
+    worldSize,
+    store,
+    hostsStore: options.node === 0,
+    secret,
+    host: options.host ?? environment['ADASUM_HOST'] ?? (options.nodes > 1 ? await addressTowards(store) : undefined),
+    onlyRank: options.only,
+  }
+}
+
+function checkPlace({ node, nodes, only }: RunOptions, worldSize: number): void {
+  if (node >= nodes) {
+    throw new CommandError(`--node ${node} is not among --nodes ${nodes}: they are counted from 0 to ${nodes - 1}`)
+  }
+  if (only !== undefined && only >= worldSize) {
+    throw new CommandError(`--only ${only} is no rank: they are counted from 0 to ${worldSize - 1}`)
+  }
+}
+
+function storeAddress({ store, nodes }: RunOptions): Address {
+  if (store === undefined) {
+    if (nodes === 1) return { host: '127.0.0.1', port: 0 }
+    throw new CommandError(`--nodes ${nodes} needs --store host:port, an address of node 0 that the others reach`)
+  }
+  const address = parseAddress(store)
+  if (address === undefined) throw new CommandError(`--store ${store} is not host:port or [IPv6]:port`)
+  if (nodes > 1 && address.port === 0) {
+    throw new CommandError(`--store ${store} needs a port other than 0: the other machines must know it beforehand`)
+  }
+  return address
+}
+
+/** Fresh for ranks on one machine; given for several, because all their launchers must have the same. */
+function secretOf({ nodes, secretFile }: RunOptions, environment: NodeJS.ProcessEnv): string {
+  if (secretFile !== undefined) return secretIn(secretFile)
+  if (nodes === 1) return randomBytes(32).toString('hex')
+  const secret = readSecret(undefined, environment)
+  if (secret !== '') return secret
+  throw new CommandError(
+    `--nodes ${nodes} needs one secret for all machines, in ADASUM_SECRET or --secret-file; make one with: openssl rand -hex 32`,
+  )
+}
+
+function secretIn(path: string): string {
+  let secret: string
+  try {
+    secret = readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new CommandError(`--secret-file cannot be read: ${(error as Error).message}`)
+  }
+  if (secret === '') throw new CommandError(`--secret-file ${path} is empty; make one with: openssl rand -hex 32`)
+  return secret
+}
+
+/** The address this machine sends from on its way to the store, hence one at which the others reach it. */
+async function addressTowards({ host, port }: Address): Promise<string> {
+  const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+  try {
+    // Connecting a datagram socket only looks up the route; nothing is sent.
+    socket.connect(port, host)
+    await once(socket, 'connect')
+    return socket.address().address
+  } catch (error) {
+    throw new CommandError(`there is no route to --store ${host}: ${(error as Error).message}`)
+  } finally {
+    socket.close()
+  }
+}
