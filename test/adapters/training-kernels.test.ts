@@ -58,6 +58,13 @@ test.serial('a second registration changes nothing', (t) => {
   )
 })
 
+test.serial('a backend that lacks a kernel is not ready', (t) => {
+  const reverse = tf.getKernel('Reverse', 'wasm')
+  tf.unregisterKernel('Reverse', 'wasm')
+  t.throws(registerTrainingKernels, { code: 'ERR_NOT_READY', message: /no kernel Reverse. Import/ })
+  tf.registerKernel(reverse)
+})
+
 type Padding = 'same' | 'valid' | number
 interface Convolution {
   x: [batch: number, height: number, width: number, channels: number]

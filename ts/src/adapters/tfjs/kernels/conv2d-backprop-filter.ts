@@ -38,18 +38,26 @@ export function conv2dBackpropFilter({ backend, inputs, attrs }: KernelCall): Te
     throw new AdasumError('ERR_UNSUPPORTED', 'Conv2DBackpropFilter on wasm takes NHWC, not NCHW. Use channelsLast.')
   }
   const geometry = convolutionGeometry(x.shape, attrs['filterShape'] as number[], attrs)
-  const parts: TensorInfo[] = []
+  const { inChannels, filterHeight, filterWidth, outChannels } = geometry
+  const sums = new Float64Array(inChannels * filterHeight * filterWidth * outChannels)
   for (let image = 0; image < geometry.batch; image += TILE_IMAGES) {
     const images = Math.min(TILE_IMAGES, geometry.batch - image)
     // Batch innermost in x, next to innermost in dy.
     const channelsFirst = transposedImages(backend, x, image, images, [3, 1, 2, 0])
     const filters = transposedImages(backend, dy, image, images, [1, 2, 0, 3])
     for (const tile of tilesOf(geometry, image, images)) {
-      parts.push(partialGradient(backend, geometry, channelsFirst, filters, tile))
+      const part = partialGradient(backend, geometry, channelsFirst, filters, tile)
+      const values = backend.typedArrayFromHeap(part)
+      for (let i = 0; i < sums.length; i++) sums[i]! += values[i]!
+      free(backend, part)
     }
     free(backend, channelsFirst, filters)
   }
-  return toFilterLayout(backend, geometry, parts)
+  const total = backend.makeOutput([inChannels, filterHeight, filterWidth, outChannels], 'float32')
+  backend.typedArrayFromHeap(total).set(sums)
+  const gradient = runKernel('Transpose', backend, { x: total }, { perm: [1, 2, 0, 3] })
+  free(backend, total)
+  return gradient
 }
 
 function transposedImages(
@@ -140,19 +148,4 @@ function filterWindow(backend: WasmBackend, geometry: Geometry, filters: TensorI
     target.set(source.subarray(from, from + run), row * run)
   }
   return window
-}
-
-/** Adds the parts, pairwise by being few, and brings [ci, kh, kw, co] to [kh, kw, ci, co]. */
-function toFilterLayout(backend: WasmBackend, geometry: Geometry, parts: TensorInfo[]): TensorInfo {
-  const { inChannels, filterHeight, filterWidth, outChannels } = geometry
-  const total = backend.makeOutput([inChannels, filterHeight, filterWidth, outChannels], 'float32')
-  const sums = new Float64Array(inChannels * filterHeight * filterWidth * outChannels)
-  for (const part of parts) {
-    const values = backend.typedArrayFromHeap(part)
-    for (let i = 0; i < sums.length; i++) sums[i]! += values[i]!
-  }
-  backend.typedArrayFromHeap(total).set(sums)
-  const gradient = runKernel('Transpose', backend, { x: total }, { perm: [1, 2, 0, 3] })
-  free(backend, total, ...parts)
-  return gradient
 }
