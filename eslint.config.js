@@ -19,7 +19,10 @@ export default defineConfig(
       // Numbers belong in messages: a rank, a length, a port.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       // The reason of an AbortSignal and a caught error are passed on as they are, whatever they are.
-      '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true, allowThrowingAny: true }],
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowThrowingUnknown: true, allowThrowingAny: true },
+      ],
       // Off: an implementation of an asynchronous interface may have nothing to wait for.
       '@typescript-eslint/require-await': 'off',
     },

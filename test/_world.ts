@@ -10,7 +10,7 @@ export interface World {
   readonly groups: Group[]
   /** The connection on which `reader` hears `writer`, at the reader's end. */
   pipe(reader: number, writer: number): Pipe
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 export async function makeWorld(
@@ -74,5 +74,6 @@ export function vectorOf<A extends Float32Array | Float64Array>(array: A, rank: 
 
 /** A short name for all the bits of an array. */
 export function bitsOf(array: ArrayBufferView): string {
-  return createHash('sha256').update(array).digest('hex')
+  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+  return createHash('sha256').update(bytes).digest('hex')
 }

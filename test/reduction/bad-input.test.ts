@@ -11,13 +11,14 @@ const B = f32(5, 6, 7, 8)
 
 function detached(): Float32Array {
   const array = f32(1, 2, 3, 4)
-  structuredClone(array.buffer, { transfer: [array.buffer] })
+  structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] })
   return array
 }
 
 function sparse(): Float32Array[] {
-  const list = [A, A, B]
-  delete list[1]
+  const list = new Array<Float32Array>(3)
+  list[0] = A
+  list[2] = B
   return list
 }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { AdasumError } from '../../ts/src/errors.ts'
+import { acquireStore } from '../../ts/src/rendezvous/hosted-stores.ts'
 import { joinStore, machineIdentity, type JoinProgress } from '../../ts/src/rendezvous/join.ts'
 import { encodeMessage, type StartMessage } from '../../ts/src/rendezvous/messages.ts'
 import { hostStore, type Store, type StoreOptions } from '../../ts/src/rendezvous/store.ts'
@@ -109,6 +110,48 @@ test('rounds follow each other, each with its own run id', async (t) => {
     runs.add(starts[0]!.runId)
   }
   t.is(runs.size, 20)
+})
+
+test('a rank that keeps its connection after the round does not hold up the next', async (t) => {
+  const store = await open(t, 2)
+  const pipe = await intrude(store, 1, 2)
+  const sink = new Collector()
+  pipe.setSink(sink)
+  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32) }))
+  await join(store, 0, 2).start
+  await sink.finished
+  const joins = [0, 1].map((rank) => join(store, rank, 2))
+  await t.notThrowsAsync(Promise.all(joins.map((each) => each.start)))
+  pipe.destroy()
+})
+
+test('a store of this process is shared until its last user releases it', async (t) => {
+  const network = createMemoryTransport()
+  const address = { host: HOST, ports: [29500, 29501] }
+  const acquire = (size = 2, secret = 'k') => acquireStore(network, address, { size, secret, jobId: JOB })
+  const isTaken = async () => {
+    const listening = network.listen(HOST, 29500, () => {})
+    return listening.then((listener) => listener.close().then(() => false)).catch(() => true)
+  }
+  const [first, second] = await Promise.all([acquire(), acquire()])
+  t.is(first.port, second.port)
+  await Promise.all([first.release(), first.release()])
+  t.true(await isTaken(), 'one user is left')
+  t.is((await t.throwsAsync<AdasumError>(acquire(3))).code, 'ERR_STORE')
+  t.is((await t.throwsAsync<AdasumError>(acquire(2, 'other'))).code, 'ERR_STORE')
+  await second.release()
+  t.false(await isTaken())
+
+  const blocker = await network.listen(HOST, 29500, () => {})
+  const third = await acquire()
+  t.is(third.port, 29501)
+  await third.release()
+  const other = await network.listen(HOST, 29501, () => {})
+  t.regex((await t.throwsAsync<AdasumError>(acquire())).message, /EADDRINUSE/)
+  await Promise.all([blocker.close(), other.close()])
+  const fourth = await acquire()
+  t.is(fourth.port, 29500, 'a failure is not remembered')
+  await fourth.release()
 })
 
 test('a rank that says nonsense is put out, and its place is free again', async (t) => {

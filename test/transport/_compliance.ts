@@ -233,7 +233,7 @@ function testSinks(test: TestFn, create: () => Transport): void {
     for (const [from, to] of bothWays(await connectPair(t, create()))) {
       const bytes = randomBytes(32 * MEBIBYTE, random)
       const written = write(from, bytes)
-      t.false(await settles(written, 150), 'the system took 32 MiB that nobody reads')
+      t.false(await settles(written, 1000), 'the system took 32 MiB that nobody reads')
       const sink = new Filler(bytes.length)
       to.setSink(sink)
       await Promise.all([written, sink.full])
@@ -375,6 +375,16 @@ function testEndings(test: TestFn, create: () => Transport): void {
       t.true(outcomes.at(-1)![0] instanceof Error)
       await t.throwsAsync(write(from, Buffer.from('too late')))
       t.deepEqual([near.endings, far.endings], [1, 1])
+    }
+  })
+
+  test('a write that destroy cuts off is reported as failed, also the one under way', async (t) => {
+    for (const index of [0, 1]) {
+      const [from] = bothWays(await connectPair(t, create()))[index]!
+      const written = write(from, new Uint8Array(64 * MEBIBYTE))
+      await sleep(30)
+      from.destroy()
+      await t.throwsAsync(written)
     }
   })
 

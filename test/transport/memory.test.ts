@@ -59,6 +59,17 @@ test('a cut link breaks both ends with ECONNRESET', async (t) => {
   t.is(network.pipes.size, 0)
 })
 
+test('a reader may cut the link from inside its callback: the write is done once', async (t) => {
+  const network = createMemoryTransport()
+  const { dialled, accepted } = await connectPair(t, network)
+  const outcomes: (Error | undefined)[] = []
+  accepted.setSink({ target: () => new Uint8Array(10), filled: () => network.cut(), ended: () => {} })
+  dialled.write(new Uint8Array(10), (error) => outcomes.push(error))
+  dialled.write(new Uint8Array(10), (error) => outcomes.push(error))
+  await Promise.all([dialled.closed, accepted.closed])
+  t.deepEqual(outcomes.map(systemCode), ['ECONNRESET', 'ECONNRESET'])
+})
+
 test('a wildcard listener takes every host; two networks never meet', async (t) => {
   const [network, stranger] = [createMemoryTransport(), createMemoryTransport()]
   const listener = await network.listen('0.0.0.0', 0, (pipe) => pipe.destroy())

@@ -157,6 +157,20 @@ test('closing cuts off those in handshakes and spares those inside', async (t) =
   inside.destroy()
 })
 
+test('a rank that gets in while the listener closes is not handed over', async (t) => {
+  const network = createMemoryTransport()
+  let closing: Promise<void> | undefined
+  const admit = () => {
+    closing = listener.close()
+    return true
+  }
+  const { listener, peers } = await open(t, network, { ...here, admit })
+  await t.throwsAsync(dialAuthenticated(network, '127.0.0.1', listener.port, there))
+  await closing
+  t.is(peers.length, 0)
+  await until(() => network.pipes.size === 0)
+})
+
 test('a port where nobody listens is a lost peer, with the system’s error as the cause', async (t) => {
   const { listener } = await open(t, tcp)
   await listener.close()

@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
+import { createHmac } from 'node:crypto'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -256,12 +257,55 @@ test('a recorded handshake opens no second pipe, here or at another acceptor', a
   const nonces = new Set<string>()
   const recorded = await record(t, acceptor({ nonces }))
   t.is(recorded.length, format.HELLO_BYTE_LENGTH + format.PROOF_BYTE_LENGTH)
-  for (const far of [acceptor({ nonces }), acceptor()]) {
+  // Where the nonce is known the dialler gets no answer to work on; elsewhere its proof is stale.
+  const answers: [AcceptIdentity, number][] = [
+    [acceptor({ nonces }), format.PREFIX_BYTE_LENGTH],
+    [acceptor(), format.PREFIX_BYTE_LENGTH + format.HELLO_BYTE_LENGTH + format.VERDICT_BYTE_LENGTH],
+  ]
+  for (const [far, answerByteLength] of answers) {
     const { dialled, accepted } = await connectPair(t, tcp)
-    dialled.setSink(new Collector())
+    const sink = new Collector()
+    dialled.setSink(sink)
     dialled.write(recorded)
     t.is((await t.throwsAsync<AdasumError>(acceptHandshake(accepted, far))).code, 'ERR_AUTH')
+    await sink.finished
+    t.is(sink.byteLength, answerByteLength)
   }
+})
+
+/** Dials by hand, with a nonce of the test's choice, up to the point before the proof is sent. */
+async function greet(t: ExecutionContext, far: AcceptIdentity, nonce: Uint8Array) {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const outcome = acceptHandshake(accepted, far)
+  outcome.catch(() => {})
+  const sink = new Collector()
+  dialled.setSink(sink)
+  const mine = format.encodeHello({ ...dialler(), role: 'dialler', nonce })
+  dialled.write(mine)
+  await sink.has(format.PREFIX_BYTE_LENGTH + format.HELLO_BYTE_LENGTH)
+  const theirs = sink.bytes.slice(format.PREFIX_BYTE_LENGTH)
+  return { outcome, prove: () => dialled.write(format.diallerProof('s3cret', mine, theirs)) }
+}
+
+test('two handshakes with one nonce at the same time: the first wins', async (t) => {
+  const far = acceptor()
+  const nonce = new Uint8Array(32).fill(5)
+  const [first, second] = [await greet(t, far, nonce), await greet(t, far, nonce)]
+  first.prove()
+  t.is((await first.outcome).peerRank, 1)
+  second.prove()
+  t.is((await t.throwsAsync<AdasumError>(second.outcome)).code, 'ERR_AUTH')
+})
+
+test('the bytes of proofs are fixed: HMAC-SHA-256 over role, status and both hellos', (t) => {
+  const [one, two] = [new Uint8Array(68).fill(1), new Uint8Array(68).fill(2)]
+  const hmac = (label: string) =>
+    createHmac('sha256', 'k')
+      .update(Buffer.concat([Buffer.from(label), one, two]))
+      .digest()
+  t.deepEqual(Buffer.from(format.diallerProof('k', one, two)), hmac('adasum dialler\0'))
+  const verdict = Buffer.concat([Buffer.from([4]), hmac('adasum acceptor\0\x04')])
+  t.deepEqual(Buffer.from(format.encodeVerdict('k', 'size', one, two)), verdict)
 })
 
 test('garbage, truncated and bit-flipped hellos are refused, and every pipe closes', async (t) => {

@@ -76,6 +76,12 @@ export class AdasumError extends Error {
   }
 }
 
+/** A wrong value for a message, short whatever it is. */
+export function inspect(value: unknown): string {
+  // Objects may have no string form, or a very long one.
+  return (typeof value === 'object' && value !== null) || typeof value === 'function' ? typeof value : String(value)
+}
+
 /** A system error's code, such as ECONNREFUSED, or undefined. */
 export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined

@@ -1,15 +1,7 @@
-export { Communicator, type BroadcastOptions } from './communicator/communicator.ts'
+export type { BroadcastOptions, Communicator } from './communicator/communicator.ts'
 export { connect } from './communicator/connect.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
-export {
-  adasum,
-  adasumSync,
-  average,
-  averageSync,
-  sum,
-  sumSync,
-  type LocalOptions,
-} from './reduction/local.ts'
+export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
 export type {
   AllReduceOptions,
   CallOptions,

@@ -51,10 +51,15 @@ export async function allReduce(call: Call, job: AllReduceJob): Promise<AllReduc
     return bytes
   }
   const schedule = allReduceSchedule(call.size, job.data.length) === 'direct' ? direct : singleShot
-  const outcome = await schedule(call, job, scratch)
-  // After a failure it is not given back: a connection may still be filling it.
-  for (const bytes of held) job.scratch.release(bytes)
-  return outcome
+  try {
+    return await schedule(call, job, scratch)
+  } catch (error) {
+    // After any other failure it is not given back: a connection may still be filling it.
+    if (!(error instanceof AgreedFailure)) held.length = 0
+    throw error
+  } finally {
+    for (const bytes of held) job.scratch.release(bytes)
+  }
 }
 
 type Scratch = (byteLength: number) => Uint8Array
@@ -67,8 +72,9 @@ async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<
     call.receive(peer, STEP_EXCHANGE, [(inputs[peer] = scratch(data.length))]),
   )
   const mine = await scan(job)
+  check()
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data], mine))
-  const { present, nonFiniteRanks } = agree(call, job, mine, await Promise.all(receives))
+  const { present, nonFiniteRanks } = await agree(call, job, mine, receives, sends)
   const target = job.out ?? (call.size > 1 ? inputs[peersOf(call)[0]!]! : data)
   if (present.includes(1)) {
     const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, call.size))
@@ -102,10 +108,11 @@ async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Prom
     peersOf(call).map((peer) => call.receive(peer, STEP_GATHER, [into[peer]!, rows.bytesOf(peer)]))
   let gathers = out ? gather(Array.from({ length: call.size }, (_, rank) => out.subarray(...range(rank)))) : []
   const mine = await scan(job)
+  check()
   own.set(data.subarray(begin, end))
   inputs[call.rank] = own
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data.subarray(...range(peer))], mine))
-  const { present, nonFiniteRanks } = agree(call, job, mine, await Promise.all(receives))
+  const { present, nonFiniteRanks } = await agree(call, job, mine, receives, sends)
   if (!present.includes(1)) {
     await Promise.all(sends)
     return nothingPresent(call, job, nonFiniteRanks)
@@ -150,34 +157,41 @@ function slots(call: Call, room: Uint8Array, byteLengthOf: (rank: number) => num
 }
 
 async function scan({ onNonFinite, reducer, layout, data, check }: AllReduceJob): Promise<number> {
-  if (onNonFinite === 'propagate') return 0
-  const found = await reducer.hasNonFinite(layout, data, check)
-  check()
+  const found = onNonFinite !== 'propagate' && (await reducer.hasNonFinite(layout, data, check))
   return found ? NOT_FINITE : 0
 }
 
 /** From every rank's flags, which all ranks see alike, to who takes part. */
-function agree(
+async function agree(
   call: Call,
   job: AllReduceJob,
   mine: number,
-  flags: readonly number[],
-): { present: Uint8Array; nonFiniteRanks: number[] } {
+  receives: readonly Promise<number>[],
+  sends: readonly Promise<void>[],
+): Promise<{ present: Uint8Array; nonFiniteRanks: number[] }> {
+  const flags = await Promise.all(receives)
   const bits: number[] = []
   bits[call.rank] = mine
   peersOf(call).forEach((peer, i) => (bits[peer] = flags[i]!))
   const nonFiniteRanks = [...bits.keys()].filter((rank) => (bits[rank]! & NOT_FINITE) !== 0)
-  if (job.onNonFinite === 'throw' && nonFiniteRanks.length > 0)
-    throw new AgreedFailure(
-      new AdasumError(
-        'ERR_NON_FINITE',
-        `${call.title}: the input of ${nonFiniteRanks.length} of ${call.size} ranks is not finite (rank ${nonFiniteRanks.join(', ')}). ` +
-          "No buffer was changed. Skip this step on every rank, or pass onNonFinite: 'skip'.",
-        { operation: call.operation, sequence: call.sequence, rank: call.rank, peerRank: nonFiniteRanks[0] },
-      ),
-    )
+  if (job.onNonFinite === 'throw' && nonFiniteRanks.length > 0) {
+    // The caller gets its memory back now.
+    await Promise.all(sends)
+    throw nonFiniteFailure(call, nonFiniteRanks)
+  }
   const absent = job.onNonFinite === 'skip' ? nonFiniteRanks : []
   return { present: Uint8Array.from(bits, (_, rank) => (absent.includes(rank) ? 0 : 1)), nonFiniteRanks }
+}
+
+function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): AgreedFailure {
+  return new AgreedFailure(
+    new AdasumError(
+      'ERR_NON_FINITE',
+      `${call.title}: the input of ${nonFiniteRanks.length} of ${call.size} ranks is not finite (rank ${nonFiniteRanks.join(', ')}). ` +
+        "No buffer was changed. Skip this step on every rank, or pass onNonFinite: 'skip'.",
+      { operation: call.operation, sequence: call.sequence, rank: call.rank, peerRank: nonFiniteRanks[0] },
+    ),
+  )
 }
 
 /** All ranks were left out: the result is the input. */

@@ -6,11 +6,11 @@ import { allGather, barrier, broadcast } from '../collectives/move.ts'
 import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
 import { AdasumError } from '../errors.ts'
 import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, WITH_COEFFICIENTS } from '../group/descriptor.ts'
-import type { Group } from '../group/group.ts'
+import { AgreedFailure, type Group } from '../group/group.ts'
 import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type {
@@ -24,7 +24,7 @@ import type {
   Reduction,
 } from '../types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
-import { type Data, type Packed, checkOut, layoutOf, pack } from './data.ts'
+import { type Packed, checkOut, layoutOf, pack } from './data.ts'
 
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose data all ranks get. Default 0. */
@@ -86,9 +86,10 @@ export class Communicator implements AsyncDisposable {
     const plan = this.#planAllReduce(data, options)
     const { op, onNonFinite, layout, width, descriptor } = plan
     const scratch = this.#group.scratch
+    const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
       const input = pack(data, layout, scratch)
-      const out = options.out === undefined ? undefined : pack(options.out, layout, scratch)
+      const out = result === data ? undefined : pack(result, layout, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const statistics = width === 0 ? 'none' : width === 1 ? 'orthogonality' : 'coefficients'
       const job = {
@@ -100,16 +101,16 @@ export class Communicator implements AsyncDisposable {
         scratch,
         check,
       } as const
-      const outcome = await allReduce(call, { ...job, out: out?.bytes })
+      const release = (): void => [input, out].forEach((packed) => packed?.release())
+      const outcome = await allReduce(call, { ...job, out: out?.bytes }).catch((error: unknown) => {
+        // After any other failure a connection may still use the memory.
+        if (error instanceof AgreedFailure) release()
+        throw error
+      })
       ;(out ?? input).unpack()
-      for (const packed of [input, out]) packed?.release()
+      release()
       const segments = reportSegments(layout, outcome.statistics, width)
-      return {
-        result: options.out ?? data,
-        segments,
-        nonFiniteRanks: outcome.nonFiniteRanks,
-        bytesSent: call.bytesSent,
-      }
+      return { result, segments, nonFiniteRanks: outcome.nonFiniteRanks, bytesSent: call.bytesSent }
     })
   }
 
@@ -121,7 +122,8 @@ export class Communicator implements AsyncDisposable {
     data: D,
     options: BroadcastOptions = {},
   ): Promise<D> {
-    const root = options.root ?? 0
+    checkOptions(options)
+    const { root = 0 } = options
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
       throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
     const layout = layoutOf(data, 'data')
@@ -141,6 +143,7 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async allGather<A extends NumericArray>(data: A, options: CallOptions = {}): Promise<A> {
+    checkOptions(options)
     checkArray(data, 'data')
     const layout = layoutOf(data, 'data')
     const descriptor = { ...describe('all-gather', layout), schedule: SCHEDULES.flat }
@@ -153,6 +156,7 @@ export class Communicator implements AsyncDisposable {
 
   /** Resolves when all ranks have called it. */
   async barrier(options: CallOptions = {}): Promise<void> {
+    checkOptions(options)
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
   }
 
@@ -167,7 +171,8 @@ export class Communicator implements AsyncDisposable {
   }
 
   #planAllReduce<D extends FloatArray | NamedArrays>(data: D, options: AllReduceOptions<D>): AllReducePlan {
-    const op = checkOp(options?.op)
+    checkOptions(options)
+    const op = checkOp(options.op)
     const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
     const layout = layoutOf(data, 'data', options.segments)
     if (!layout.dtype.isFloat)
@@ -175,7 +180,7 @@ export class Communicator implements AsyncDisposable {
         'ERR_ARGUMENT',
         `The data is ${layout.dtype.name}; allReduce takes f32 and f64. Convert it.`,
       )
-    if (options.out !== undefined) checkOut(data as Data, options.out, layout)
+    if (options.out !== undefined) checkOut(data, options.out, layout)
     const withCoefficients = options.coefficients === true
     const descriptor = {
       ...describe('all-reduce', layout),

@@ -6,12 +6,12 @@ import { loadBinding } from '../binding/native.ts'
 import { AdasumError } from '../errors.ts'
 import { peersOf } from '../group/call.ts'
 import { Group } from '../group/group.ts'
-import { type Place, resolvePlace } from '../rendezvous/environment.ts'
+import { resolvePlace } from '../rendezvous/environment.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
 import type { ConnectOptions } from '../types.ts'
-import { dialHandshake } from '../wire/handshake.ts'
+import { dialAuthenticated } from '../wire/authenticated.ts'
 import { Communicator } from './communicator.ts'
 
 /**
@@ -40,8 +40,9 @@ export async function connectOver(
   if (size === 1)
     return new Communicator(new Group({ rank, size }), { localRank: 0, localSize: 1 }, () => Promise.resolve())
   const peers = new Peers(rank, size)
-  const deadline = AbortSignal.timeout(place.timeoutMs)
-  const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline
+  const failure = new AbortController()
+  const deadline = AbortSignal.any([AbortSignal.timeout(place.timeoutMs), ...(options.signal ? [options.signal] : [])])
+  const signal = AbortSignal.any([deadline, failure.signal])
   const meeting = await rendezvous(place, {
     transport,
     timeoutMs: place.timeoutMs,
@@ -49,14 +50,19 @@ export async function connectOver(
     onPeer: (peer, pipe) => peers.accepted(peer, pipe),
   })
   try {
-    const dialled = peersOf(place).map(async (peer) =>
-      peers.dialled(peer, await dialPeer(transport, place, meeting, peer, signal)),
-    )
-    await Promise.race([Promise.all([...dialled, peers.complete]), aborted(signal)])
+    const { runId } = meeting
+    const dialled = peersOf(place).map(async (peerRank) => {
+      const { host, port } = meeting.peers[peerRank]!
+      const identity = { runId, rank, size, peerRank, purpose: 'peer', secret: place.secret } as const
+      peers.dialled(peerRank, await dialAuthenticated(transport, host, port, identity, signal))
+    })
+    await Promise.race([Promise.all([...dialled, peers.complete]), aborted(deadline)])
   } catch (error) {
+    const isLate = deadline.aborted
+    failure.abort()
     peers.destroy()
     await Promise.allSettled([meeting.listener.close(), meeting.release()])
-    if (error instanceof AdasumError && !signal.aborted) throw error
+    if (error instanceof AdasumError && !isLate) throw error
     throw options.signal?.aborted ? abortedError(options.signal) : peers.timeoutError(place.timeoutMs, meeting)
   }
   const group = new Group({ rank, size })
@@ -65,31 +71,6 @@ export async function connectOver(
   return new Communicator(group, meeting, async () => {
     await Promise.allSettled([meeting.listener.close(), meeting.release()])
   })
-}
-
-async function dialPeer(
-  transport: Transport,
-  place: Place,
-  meeting: Meeting,
-  peer: number,
-  signal: AbortSignal,
-): Promise<Pipe> {
-  const { host, port } = meeting.peers[peer]!
-  try {
-    const pipe = await transport.dial(host, port, signal)
-    const { rank, size, secret } = place
-    await dialHandshake(pipe, { runId: meeting.runId, rank, size, peerRank: peer, purpose: 'peer', secret }, signal)
-    return pipe
-  } catch (error) {
-    if (error instanceof AdasumError || signal.aborted) throw error
-    const place = { peerRank: peer, peerAddress: `${host}:${port}`, cause: error }
-    const why = error instanceof Error ? error.message : String(error)
-    throw new AdasumError(
-      'ERR_PEER_LOST',
-      `Rank ${peer} (${host}:${port}) was lost while connecting: ${why}. Start the ranks again.`,
-      place,
-    )
-  }
 }
 
 /** The connections of a rank while they are being made. */

@@ -3,7 +3,7 @@
  * the end.
  */
 import { AdasumError } from '../errors.ts'
-import { bytesOf, checkArray, checkDisjoint, isDetached } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkDisjoint, isDetached, transferredAway } from '../tensor/check.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
@@ -14,10 +14,10 @@ export interface Packed {
   readonly layout: Layout
   readonly bytes: Uint8Array
   /** Writes the bytes back into the caller's arrays, if they are a copy. */
-  unpack(): void
-  release(): void
+  readonly unpack: () => void
+  readonly release: () => void
   /** Throws if the caller's memory has been transferred away. */
-  check(): void
+  readonly check: () => void
 }
 
 function arraysOf(data: Data): NumericArray[] {
@@ -57,11 +57,7 @@ export function checkOut(data: Data, out: unknown, layout: Layout): void {
 export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {
   const arrays = arraysOf(data)
   const check = (): void => {
-    if (arrays.some(isDetached))
-      throw new AdasumError(
-        'ERR_ARGUMENT',
-        'An array was transferred away during the call. Keep it until the promise settles.',
-      )
+    if (arrays.some(isDetached)) throw transferredAway()
   }
   if (arrays.length === 1)
     return { layout, bytes: bytesOf(arrays[0]!), unpack: () => undefined, release: () => undefined, check }

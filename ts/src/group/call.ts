@@ -1,10 +1,10 @@
 /** One collective under way on this rank: its messages, its progress and its deadline. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { totalByteLength } from '../tensor/check.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { EAGER_BYTE_LENGTH, HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
 import type { Link } from './link.ts'
-import { totalByteLength } from './parts.ts'
 
 export interface CallLinks {
   readonly rank: number

@@ -92,6 +92,7 @@ export class Group implements LinkOwner, CallLinks {
 
   #begin(descriptor: Descriptor, options: CallOptions): Call {
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs)
+    checkSignal(options.signal)
     if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
     if (this.#failure) throw this.#later(descriptor)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
@@ -141,7 +142,9 @@ export class Group implements LinkOwner, CallLinks {
   /** Ends the group. Later causes are consequences, and are dropped. */
   #fail(reason: unknown, call?: Call): void {
     if (this.#failure) return
-    const error = reason instanceof AdasumError ? reason : unexpected(reason)
+    // ERR_ARGUMENT is a call's own; an argument that went bad under way is this rank's failure for all others.
+    const isWorldError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
+    const error = isWorldError ? reason : unexpected(reason)
     const place = call && { operation: call.operation, sequence: call.sequence }
     this.#failure = new AdasumError(error.code, error.message, {
       ...{ rank: this.rank, ...place, ...placeOf(error) },
@@ -215,6 +218,10 @@ export class Group implements LinkOwner, CallLinks {
     return mismatch(sequence, me, { rank: link.peer, descriptor: theirs, address: link.address })
   }
 
+  oldestSequence(): number {
+    return this.#oldest()?.sequence ?? Infinity
+  }
+
   progressed(sequence: number): void {
     this.#active.get(sequence)?.progressed()
   }
@@ -225,8 +232,11 @@ export class Group implements LinkOwner, CallLinks {
 
   broken(link: Link, error: Error): void {
     const call = this.#oldest()
-    if (error instanceof AdasumError) this.#fail(error, call)
-    else this.lost(link, error.message, error)
+    const place = { peerRank: link.peer, peerAddress: link.address }
+    if (!(error instanceof AdasumError)) this.lost(link, error.message, error)
+    else if (error.code === 'ERR_ARGUMENT') this.#fail(error, call)
+    else
+      this.#fail(new AdasumError(error.code, error.message, { ...place, ...placeOf(error), cause: error.cause }), call)
   }
 
   lost(link: Link, reason: string, cause?: Error): void {
@@ -234,7 +244,8 @@ export class Group implements LinkOwner, CallLinks {
     const when = call ? ` in ${call.title}` : ''
     const why = cause ? `${reason} (${cause.message})` : reason
     const message = `Lost rank ${link.peer} (${link.address})${when}: ${why}. Look at that rank's output, then connect again.`
-    this.#fail(new AdasumError('ERR_PEER_LOST', message, { peerRank: link.peer, peerAddress: link.address }), call)
+    const place = { peerRank: link.peer, peerAddress: link.address }
+    this.#fail(new AdasumError('ERR_PEER_LOST', message, { ...place, cause }), call)
   }
 
   departed(link: Link, lastSequence: number): void {
@@ -250,6 +261,13 @@ export class Group implements LinkOwner, CallLinks {
 function checkTimeout(timeoutMs: number): number {
   if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_MS) return timeoutMs
   throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${timeoutMs}; it must be from 1 to ${LONGEST_MS}.`)
+}
+
+function checkSignal(signal: unknown): void {
+  // Not instanceof: signals of other realms and of polyfills serve as well.
+  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>
+  if (signal === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function')) return
+  throw new AdasumError('ERR_ARGUMENT', 'signal must be an AbortSignal. Pass the `signal` of an AbortController.')
 }
 
 function abortError(title: string, signal: AbortSignal | undefined, rank?: number): AdasumError {

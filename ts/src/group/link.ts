@@ -2,15 +2,17 @@
  * One peer of a group: the connection that this rank reads from, and the one that it writes to.
  *
  * Flow. A payload of up to 64 KiB is sent at once, against 1 MiB of credit, which the receiver gives back as its calls
- * consume what came. A larger one waits until the receiver has posted its memory and said READY. So a reader never stops
+ * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said READY. So a reader never stops
  * reading, what comes early is bounded, and calls awaited in different orders on different ranks cannot block each other.
  *
- * Loss. Only the connection that is read tells that a peer is gone: what was sent on it before the end, an ABORT or a
- * GOODBYE, has arrived by then. If only the written one breaks, the peer may just be closing: it is given a moment.
+ * The end. A peer says GOODBYE on the connection that is read from it. A failing one says ABORT on both, since it may be
+ * in the middle of a large payload on one. So the end of one connection without a word may still be explained on the
+ * other: the peer is lost when both have ended, or after a moment.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AdasumError } from '../errors.ts'
-import type { Pipe } from '../transport/transport.ts'
+import { totalByteLength } from '../tensor/check.ts'
+import { patientTimeout } from '../transport/patience.ts'
+import type { Pipe, Sink } from '../transport/transport.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
   ABORT_BYTE_LENGTH,
@@ -22,19 +24,27 @@ import {
   sameDescriptor,
 } from '../wire/frame.ts'
 import { decodeCause, encodeCause } from './abort.ts'
-import { type Outgoing, Outbox } from './outbox.ts'
-import { copyParts, totalByteLength } from './parts.ts'
+import { type Outgoing, Outbox, encodeFrame } from './outbox.ts'
+import { copyParts } from './parts.ts'
 
-/** How long a failing group waits for its last words to leave. */
+/** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */
 const LAST_WORDS_MS = 250
-/** How long a broken written connection may stay without an explanation on the read one. */
+/** How long a goodbye waits behind what the peer has not read yet: it may be computing. */
+const GOODBYE_MS = 30_000
+/** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
 const EXPLANATION_MS = 1000
+/** Credit is given back in portions of this size. */
+const CREDIT_REPORT_BYTE_LENGTH = CREDIT_BYTE_LENGTH / 8
+/** Announcements of memory that a peer may make for the calls that are under way or to come. */
+const READY_LIMIT = 1 << 16
 
 /** What a link asks of its group. */
 export interface LinkOwner {
   /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
   stateOf(sequence: number): Descriptor | 'finished' | undefined
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
+  /** The sequence number of the oldest collective under way here; infinity if there is none. */
+  oldestSequence(): number
   /** A byte of that collective has gone or come. */
   progressed(sequence: number): void
   aborted(cause: AdasumError): void
@@ -47,8 +57,8 @@ export interface LinkOwner {
 interface Posted {
   readonly parts: readonly Uint8Array[]
   readonly byteLength: number
-  resolve(rankFlags: number): void
-  reject(error: Error): void
+  readonly resolve: (rankFlags: number) => void
+  readonly reject: (error: Error) => void
 }
 
 /** What is known of one collective on this link, by step. */
@@ -71,9 +81,13 @@ export class Link implements FrameHandler {
   readonly #outbox: Outbox
   #consumedUnreported = 0
   #earlyByteLength = 0
+  #readyCount = 0
   #filling: Posted | undefined
   #lastSequence: number | undefined
   #ended = false
+  #isHalfEnded = false
+  /** When the connection that is read last brought something. */
+  #heardAt = 0
   #cause: Error | undefined
 
   constructor(peer: number, reader: Pipe, writer: Pipe, owner: LinkOwner) {
@@ -82,17 +96,29 @@ export class Link implements FrameHandler {
     this.#owner = owner
     this.#reader = reader
     this.#writer = writer
-    this.#outbox = new Outbox(writer, (sequence) => owner.progressed(sequence))
+    this.#outbox = new Outbox(writer, {
+      oldestSequence: () => owner.oldestSequence(),
+      progressed: (sequence) => owner.progressed(sequence),
+      failed: (error) => this.failed(error),
+    })
     reader.unref()
     writer.unref()
     reader.setSink(new FrameDecoder(this))
-    const ignored = Buffer.alloc(HEADER_BYTE_LENGTH)
-    const writerEnded = (error?: Error): void => this.#writerEnded(error)
-    writer.setSink({
-      target: () => ignored,
-      filled: () => this.failed(new Error('bytes on a connection that only reads')),
-      ended: writerEnded,
-    })
+    writer.setSink(new FrameDecoder(this.#backChannel()))
+  }
+
+  /** On the connection that this rank writes to, a peer says nothing but why it fails. */
+  #backChannel(): FrameHandler {
+    return {
+      begin: (header) => {
+        if (header.kind !== 'abort') throw this.#violation(`a ${header.kind} frame on a connection that it only reads`)
+        return this.#beginControl(header)
+      },
+      progress: () => undefined,
+      complete: (header, payload) => this.complete(header, payload),
+      failed: (error) => this.failed(error),
+      ended: (_, error) => this.#unexplainedEnd('it stopped reading', error),
+    }
   }
 
   /** The peer's last collective, once it has said goodbye. */
@@ -117,6 +143,8 @@ export class Link implements FrameHandler {
   finished(sequence: number): boolean {
     const slot = this.#slots.get(sequence)
     this.#slots.delete(sequence)
+    this.#readyCount -= slot?.ready.size ?? 0
+    this.#outbox.flush()
     return (slot?.early.size ?? 0) === 0
   }
 
@@ -165,8 +193,11 @@ export class Link implements FrameHandler {
   async goodbye(lastSequence: number): Promise<void> {
     this.#end(new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.'))
     this.#writer.ref()
-    this.#outbox.control('goodbye', { sequence: lastSequence })
+    const hasLeft = new Promise<void>((resolve) =>
+      this.#writer.write(encodeFrame('goodbye', { sequence: lastSequence }), () => resolve()),
+    )
     this.#writer.end()
+    await within(GOODBYE_MS, hasLeft)
     await within(LAST_WORDS_MS, this.#writer.closed)
     this.destroy()
   }
@@ -176,10 +207,12 @@ export class Link implements FrameHandler {
     if (this.#ended) return
     this.#end(cause)
     this.#rejectAll(cause)
-    this.#reader.destroy()
-    this.#outbox.control('abort', { sequence: cause.sequence ?? 0 }, encodeCause(cause))
-    this.#writer.end()
-    void within(LAST_WORDS_MS, this.#writer.closed).then(() => this.#writer.destroy())
+    const lastWords = encodeFrame('abort', { sequence: cause.sequence ?? 0 }, encodeCause(cause))
+    this.#outbox.abort(cause, lastWords)
+    this.#reader.setSink(NOBODY)
+    this.#reader.write(lastWords)
+    this.#reader.end()
+    void within(LAST_WORDS_MS, this.closed).then(() => this.destroy())
   }
 
   /** Lets go of both connections at once. */
@@ -198,7 +231,6 @@ export class Link implements FrameHandler {
       for (const posted of slot.posted.values()) posted.reject(cause)
       for (const outgoing of slot.waiting.values()) outgoing.reject(cause)
     }
-    this.#outbox.rejectAll(cause)
     this.#filling?.reject(cause)
     this.#slots.clear()
   }
@@ -207,7 +239,11 @@ export class Link implements FrameHandler {
 
   begin(header: FrameHeader): readonly Uint8Array[] {
     this.#filling = undefined
-    if (header.kind === 'data') return this.#beginData(header)
+    this.#heardAt = performance.now()
+    return header.kind === 'data' ? this.#beginData(header) : this.#beginControl(header)
+  }
+
+  #beginControl(header: FrameHeader): readonly Uint8Array[] {
     if (header.payloadByteLength > (header.kind === 'abort' ? ABORT_BYTE_LENGTH : 0))
       throw this.#violation(`a ${header.kind} frame with ${header.payloadByteLength} bytes of payload`)
     if (header.kind === 'ready') this.#checkDescriptor(header)
@@ -231,6 +267,7 @@ export class Link implements FrameHandler {
   }
 
   progress(header: FrameHeader): void {
+    this.#heardAt = performance.now()
     this.#owner.progressed(header.sequence)
   }
 
@@ -277,10 +314,16 @@ export class Link implements FrameHandler {
   #readyCame({ sequence, step }: FrameHeader): void {
     if (this.#owner.stateOf(sequence) === 'finished') return
     const slot = this.#slot(sequence)
-    const outgoing = slot.waiting.get(step)
-    slot.waiting.delete(step)
+    if (slot.ready.has(step)) throw this.#violation(`step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
-    if (outgoing) this.#outbox.sendLarge(outgoing)
+    if (++this.#readyCount > READY_LIMIT) throw this.#violation(`more than ${READY_LIMIT} announcements`)
+    // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
+    // it says why: what has come there is read first.
+    setImmediate(() => {
+      const outgoing = slot.waiting.get(step)
+      if (!slot.waiting.delete(step) || this.#ended) return
+      this.#outbox.sendLarge(outgoing!)
+    })
   }
 
   failed(error: Error): void {
@@ -289,21 +332,23 @@ export class Link implements FrameHandler {
 
   ended(insideFrame: boolean, error?: Error): void {
     // Letting go of this end too tells the peer that its last words have arrived.
-    if (this.#lastSequence !== undefined && !insideFrame) return this.#reader.destroy()
-    if (this.#ended) return
-    this.#owner.lost(
-      this,
-      insideFrame ? 'its connection ended inside a frame' : 'its connection ended without a goodbye',
-      error,
-    )
+    if (this.#lastSequence !== undefined) return this.#reader.destroy()
+    const where = insideFrame ? 'inside a frame' : 'without a goodbye'
+    this.#unexplainedEnd(`its connection ended ${where}`, error)
   }
 
-  #writerEnded(error?: Error): void {
-    if (this.#ended || this.#lastSequence !== undefined) return
-    const timer = setTimeout(() => {
-      if (!this.#ended && this.#lastSequence === undefined) this.#owner.lost(this, 'it stopped reading', error)
-    }, EXPLANATION_MS)
-    timer.unref()
+  #unexplainedEnd(reason: string, error?: Error): void {
+    const lose = (): void => {
+      if (!this.#ended && this.#lastSequence === undefined) this.#owner.lost(this, reason, error)
+    }
+    if (this.#isHalfEnded) return lose()
+    this.#isHalfEnded = true
+    // What the peer wrote before it closed may still be on its way over a slow network.
+    const wait = (): void => {
+      const begin = performance.now()
+      patientTimeout(() => (this.#heardAt > begin ? wait() : lose()), EXPLANATION_MS, false)
+    }
+    wait()
   }
 
   // ---- rules
@@ -334,8 +379,8 @@ export class Link implements FrameHandler {
   #consumed(header: FrameHeader): void {
     if (header.payloadByteLength > EAGER_BYTE_LENGTH) return
     this.#consumedUnreported += HEADER_BYTE_LENGTH + header.payloadByteLength
-    // Half the credit stays usable meanwhile, so the sender never waits for a report that is not due.
-    if (this.#consumedUnreported < CREDIT_BYTE_LENGTH / 2) return
+    // Most of the credit stays usable meanwhile, so the sender never waits for a report that is not due.
+    if (this.#consumedUnreported < CREDIT_REPORT_BYTE_LENGTH) return
     this.#outbox.control('credit', { credit: this.#consumedUnreported })
     this.#consumedUnreported = 0
   }
@@ -347,12 +392,14 @@ export class Link implements FrameHandler {
   }
 }
 
+const scrap = Buffer.allocUnsafeSlow(64 << 10)
+/** Reads a connection empty. */
+const NOBODY: Sink = { target: () => scrap, filled: () => undefined, ended: () => undefined }
+
 /** Waits for a promise, but not longer; if the event loop was held up, what has long been there comes first. */
 async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => void nextTurn().then(() => nextTurn().then(() => resolve())), timeMs)
-  })
+  let cancel: () => void = () => undefined
+  const late = new Promise<void>((resolve) => (cancel = patientTimeout(resolve, timeMs)))
   await Promise.race([promise, late])
-  clearTimeout(timer)
+  cancel()
 }

@@ -1,8 +1,15 @@
 /**
  * The written connection of a link: frames out, in order, small ones against the peer's credit.
  *
- * A small frame is one buffer and one write, so its payload is copied; a large payload is handed over where it lies.
+ * Credit. Of the peer's credit the calls that are not this rank's oldest may use half: otherwise, where one rank issues many
+ * calls at once and another awaits each, frames of calls that the peer has not begun would keep back the next step of
+ * the one that it waits for.
+ *
+ * Memory. A small frame is one buffer and one write, so its payload is copied. A large payload is handed over where it lies, chunk
+ * by chunk, and everything behind it waits: the caller may transfer the memory away at any time, and then not a byte may
+ * follow that the peer would take for the rest of the payload.
  */
+import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Pipe } from '../transport/transport.ts'
 import {
   CREDIT_BYTE_LENGTH,
@@ -21,86 +28,181 @@ export interface Outgoing {
   readonly header: FrameHeader
   readonly parts: readonly Uint8Array[]
   /** The memory may change again. */
-  resolve(): void
-  reject(error: Error): void
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+export interface OutboxOwner {
+  /** The sequence number of the oldest call under way; infinity if there is none. */
+  readonly oldestSequence: () => number
+  /** A part of that collective has been handed over. */
+  readonly progressed: (sequence: number) => void
+  /** A message can never be sent, and the peer will wait for it in vain. */
+  readonly failed: (error: Error) => void
+}
+
+interface Chunk {
+  readonly bytes: Uint8Array
+  /** What the bytes' length was: it drops to 0 when their memory is transferred away. */
+  readonly byteLength: number
 }
 
 export class Outbox {
   readonly #writer: Pipe
-  readonly #progressed: (sequence: number) => void
-  #queue: Outgoing[] = []
+  readonly #owner: OutboxOwner
+  /** Small frames that wait for credit. */
+  #eager: Outgoing[] = []
   /** Eager bytes that the peer has not reported as consumed. */
   #underWay = 0
+  /** The large payload that is being written, and what waits behind it: encoded frames and large payloads. */
+  #payload: Outgoing | undefined
+  #behind: (Uint8Array | Outgoing)[] = []
 
-  constructor(writer: Pipe, progressed: (sequence: number) => void) {
+  constructor(writer: Pipe, owner: OutboxOwner) {
     this.#writer = writer
-    this.#progressed = progressed
+    this.#owner = owner
   }
 
   /** Sends as soon as the peer's credit allows. */
   sendEager(outgoing: Outgoing): void {
-    this.#queue.push(outgoing)
-    this.#flush()
+    this.#eager.push(outgoing)
+    this.flush()
   }
 
   /** The peer has consumed that many eager bytes. */
   credit(byteLength: number): void {
     this.#underWay = Math.max(0, this.#underWay - byteLength)
-    this.#flush()
+    this.flush()
   }
 
-  #flush(): void {
-    while (this.#queue.length > 0) {
-      const cost = HEADER_BYTE_LENGTH + this.#queue[0]!.header.payloadByteLength
-      if (this.#underWay + cost > CREDIT_BYTE_LENGTH) return
-      this.#underWay += cost
-      const { header, parts, resolve } = this.#queue.shift()!
-      const frame = Buffer.allocUnsafe(cost)
-      encodeHeader(header, frame)
-      copyParts(parts, [frame.subarray(HEADER_BYTE_LENGTH)])
-      this.#writer.write(frame)
-      resolve()
-    }
+  /** Sends the small frames for which there is credit, those of the oldest call first. */
+  flush(): void {
+    for (let index = this.#nextEager(); index >= 0; index = this.#nextEager())
+      this.#writeEager(this.#eager.splice(index, 1)[0]!)
   }
 
-  /** Whether frames of that collective wait for credit. */
-  isHolding(sequence: number): boolean {
-    return this.#queue.some(({ header }) => header.sequence === sequence)
+  #nextEager(): number {
+    const fits = (outgoing: Outgoing | undefined, limit: number): boolean =>
+      outgoing !== undefined && this.#underWay + frameByteLength(outgoing) <= limit
+    const oldest = this.#owner.oldestSequence()
+    const index = this.#eager.findIndex(({ header }) => header.sequence <= oldest)
+    if (fits(this.#eager[index], CREDIT_BYTE_LENGTH)) return index
+    return fits(this.#eager[0], CREDIT_BYTE_LENGTH / 2) ? 0 : -1
+  }
+
+  #writeEager(outgoing: Outgoing): void {
+    if (hasLostMemory(outgoing)) return this.#lose(outgoing)
+    const byteLength = frameByteLength(outgoing)
+    this.#underWay += byteLength
+    const frame = Buffer.allocUnsafe(byteLength)
+    encodeHeader(outgoing.header, frame)
+    copyParts(outgoing.parts, [frame.subarray(HEADER_BYTE_LENGTH)])
+    this.#write(frame)
+    outgoing.resolve()
   }
 
   /** Sends a payload that the peer has posted memory for. */
-  sendLarge({ header, parts, resolve, reject }: Outgoing): void {
+  sendLarge(outgoing: Outgoing): void {
+    this.#write(outgoing)
+  }
+
+  /** Sends a frame of the link's own, at once unless a payload is being written. */
+  control(kind: FrameKind, fields: Partial<FrameHeader>): void {
+    this.#write(encodeFrame(kind, fields))
+  }
+
+  /** Whether frames of that collective are still to be written. */
+  isHolding(sequence: number): boolean {
+    const large = this.#payload ? [this.#payload] : []
+    const all = [...this.#eager, ...large, ...this.#behind.filter(isOutgoing)]
+    return all.some(({ header }) => header.sequence === sequence)
+  }
+
+  /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
+  abort(cause: Error, last: Buffer): void {
+    const dropped = [...this.#eager.splice(0), ...this.#behind.splice(0)]
+    for (const outgoing of dropped.filter(isOutgoing)) outgoing.reject(cause)
+    if (!this.#payload) {
+      this.#writer.write(last)
+      return this.#writer.end()
+    }
+    this.#payload.reject(cause)
+    this.#writer.destroy()
+  }
+
+  // ---- order
+
+  #write(entry: Uint8Array | Outgoing): void {
+    if (this.#payload) this.#behind.push(entry)
+    else if (isOutgoing(entry)) this.#beginPayload(entry)
+    else this.#writer.write(entry)
+  }
+
+  #beginPayload(outgoing: Outgoing): void {
+    if (hasLostMemory(outgoing)) return this.#lose(outgoing)
+    this.#payload = outgoing
     const head = Buffer.allocUnsafe(HEADER_BYTE_LENGTH)
-    encodeHeader(header, head)
+    encodeHeader(outgoing.header, head)
     this.#writer.write(head)
-    const chunks = parts.flatMap(chunksOf)
-    chunks.forEach((chunk, index) =>
-      this.#writer.write(chunk, (error) => {
-        // The connection's own end tells the group; here it only matters that the memory is free.
-        if (error) return reject(error)
-        this.#progressed(header.sequence)
-        if (index === chunks.length - 1) resolve()
-      }),
-    )
+    this.#writeChunks(outgoing, chunksOf(outgoing.parts))
   }
 
-  /** Sends a frame of the link's own, at once. */
-  control(kind: FrameKind, fields: Partial<FrameHeader>, payload: Uint8Array = new Uint8Array(0)): void {
-    const empty = { sequence: 0, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR }
-    const frame = Buffer.allocUnsafe(HEADER_BYTE_LENGTH + payload.length)
-    encodeHeader({ ...empty, ...fields, kind, payloadByteLength: payload.length }, frame)
-    frame.set(payload, HEADER_BYTE_LENGTH)
-    this.#writer.write(frame)
+  #writeChunks(outgoing: Outgoing, [chunk, ...rest]: Chunk[]): void {
+    if (!chunk) return this.#endPayload(outgoing)
+    this.#writer.write(chunk.bytes, (error) => {
+      // The end of the connection tells the group, which then ends this payload's call.
+      if (error) return
+      if ([chunk, ...rest].some(({ bytes, byteLength }) => bytes.length !== byteLength)) return this.#lose(outgoing)
+      this.#owner.progressed(outgoing.header.sequence)
+      this.#writeChunks(outgoing, rest)
+    })
   }
 
-  /** Drops what has not been handed over. */
-  rejectAll(cause: Error): void {
-    for (const outgoing of this.#queue.splice(0)) outgoing.reject(cause)
+  #lose(outgoing: Outgoing): void {
+    const error = transferredAway()
+    outgoing.reject(error)
+    this.#owner.failed(error)
+  }
+
+  #endPayload({ resolve }: Outgoing): void {
+    this.#payload = undefined
+    for (const entry of this.#behind.splice(0)) this.#write(entry)
+    resolve()
   }
 }
 
-function chunksOf(part: Uint8Array): Uint8Array[] {
-  const chunks: Uint8Array[] = []
-  for (let at = 0; at < part.length; at += WRITE_BYTE_LENGTH) chunks.push(part.subarray(at, at + WRITE_BYTE_LENGTH))
+/** A frame with a small payload, or none. */
+export function encodeFrame(
+  kind: FrameKind,
+  fields: Partial<FrameHeader>,
+  payload: Uint8Array = new Uint8Array(0),
+): Buffer {
+  const empty = { sequence: 0, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR }
+  const frame = Buffer.allocUnsafe(HEADER_BYTE_LENGTH + payload.length)
+  encodeHeader({ ...empty, ...fields, kind, payloadByteLength: payload.length }, frame)
+  frame.set(payload, HEADER_BYTE_LENGTH)
+  return frame
+}
+
+function frameByteLength({ header }: Outgoing): number {
+  return HEADER_BYTE_LENGTH + header.payloadByteLength
+}
+
+function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
+  return !(entry instanceof Uint8Array)
+}
+
+function hasLostMemory({ header, parts }: Outgoing): boolean {
+  return totalByteLength(parts) !== header.payloadByteLength
+}
+
+function chunksOf(parts: readonly Uint8Array[]): Chunk[] {
+  const chunks: Chunk[] = []
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += WRITE_BYTE_LENGTH) {
+      const bytes = part.subarray(at, at + WRITE_BYTE_LENGTH)
+      chunks.push({ bytes, byteLength: bytes.length })
+    }
+  }
   return chunks
 }

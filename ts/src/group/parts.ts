@@ -1,9 +1,5 @@
 /** Messages that lie in several consecutive parts. */
 
-export function totalByteLength(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0)
-}
-
 /** Copies bytes from one list of parts to another of the same total length. */
 export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]): void {
   let [part, at] = [0, 0]

@@ -1,4 +1,4 @@
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
 
@@ -19,9 +19,4 @@ export function checkExchangeOptions(options: unknown): ExchangeOptions {
   if (timeoutMs !== undefined) checked.timeoutMs = timeoutMs
   if (signal !== undefined) checked.signal = signal
   return checked
-}
-
-/** A wrong value for a message, short whatever it is. */
-export function inspect(value: unknown): string {
-  return typeof value === 'number' || typeof value === 'string' ? String(value) : value === null ? 'null' : typeof value
 }

@@ -3,12 +3,12 @@
  * network. They run the same kernels in the same order as the collectives and give the same bits.
  */
 import { loadBinding } from '../binding/native.ts'
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import { type ReduceWork, emptySegmentRows, reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf, checkDisjoint, checkFloatArray, checkOptions, isDetached } from '../tensor/check.ts'
+import { bytesOf, checkDisjoint, checkFloatArray, checkOptions, isDetached, transferredAway } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import type { FloatArray, OnNonFinite, ReduceOp, ReduceOptions, Reduction } from '../types.ts'
@@ -111,7 +111,7 @@ function checkJob<A extends FloatArray>(op: ReduceOp, inputs: readonly A[], opti
     throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
   checkOptions(options)
   if (options.backend !== undefined && options.backend !== 'cpu')
-    throw new AdasumError('ERR_UNSUPPORTED', `backend '${String(options.backend)}' is not available. Use 'cpu'.`)
+    throw new AdasumError('ERR_UNSUPPORTED', `backend '${inspect(options.backend)}' is not available. Use 'cpu'.`)
   // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
   const list: readonly A[] = [...(inputs as readonly A[])]
   const dtype = checkFloatArray(list[0], 'inputs[0]')
@@ -148,11 +148,7 @@ function checkJob<A extends FloatArray>(op: ReduceOp, inputs: readonly A[], opti
 }
 
 function checkAttached<A extends FloatArray>({ inputs, out }: LocalJob<A>): void {
-  if ([...inputs, out].some(isDetached))
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      'An array was transferred away during the call. Keep it until the promise settles.',
-    )
+  if ([...inputs, out].some(isDetached)) throw transferredAway()
 }
 
 /** The work of the inputs that take part, or undefined if none is left. */

@@ -5,7 +5,7 @@
  * launcher is never read with the size of another.
  */
 import { createHash } from 'node:crypto'
-import { AdasumError, type ErrorCode } from '../errors.ts'
+import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import { parseAddress } from '../transport/address.ts'
 import type { ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
@@ -92,7 +92,7 @@ function numberOption(name: 'rank' | 'size', value: number | undefined): Setting
   if (value === undefined) return undefined
   const origin = `option "${name}"`
   if (Number.isSafeInteger(value) && value >= 0) return { value, origin, code: 'ERR_ARGUMENT' }
-  throw new AdasumError('ERR_ARGUMENT', `${origin} must be a whole number from 0 up, but it is ${String(value)}`)
+  throw new AdasumError('ERR_ARGUMENT', `${origin} must be a whole number from 0 up, but it is ${inspect(value)}`)
 }
 
 function numberVariable(env: Environment, name: string): Setting<number> | undefined {

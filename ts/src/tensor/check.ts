@@ -32,6 +32,14 @@ export function isDetached(array: ArrayBufferView): boolean {
   }
 }
 
+/** What a call throws when it finds its memory gone. */
+export function transferredAway(): AdasumError {
+  return new AdasumError(
+    'ERR_ARGUMENT',
+    'An array was transferred away during the call. Keep it until the promise settles.',
+  )
+}
+
 /** The array's dtype, or ERR_ARGUMENT if it is no typed array or its memory may change under us. */
 export function checkArray(value: unknown, what: string): Dtype {
   const dtype = dtypeOf(value)
@@ -57,6 +65,10 @@ export function checkFloatArray(value: unknown, what: string): Dtype {
 /** The bytes of an array, without copying. */
 export function bytesOf(array: NumericArray): Uint8Array {
   return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength)
+}
+
+export function totalByteLength(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0)
 }
 
 /** ERR_ARGUMENT if any two of the arrays share memory. */

@@ -48,10 +48,10 @@ export function dtypeOf(value: unknown): Dtype | undefined {
   return BY_TAG.get(typedArrayTag.call(value) ?? '')
 }
 
-const typedArrayTag: (this: unknown) => string | undefined = Object.getOwnPropertyDescriptor(
+const { get: typedArrayTag } = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   Symbol.toStringTag,
-)!.get!
+) as { get: (this: unknown) => string | undefined }
 
 /** Name of a dtype code, for messages about what a peer sent. */
 export function dtypeName(code: number): string {

@@ -3,7 +3,7 @@
  * different models are told apart before any number is mixed.
  */
 import { createHash } from 'node:crypto'
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
 import { bytesOf, checkArray, checkDisjoint } from './check.ts'
 import type { Dtype } from './dtype.ts'
@@ -60,7 +60,7 @@ function checkSegments(segments: ArrayLike<number>, elementCount: number): Float
     if (!Number.isSafeInteger(count) || count < 0)
       throw new AdasumError(
         'ERR_ARGUMENT',
-        `segments[${index}] is ${String(count)}; it must be a whole number of elements.`,
+        `segments[${index}] is ${inspect(count)}; it must be a whole number of elements.`,
       )
     // Not -0, whose bits would make another hash.
     counts.push(count + 0)

@@ -45,7 +45,8 @@ export class Intake {
     if (this.#end !== null || this.#dropped) return
     const rest = this.#kept.length > 0 ? bytes : this.#feed(bytes)
     if (rest.length === 0) return
-    this.#kept.push(rest.slice())
+    // Not slice(): a Buffer's is a view, and these bytes belong to others.
+    this.#kept.push(new Uint8Array(rest))
     this.#keptByteLength += rest.length
   }
 

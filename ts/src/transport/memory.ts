@@ -30,6 +30,8 @@ export interface MemoryTransport extends Transport {
 
 interface QueuedWrite {
   readonly bytes: Uint8Array
+  /** What the bytes' length was: it drops to 0 when their memory is transferred away. */
+  readonly byteLength: number
   taken: number
   readonly done: ((error?: Error) => void) | undefined
 }
@@ -106,7 +108,7 @@ class MemoryPipe implements Pipe {
       process.nextTick(() => done?.(error))
       return
     }
-    this.#queue.push({ bytes, taken: 0, done })
+    this.#queue.push({ bytes, byteLength: bytes.length, taken: 0, done })
     this.#pumpLater()
   }
 
@@ -161,12 +163,14 @@ class MemoryPipe implements Pipe {
       if (this.#ending) this.#finish()
       return
     }
-    const count = Math.min(head.bytes.length - head.taken, this.link.chunkByteLength())
-    this.peer.#intake.take(head.bytes.subarray(head.taken, head.taken + count))
+    // Memory that was transferred away meanwhile is taken as sent, as a kernel would that has copied it before.
+    const isLost = head.bytes.length !== head.byteLength
+    const count = isLost ? 0 : Math.min(head.byteLength - head.taken, this.link.chunkByteLength())
+    if (count > 0) this.peer.#intake.take(head.bytes.subarray(head.taken, head.taken + count))
     head.taken += count
     // The reader may have cut the link from inside its callback: then the queue has been failed already.
     if (this.#queue[0] !== head) return
-    if (head.taken === head.bytes.length) {
+    if (isLost || head.taken === head.byteLength) {
       this.#queue.shift()
       head.done?.()
     }

@@ -3,12 +3,16 @@
  *
  * After a long synchronous computation Node runs timers before it reads data that has long been there. So when the time
  * is up, the event loop polls twice more, and whoever hears good news meanwhile cancels.
+ *
+ * @param isReferenced - whether it keeps the process alive
+ * @returns cancels it
  */
-export function patientTimeout(action: () => void, timeoutMs: number): () => void {
+export function patientTimeout(action: () => void, timeoutMs: number, isReferenced: boolean = true): () => void {
   let immediate: NodeJS.Immediate | undefined
   const timer = setTimeout(() => {
     immediate = setImmediate(() => (immediate = setImmediate(action)))
   }, timeoutMs)
+  if (!isReferenced) timer.unref()
   return () => {
     clearTimeout(timer)
     clearImmediate(immediate)

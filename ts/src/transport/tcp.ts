@@ -25,12 +25,15 @@ function systemError(code: string, message: string): Error {
 /** The memory that the next read of a dialled socket fills. */
 class LentTarget {
   readonly #intake: Intake
+  readonly #lost: () => void
   readonly #spill: Uint8Array = new Uint8Array(SPILL_BYTE_LENGTH)
   #lender: Sink | null = null
   #bytes: Uint8Array = this.#spill
 
-  constructor(intake: Intake) {
+  /** @param lost - called when bytes have gone with memory that was transferred away */
+  constructor(intake: Intake, lost: () => void) {
     this.#intake = intake
+    this.#lost = lost
   }
 
   next(): Uint8Array {
@@ -43,6 +46,7 @@ class LentTarget {
   landed(byteLength: number): boolean {
     const lender = this.#lender
     if (lender !== null && lender === this.#intake.direct) lender.filled(byteLength)
+    else if (this.#bytes.length < byteLength) this.#lost()
     else this.#intake.take(this.#bytes.subarray(0, byteLength))
     return !this.#intake.full
   }
@@ -140,7 +144,9 @@ function dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
     const intake = new Intake(() => socket.resume())
-    const lent = new LentTarget(intake)
+    const lent = new LentTarget(intake, () =>
+      socket.destroy(systemError('ECONNABORTED', 'memory was transferred away')),
+    )
     const onread = { buffer: () => lent.next(), callback: (byteLength: number) => lent.landed(byteLength) }
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, onread })
     const abort = () => {

@@ -5,6 +5,7 @@
  * to where it belongs. The state is just the bytes of an unfinished header, or a payload and how much of it has come, so
  * a stream may be cut anywhere.
  */
+import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Sink } from '../transport/transport.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
 
@@ -33,6 +34,8 @@ export interface FrameHandler {
 interface Payload {
   readonly header: FrameHeader
   readonly parts: readonly Uint8Array[]
+  /** What the parts' lengths were: they drop to 0 when their memory is transferred away. */
+  readonly byteLengths: readonly number[]
   /** The part being filled, and how much of it is. */
   part: number
   filled: number
@@ -52,7 +55,9 @@ export class FrameDecoder implements Sink {
   }
 
   target(): Uint8Array {
-    const rest = this.#payload && !this.#failed ? restOfPart(this.#payload) : undefined
+    const payload = this.#failed ? undefined : this.#payload
+    // Memory that has been transferred away has no rest; `filled` says so, since this must not throw.
+    const rest = payload && isKept(payload) ? restOfPart(payload) : undefined
     this.#direct = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
     return this.#direct ? rest! : this.#spill
   }
@@ -80,6 +85,7 @@ export class FrameDecoder implements Sink {
   #consume(bytes: Buffer): void {
     for (let at = 0; at < bytes.length && !this.#failed;) {
       if (this.#payload) {
+        if (!isKept(this.#payload)) throw transferredAway()
         const rest = restOfPart(this.#payload)
         const count = Math.min(rest.length, bytes.length - at)
         rest.set(bytes.subarray(at, at + count))
@@ -98,12 +104,15 @@ export class FrameDecoder implements Sink {
   #beginPayload(): void {
     this.#headerFilled = 0
     const header = decodeHeader(this.#header)
-    this.#payload = { header, parts: this.#handler.begin(header), part: 0, filled: 0 }
+    const parts = this.#handler.begin(header)
+    if (totalByteLength(parts) !== header.payloadByteLength) throw transferredAway()
+    this.#payload = { header, parts, byteLengths: parts.map(({ length }) => length), part: 0, filled: 0 }
     this.#skipFullParts()
   }
 
   #advance(byteLength: number): void {
     const payload = this.#payload!
+    if (!isKept(payload)) throw transferredAway()
     payload.filled += byteLength
     this.#handler.progress(payload.header)
     this.#skipFullParts()
@@ -111,7 +120,7 @@ export class FrameDecoder implements Sink {
 
   #skipFullParts(): void {
     const payload = this.#payload!
-    while (payload.part < payload.parts.length && payload.filled === payload.parts[payload.part]!.length) {
+    while (payload.part < payload.parts.length && payload.filled === payload.byteLengths[payload.part]) {
       payload.part++
       payload.filled = 0
     }
@@ -119,6 +128,10 @@ export class FrameDecoder implements Sink {
     this.#payload = undefined
     this.#handler.complete(payload.header, payload.parts)
   }
+}
+
+function isKept({ parts, byteLengths, part }: Payload): boolean {
+  return parts[part]!.length === byteLengths[part]
 }
 
 function restOfPart({ parts, part, filled }: Payload): Uint8Array {

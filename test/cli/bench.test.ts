@@ -1,0 +1,65 @@
+import test from 'ava'
+import { parseSize, planCases } from '../../ts/src/cli/bench/cases.ts'
+import { resultOf } from '../../ts/src/cli/bench/result.ts'
+import { ROOT, compile, runAdasum } from './_adasum.ts'
+
+test.before(compile)
+
+const KEYS = 'op dtype n bytes transport schedule inPlace minUs p50Us p99Us algbwGBps busbwGBps wrong'.split(' ')
+
+test('sizes are bytes in whole elements of every dtype', (t) => {
+  t.is(parseSize('1KiB'), 1024)
+  t.is(parseSize('32MiB'), 32 << 20)
+  t.is(parseSize('1.5MB'), 1_500_000)
+  t.is(parseSize('8'), 8)
+  for (const text of ['', '0', '4', '12', '1PiB', '-8', '1e3', '9GiB', 'KiB', '0x10'])
+    t.throws(() => parseSize(text), { message: /--sizes/ })
+})
+
+test('cases are the cross product of the lists', (t) => {
+  const options = { ranks: 2, op: 'sum,adasum', dtype: 'f32,f64', sizes: '8,16,24', placement: 'out,in-place' }
+  t.is(planCases(options).length, 24)
+  t.throws(() => planCases({ ...options, op: 'median' }), { message: /--op median.*sum, average, adasum/ })
+})
+
+test('bandwidths follow from the median', (t) => {
+  const place = {
+    op: 'sum',
+    dtype: 'f32',
+    n: 4,
+    bytes: 1e6,
+    transport: 'tcp',
+    schedule: 'direct',
+    inPlace: false,
+    wrong: 0,
+  }
+  const result = resultOf(place, Float64Array.of(400, 100, 500, 300, 200))
+  t.is(result.minUs, 100)
+  t.is(result.p50Us, 300)
+  t.is(result.p99Us, 500)
+  t.is(result.algbwGBps, 3.333)
+  t.is(result.busbwGBps, 5)
+})
+
+test('adasum bench prints a JSON line a case, and every result is right', async (t) => {
+  const args = ['bench', '-n', '3', '--sizes', '1KiB,64KiB', '--dtype', 'f32,f64', '--iterations', '3', '--json']
+  const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT })
+  t.is(exitCode, 0, stderr)
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.is(lines.length, 24)
+  for (const line of lines) {
+    t.deepEqual(Object.keys(line), KEYS)
+    t.is(line['wrong'], 0)
+    t.true((line['minUs'] as number) > 0 && (line['minUs'] as number) <= (line['p50Us'] as number))
+  }
+  t.deepEqual(new Set(lines.map((line) => line['schedule'])), new Set(['direct', 'single-shot']))
+})
+
+test('a wrong size is one line and exit code 2', async (t) => {
+  const { exitCode, stderr } = await runAdasum(t, ['bench', '--sizes', 'big'], { cwd: ROOT })
+  t.is(exitCode, 2)
+  t.regex(stderr, /^adasum bench: --sizes big is not a size.*\n$/)
+})
