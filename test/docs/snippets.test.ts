@@ -1,11 +1,12 @@
 /** What the documentation shows works; `_snippets.ts` says how a block is marked. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
 import ts from 'typescript'
 import { ROOT, folderWith, installPackages } from '../_user-folder.ts'
+import { documents } from './_documents.ts'
 import { type Snippet, snippetsOf } from './_snippets.ts'
 
 const LIMIT_MS = 90_000
@@ -13,14 +14,6 @@ const LIMIT_MS = 90_000
 test.before(() => {
   execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs')], { stdio: 'inherit' })
 })
-
-function documents(): string[] {
-  const below = (folder: string) =>
-    readdirSync(join(ROOT, folder), { encoding: 'utf8' }).map((name) => `${folder}/${name}`)
-  const examples = below('examples').map((folder) => `${folder}/README.md`)
-  const names = [...readdirSync(ROOT, { encoding: 'utf8' }), ...below('docs'), ...examples]
-  return names.filter((name) => name.endsWith('.md') && existsSync(join(ROOT, name)))
-}
 
 function userFolder(t: ExecutionContext): string {
   const folder = folderWith(t, {})

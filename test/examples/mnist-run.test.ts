@@ -1,0 +1,183 @@
+/** The example as people run it, on few images: its output, and that nothing is left of it however it ends. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import test, { type ExecutionContext } from 'ava'
+import { EXAMPLE, ROOT } from './_mnist.ts'
+
+const MAIN = join(EXAMPLE, 'main.mjs')
+const ENDS_WITHIN_MS = 10_000
+
+test.before('what was compiled yesterday would say nothing', (t) => {
+  t.timeout(120_000)
+  execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), 'typescript'], { stdio: 'inherit' })
+})
+
+interface Example {
+  child: ChildProcess
+  page: string
+  stdout: string
+  stderr: string
+  ended: Promise<{ code: number | null; signal: string | null }>
+}
+
+/** Starts the example in an environment without colours or a place in some world. */
+function start(t: ExecutionContext, args: string[]): Example {
+  const folder = mkdtempSync(join(tmpdir(), 'adasum-mnist-'))
+  const page = join(folder, 'report.html')
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ADASUM_|.*_COLOR$)/.test(name)))
+  const child = spawn(process.execPath, [MAIN, '--page', page, ...args], { env, cwd: ROOT })
+  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
+    child.once('close', (code, signal) => resolve({ code, signal })),
+  )
+  const example: Example = { child, page, stdout: '', stderr: '', ended }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (example.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (example.stderr += text))
+  t.teardown(() => {
+    child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return example
+}
+
+/** Process ids of the ranks that the example has started. */
+function ranksOf({ child }: Example): number[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n')
+  return lines
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [])
+    .filter(([, , parent, command]) => Number(parent) === child.pid && command!.includes('rank.mjs'))
+    .map(([, pid]) => Number(pid))
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    // Without a parent that waits for it, a dead process stays in the table until init does: it counts as dead.
+    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z')
+  } catch {
+    return false
+  }
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (const begin = Date.now(); !condition(); await sleep(50))
+    if (Date.now() - begin > 2 * ENDS_WITHIN_MS) throw new Error(`waited in vain until ${what}`)
+}
+
+/** Starts a long run and waits until its ranks train. */
+async function startTraining(t: ExecutionContext): Promise<{ example: Example; ranks: number[] }> {
+  const example = start(t, [])
+  await until(() => example.stdout.includes('img/s'), 'the ranks train')
+  const ranks = ranksOf(example)
+  t.is(ranks.length, 4)
+  return { example, ranks }
+}
+
+test.serial('--json: one line on stdout, the rest on stderr, eight runs on real ranks', async (t) => {
+  const example = start(t, ['--json', '--examples', '514', '--seed', '7'])
+  t.deepEqual(await example.ended, { code: 0, signal: null }, example.stderr)
+  t.regex(example.stdout, /^\{.*\}\n$/)
+  const { worldSize, examples, runs } = JSON.parse(example.stdout) as Report
+  t.deepEqual({ worldSize, examples }, { worldSize: 4, examples: 512 })
+  const ops = ['none', 'average', 'sum', 'adasum']
+  const wanted = [0.005, 0.05].flatMap((learningRate) => ops.map((op) => ({ learningRate, op })))
+  t.like(runs, wanted)
+  for (const run of runs) checkRun(t, run)
+  t.is(new Set(runs.map(({ accuracy }) => accuracy)).size, 8)
+  // eslint-disable-next-line no-control-regex -- that is what is looked for
+  t.notRegex(example.stderr, /\x1b/)
+  t.is(example.stderr.match(/same weights on all 4 ranks: yes \(sha256 [0-9a-f]{16}\)/g)?.length, 6)
+  t.regex(example.stderr, /avx2|scalar/)
+  t.regex(example.stderr, /Only 512 of the 60,000 training images. Leave out --examples/)
+  t.is(example.stderr.match(/^At learning rate .*\.$/gm)?.length, 2)
+  t.regex(readFileSync(example.page, 'utf8'), /<\/html>$/)
+})
+
+interface Report {
+  worldSize: number
+  examples: number
+  runs: ReportedRun[]
+}
+
+interface ReportedRun {
+  op: string
+  ranks: number
+  learningRate: number
+  accuracy: number
+  steps: number
+  seconds: number
+  bytesSent: number
+  orthogonality: number | null
+  communicationShare: number
+  weightsEqual: boolean
+}
+
+function checkRun(t: ExecutionContext, run: ReportedRun): void {
+  const { op, ranks, steps, bytesSent, orthogonality, communicationShare, weightsEqual } = run
+  const isAlone = op === 'none'
+  t.is(ranks, isAlone ? 1 : 4)
+  t.is(steps, isAlone ? 8 : 2)
+  t.true(weightsEqual)
+  t.true(run.accuracy > 0 && run.accuracy < 1 && Number.isInteger(Math.round(run.accuracy * 1e8) / 1e4))
+  t.true(run.seconds > 0)
+  // Each rank sends three of four slices twice: to be combined, and combined.
+  const payload = 4 * 2 * (3 / 4) * 61_706 * 4 * steps
+  if (isAlone) t.is(bytesSent, 0)
+  else t.true(bytesSent >= payload && bytesSent < 1.1 * payload, `${bytesSent} bytes, payload ${payload}`)
+  t.is(orthogonality !== null, op === 'adasum')
+  if (orthogonality !== null) t.true(orthogonality > 0.2 && orthogonality <= 1)
+  t.true(isAlone ? communicationShare === 0 : communicationShare > 0 && communicationShare < 1)
+}
+
+test.serial('a rank that dies ends the run: who it was, exit code 1, nothing left', async (t) => {
+  const { example, ranks } = await startTraining(t)
+  process.kill(ranks[2]!, 'SIGKILL')
+  t.deepEqual(await example.ended, { code: 1, signal: null })
+  t.regex(example.stderr, /^examples\/mnist: rank \d was ended by SIGKILL\.$/m)
+  await until(() => !ranks.some(isAlive), 'no rank is left')
+  t.false(existsSync(example.page))
+})
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test.serial(`${signal} ends everything`, async (t) => {
+    const { example, ranks } = await startTraining(t)
+    example.child.kill(signal)
+    t.deepEqual(await example.ended, { code, signal: null })
+    await until(() => !ranks.some(isAlive), 'no rank is left')
+  })
+}
+
+test.serial('the ranks end when the parent is killed', async (t) => {
+  const { example, ranks } = await startTraining(t)
+  example.child.kill('SIGKILL')
+  await until(() => !ranks.some(isAlive), 'no rank is left')
+  t.pass()
+})
+
+test('what the command line cannot mean is said, with exit code 2', async (t) => {
+  const cases: [args: string[], message: RegExp][] = [
+    [['--fast'], /Unknown option '--fast'/],
+    [['file'], /Unexpected argument 'file'/],
+    [['--ranks', '1'], /--ranks is 1; it must be a whole number from 2 to 16/],
+    [['--examples', '1e9'], /--examples is 1e9/],
+    [['--quick', '--examples', '512'], /either --quick or --examples/],
+    [['--seed'], /--seed/],
+  ]
+  for (const [args, message] of cases) {
+    const example = start(t, args)
+    t.deepEqual(await example.ended, { code: 2, signal: null })
+    t.regex(example.stderr, message)
+    t.is(example.stdout, '')
+  }
+})
+
+test('--help says what there is', async (t) => {
+  const example = start(t, ['--help'])
+  t.deepEqual(await example.ended, { code: 0, signal: null })
+  for (const option of ['--quick', '--examples', '--ranks', '--seed', '--json', '--page'])
+    t.true(example.stdout.includes(option))
+})
