@@ -19,7 +19,8 @@ const terminalTest = (title: string, run: (t: ExecutionContext) => Promise<void>
 function inTerminal(t: ExecutionContext, script: string, options: string) {
   const cwd = folderWith(t, { 'script.mjs': script })
   const command = `exec '${process.execPath}' '${join(ROOT, 'bin', 'adasum.js')}' run ${options} script.mjs`
-  const { FORCE_COLOR: _force, NO_COLOR: _no, ...env } = process.env
+  // Under CI Node.js takes a terminal for one without colours.
+  const { FORCE_COLOR: _force, NO_COLOR: _no, CI: _ci, ...env } = process.env
   const child = execa('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd,
     env: { ...env, TERM: 'xterm-256color', COLORTERM: '' },
