@@ -1,8 +1,8 @@
 /** The binding with typed arrays of the right length, and the distributed use of it on slices in one process. */
 import { type Binding, BLOCK_ELEMENTS, DTYPE_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
-import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
+import type { HalfDtype, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
 
-export interface Reduced<A extends FloatArray> {
+export interface Reduced<A extends ReducibleArray> {
   out: A
   nodes: Float64Array
   stats: Float64Array
@@ -12,8 +12,18 @@ export const doubles = (...numbers: number[]): Float64Array => Float64Array.from
 export const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 export const allBytes = (arrays: readonly ArrayBufferView[]): Uint8Array[] => arrays.map(bytesOf)
-export const dtypeOf = (array: FloatArray): number =>
-  array instanceof Float32Array ? DTYPE_CODES.f32 : DTYPE_CODES.f64
+
+/** Uint16Arrays that know which half format they hold. */
+export class F16Array extends Uint16Array {}
+export class Bf16Array extends Uint16Array {}
+const HALF_ARRAYS = { f16: F16Array, bf16: Bf16Array }
+export const asHalf = (dtype: HalfDtype, array: Uint16Array): Uint16Array => HALF_ARRAYS[dtype].from(array)
+
+export function dtypeOf(array: ReducibleArray): number {
+  if (array instanceof F16Array) return DTYPE_CODES.f16
+  if (array instanceof Bf16Array) return DTYPE_CODES.bf16
+  return array instanceof Float32Array ? DTYPE_CODES.f32 : DTYPE_CODES.f64
+}
 export const present = (count: number): Uint8Array => new Uint8Array(count).fill(1)
 export const productCount = (count: number): number => (count * (count + 1)) / 2
 export const wholePieces = (...segments: number[]): Float64Array => doubles(...segments.flatMap((n) => [n, 0, n]))
@@ -24,7 +34,7 @@ export const bitsOf = (array: ArrayBufferView): string => Buffer.from(bytesOf(ar
 type ReduceArguments = Parameters<Binding['reduce']>
 
 /** Arguments of reduce with results of the right size. */
-export function reduceArguments<A extends FloatArray>(
+export function reduceArguments<A extends ReducibleArray>(
   binding: Binding,
   op: ReduceOp,
   inputs: readonly A[],
@@ -38,17 +48,28 @@ export function reduceArguments<A extends FloatArray>(
   }
   const { out, nodes, stats } = results
   const code = dtypeOf(inputs[0]!)
-  return { args: [OP_CODES[op], code, allBytes(inputs), present(k), pieces, bytesOf(out), nodes, stats], results }
+  const args: ReduceArguments = [
+    OP_CODES[op],
+    code,
+    code,
+    allBytes(inputs),
+    present(k),
+    pieces,
+    bytesOf(out),
+    nodes,
+    stats,
+  ]
+  return { args, results }
 }
 
-export function reduce<A extends FloatArray>(binding: Binding, op: ReduceOp, inputs: readonly A[]): Reduced<A> {
+export function reduce<A extends ReducibleArray>(binding: Binding, op: ReduceOp, inputs: readonly A[]): Reduced<A> {
   const { args, results } = reduceArguments(binding, op, inputs)
   binding.reduce(...args)
   return results
 }
 
 /** Adasum of one segment as ranks do it: each has a run of blocks, and the small tables are exchanged. */
-export function reduceCut<A extends FloatArray>(
+export function reduceCut<A extends ReducibleArray>(
   binding: Binding,
   inputs: readonly A[],
   blocksPerRun: number,
@@ -73,7 +94,7 @@ export function reduceCut<A extends FloatArray>(
     if (requestCount === 0) {
       const out = inputs[0]!.slice() as A
       const coefficients = answer.subarray(2)
-      binding.combine(code, allBytes(inputs), doubles(length), coefficients, bytesOf(out))
+      binding.combine(code, code, allBytes(inputs), doubles(length), coefficients, bytesOf(out))
       return { out, coefficients, rounds }
     }
     const requests = Array.from({ length: requestCount }, (_, i) => answer.subarray(1 + i * (k + 2)).subarray(0, k + 2))

@@ -7,7 +7,19 @@ import { ABI, type Binding } from '../../ts/src/binding/binding.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
 import { fc } from '../_property.ts'
 import { FAMILIES, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
-import { bitsOf, bytesOf, doubles, present, reduce, reduceArguments, reduceCut, wholePieces } from './_calls.ts'
+import { HALF_DTYPES, halfFamilyOf, halvesOf, widened } from '../reduction/_half.ts'
+import {
+  asHalf,
+  bitsOf,
+  bytesOf,
+  doubles,
+  dtypeOf,
+  present,
+  reduce,
+  reduceArguments,
+  reduceCut,
+  wholePieces,
+} from './_calls.ts'
 import { hostileContract } from './_hostile.ts'
 
 const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
@@ -39,6 +51,7 @@ export function contract(binding: Binding, { isa }: { isa?: string } = {}): void
   })
 
   reductions(binding)
+  halfFormats(binding)
   tables(binding)
   asynchronousForms(binding)
   hostileContract(binding)
@@ -106,12 +119,12 @@ function reductions(binding: Binding): void {
     inputs[2]!.fill(NaN)
     for (const op of OPS) {
       const { args, results } = reduceArguments(binding, op, inputs)
-      args[3] = Uint8Array.of(1, 1, 0, 1)
+      args[4] = Uint8Array.of(1, 1, 0, 1)
       binding.reduce(...args)
       t.true(results.out.every(Number.isFinite), op)
     }
     const { args, results } = reduceArguments(binding, 'adasum', inputs)
-    args[3] = Uint8Array.of(0, 0, 0, 1)
+    args[4] = Uint8Array.of(0, 0, 0, 1)
     binding.reduce(...args)
     t.deepEqual(results.out, inputs[3])
     t.deepEqual(results.stats, doubles(1, 0, 0, 0, 1))
@@ -123,7 +136,7 @@ function reductions(binding: Binding): void {
         const inputs = familyOf('independent', MAKERS.f32, { count: 3, length: 3000, seed: target })
         const expected = reduce(binding, op, inputs)
         const { args } = reduceArguments(binding, op, inputs)
-        args[5] = args[2][target]!
+        args[6] = args[3][target]!
         binding.reduce(...args)
         t.is(bitsOf(inputs[target]!), bitsOf(expected.out), `${op} into input ${target}`)
       }
@@ -142,12 +155,87 @@ function reductions(binding: Binding): void {
         const { out, stats } = reduce(binding, 'adasum', inputs)
         const combined = new Float32Array(out.length)
         const counts = doubles(out.length)
-        binding.combine(0, inputs.map(bytesOf), counts, stats.subarray(1), bytesOf(combined))
+        binding.combine(0, 0, inputs.map(bytesOf), counts, stats.subarray(1), bytesOf(combined))
         return bitsOf(combined) === bitsOf(out)
       }),
       { numRuns: 300 },
     )
     t.pass()
+  })
+}
+
+function halfFormats(binding: Binding): void {
+  for (const dtype of HALF_DTYPES) {
+    const inputsOf = (count: number, length: number): Uint16Array[] =>
+      halfFamilyOf(dtype, 'a large common part', { count, length, seed: length }).map((input) => asHalf(dtype, input))
+
+    test(`${dtype}: reduce equals the pairwise recursion, rounded once, and is f32 if that is asked for`, (t) => {
+      for (const count of [1, 2, 3, 8]) {
+        for (const length of [1, 31, 5000]) {
+          const inputs = inputsOf(count, length)
+          for (const op of OPS) {
+            const { args, results } = reduceArguments(binding, op, inputs)
+            binding.reduce(...args)
+            const wide = new Float32Array(length)
+            ;[args[2], args[6]] = [0, bytesOf(wide)]
+            binding.reduce(...args)
+            const want = oracle(
+              op,
+              inputs.map((input) => widened(dtype, input)),
+            )
+            t.true(relativeError(wide, want) <= tolerance('f32', ''), `${op}, ${count} of ${length}`)
+            const error = relativeError(widened(dtype, results.out), want)
+            t.true(error <= (dtype === 'f16' ? 2 ** -11 : 2 ** -8), `${op}, ${count} of ${length}: off by ${error}`)
+          }
+        }
+      }
+    })
+
+    test(`${dtype}: a segment that is cut into runs has the bits of a whole one`, (t) => {
+      for (const count of [2, 7]) {
+        const inputs = inputsOf(count, 11_111)
+        const whole = reduce(binding, 'adasum', inputs)
+        for (const blocks of [1, 3]) t.is(bitsOf(reduceCut(binding, inputs, blocks).out), bitsOf(whole.out))
+      }
+    })
+
+    test(`${dtype}: combine rounds once, or stores f32; the scan finds NaN and infinity`, async (t) => {
+      const numbers = [1.5, -2, NaN, Infinity, 2 ** -14, -0]
+      const [input, code] = [halvesOf(dtype, numbers), dtypeOf(asHalf(dtype, new Uint16Array(0)))]
+      const [wide, later] = [new Float32Array(6), new Float32Array(6)]
+      binding.combine(code, 0, [bytesOf(input)], doubles(6), doubles(1), bytesOf(wide))
+      await binding.combineAsync(code, 0, [bytesOf(input)], doubles(6), doubles(1), bytesOf(later))
+      t.deepEqual([wide, later], [Float32Array.from(numbers), Float32Array.from(numbers)])
+      const out = new Uint16Array(6)
+      binding.combine(code, code, [bytesOf(input)], doubles(6), doubles(1 / 3), bytesOf(out))
+      t.deepEqual(
+        out,
+        halvesOf(
+          dtype,
+          numbers.map((x) => x * (1 / 3)),
+        ),
+      )
+      const scan = (from: number, to: number) =>
+        binding.hasNonFinite(code, bytesOf(input.subarray(from, to)), doubles(to - from))
+      t.deepEqual([scan(0, 2), scan(0, 3), scan(3, 6), scan(4, 6)], [false, true, true, false])
+    })
+  }
+
+  test('memory that does not fit the dtypes is refused', (t) => {
+    const input = new Uint8Array(new ArrayBuffer(32), 0, 16)
+    const combine = (dtype: number, resultDtype: number, count: number, out: Uint8Array) => () =>
+      binding.combine(dtype, resultDtype, [input], doubles(count), doubles(1), out)
+    t.notThrows(combine(2, 0, 8, new Uint8Array(32)))
+    for (const call of [
+      combine(2, 0, 8, new Uint8Array(16)),
+      combine(2, 2, 8, new Uint8Array(32)),
+      combine(2, 3, 8, new Uint8Array(16)),
+      combine(3, 1, 8, new Uint8Array(64)),
+      combine(0, 2, 4, new Uint8Array(8)),
+      // An f32 result over its own inputs would overwrite what is still to be read.
+      combine(2, 0, 8, new Uint8Array(input.buffer)),
+    ])
+      t.throws(call, { code: 'ERR_ARGUMENT' })
   })
 }
 
@@ -202,7 +290,7 @@ function tables(binding: Binding): void {
   test('combine leaves out inputs with coefficient 0 and stores the canonical NaN', (t) => {
     const inputs = [Float32Array.of(1, 2, 3), new Float32Array(new Uint32Array(3).fill(0xffc12345).buffer)]
     const out = new Float32Array(3)
-    binding.combine(0, inputs.map(bytesOf), doubles(1, 1, 1), doubles(2, 0, 1, 1, 0, 0), bytesOf(out))
+    binding.combine(0, 0, inputs.map(bytesOf), doubles(1, 1, 1), doubles(2, 0, 1, 1, 0, 0), bytesOf(out))
     t.deepEqual([...new Uint32Array(out.buffer)], [0x40000000, 0x7fc00000, 0])
   })
 }
@@ -242,8 +330,8 @@ function asynchronousForms(binding: Binding): void {
     )
     await both(
       () => new Float32Array(length),
-      (out) => binding.combine(0, bytes, doubles(length), vectors, bytesOf(out)),
-      (out) => binding.combineAsync(0, bytes, doubles(length), vectors, bytesOf(out)),
+      (out) => binding.combine(0, 0, bytes, doubles(length), vectors, bytesOf(out)),
+      (out) => binding.combineAsync(0, 0, bytes, doubles(length), vectors, bytesOf(out)),
     )
   })
 

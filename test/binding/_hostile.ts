@@ -26,6 +26,7 @@ const CALLS: Record<string, Call> = {
   reduce: (m) => ({
     op: 2,
     dtype: 0,
+    resultDtype: 0,
     inputs: inputs(m),
     present: present(2),
     pieces: doubles(10, 0, 10, 6, 0, 6),
@@ -37,6 +38,7 @@ const CALLS: Record<string, Call> = {
   refine: (m) => ({ dtype: 0, inputs: inputs(m), vectors: doubles(1, 2), pieces: doubles(16, 0, 16), nodes: m.nodes }),
   combine: (m) => ({
     dtype: 0,
+    resultDtype: 0,
     inputs: inputs(m),
     elementCounts: doubles(10, 6),
     coefficients: doubles(1, 2, 3, 4),
@@ -100,8 +102,11 @@ function unusable(value: unknown): unknown[] {
 const DISAGREEING: Record<string, Spoil[]> = {
   reduce: [
     set('op', 3),
-    set('dtype', 2),
+    set('dtype', 4),
     set('dtype', 1),
+    set('dtype', 2),
+    set('resultDtype', 1),
+    set('resultDtype', 2),
     set('present', present(1)),
     set('pieces', doubles(10, 0, 10)),
     set('pieces', doubles(10, 0, 10, 6, 0)),
@@ -192,7 +197,7 @@ export function hostileContract(binding: Binding): void {
   test('detached and shared arrays are refused even where their length would fit', (t) => {
     const empty = detached(new Uint8Array(8))
     const refused = (message: RegExp, call: () => void) => t.throws(call, { code: 'ERR_ARGUMENT', message })
-    refused(/detached/, () => binding.combine(0, [empty], doubles(), doubles(), new Uint8Array(0)))
+    refused(/detached/, () => binding.combine(0, 0, [empty], doubles(), doubles(), new Uint8Array(0)))
     refused(/detached/, () => binding.nodeCount(detached(new Float64Array(0))))
     refused(/shared/, () => binding.hasNonFinite(0, new Uint8Array(new SharedArrayBuffer(0)), doubles()))
   })
@@ -201,12 +206,15 @@ export function hostileContract(binding: Binding): void {
     const first = new Uint8Array(64)
     const list = Object.defineProperty([first, first], 1, { get: () => (detached(first), new Uint8Array(64)) })
     const [out, counts] = [new Uint8Array(64), doubles(16)]
-    t.throws(() => binding.combine(0, list, counts, doubles(1, 1), out), { code: 'ERR_ARGUMENT', message: /detached/ })
+    t.throws(() => binding.combine(0, 0, list, counts, doubles(1, 1), out), {
+      code: 'ERR_ARGUMENT',
+      message: /detached/,
+    })
   })
 
   test('empty inputs are no error', (t) => {
     const [none, stats] = [new Uint8Array(0), new Float64Array(3)]
-    binding.reduce(2, 0, [none, none], present(2), doubles(0, 0, 0), none, doubles(), stats)
+    binding.reduce(2, 0, 0, [none, none], present(2), doubles(0, 0, 0), none, doubles(), stats)
     t.deepEqual([...stats], [1, 0, 0])
     t.false(binding.hasNonFinite(0, none, doubles()))
   })

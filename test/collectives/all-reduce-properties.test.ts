@@ -3,22 +3,31 @@ import test from 'ava'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import type { FloatArray, NamedArrays, OnNonFinite, ReduceOp, Reduction } from '../../ts/src/types.ts'
+import type { HalfDtype, NamedArrays, OnNonFinite, ReduceOp, ReducibleArray, Reduction } from '../../ts/src/types.ts'
 import { fc } from '../_property.ts'
 import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
+import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
 import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
 
 const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
-const NEW = { f32: (length: number) => new Float32Array(length), f64: (length: number) => new Float64Array(length) }
+const NEW = {
+  f32: (length: number) => new Float32Array(length),
+  f64: (length: number) => new Float64Array(length),
+  f16: (length: number) => new Uint16Array(length),
+  bf16: (length: number) => new Uint16Array(length),
+}
+type AnyDtype = keyof typeof NEW
 
 interface Call {
   op: ReduceOp
-  dtype: 'f32' | 'f64'
+  dtype: AnyDtype
   family: string
   segments: number[]
   named: boolean
   /** A bit for each rank: whether it gives an `out`. */
   withOut: number
+  /** Half formats only: every rank gives an `out` of f32. */
+  asF32: boolean
   coefficients: boolean
   onNonFinite: OnNonFinite
   /** A bit for each rank: whether its input has a NaN in it. */
@@ -28,13 +37,14 @@ interface Call {
 
 const anyCall: fc.Arbitrary<Call> = fc.record({
   op: fc.constantFrom<ReduceOp>('sum', 'average', 'adasum', 'adasum', 'adasum'),
-  dtype: fc.constantFrom<'f32' | 'f64'>('f32', 'f64'),
+  dtype: fc.constantFrom<AnyDtype>('f32', 'f64', 'f16', 'bf16'),
   family: fc.constantFrom(...Object.keys(FAMILIES)),
   segments: fc
     .array(fc.oneof(fc.constantFrom(0, 1, 2047, 2048, 2049, 6145), fc.nat(20_000)), { minLength: 1, maxLength: 7 })
     .map((counts) => (counts.some((count) => count > 0) ? counts : [...counts, 1])),
   named: fc.boolean(),
   withOut: fc.nat(0xffff),
+  asF32: fc.boolean(),
   coefficients: fc.boolean(),
   onNonFinite: fc.constantFrom<OnNonFinite>('throw', 'skip', 'propagate'),
   bad: fc.oneof(fc.constant(0), fc.nat(0xffff), fc.constant(0xffff)),
@@ -44,37 +54,47 @@ const anyCall: fc.Arbitrary<Call> = fc.record({
 const hasBit = (bits: number, rank: number): boolean => ((bits >> rank) & 1) === 1
 const nameOf = (segment: number): string => `layer ${segment}`
 
+const halfOf = ({ dtype }: Call): HalfDtype | undefined => (dtype === 'f16' || dtype === 'bf16' ? dtype : undefined)
+const isAsF32 = (call: Call): boolean => call.asF32 && halfOf(call) !== undefined
+
 /** The array as the call wants it: itself, or cut into named ones. */
-function wrap(array: FloatArray, { named, segments }: Call): FloatArray | NamedArrays {
+function wrap(array: ReducibleArray, { named, segments }: Call): ReducibleArray | NamedArrays<ReducibleArray> {
   if (!named) return array
   let at = 0
   return Object.fromEntries(segments.map((count, i) => [nameOf(i), array.slice(at, (at += count))]))
 }
 
-function unwrap(data: FloatArray | NamedArrays): FloatArray {
+function unwrap(data: ReducibleArray | NamedArrays<ReducibleArray>): ReducibleArray {
   if (ArrayBuffer.isView(data)) return data
   const parts = Object.values(data)
-  const whole = parts[0]!.constructor === Float32Array ? NEW.f32 : NEW.f64
-  const array = whole(parts.reduce((sum, { length }) => sum + length, 0))
+  const type = parts[0]!.constructor as new (length: number) => ReducibleArray
+  const array = new type(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const part of parts) array.set(part, (at += part.length) - part.length)
   return array
 }
 
-function inputsOf({ dtype, family, segments, bad, seed }: Call, size: number): FloatArray[] {
+function inputsOf(call: Call, size: number): ReducibleArray[] {
+  const { dtype, family, segments, bad, seed } = call
   const length = segments.reduce((a, b) => a + b)
-  const inputs: FloatArray[] = familyOf<FloatArray>(family, NEW[dtype], { count: size, length, seed })
+  const [options, half] = [{ count: size, length, seed }, halfOf(call)]
+  const inputs: ReducibleArray[] = half
+    ? halfFamilyOf(half, family, options)
+    : familyOf<Float32Array | Float64Array>(family, NEW[dtype as 'f32' | 'f64'], options)
   inputs.forEach((input, rank) => {
-    if (hasBit(bad, rank)) input[seed % length] = rank % 2 ? NaN : -Infinity
+    const value = rank % 2 ? NaN : -Infinity
+    if (hasBit(bad, rank)) input[seed % length] = half ? round(half, value) : value
   })
   return inputs
 }
 
 /** What the call must give, or the code with which it must fail. */
-function locally(call: Call, inputs: FloatArray[]): Reduction<FloatArray> | string {
+function locally(call: Call, inputs: ReducibleArray[]): Reduction | string {
   const { op, segments, coefficients, onNonFinite, named } = call
+  const out = isAsF32(call) ? new Float32Array(inputs[0]!.length) : undefined
   try {
-    const want = LOCAL[op](inputs, { segments, coefficients, onNonFinite })
+    const options = { segments, coefficients, onNonFinite, ...dtypeOption(call), ...(out && { out }) }
+    const want: Reduction = LOCAL[op](inputs, options)
     if (named) want.segments.forEach((segment, i) => (segment.name = nameOf(i)))
     return want
   } catch (error) {
@@ -82,16 +102,22 @@ function locally(call: Call, inputs: FloatArray[]): Reduction<FloatArray> | stri
   }
 }
 
+function dtypeOption(call: Call): { dtype?: HalfDtype } {
+  const dtype = halfOf(call)
+  return dtype ? { dtype } : {}
+}
+
 /** Starts a call on all ranks; the returned function checks what has come of it. */
 function start(world: World, call: Call): () => Promise<void> {
   const inputs = inputsOf(call, world.ranks.length)
   const before = inputs.map(bitsOf)
   const data = inputs.map((input) => wrap(input.slice(), call))
+  const whole = NEW[isAsF32(call) ? 'f32' : call.dtype]
   const out = inputs.map((input, rank) =>
-    hasBit(call.withOut, rank) ? wrap(NEW[call.dtype](input.length), call) : undefined,
+    hasBit(call.withOut, rank) || isAsF32(call) ? wrap(whole(input.length), call) : undefined,
   )
   const { op, coefficients, onNonFinite, named, segments } = call
-  const options = { op, coefficients, onNonFinite, ...(!named && { segments }) }
+  const options = { op, coefficients, onNonFinite, ...dtypeOption(call), ...(!named && { segments }) }
   const results = Promise.allSettled(
     world.ranks.map((comm, rank) => comm.allReduce(data[rank]!, { ...options, ...(out[rank] && { out: out[rank] }) })),
   )
@@ -113,11 +139,20 @@ function start(world: World, call: Call): () => Promise<void> {
       equal(value.nonFiniteRanks.join(), want.nonFiniteRanks.join(), `${where}: nonFiniteRanks`)
       equal(JSON.stringify(value.segments), JSON.stringify(want.segments), `${where}: segments`)
       const allAbsent = onNonFinite === 'skip' && want.nonFiniteRanks.length === inputs.length
-      equal(bitsOf(unwrap(value.result)), allAbsent ? before[rank] : bitsOf(want.result), `${where}: the result`)
+      equal(
+        bitsOf(unwrap(value.result)),
+        allAbsent ? bitsOf(kept(call, inputs[rank]!)) : bitsOf(want.result),
+        `${where}: the result`,
+      )
       if (out[rank]) equal(bitsOf(unwrap(data[rank]!)), before[rank], `${where}: the data beside out`)
     }
     equal(messages.size <= 1, true, 'one message on all ranks')
   }
+}
+
+/** What a rank holds if all were left out: its own numbers. */
+function kept(call: Call, input: ReducibleArray): ReducibleArray {
+  return isAsF32(call) ? Float32Array.from(widened(halfOf(call)!, input as Uint16Array)) : input
 }
 
 function equal<T>(actual: T, expected: T, what: string): void {
@@ -166,16 +201,25 @@ test('sockets: the same', async (t) => {
 })
 
 // Nodes of the tree that cancel all but completely are measured anew, in rounds among the ranks that share the segment.
-for (const dtype of ['f32', 'f64'] as const) {
+for (const dtype of ['f32', 'f64', 'f16', 'bf16'] as const) {
   test(`${dtype}: tree nodes that cancel are measured across ranks and give the bits of the local function`, async (t) => {
-    for (const size of [3, 4, 7, 8, 13, 16]) {
+    // Rounding to a half format by its definition takes its time.
+    for (const size of dtype === 'f32' || dtype === 'f64' ? [3, 4, 7, 8, 13, 16] : [3, 8]) {
       const world = await makeWorld(size, {
         transport: createMemoryTransport({ seed: size, maxChunkByteLength: 100_000 }),
       })
       for (const segments of [[70_000], [100, 30_000, 0, 40_000, 7]]) {
         for (const onNonFinite of ['throw', 'skip'] as const) {
           const bad = onNonFinite === 'skip' ? 0b10 : 0
-          const common = { op: 'adasum', dtype, segments, named: false, withOut: 0b101, coefficients: true } as const
+          const common = {
+            op: 'adasum',
+            dtype,
+            segments,
+            named: false,
+            withOut: 0b101,
+            asF32: true,
+            coefficients: true,
+          } as const
           const call = { ...common, family: 'alternating sign, 1e-4 noise', onNonFinite, bad, seed: size }
           await t.notThrowsAsync(start(world, call), `${size} ranks, segments ${segments.join()}`)
           const exact = { ...call, family: 'alternating sign, no noise' }

@@ -7,6 +7,8 @@ import type { AllReduceOptions } from '../../ts/src/types.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 
 const DATA = Float32Array.of(1, 2, 3, 4)
+// Room for an f32 result over them.
+const HALF = new Uint16Array(new ArrayBuffer(16), 0, 4)
 const shared = new Float32Array(new SharedArrayBuffer(16))
 const resizable = new Float32Array(Reflect.construct(ArrayBuffer, [16, { maxByteLength: 32 }]) as ArrayBuffer, 0, 4)
 
@@ -47,8 +49,41 @@ const NAMED_REFUSED: Refused = {
 }
 
 const REDUCE_REFUSED: Refused = {
-  integers: [Int32Array.of(1), {}, /data is i32; allReduce takes f32 and f64/],
+  integers: [Int32Array.of(1), {}, /the data is i32, which cannot be reduced\. Reductions take f32, f64, and f16/],
   'named integers': [{ a: Int32Array.of(1) }, {}, /data is i32/],
+  'halves without a dtype': [HALF, {}, /the data is u16, which cannot be reduced\. .*dtype: 'f16' or 'bf16'/],
+  'named halves without a dtype': [{ a: HALF }, {}, /the data is u16, which cannot be reduced/],
+  'an unknown dtype': [HALF, { dtype: 'fp16' }, /dtype is fp16, and the data is u16\. .*'f16' or 'bf16'/],
+  'null for the dtype': [HALF, { dtype: null }, /dtype is null, and the data is u16/],
+  'a half dtype for f32': [DATA, { dtype: 'bf16' }, /dtype is bf16, and the data is f32/],
+  'f32 among named halves': [{ a: HALF, b: DATA }, { dtype: 'f16' }, /mixes dtypes: a is u16, b is f32/],
+  'out of f64 for halves': [
+    HALF,
+    { dtype: 'f16', out: new Float64Array(4) },
+    /out is f64\[4\], the data is f16\[4\]\. .*for f16 and bf16, f32/,
+  ],
+  'out of halves for f32': [DATA, { out: new Uint16Array(4) }, /out is u16\[4\], the data is f32\[4\]/],
+  'out of halves, of another length': [
+    HALF,
+    { dtype: 'bf16', out: new Uint16Array(3) },
+    /out is bf16\[3\], the data is bf16\[4\]/,
+  ],
+  'out of f32, of another length': [
+    HALF,
+    { dtype: 'bf16', out: new Float32Array(3) },
+    /out is f32\[3\], the data is bf16\[4\]/,
+  ],
+  'out of f32 over the halves': [HALF, { dtype: 'f16', out: new Float32Array(HALF.buffer) }, /data and out overlap/],
+  'out of both dtypes': [
+    { a: HALF, b: new Uint16Array(1) },
+    { dtype: 'f16', out: { a: new Float32Array(4), b: new Uint16Array(1) } },
+    /out mixes dtypes: a is f32, b is u16/,
+  ],
+  'out of f32 with other names': [
+    { a: HALF },
+    { dtype: 'f16', out: { b: new Float32Array(4) } },
+    /out has the arrays \[\["b",4\]\]/,
+  ],
   'no op': [DATA, { op: undefined }, /op is undefined; it must be one of sum, average, adasum/],
   'an unknown op': [DATA, { op: 'max' }, /op is max/],
   'an op of the prototype': [DATA, { op: 'toString' }, /op is toString/],

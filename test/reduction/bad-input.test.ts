@@ -8,6 +8,8 @@ import { bitsOf } from '../_world.ts'
 const f32 = (...values: number[]): Float32Array => Float32Array.from(values)
 const A = f32(1, 2, 3, 4)
 const B = f32(5, 6, 7, 8)
+// Room for an f32 result over them.
+const HALF = new Uint16Array(new ArrayBuffer(16), 0, 4)
 
 function detached(): Float32Array {
   const array = f32(1, 2, 3, 4)
@@ -48,9 +50,43 @@ const REFUSED: Record<string, [inputs: unknown, options: unknown, says: RegExp, 
   'an ArrayBuffer': [[new ArrayBuffer(16)], {}, /got .*ArrayBuffer/],
   'a proxy of a typed array': [[new Proxy(A, {})], {}, /must be a typed array/],
   'an impostor': [[{ __proto__: Float32Array.prototype }], {}, /must be a typed array/],
-  integers: [[Int32Array.of(1, 2, 3, 4)], {}, /inputs\[0\] is i32; reductions take f32 and f64/],
+  integers: [
+    [Int32Array.of(1, 2, 3, 4)],
+    {},
+    /inputs\[0\] is i32, which cannot be reduced\. Reductions take f32, f64, and f16/,
+  ],
   'a Buffer': [[Buffer.alloc(16)], {}, /inputs\[0\] is u8/],
   bigints: [[BigInt64Array.of(1n)], {}, /inputs\[0\] is i64/],
+  'halves without a dtype': [
+    [HALF, HALF],
+    {},
+    /inputs\[0\] is u16, which cannot be reduced\. .*dtype: 'f16' or 'bf16'/,
+  ],
+  'a dtype that is unknown': [[HALF], { dtype: 'f8' }, /dtype is f8, and inputs\[0\] is u16\. .*'f16' or 'bf16'/],
+  'the dtype u16': [[HALF], { dtype: 'u16' }, /dtype is u16, and inputs\[0\] is u16/],
+  'the dtype f32 for halves': [[HALF], { dtype: 'f32' }, /dtype is f32, and inputs\[0\] is u16/],
+  'null for the dtype': [[HALF], { dtype: null }, /dtype is null, and inputs\[0\] is u16/],
+  'a symbol for the dtype': [[HALF], { dtype: Symbol('f16') }, /dtype is Symbol\(f16\)/],
+  'a half dtype for f32': [[A, B], { dtype: 'f16' }, /dtype is f16, and inputs\[0\] is f32/],
+  'a half dtype for f64': [[Float64Array.of(1)], { dtype: 'bf16' }, /dtype is bf16, and inputs\[0\] is f64/],
+  'a half dtype for i16': [[Int16Array.of(1)], { dtype: 'f16' }, /dtype is f16, and inputs\[0\] is i16/],
+  'f32 among halves': [[HALF, A], { dtype: 'f16' }, /inputs\[1\] is f32, inputs\[0\] is u16/],
+  'halves among f32': [[A, HALF], {}, /inputs\[1\] is u16, inputs\[0\] is f32/],
+  'halves of another length': [
+    [HALF, HALF.slice(1)],
+    { dtype: 'f16' },
+    /inputs\[1\] has 3 elements, inputs\[0\] has 4/,
+  ],
+  'out of f64 for halves': [[HALF], { dtype: 'f16', out: new Float64Array(4) }, /out is f64, inputs\[0\] is u16/],
+  'out of i16 for halves': [[HALF], { dtype: 'f16', out: new Int16Array(4) }, /out is i16, inputs\[0\] is u16/],
+  'out of halves for f32': [[A], { out: new Uint16Array(4) }, /out is u16, inputs\[0\] is f32/],
+  'out of f32 for f64': [[Float64Array.of(1)], { out: f32(1) }, /out is f32, inputs\[0\] is f64/],
+  'out of f32 and another length': [[HALF], { dtype: 'f16', out: f32(1) }, /out has 1 elements, inputs\[0\] has 4/],
+  'out of f32 over the halves': [
+    [HALF],
+    { dtype: 'f16', out: new Float32Array(HALF.buffer, 0, 4) },
+    /inputs\[0\] and out overlap/,
+  ],
   'f64 among f32': [[A, Float64Array.of(1, 2, 3, 4)], {}, /inputs\[1\] is f64, inputs\[0\] is f32/],
   'f32 among f64': [[Float64Array.of(1, 2, 3, 4), A], {}, /inputs\[1\] is f32, inputs\[0\] is f64/],
   'another length': [[A, f32(1, 2, 3)], {}, /inputs\[1\] has 3 elements, inputs\[0\] has 4/],

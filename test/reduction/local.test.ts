@@ -126,7 +126,17 @@ function inOnePiece(dtype: 'f32' | 'f64', inputs: FloatArray[]): { result: Float
   const statistics = new Float64Array(1 + inputs.length)
   const present = new Uint8Array(inputs.length).fill(1)
   const [pieces, nodes] = [Float64Array.of(length, 0, length), new Float64Array(0)]
-  loadBinding().reduce(OP_CODES.adasum, DTYPE_CODES[dtype], parts, present, pieces, bytes!, nodes, statistics)
+  loadBinding().reduce(
+    OP_CODES.adasum,
+    DTYPE_CODES[dtype],
+    DTYPE_CODES[dtype],
+    parts,
+    present,
+    pieces,
+    bytes!,
+    nodes,
+    statistics,
+  )
   return { result, statistics: [...statistics] }
 }
 

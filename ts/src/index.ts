@@ -7,11 +7,13 @@ export type {
   CallOptions,
   ConnectOptions,
   FloatArray,
+  HalfDtype,
   NamedArrays,
   NumericArray,
   OnNonFinite,
   ReduceOp,
   ReduceOptions,
+  ReducibleArray,
   Reduction,
   SegmentReduction,
 } from './types.ts'

@@ -3,6 +3,12 @@
 /** Arrays whose elements can be reduced. */
 export type FloatArray = Float32Array | Float64Array
 
+/** The half formats: IEEE binary16 and bfloat16, two bytes an element. */
+export type HalfDtype = 'f16' | 'bf16'
+
+/** Arrays that can be reduced: a Uint16Array holds the bits of a half format, named by the option `dtype`. */
+export type ReducibleArray = FloatArray | Uint16Array
+
 /** Arrays whose elements can be moved (broadcast, allGather); the reducible ones included. */
 export type NumericArray =
   | FloatArray
@@ -37,7 +43,7 @@ export interface SegmentReduction {
   coefficients?: number[]
 }
 
-export interface Reduction<D = FloatArray> {
+export interface Reduction<D = ReducibleArray> {
   /** `out` if it was given, otherwise `data` itself (collectives) or a new array (local functions). */
   result: D
   segments: SegmentReduction[]
@@ -55,8 +61,13 @@ export interface CallOptions {
 }
 
 export interface ReduceOptions<D> {
-  /** Receives the result; same lengths and dtype as the data. Collectives without it work in place. */
+  /**
+   * Receives the result; same lengths and dtype as the data, or Float32Arrays where that is a half format. Collectives
+   * without it work in place.
+   */
   out?: D
+  /** Which half format the Uint16Arrays hold; needed for them, and only for them. */
+  dtype?: HalfDtype
   /** Element counts of the segments (layers), adding up to the array's length. Named arrays bring their own. */
   segments?: ArrayLike<number>
   /** Default `throw` for adasum, `propagate` for sum and average. */

@@ -65,7 +65,7 @@ fn combine(c: &mut Criterion) {
         let (count, coefficients) = ([vectors.pieces[0]], vec![0.75; vectors.inputs.len()]);
         let mut out = std::mem::take(&mut vectors.out);
         let (count, coefficients) = (View::of(&count), View::of(&coefficients));
-        engine.combine(0.0, &vectors.views(), count, coefficients, ViewMut::of(&mut out)).unwrap();
+        engine.combine(0.0, 0.0, &vectors.views(), count, coefficients, ViewMut::of(&mut out)).unwrap();
         vectors.out = out;
     });
 }
@@ -81,7 +81,7 @@ fn adasum(c: &mut Criterion) {
         let results =
             Results { out: ViewMut::of(&mut out), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
         let (present, pieces) = (vec![1_u8; k], View::of(&pieces));
-        engine.reduce(2.0, 0.0, &vectors.views(), View::of(&present), pieces, results).unwrap();
+        engine.reduce(2.0, 0.0, 0.0, &vectors.views(), View::of(&present), pieces, results).unwrap();
         vectors.out = out;
     });
 }

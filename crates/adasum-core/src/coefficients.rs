@@ -70,17 +70,26 @@ pub struct Refinement<'a> {
 
 /// What the matrix says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum Outcome<'m> {
     /// Everything is known.
     Done {
         /// |result|^2 / sum |g_i|^2 over the inputs that are present: 1 for orthogonal inputs, 1/n for n identical ones.
         /// 1 if all inputs are zero, NaN if the matrix is not finite.
         orthogonality: f64,
         /// One coefficient an input.
-        coefficients: Vec<f64>,
+        coefficients: &'m [f64],
     },
     /// These nodes must be measured first.
     Measure(Vec<Request>),
+}
+
+/// What one segment after another is worked out in: a model has thousands of small ones.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The terms of all vectors under way; each vector's are consecutive.
+    atoms: Vec<(Atom, f64)>,
+    coefficients: Vec<f64>,
+    squared_norms: Vec<f64>,
 }
 
 /// Where the upper triangle of a k x k matrix, row by row, holds the entry of i and j.
@@ -104,24 +113,36 @@ pub fn is_inner_node(n: usize, first: usize, count: usize) -> bool {
 
 /// The balanced coefficients of one segment. `gram` is the upper triangle over all inputs; the entries of inputs that are
 /// not `present` are not read.
-pub fn coefficients(thresholds: Thresholds, present: &[bool], gram: &[f64], refinements: &[Refinement<'_>]) -> Outcome {
-    let mut solver = Solver::new(thresholds, present, gram, refinements);
+pub fn coefficients<'m>(
+    memory: &'m mut Memory,
+    thresholds: Thresholds,
+    present: &[bool],
+    gram: &[f64],
+    refinements: &[Refinement<'_>],
+) -> Outcome<'m> {
+    let mut solver = Solver::new(memory, thresholds, present, gram, refinements);
     if !solver.is_finite() {
-        return solver.not_finite();
+        return not_finite(memory, present);
     }
     let root = solver.node(0..present.len());
     if !solver.requests.is_empty() {
         return Outcome::Measure(solver.requests);
     }
-    let squared_norms: Vec<_> = (0..present.len()).filter(|&i| present[i]).map(|i| solver.gram(i, i)).collect();
-    let trace = pairwise_sum(&squared_norms, &|&x| x);
+    let smallest_squared_norm = solver.smallest_squared_norm();
+    let trace = solver.trace();
     let squared_norm = root.map_or(0.0, |vector| vector.squared_norm.max(0.0));
-    if solver.coefficients.iter().any(|c| !c.is_finite()) {
-        return solver.not_finite();
+    if memory.coefficients.iter().any(|c| !c.is_finite()) {
+        return not_finite(memory, present);
     }
-    let is_negligible = trace == 0.0 || trace < solver.smallest_squared_norm();
+    let is_negligible = trace == 0.0 || trace < smallest_squared_norm;
     let orthogonality = if is_negligible { 1.0 } else { squared_norm / trace };
-    Outcome::Done { orthogonality, coefficients: solver.coefficients }
+    Outcome::Done { orthogonality, coefficients: &memory.coefficients }
+}
+
+fn not_finite<'m>(memory: &'m mut Memory, present: &[bool]) -> Outcome<'m> {
+    memory.coefficients.clear();
+    memory.coefficients.extend(present.iter().map(|&present| if present { f64::NAN } else { 0.0 }));
+    Outcome::Done { orthogonality: f64::NAN, coefficients: &memory.coefficients }
 }
 
 /// ceil(n/2) inputs go left.
@@ -169,8 +190,8 @@ struct Vector {
     atom_scale: f64,
     /// The same over the inputs.
     input_scale: f64,
-    /// Empty if the vector is zero.
-    atoms: Vec<(Atom, f64)>,
+    /// Its terms in the solver's memory; empty if the vector is zero.
+    atoms: Range<usize>,
 }
 
 impl Vector {
@@ -184,10 +205,6 @@ impl Vector {
             && self.atom_scale > solver.smallest_squared_norm()
             && self.squared_norm < solver.thresholds.refine_below * self.atom_scale
     }
-
-    fn scaled_terms(&self, factor: f64) -> impl Iterator<Item = (Atom, f64)> {
-        self.atoms.iter().map(move |&(atom, c)| (atom, c * factor))
-    }
 }
 
 struct Solver<'a> {
@@ -199,21 +216,22 @@ struct Solver<'a> {
     scale: f64,
     measured: Vec<Measured<'a>>,
     requests: Vec<Request>,
-    coefficients: Vec<f64>,
+    memory: &'a mut Memory,
 }
 
 impl<'a> Solver<'a> {
-    fn new(thresholds: Thresholds, present: &'a [bool], gram: &'a [f64], refinements: &'a [Refinement<'a>]) -> Self {
-        let mut solver = Self {
-            thresholds,
-            present,
-            gram,
-            refinements,
-            scale: 1.0,
-            measured: Vec::new(),
-            requests: Vec::new(),
-            coefficients: vec![0.0; present.len()],
-        };
+    fn new(
+        memory: &'a mut Memory,
+        thresholds: Thresholds,
+        present: &'a [bool],
+        gram: &'a [f64],
+        refinements: &'a [Refinement<'a>],
+    ) -> Self {
+        memory.atoms.clear();
+        memory.coefficients.clear();
+        memory.coefficients.resize(present.len(), 0.0);
+        let (measured, requests) = (Vec::new(), Vec::new());
+        let mut solver = Self { thresholds, present, gram, refinements, scale: 1.0, measured, requests, memory };
         let largest = solver.present_entries().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
         solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
         solver
@@ -233,9 +251,14 @@ impl<'a> Solver<'a> {
         measured && self.present_entries().all(f64::is_finite)
     }
 
-    fn not_finite(&self) -> Outcome {
-        let coefficients = self.present.iter().map(|&present| if present { f64::NAN } else { 0.0 }).collect();
-        Outcome::Done { orthogonality: f64::NAN, coefficients }
+    /// The sum of the squared norms of the inputs that are present.
+    fn trace(&mut self) -> f64 {
+        let mut squared_norms = std::mem::take(&mut self.memory.squared_norms);
+        squared_norms.clear();
+        squared_norms.extend((0..self.present.len()).filter(|&i| self.present[i]).map(|i| self.gram(i, i)));
+        let trace = pairwise_sum(&squared_norms, &|&x| x);
+        self.memory.squared_norms = squared_norms;
+        trace
     }
 
     fn smallest_squared_norm(&self) -> f64 {
@@ -267,24 +290,26 @@ impl<'a> Solver<'a> {
         }
         let squared_norm = self.gram(input, input);
         let is_zero = squared_norm == 0.0 && self.thresholds.smallest_squared_norm == 0.0;
-        self.coefficients[input] = if is_zero { 0.0 } else { 1.0 };
+        self.memory.coefficients[input] = if is_zero { 0.0 } else { 1.0 };
+        let begin = self.memory.atoms.len();
+        if !is_zero {
+            self.memory.atoms.push((Atom::Input(input), 1.0));
+        }
         Some(Vector {
             inputs,
             weight: 1.0,
             squared_norm,
             atom_scale: squared_norm,
             input_scale: squared_norm,
-            atoms: if is_zero { Vec::new() } else { vec![(Atom::Input(input), 1.0)] },
+            atoms: begin..self.memory.atoms.len(),
         })
     }
 
     /// The operator. None if a child must be measured first.
     fn join(&mut self, left: Vector, right: Vector, inputs: Range<usize>) -> Option<Vector> {
         let weight = left.weight + right.weight;
-        let (left, right) = match (self.trusted(left), self.trusted(right)) {
-            (Some(left), Some(right)) => (left, right),
-            _ => return None,
-        };
+        let (Some(left), Some(mut right)) = (self.trusted(left), self.trusted(right)) else { return None };
+        self.close_gap(&left, &mut right);
         if left.is_zero() || right.is_zero() {
             let other = if left.is_zero() { right } else { left };
             return Some(Vector { weight, ..other });
@@ -292,8 +317,8 @@ impl<'a> Solver<'a> {
         let dot = self.dot(&left, &right);
         let left_factor = 1.0 - self.projection(dot, &left, &right) * (left.weight / weight);
         let right_factor = 1.0 - self.projection(dot, &right, &left) * (right.weight / weight);
-        self.scale_coefficients(&left.inputs, left_factor);
-        self.scale_coefficients(&right.inputs, right_factor);
+        self.scale(&left, left_factor);
+        self.scale(&right, right_factor);
         let sum_of_squares =
             |of_left: f64, of_right: f64| left_factor * of_left * left_factor + right_factor * of_right * right_factor;
         Some(Vector {
@@ -303,7 +328,7 @@ impl<'a> Solver<'a> {
                 + 2.0 * (left_factor * dot * right_factor),
             atom_scale: sum_of_squares(left.atom_scale, right.atom_scale),
             input_scale: sum_of_squares(left.input_scale, right.input_scale),
-            atoms: left.scaled_terms(left_factor).chain(right.scaled_terms(right_factor)).collect(),
+            atoms: left.atoms.start..right.atoms.end,
         })
     }
 
@@ -313,9 +338,21 @@ impl<'a> Solver<'a> {
         if a.squared_norm < smallest || b.squared_norm < smallest { 0.0 } else { dot / a.squared_norm }
     }
 
-    fn scale_coefficients(&mut self, inputs: &Range<usize>, factor: f64) {
-        for coefficient in &mut self.coefficients[inputs.clone()] {
+    fn scale(&mut self, vector: &Vector, factor: f64) {
+        for coefficient in &mut self.memory.coefficients[vector.inputs.clone()] {
             *coefficient *= factor;
+        }
+        for (_, coefficient) in &mut self.memory.atoms[vector.atoms.clone()] {
+            *coefficient *= factor;
+        }
+    }
+
+    /// Moves the right child's terms to the end of the left one's, if that has become shorter by being measured.
+    fn close_gap(&mut self, left: &Vector, right: &mut Vector) {
+        let gap = right.atoms.start - left.atoms.end;
+        if gap > 0 {
+            self.memory.atoms.drain(left.atoms.end..right.atoms.start);
+            right.atoms = right.atoms.start - gap..right.atoms.end - gap;
         }
     }
 
@@ -332,7 +369,7 @@ impl<'a> Solver<'a> {
             None => {
                 let mut request =
                     Request { first: node.start, count: node.len(), vector: vec![0.0; self.present.len()] };
-                request.vector[node.clone()].copy_from_slice(&self.coefficients[node.clone()]);
+                request.vector[node.clone()].copy_from_slice(&self.memory.coefficients[node.clone()]);
                 self.requests.push(request);
                 None
             }
@@ -343,21 +380,26 @@ impl<'a> Solver<'a> {
         let squared_norm = refinement.products[0] * self.scale;
         let ratio = squared_norm / vector.input_scale;
         if ratio < ZERO_BELOW {
-            self.coefficients[vector.inputs.clone()].fill(0.0);
-            return Vector { squared_norm: 0.0, atom_scale: 0.0, input_scale: 0.0, atoms: Vec::new(), ..vector };
+            self.memory.coefficients[vector.inputs.clone()].fill(0.0);
+            let atoms = vector.atoms.start..vector.atoms.start;
+            return Vector { squared_norm: 0.0, atom_scale: 0.0, input_scale: 0.0, atoms, ..vector };
         }
         self.measured.push(Measured {
             inputs: vector.inputs.clone(),
-            vector: self.coefficients[vector.inputs.clone()].to_vec(),
+            vector: self.memory.coefficients[vector.inputs.clone()].to_vec(),
             products: &refinement.products[1..],
             ratio,
         });
-        let atoms = vec![(Atom::Measured(self.measured.len() - 1), 1.0)];
+        // A vector that cancels has terms: the first one's place is free.
+        let begin = vector.atoms.start;
+        self.memory.atoms[begin] = (Atom::Measured(self.measured.len() - 1), 1.0);
+        let atoms = begin..begin + 1;
         Vector { squared_norm, atom_scale: squared_norm, atoms, ..vector }
     }
 
     fn dot(&self, a: &Vector, b: &Vector) -> f64 {
-        pairwise_sum(&a.atoms, &|&(s, u)| u * pairwise_sum(&b.atoms, &|&(t, v)| self.product(s, t) * v))
+        let (a, b) = (&self.memory.atoms[a.atoms.clone()], &self.memory.atoms[b.atoms.clone()]);
+        pairwise_sum(a, &|&(s, u)| u * pairwise_sum(b, &|&(t, v)| self.product(s, t) * v))
     }
 
     fn product(&self, s: Atom, t: Atom) -> f64 {

@@ -9,16 +9,22 @@ pub enum Dtype {
     F32,
     /// IEEE binary64, code 1.
     F64,
+    /// IEEE binary16, code 2; storage only.
+    F16,
+    /// bfloat16, code 3; storage only.
+    Bf16,
 }
 
 impl Dtype {
     /// All dtypes; the index is the code.
-    pub const ALL: [Dtype; 2] = [Dtype::F32, Dtype::F64];
+    pub const ALL: [Dtype; 4] = [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16];
 
     /// The dtype with this code.
     pub fn from_code(code: f64) -> Result<Self> {
         from_code(&Self::ALL, code).ok_or_else(|| {
-            argument_error!("the dtype code is {code}, known are 0 (f32) and 1 (f64). Take it from DTYPE_CODES.")
+            argument_error!(
+                "the dtype code is {code}, known are 0 (f32), 1 (f64), 2 (f16) and 3 (bf16). Take it from DTYPE_CODES."
+            )
         })
     }
 
@@ -27,6 +33,8 @@ impl Dtype {
         match self {
             Dtype::F32 => "f32",
             Dtype::F64 => "f64",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
         }
     }
 }

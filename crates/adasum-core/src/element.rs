@@ -1,7 +1,8 @@
 //! What a dtype is to the kernels: how it widens to f64 and how it is rounded back. One more dtype is one more impl.
 
 use crate::dtype::Dtype;
-use crate::kernel::{Kernels, Table};
+use crate::half::{Bf16, F16};
+use crate::kernel::{Combine, Kernels, Table};
 use crate::simd::Isa;
 
 /// An element type that the kernels compute in.
@@ -34,50 +35,61 @@ pub trait Element: Copy + Send + Sync + std::fmt::Debug + 'static {
     fn kernels(table: &Table) -> &Kernels<Self>;
 }
 
-impl Element for f32 {
-    const DTYPE: Dtype = Dtype::F32;
-    const ZERO: Self = 0.0;
-    const EXACT_PRODUCTS: bool = true;
-    const REFINE_BELOW: f64 = 1e-8;
-    const SMALLEST_SQUARED_NORM: f64 = 0.0;
+/// An element type in which a combination of elements of type `E` can be stored: `E` itself, and f32 for the half formats.
+pub trait Output<E: Element>: Element {
+    /// The kernel that combines and rounds.
+    fn combine(kernels: &Kernels<E>) -> Combine<E, Self>;
+}
 
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const Self) -> I::Lanes {
-        // SAFETY: handed on from the caller.
-        unsafe { I::load_f32(p) }
-    }
-
-    #[inline(always)]
-    unsafe fn store<I: Isa>(v: I::Lanes, p: *mut Self) {
-        // SAFETY: handed on from the caller.
-        unsafe { I::store_f32(v, p) }
-    }
-
-    fn kernels(table: &Table) -> &Kernels<Self> {
-        &table.f32
+impl<E: Element> Output<E> for E {
+    fn combine(kernels: &Kernels<E>) -> Combine<E, E> {
+        kernels.combine
     }
 }
 
-impl Element for f64 {
-    const DTYPE: Dtype = Dtype::F64;
-    const ZERO: Self = 0.0;
-    const EXACT_PRODUCTS: bool = false;
-    const REFINE_BELOW: f64 = 1e-3;
-    const SMALLEST_SQUARED_NORM: f64 = 1.5e-154; // sqrt(f64::MIN_POSITIVE)
+macro_rules! element {
+    ($type:ty, $dtype:ident, $field:ident, $zero:expr, $load:ident, $store:ident,
+     exact: $exact:expr, refine_below: $refine:expr, smallest: $smallest:expr) => {
+        impl Element for $type {
+            const DTYPE: Dtype = Dtype::$dtype;
+            const ZERO: Self = $zero;
+            const EXACT_PRODUCTS: bool = $exact;
+            const REFINE_BELOW: f64 = $refine;
+            const SMALLEST_SQUARED_NORM: f64 = $smallest;
 
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const Self) -> I::Lanes {
-        // SAFETY: handed on from the caller.
-        unsafe { I::load_f64(p) }
-    }
+            #[inline(always)]
+            unsafe fn load<I: Isa>(p: *const Self) -> I::Lanes {
+                // SAFETY: handed on from the caller.
+                unsafe { I::$load(p.cast()) }
+            }
 
-    #[inline(always)]
-    unsafe fn store<I: Isa>(v: I::Lanes, p: *mut Self) {
-        // SAFETY: handed on from the caller.
-        unsafe { I::store_f64(v, p) }
-    }
+            #[inline(always)]
+            unsafe fn store<I: Isa>(v: I::Lanes, p: *mut Self) {
+                // SAFETY: handed on from the caller.
+                unsafe { I::$store(v, p.cast()) }
+            }
 
-    fn kernels(table: &Table) -> &Kernels<Self> {
-        &table.f64
-    }
+            fn kernels(table: &Table) -> &Kernels<Self> {
+                &table.$field
+            }
+        }
+    };
 }
+
+element!(f32, F32, f32, 0.0, load_f32, store_f32, exact: true, refine_below: 1e-8, smallest: 0.0);
+// The smallest squared norm is sqrt(f64::MIN_POSITIVE).
+element!(f64, F64, f64, 0.0, load_f64, store_f64, exact: false, refine_below: 1e-3, smallest: 1.5e-154);
+element!(F16, F16, f16, F16(0), load_f16, store_f16, exact: true, refine_below: 1e-8, smallest: 0.0);
+element!(Bf16, Bf16, bf16, Bf16(0), load_bf16, store_bf16, exact: true, refine_below: 1e-8, smallest: 0.0);
+
+macro_rules! stored_as_f32 {
+    ($type:ty) => {
+        impl Output<$type> for f32 {
+            fn combine(kernels: &Kernels<$type>) -> Combine<$type, f32> {
+                kernels.combine_f32
+            }
+        }
+    };
+}
+stored_as_f32!(F16);
+stored_as_f32!(Bf16);

@@ -26,7 +26,7 @@
 //! | [`coefficients`] | the count-weighted balanced tree, zero vectors, cancellation |
 //! | `kernel` | the loops over elements, one generic body each |
 //! | `simd` | instruction sets, one file each |
-//! | `element`, [`dtype`] | element types and the codes of dtypes and operators |
+//! | `element`, [`half`], [`dtype`] | element types, the half formats, and the codes of dtypes and operators |
 //! | [`Engine`] | which instruction set runs |
 //!
 //! ```
@@ -36,7 +36,8 @@
 //! let (mut out, mut stats) = ([0.0_f32; 2], [0.0_f64; 3]);
 //! Engine::active()?.reduce(
 //!     2.0, // adasum
-//!     0.0, // f32
+//!     0.0, // f32 in
+//!     0.0, // f32 out
 //!     &[View::of(&a), View::of(&b)],
 //!     View::of(&[1_u8, 1]),
 //!     View::of(&[2.0, 0.0, 2.0]), // one segment of two elements, from its first element, both of them
@@ -54,6 +55,7 @@ mod element;
 mod engine;
 pub mod entry;
 mod error;
+pub mod half;
 mod kernel;
 mod simd;
 

@@ -7,9 +7,10 @@ mod common;
 use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
 use common::calls::{
-    AVERAGE, SUM, adasum, combine, gram, gram_finish, has_non_finite, node_count, product_count, reduce, refine,
+    AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count, reduce,
+    refine,
 };
-use common::float::{Float, bits, round, widen};
+use common::float::{Float, bits, for_dtypes, for_results, round, widen};
 use common::inputs::{Family, Random};
 use common::oracle::canonical_dot;
 use common::{engines, properties};
@@ -35,8 +36,7 @@ fn gram_is_canonical<F: Float>(length: usize) {
 #[test]
 fn gram_adds_in_the_order_that_is_written_down() {
     for length in (0..70).chain([2040, 2047, 2048, 2049, 4096, 6143, 6144, 6145, 14_336, 20_000, 34_816, 100_001]) {
-        gram_is_canonical::<f32>(length);
-        gram_is_canonical::<f64>(length);
+        for_dtypes!(gram_is_canonical(length));
     }
 }
 
@@ -61,8 +61,7 @@ fn refine_is_canonical<F: Float>(length: usize) {
 #[test]
 fn refine_forms_its_vector_and_adds_in_the_order_that_is_written_down() {
     for length in [1, 7, 8, 9, 100, 2048, 2055, 6145, 20_000] {
-        refine_is_canonical::<f32>(length);
-        refine_is_canonical::<f64>(length);
+        for_dtypes!(refine_is_canonical(length));
     }
 }
 
@@ -102,12 +101,11 @@ proptest! {
     fn every_cut_into_runs_gives_the_same_bits(
         length in 1_usize..40_000,
         cut_blocks in prop::collection::vec(0_usize..20, 0..8),
-        isa in 0_usize..2,
+        isa in any::<usize>(),
     ) {
         let engines = engines();
         let engine = engines[isa % engines.len()];
-        runs_give_the_whole::<f32>(length, &cut_blocks, engine);
-        runs_give_the_whole::<f64>(length, &cut_blocks, engine);
+        for_dtypes!(runs_give_the_whole(length, &cut_blocks, engine));
     }
 
     #[test]
@@ -140,11 +138,11 @@ fn at_offset<F: Float>(vectors: &[Vec<F>], offset: usize) -> Vec<Vec<F>> {
     vectors.iter().map(|g| filler.clone().chain(g.iter().copied()).chain(filler.clone()).collect()).collect()
 }
 
-fn offsets_do_not_matter<F: Float>(length: usize, offset: usize, engine: Engine) {
-    let inputs = inputs::<F>(9, 3, length);
-    let expected = adasum(engine, &inputs);
+fn offsets_do_not_matter<E: Float, O: Float>(length: usize, offset: usize, engine: Engine) {
+    let inputs = inputs::<E>(9, 3, length);
+    let expected = adasum_into::<E, O>(engine, &inputs);
     let mut moved = at_offset(&inputs, offset);
-    let mut out = vec![F::from_f64(-77.0); length + 2 * offset];
+    let mut out = vec![O::from_f64(-77.0); length + 2 * offset];
     let mut stats = [0.0; 4];
     let views: Vec<_> = moved.iter().map(|g| View::of(&g[offset..offset + length])).collect();
     let pieces = [length as f64, 0.0, length as f64];
@@ -153,10 +151,10 @@ fn offsets_do_not_matter<F: Float>(length: usize, offset: usize, engine: Engine)
         nodes: ViewMut::of::<f64>(&mut []),
         stats: ViewMut::of(&mut stats),
     };
-    engine.reduce(2.0, F::CODE, &views, View::of(&[1_u8; 3]), View::of(&pieces), results).unwrap();
+    engine.reduce(2.0, E::CODE, O::CODE, &views, View::of(&[1_u8; 3]), View::of(&pieces), results).unwrap();
     assert_eq!(bits(&out[offset..offset + length]), bits(&expected.result), "length {length}, offset {offset}");
     let around = out[..offset].iter().chain(&out[offset + length..]);
-    assert!(around.clone().all(|&x| x == F::from_f64(-77.0)), "written beside `out`");
+    assert!(around.clone().all(|&x| x == O::from_f64(-77.0)), "written beside `out`");
     moved.clear();
 }
 
@@ -164,8 +162,7 @@ fn offsets_do_not_matter<F: Float>(length: usize, offset: usize, engine: Engine)
 fn odd_offsets_change_nothing_and_nothing_is_written_beside_the_result() {
     for engine in engines() {
         for (length, offset) in (0..70).chain([2049]).flat_map(|length| (1..8).map(move |offset| (length, offset))) {
-            offsets_do_not_matter::<f32>(length, offset, engine);
-            offsets_do_not_matter::<f64>(length, offset, engine);
+            for_results!(offsets_do_not_matter(length, offset, engine));
         }
     }
 }
@@ -188,7 +185,7 @@ fn in_place<F: Float>(op: f64, target: usize, engine: Engine) {
     // SAFETY: as above; that it is an input too is what is tested.
     let out = unsafe { ViewMut::new(ptr, length * size_of::<F>()) };
     let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-    engine.reduce(op, F::CODE, &views, View::of(&[1_u8; 4]), View::of(&pieces), results).unwrap();
+    engine.reduce(op, F::CODE, F::CODE, &views, View::of(&[1_u8; 4]), View::of(&pieces), results).unwrap();
     assert_eq!(bits(&inputs[target]), bits(&expected.result), "op {op}, in place of input {target}");
 }
 
@@ -196,62 +193,79 @@ fn in_place<F: Float>(op: f64, target: usize, engine: Engine) {
 fn the_result_may_replace_any_input() {
     for engine in engines() {
         for (op, target) in [SUM, AVERAGE, 2.0].into_iter().flat_map(|op| (0..4).map(move |target| (op, target))) {
-            in_place::<f32>(op, target, engine);
-            in_place::<f64>(op, target, engine);
+            for_dtypes!(in_place(op, target, engine));
         }
     }
 }
 
-#[test]
-fn combine_leaves_out_inputs_with_coefficient_zero() {
-    let mut inputs = inputs::<f32>(11, 3, 100);
-    inputs[1].fill(f32::NAN);
+fn absent_terms_are_not_read<E: Float, O: Float>() {
+    let mut inputs = inputs::<E>(11, 3, 100);
+    inputs[1].fill(E::from_f64(f64::NAN));
     for engine in engines() {
-        let ours = combine(engine, &inputs, &[40.0, 0.0, 60.0], &[0.5, 0.0, 2.0, 9.0, 9.0, 9.0, 0.0, -0.0, 0.0]);
-        let expected = (0..40).map(|e| (0.5 * f64::from(inputs[0][e]) + 2.0 * f64::from(inputs[2][e])) as f32);
-        assert_eq!(bits(&ours[..40]), bits(&expected.collect::<Vec<_>>()), "{}", engine.isa());
+        let coefficients = [0.5, 0.0, 2.0, 9.0, 9.0, 9.0, 0.0, -0.0, 0.0];
+        let ours: Vec<O> = combine_into(engine, &inputs, &[40.0, 0.0, 60.0], &coefficients);
+        let at = |e: usize| O::from_f64(0.5 * inputs[0][e].to_f64() + 2.0 * inputs[2][e].to_f64());
+        assert_eq!(bits(&ours[..40]), bits(&(0..40).map(at).collect::<Vec<_>>()), "{}", engine.isa());
         assert_eq!(bits(&ours[40..]), [0; 60], "{}", engine.isa());
     }
 }
 
 #[test]
-fn combine_starts_from_the_first_product_so_that_negative_zero_survives() {
+fn combine_leaves_out_inputs_with_coefficient_zero() {
+    for_results!(absent_terms_are_not_read());
+}
+
+fn negative_zero_survives<E: Float, O: Float>() {
     for engine in engines() {
-        assert_eq!(bits(&combine(engine, &[vec![-0.0_f32; 9]], &[9.0], &[1.0])), [0x8000_0000; 9], "{}", engine.isa());
+        let ours: Vec<O> = combine_into(engine, &[vec![E::from_f64(-0.0); 9]], &[9.0], &[1.0]);
+        assert_eq!(bits(&ours), [O::from_f64(-0.0).bits(); 9], "{} into {}, {}", E::NAME, O::NAME, engine.isa());
+    }
+}
+
+#[test]
+fn combine_starts_from_the_first_product_so_that_negative_zero_survives() {
+    for_results!(negative_zero_survives());
+}
+
+fn stored_nans_are_canonical<E: Float, O: Float>() {
+    let sign = 1 << (8 * size_of::<E>() - 1);
+    let strange = E::from_bits(E::CANONICAL_NAN | sign | 5);
+    let [infinity, minus_infinity] = [f64::INFINITY, f64::NEG_INFINITY].map(E::from_f64);
+    for engine in engines() {
+        for inputs in [vec![vec![strange; 19]], vec![vec![infinity; 19], vec![minus_infinity; 19]]] {
+            let ours: Vec<O> = combine_into(engine, &inputs, &[19.0], &vec![1.0; inputs.len()]);
+            assert_eq!(bits(&ours), [O::CANONICAL_NAN; 19], "{} into {}, {}", E::NAME, O::NAME, engine.isa());
+        }
     }
 }
 
 #[test]
 fn stored_nans_are_canonical_whatever_their_cause() {
-    let strange = f32::from_bits(0xffc1_2345);
-    for engine in engines() {
-        for inputs in [vec![vec![strange; 19]], vec![vec![f32::INFINITY; 19], vec![f32::NEG_INFINITY; 19]]] {
-            let k = inputs.len();
-            let ours = combine(engine, &inputs, &[19.0], &vec![1.0; k]);
-            assert_eq!(bits(&ours), [0x7fc0_0000; 19], "{}", engine.isa());
-            let ours = combine(engine, &round::<f64>(&widen(&inputs)), &[19.0], &vec![1.0; k]);
-            assert_eq!(bits(&ours), [0x7ff8_0000_0000_0000; 19], "{}", engine.isa());
+    for_results!(stored_nans_are_canonical());
+}
+
+fn one_bad_element_is_found<F: Float>() {
+    let (one, minus_one) = (F::from_f64(1.0), F::from_f64(-1.0));
+    // The largest number of the dtype but for f64, whose squares must be finite too.
+    let largest = F::from_bits(F::from_f64(f64::INFINITY).bits() - 1);
+    let large = if F::NAME == "f64" { one } else { largest };
+    for (engine, length) in engines().into_iter().flat_map(|engine| (0..80).map(move |length| (engine, length))) {
+        assert!(!has_non_finite(engine, &vec![large; length], &[length as f64]));
+        assert!(!has_non_finite(engine, &vec![minus_one; length], &[length as f64]));
+        for position in 0..length {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(F::from_f64) {
+                let mut input = vec![one; length];
+                input[position] = bad;
+                let found = has_non_finite(engine, &input, &[length as f64]);
+                assert!(found, "{}, {}: {bad:?} at {position}", F::NAME, engine.isa());
+            }
         }
     }
 }
 
 #[test]
 fn the_scan_finds_one_bad_element_anywhere() {
-    for engine in engines() {
-        for length in 0..80 {
-            assert!(!has_non_finite(engine, &vec![f32::MAX; length], &[length as f64]));
-            assert!(!has_non_finite(engine, &vec![-1.0; length], &[length as f64]));
-            for position in 0..length {
-                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                    let mut input = vec![1.0_f32; length];
-                    input[position] = bad;
-                    assert!(has_non_finite(engine, &input, &[length as f64]), "{}: {position}", engine.isa());
-                    let wide: Vec<f64> = input.iter().map(|&x| x.into()).collect();
-                    assert!(has_non_finite(engine, &wide, &[length as f64]), "{}: {position}", engine.isa());
-                }
-            }
-        }
-    }
+    for_dtypes!(one_bad_element_is_found());
 }
 
 #[test]

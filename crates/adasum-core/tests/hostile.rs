@@ -110,8 +110,15 @@ impl Arguments {
 /// The ranges that a call may write if it succeeds, and its outcome.
 type Call = (Vec<Range<usize>>, Result<(), Error>);
 
+/// Which dtypes the results of each dtype may have; the index is the code.
+const RESULT_DTYPES: [&[f64]; 4] = [&[0.0], &[1.0], &[2.0, 0.0], &[3.0, 0.0]];
+
 fn element_bytes(dtype: f64) -> usize {
-    if dtype == 1.0 { 8 } else { 4 }
+    match dtype {
+        1.0 => 8,
+        2.0 | 3.0 => 2,
+        _ => 4,
+    }
 }
 
 struct Session {
@@ -127,7 +134,7 @@ impl Session {
         (ranges, views)
     }
 
-    /// An own place, or that of an input.
+    /// An own place, or that of an input, which fits only if the result has the inputs' dtype.
     fn out(&mut self, inputs: &[Range<usize>], byte_length: usize) -> Range<usize> {
         match inputs {
             [] => self.arguments.place(byte_length),
@@ -137,12 +144,21 @@ impl Session {
     }
 
     fn header(&mut self) -> (usize, f64) {
-        let dtype = self.arguments.random.below(2) as f64;
+        let dtype = self.arguments.random.below(4) as f64;
         (self.arguments.random.below(4), self.arguments.number(dtype))
+    }
+
+    /// One that fits `dtype`, any other, or no dtype at all.
+    fn result_dtype(&mut self, dtype: f64) -> f64 {
+        let fitting = RESULT_DTYPES.get(dtype as usize).copied().unwrap_or(&[0.0]);
+        let any = self.arguments.random.below(4) as f64;
+        let result = if self.arguments.spoilt() { any } else { *self.arguments.random.pick(fitting) };
+        self.arguments.number(result)
     }
 
     fn reduce(&mut self) -> Call {
         let ((k, dtype), (table, total)) = (self.header(), self.arguments.pieces());
+        let result_dtype = self.result_dtype(dtype);
         let op = self.arguments.random.below(3) as f64;
         let op = self.arguments.number(op);
         let nodes = entry::node_count(View::of(&table)).unwrap() as usize * k * (k + 1) / 2;
@@ -151,13 +167,14 @@ impl Session {
         let present: Vec<u8> = self.arguments.numbers(vec![1.0; k]).iter().map(|&x| x as u8).collect();
         let (inputs, views) = self.inputs(k, total * element_bytes(dtype));
         let written = [
-            self.out(&inputs, total * element_bytes(dtype)),
+            self.out(&inputs, total * element_bytes(result_dtype)),
             self.arguments.place(8 * nodes),
             self.arguments.place(8 * stats),
         ];
         let [out, nodes, stats] = [0, 1, 2].map(|i| self.arena.write(&written[i]));
         let (present, pieces) = (View::of(&present), View::of(&pieces));
-        let result = self.engine.reduce(op, dtype, &views, present, pieces, Results { out, nodes, stats });
+        let result =
+            self.engine.reduce(op, dtype, result_dtype, &views, present, pieces, Results { out, nodes, stats });
         (written.to_vec(), result)
     }
 
@@ -187,13 +204,13 @@ impl Session {
     fn combine(&mut self) -> Call {
         let (k, dtype) = self.header();
         let counts: Vec<usize> = (0..self.arguments.random.below(4)).map(|_| self.arguments.random.below(70)).collect();
-        let byte_length = counts.iter().sum::<usize>() * element_bytes(dtype);
+        let (element_count, result_dtype) = (counts.iter().sum::<usize>(), self.result_dtype(dtype));
         let coefficients = self.arguments.numbers(vec![0.25; counts.len() * k]);
         let counts = self.arguments.numbers(counts.iter().map(|&count| count as f64));
-        let (inputs, views) = self.inputs(k, byte_length);
-        let out = self.out(&inputs, byte_length);
+        let (inputs, views) = self.inputs(k, element_count * element_bytes(dtype));
+        let out = self.out(&inputs, element_count * element_bytes(result_dtype));
         let (counts, coefficients) = (View::of(&counts), View::of(&coefficients));
-        let result = self.engine.combine(dtype, &views, counts, coefficients, self.arena.write(&out));
+        let result = self.engine.combine(dtype, result_dtype, &views, counts, coefficients, self.arena.write(&out));
         (vec![out], result)
     }
 
@@ -267,4 +284,48 @@ fn combine_survives() {
 #[test]
 fn tables_survive() {
     attack_all(Session::tables);
+}
+
+/// Everything fits but, perhaps, the pair of dtypes.
+fn reduce_and_combine(engine: Engine, dtype: f64, result_dtype: f64) -> [(Result<(), Error>, bool); 2] {
+    let bytes = |dtype| vec![0_u64; 8 * element_bytes(dtype) / 8];
+    let (input, mut stats) = (bytes(dtype), [7.0; 2]);
+    let [mut reduced, mut combined] = [0; 2].map(|_| vec![7_u64; 8 * element_bytes(result_dtype) / 8]);
+    let results =
+        Results { out: ViewMut::of(&mut reduced), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
+    let (inputs, pieces) = ([View::of(&input)], [8.0, 0.0, 8.0]);
+    let present = [1_u8];
+    let of_reduce = engine.reduce(2.0, dtype, result_dtype, &inputs, View::of(&present), View::of(&pieces), results);
+    let (counts, out) = ([8.0], ViewMut::of(&mut combined));
+    let of_combine = engine.combine(dtype, result_dtype, &inputs, View::of(&counts), View::of(&[1.0]), out);
+    let is_untouched = |words: &[u64]| words.iter().all(|&word| word == 7);
+    [(of_reduce, is_untouched(&reduced) && stats == [7.0; 2]), (of_combine, is_untouched(&combined))]
+}
+
+#[test]
+fn only_halves_can_be_stored_as_another_dtype_and_only_as_f32() {
+    let names = ["f32", "f64", "f16", "bf16"];
+    let pairs = (0..4).flat_map(|dtype| (0..4).map(move |result| (dtype, result)));
+    for (engine, (dtype, result)) in
+        engines().into_iter().flat_map(|engine| pairs.clone().map(move |pair| (engine, pair)))
+    {
+        let fits = RESULT_DTYPES[dtype].contains(&(result as f64));
+        for (outcome, is_untouched) in reduce_and_combine(engine, dtype as f64, result as f64) {
+            assert_eq!((outcome.is_ok(), is_untouched), (fits, !fits), "{} into {}", names[dtype], names[result]);
+            let Err(error) = outcome else { continue };
+            let what = format!("inputs are {}, the result is {}", names[dtype], names[result]);
+            assert!(error.code() == "ERR_ARGUMENT" && error.message().contains(&what), "{error}");
+        }
+    }
+}
+
+#[test]
+fn unknown_dtypes_are_refused_on_either_side() {
+    for strange in [4.0, -1.0, 0.5, f64::NAN, f64::INFINITY] {
+        for (dtype, result) in [(strange, 0.0), (2.0, strange), (strange, strange)] {
+            for (outcome, is_untouched) in reduce_and_combine(engines()[0], dtype, result) {
+                assert!(outcome.is_err_and(|error| error.message().contains("dtype code")) && is_untouched);
+            }
+        }
+    }
 }

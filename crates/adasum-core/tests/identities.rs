@@ -5,9 +5,10 @@
 mod common;
 
 use adasum_core::Engine;
-use common::calls::{ADASUM, Reduced, adasum, reduce_present};
+use adasum_core::half::{Bf16, F16};
+use common::calls::{ADASUM, Reduced, adasum, adasum_into, reduce_into};
 use common::engines;
-use common::float::{Float, bits, round, widen};
+use common::float::{Float, bits, for_fine_results, for_results, round, widen, widen_one};
 use common::inputs::{FAMILIES, Family, Random};
 use common::oracle::{dot, norm, pair, relative_error};
 use common::tolerance::IDENTITY;
@@ -64,25 +65,37 @@ fn the_operator_is_half_the_sum_plus_half_the_sum_without_projections() {
     }
 }
 
-fn scaling_is_exact<F: Float>() {
+/// `base` is the size that the inputs have before, as a power of two. Numbers that are subnormal before or after have fewer
+/// digits and are passed over.
+fn scaling_is_exact<E: Float, O: Float>(base: i32, exponents: &[i32]) {
     for (family, n, exponent) in
-        FAMILIES.iter().flat_map(|&f| (1..=9).flat_map(move |n| [-20, -1, 3, 30].map(|e| (f, n, e))))
+        FAMILIES.iter().flat_map(|&f| (1..=9).flat_map(move |n| exponents.iter().map(move |&e| (f, n, e))))
     {
-        let inputs: Vec<Vec<F>> = round(&family.vectors(&mut Random::new(n as u64), n, 75));
+        let vectors = family.vectors(&mut Random::new(n as u64), n, 75);
+        let inputs: Vec<Vec<E>> = round(&vectors.iter().map(|g| scaled(g, 2.0_f64.powi(base))).collect::<Vec<_>>());
         let factor = 2.0_f64.powi(exponent);
-        let scaled_inputs: Vec<Vec<F>> = round(&widen(&inputs).iter().map(|g| scaled(g, factor)).collect::<Vec<_>>());
-        let plain = adasum(fastest(), &inputs);
-        let ours = adasum(fastest(), &scaled_inputs);
-        let expected: Vec<F> = plain.result.iter().map(|x| F::from_f64(x.to_f64() * factor)).collect();
-        assert_eq!(bits(&ours.result), bits(&expected), "{family:?}, n = {n}, 2^{exponent}");
+        let scaled_inputs: Vec<Vec<E>> = round(&widen(&inputs).iter().map(|g| scaled(g, factor)).collect::<Vec<_>>());
+        let plain = adasum_into::<E, O>(fastest(), &inputs);
+        let ours = adasum_into::<E, O>(fastest(), &scaled_inputs);
+        for (x, scaled) in plain.result.iter().zip(&ours.result) {
+            let (expected, is_normal) = (x.to_f64() * factor, x.to_f64().abs() >= O::SMALLEST_NORMAL);
+            let is_exact = scaled.bits() == O::from_f64(expected).bits();
+            assert!(is_exact || !is_normal, "{family:?}, n = {n}, 2^{exponent}: {scaled:?}, not {expected:e}");
+        }
         assert_eq!(ours.coefficients, plain.coefficients, "{family:?}, n = {n}, 2^{exponent}");
     }
 }
 
 #[test]
 fn powers_of_two_scale_the_result_bit_for_bit() {
-    scaling_is_exact::<f32>();
-    scaling_is_exact::<f64>();
+    let exponents = [-20, -1, 3, 30];
+    scaling_is_exact::<f32, f32>(0, &exponents);
+    scaling_is_exact::<f64, f64>(0, &exponents);
+    scaling_is_exact::<Bf16, Bf16>(0, &exponents);
+    scaling_is_exact::<Bf16, f32>(0, &exponents);
+    // The family with norms from 1e-4 to 1e4 nearly fills f16's range: the inputs may grow a little, but not shrink.
+    scaling_is_exact::<F16, F16>(-4, &[1, 3]);
+    scaling_is_exact::<F16, f32>(-4, &[1, 3]);
 }
 
 /// A reflection at the plane orthogonal to `axis`.
@@ -111,67 +124,78 @@ fn a_pair_commutes_bit_for_bit() {
     }
 }
 
-fn zero_is_neutral<F: Float>() {
+fn zero_is_neutral<E: Float, O: Float>() {
     for position in 0..2 {
-        let g: Vec<F> = round(&[Random::new(3).vector(100)]).remove(0);
-        let mut inputs = vec![vec![F::default(); 100]; 2];
+        let g: Vec<E> = round(&[Random::new(3).vector(100)]).remove(0);
+        let mut inputs = vec![vec![E::default(); 100]; 2];
         inputs[position] = g.clone();
-        let ours = adasum(fastest(), &inputs);
-        assert_eq!(bits(&ours.result), bits(&g));
+        let ours = adasum_into::<E, O>(fastest(), &inputs);
+        assert_eq!(widen_one(&ours.result), widen_one(&g));
         assert_eq!(ours.orthogonality, [1.0]);
     }
 }
 
 #[test]
 fn a_zero_vector_is_neutral() {
-    zero_is_neutral::<f32>();
-    zero_is_neutral::<f64>();
+    for_results!(zero_is_neutral());
 }
 
-#[test]
-fn a_zero_vector_has_coefficient_zero_in_f32_and_keeps_its_count() {
+fn a_zero_vector_keeps_its_count<E: Float, O: Float>() {
     let mut random = Random::new(4);
     let [a, b, c] = [0; 3].map(|_| random.vector(20));
-    let inputs: Vec<Vec<f32>> = round(&[a.clone(), vec![0.0; 20], b.clone(), c.clone()]);
-    let ours = adasum(fastest(), &inputs);
-    assert_eq!(ours.coefficients[0][1], 0.0);
+    let inputs: Vec<Vec<E>> = round(&[a, vec![0.0; 20], b, c]);
+    let ours = adasum_into::<E, O>(fastest(), &inputs);
+    // In f64 it might be a vector whose norm underflows.
+    assert!(ours.coefficients[0][1] == 0.0 || E::NAME == "f64");
     // Two inputs stand on either side of the root, zero or not: the weights are those of the paper.
     let wide = widen(&inputs);
     let expected = pair(&wide[0], &pair(&wide[2], &wide[3], 0.5, 0.5), 0.5, 0.5);
-    assert!(relative_error(&widen(&[ours.result])[0], &expected) < 1e-7);
+    assert!(relative_error(&widen_one(&ours.result), &expected) < 1e-7);
+}
+
+#[test]
+fn a_zero_vector_has_coefficient_zero_and_keeps_its_count() {
+    for_fine_results!(a_zero_vector_keeps_its_count());
+}
+
+fn zeros_give_zero<E: Float, O: Float>() {
+    for n in 1..=9 {
+        let ours = adasum_into::<E, O>(fastest(), &vec![vec![E::default(); 33]; n]);
+        assert_eq!((bits(&ours.result), ours.orthogonality), (vec![0; 33], vec![1.0]));
+    }
 }
 
 #[test]
 fn inputs_that_are_all_zero_give_zero_and_count_as_orthogonal() {
-    for n in 1..=9 {
-        let ours = adasum(fastest(), &vec![vec![0.0_f32; 33]; n]);
-        assert_eq!((bits(&ours.result), ours.orthogonality), (vec![0; 33], vec![1.0]));
-        let ours = adasum(fastest(), &vec![vec![0.0_f64; 33]; n]);
-        assert_eq!((bits(&ours.result), ours.orthogonality), (vec![0; 33], vec![1.0]));
+    for_results!(zeros_give_zero());
+}
+
+fn nothing_gives_zero<E: Float, O: Float>() {
+    let inputs = vec![vec![E::from_f64(f64::NAN); 9]; 3];
+    for op in 0..3 {
+        let ours = reduce_into::<E, O>(fastest(), f64::from(op), &inputs, &[0; 3], &[9]);
+        assert_eq!(bits(&ours.result), [0; 9]);
     }
+    let ours = reduce_into::<E, O>(fastest(), ADASUM, &inputs, &[0; 3], &[9]);
+    let (orthogonality, coefficients) = (vec![1.0], vec![vec![0.0; 3]]);
+    assert_eq!(ours, Reduced { result: vec![O::default(); 9], orthogonality, coefficients });
 }
 
 #[test]
 fn without_any_present_input_the_result_is_zero() {
-    let inputs = vec![vec![f32::NAN; 9]; 3];
-    for op in 0..3 {
-        let ours = reduce_present(fastest(), f64::from(op), &inputs, &[0; 3], &[9]);
-        assert_eq!(bits(&ours.result), [0; 9]);
-    }
-    let ours = reduce_present(fastest(), ADASUM, &inputs, &[0; 3], &[9]);
-    assert_eq!(ours, Reduced { result: vec![0.0; 9], orthogonality: vec![1.0], coefficients: vec![vec![0.0; 3]] });
+    for_results!(nothing_gives_zero());
 }
 
-fn disjoint_supports_add<F: Float>() {
+fn disjoint_supports_add<E: Float, O: Float>() {
     for n in 1..=9 {
         let length = 10 * n + 3;
         let one = |i: usize| {
             let values = Random::new(i as u64).vector(length);
-            values.iter().enumerate().map(|(e, &x)| F::from_f64(if e % n == i { x } else { 0.0 })).collect()
+            values.iter().enumerate().map(|(e, &x)| E::from_f64(if e % n == i { x } else { 0.0 })).collect()
         };
-        let inputs: Vec<Vec<F>> = (0..n).map(one).collect();
-        let ours = adasum(fastest(), &inputs);
-        let expected: Vec<F> = sum(&widen(&inputs)).iter().map(|&x| F::from_f64(x)).collect();
+        let inputs: Vec<Vec<E>> = (0..n).map(one).collect();
+        let ours = adasum_into::<E, O>(fastest(), &inputs);
+        let expected: Vec<O> = sum(&widen(&inputs)).iter().map(|&x| O::from_f64(x)).collect();
         assert_eq!(bits(&ours.result), bits(&expected), "n = {n}");
         assert_eq!(ours.coefficients, [vec![1.0; n]], "n = {n}");
         assert!((ours.orthogonality[0] - 1.0).abs() <= IDENTITY, "n = {n}");
@@ -180,26 +204,26 @@ fn disjoint_supports_add<F: Float>() {
 
 #[test]
 fn inputs_with_disjoint_supports_give_their_sum_bit_for_bit() {
-    disjoint_supports_add::<f32>();
-    disjoint_supports_add::<f64>();
+    for_results!(disjoint_supports_add());
 }
 
-fn identical_inputs<F: Float>(n: usize) -> (Vec<F>, Reduced<F>) {
-    let g: Vec<F> = round(&[Random::new(5).vector(1000)]).remove(0);
-    let ours = adasum(fastest(), &vec![g.clone(); n]);
+fn identical_inputs_give_the_input<E: Float, O: Float>(n: usize) {
+    let g: Vec<E> = round(&[Random::new(5).vector(1000)]).remove(0);
+    let ours = adasum_into::<E, O>(fastest(), &vec![g.clone(); n]);
     assert_eq!(ours.coefficients, [vec![1.0 / n as f64; n]], "n = {n}");
     assert_eq!(ours.orthogonality, [1.0 / n as f64], "n = {n}");
-    (g, ours)
+    if E::NAME == "f64" {
+        // There is no room for 3/8 of a number: the coefficients are exact, the additions round.
+        assert!(relative_error(&widen_one(&ours.result), &widen_one(&g)) <= IDENTITY, "n = {n}");
+    } else {
+        assert_eq!(widen_one(&ours.result), widen_one(&g), "n = {n}, {} into {}", E::NAME, O::NAME);
+    }
 }
 
 #[test]
 fn a_power_of_two_of_identical_inputs_gives_the_input() {
     for n in [1, 2, 4, 8, 16, 32] {
-        let (g, ours) = identical_inputs::<f32>(n);
-        assert_eq!(bits(&ours.result), bits(&g), "n = {n}");
-        // In f64 there is no room for 3/8 of a number: the coefficients are exact, the additions round.
-        let (g, ours) = identical_inputs::<f64>(n);
-        assert!(relative_error(&ours.result, &g) <= IDENTITY, "n = {n}");
+        for_results!(identical_inputs_give_the_input(n));
     }
 }
 
@@ -267,19 +291,41 @@ fn huge_f64_vectors_do_not_overflow_while_their_products_are_finite() {
     }
 }
 
-#[test]
-fn a_gram_matrix_that_is_not_finite_poisons_its_segment_with_the_canonical_nan() {
-    for (bad, n) in [(f32::NAN, 3), (f32::INFINITY, 2), (f32::NEG_INFINITY, 1)] {
-        let mut inputs = vec![vec![1.0_f32; 12]; n];
-        inputs[n - 1][2] = bad;
+fn what_is_not_finite_poisons_its_segment<E: Float, O: Float>() {
+    for (bad, n) in [(f64::NAN, 3), (f64::INFINITY, 2), (f64::NEG_INFINITY, 1)] {
+        let mut inputs = vec![vec![E::from_f64(1.0); 12]; n];
+        inputs[n - 1][2] = E::from_f64(bad);
         for engine in engines() {
-            let ours = reduce_present(engine, ADASUM, &inputs, &vec![1; n], &[5, 7]);
-            assert!(ours.result[..5].iter().all(|x| x.to_bits() == 0x7fc0_0000), "{}", engine.isa());
-            assert!(ours.result[5..].iter().all(|&x| x == 1.0), "{}", engine.isa());
+            let ours = reduce_into::<E, O>(engine, ADASUM, &inputs, &vec![1; n], &[5, 7]);
+            assert_eq!(bits(&ours.result[..5]), [O::CANONICAL_NAN; 5], "{} into {}", E::NAME, O::NAME);
+            assert!(ours.result[5..].iter().all(|&x| x == O::from_f64(1.0)), "{}", engine.isa());
             assert!(ours.orthogonality[0].is_nan() && ours.coefficients[0].iter().all(|c| c.is_nan()));
         }
     }
+}
+
+#[test]
+fn a_gram_matrix_that_is_not_finite_poisons_its_segment_with_the_canonical_nan() {
+    for_results!(what_is_not_finite_poisons_its_segment());
     let overflowing = vec![vec![1e200_f64; 4]; 2];
     let ours = adasum(fastest(), &overflowing);
-    assert!(ours.result.iter().all(|x| x.to_bits() == 0x7ff8_0000_0000_0000));
+    assert_eq!(bits(&ours.result), [f64::CANONICAL_NAN; 4]);
+}
+
+fn squares_neither_underflow_nor_overflow<E: Float, O: Float>() {
+    let infinity = E::from_f64(f64::INFINITY);
+    for (extreme, mean) in [E::from_bits(1), E::from_bits(infinity.bits() - 1)].map(|x| (x, x.to_f64())) {
+        let ours = adasum_into::<E, O>(fastest(), &vec![vec![extreme; 6]; 4]);
+        assert_eq!(widen_one(&ours.result), [mean; 6], "{} into {}", E::NAME, O::NAME);
+        assert_eq!((ours.orthogonality, ours.coefficients), (vec![0.25], vec![vec![0.25; 4]]));
+    }
+}
+
+#[test]
+fn the_smallest_and_the_largest_numbers_of_f32_and_the_halves_have_norms() {
+    squares_neither_underflow_nor_overflow::<f32, f32>();
+    squares_neither_underflow_nor_overflow::<F16, F16>();
+    squares_neither_underflow_nor_overflow::<F16, f32>();
+    squares_neither_underflow_nor_overflow::<Bf16, Bf16>();
+    squares_neither_underflow_nor_overflow::<Bf16, f32>();
 }

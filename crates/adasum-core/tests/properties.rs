@@ -4,8 +4,10 @@
 
 mod common;
 
-use common::calls::{ADASUM, AVERAGE, SUM, combine, gram, has_non_finite, reduce_present, refine};
-use common::float::{Float, bits};
+use adasum_core::Engine;
+use adasum_core::half::{Bf16, F16};
+use common::calls::{ADASUM, AVERAGE, SUM, combine_into, gram, has_non_finite, reduce_into, refine};
+use common::float::{Float, Half, bits};
 use common::{engines, properties};
 use proptest::prelude::*;
 
@@ -28,29 +30,72 @@ fn any_bits() -> impl Strategy<Value = f32> + Clone {
     prop_oneof![40 => any_f32(), 1 => any::<u32>().prop_map(f32::from_bits)]
 }
 
-fn all_engines_store_the_same<F: Float>(inputs: &[Vec<F>], present: &[u8], coefficients: &[f64]) {
+fn any_half<H: Half>() -> impl Strategy<Value = H> + Clone {
+    let infinity = u64::from(H::format().infinity());
+    prop_oneof![
+        6 => (-1.0_f64..1.0).prop_map(H::from_f64),
+        2 => (0..infinity, any::<bool>()).prop_map(|(b, minus)| H::from_bits(b | if minus { 0x8000 } else { 0 })),
+        1 => prop::sample::select(vec![0, 0x8000, 1, infinity - 1]).prop_map(H::from_bits),
+    ]
+}
+
+fn any_half_bits<H: Half>() -> impl Strategy<Value = H> + Clone {
+    prop_oneof![40 => any_half::<H>(), 1 => any::<u64>().prop_map(H::from_bits)]
+}
+
+fn coefficients() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(prop_oneof![Just(0.0), -3.0_f64..3.0, any::<f64>()], 14)
+}
+
+/// Everything that is stored as O.
+fn results<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>], present: &[u8], coefficients: &[f64]) -> Vec<u64> {
     let (k, length) = (inputs.len(), inputs[0].len());
     let segments = [length / 3, length - length / 3];
+    let mut all: Vec<u64> = Vec::new();
+    for op in [SUM, AVERAGE, ADASUM] {
+        let reduced = reduce_into::<E, O>(engine, op, inputs, present, &segments);
+        all.extend(bits(&reduced.result));
+        all.extend(bits(&reduced.orthogonality));
+        reduced.coefficients.iter().for_each(|of_segment| all.extend(bits(of_segment)));
+    }
     let counts = segments.map(|count| count as f64);
-    let whole = [length as f64, 0.0, length as f64];
-    let outcome = |engine| {
-        let mut all: Vec<u64> = Vec::new();
-        for op in [SUM, AVERAGE, ADASUM] {
-            let reduced = reduce_present(engine, op, inputs, present, &segments);
-            all.extend(bits(&reduced.result));
-            all.extend(bits(&reduced.orthogonality));
-            reduced.coefficients.iter().for_each(|of_segment| all.extend(bits(of_segment)));
-        }
-        all.extend(bits(&gram(engine, inputs, &whole)));
-        all.extend(bits(&refine(engine, inputs, &coefficients[..k], &whole)));
-        all.extend(bits(&combine(engine, inputs, &counts, &coefficients[..2 * k])));
-        all.extend(inputs.iter().map(|input| u64::from(has_non_finite(engine, input, &counts))));
-        all
-    };
+    all.extend(bits::<O>(&combine_into(engine, inputs, &counts, &coefficients[..2 * k])));
+    all
+}
+
+/// Everything that does not depend on what the result is stored as.
+fn measurements<E: Float>(engine: Engine, inputs: &[Vec<E>], vector: &[f64]) -> Vec<u64> {
+    let length = inputs[0].len() as f64;
+    let mut all = bits(&gram(engine, inputs, &[length, 0.0, length]));
+    all.extend(bits(&refine(engine, inputs, vector, &[length, 0.0, length])));
+    all.extend(inputs.iter().map(|input| u64::from(has_non_finite(engine, input, &[length]))));
+    all
+}
+
+fn all_engines_store_the_same<E: Float, O: Float>(inputs: &[Vec<E>], present: &[u8], coefficients: &[f64]) {
+    let present = &present[..inputs.len()];
     let engines = engines();
-    let expected = outcome(engines[0]);
-    for engine in &engines[1..] {
-        assert_eq!(expected, outcome(*engine), "{}", engine.isa());
+    let expected = results::<E, O>(engines[0], inputs, present, coefficients);
+    let measured = measurements(engines[0], inputs, &coefficients[..inputs.len()]);
+    for &engine in &engines[1..] {
+        assert_eq!(expected, results::<E, O>(engine, inputs, present, coefficients), "{}", engine.isa());
+        assert_eq!(measured, measurements(engine, inputs, &coefficients[..inputs.len()]), "{}", engine.isa());
+    }
+}
+
+fn the_scan_is_right<F: Float>(input: &[F]) {
+    let expected = input.iter().any(|x| !x.to_f64().is_finite());
+    for engine in engines() {
+        assert_eq!(has_non_finite(engine, input, &[input.len() as f64]), expected, "{}, {}", F::NAME, engine.isa());
+    }
+}
+
+fn is_what_the_coefficients_name<E: Float, O: Float>(inputs: &[Vec<E>]) {
+    for engine in engines() {
+        let (k, length) = (inputs.len(), inputs[0].len());
+        let reduced = reduce_into::<E, O>(engine, ADASUM, inputs, &vec![1; k], &[length]);
+        let combined: Vec<O> = combine_into(engine, inputs, &[length as f64], &reduced.coefficients[0]);
+        assert_eq!(bits(&reduced.result), bits(&combined), "{} into {}, {}", E::NAME, O::NAME, engine.isa());
     }
 }
 
@@ -61,35 +106,61 @@ proptest! {
     fn all_isas_agree_in_f32(
         inputs in vectors(any_bits()),
         present in prop::collection::vec(0_u8..2, 7),
-        coefficients in prop::collection::vec(prop_oneof![Just(0.0), -3.0_f64..3.0, any::<f64>()], 14),
+        coefficients in coefficients(),
     ) {
-        all_engines_store_the_same(&inputs, &present[..inputs.len()], &coefficients);
+        all_engines_store_the_same::<f32, f32>(&inputs, &present, &coefficients);
     }
 
     #[test]
     fn all_isas_agree_in_f64(
         inputs in vectors(prop_oneof![20 => any_bits().prop_map(f64::from), 1 => any::<f64>()]),
         present in prop::collection::vec(0_u8..2, 7),
-        coefficients in prop::collection::vec(prop_oneof![Just(0.0), -3.0_f64..3.0, any::<f64>()], 14),
+        coefficients in coefficients(),
     ) {
-        all_engines_store_the_same(&inputs, &present[..inputs.len()], &coefficients);
+        all_engines_store_the_same::<f64, f64>(&inputs, &present, &coefficients);
     }
 
     #[test]
-    fn the_scan_says_what_is_finite(input in prop::collection::vec(any_bits(), 0..200)) {
-        let expected = input.iter().any(|x| !x.is_finite());
-        for engine in engines() {
-            prop_assert_eq!(has_non_finite(engine, &input, &[input.len() as f64]), expected);
-        }
+    fn all_isas_agree_in_f16(
+        inputs in vectors(any_half_bits::<F16>()),
+        present in prop::collection::vec(0_u8..2, 7),
+        coefficients in coefficients(),
+    ) {
+        all_engines_store_the_same::<F16, F16>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<F16, f32>(&inputs, &present, &coefficients);
     }
 
     #[test]
-    fn the_result_is_the_combination_that_the_coefficients_name(inputs in vectors(any_f32())) {
-        for engine in engines() {
-            let (k, length) = (inputs.len(), inputs[0].len());
-            let reduced = reduce_present(engine, ADASUM, &inputs, &vec![1; k], &[length]);
-            let combined = combine(engine, &inputs, &[length as f64], &reduced.coefficients[0]);
-            prop_assert_eq!(bits(&reduced.result), bits(&combined));
-        }
+    fn all_isas_agree_in_bf16(
+        inputs in vectors(any_half_bits::<Bf16>()),
+        present in prop::collection::vec(0_u8..2, 7),
+        coefficients in coefficients(),
+    ) {
+        all_engines_store_the_same::<Bf16, Bf16>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<Bf16, f32>(&inputs, &present, &coefficients);
+    }
+
+    #[test]
+    fn the_scan_says_what_is_finite(
+        f32s in prop::collection::vec(any_bits(), 0..200),
+        f16s in prop::collection::vec(any_half_bits::<F16>(), 0..200),
+        bf16s in prop::collection::vec(any_half_bits::<Bf16>(), 0..200),
+    ) {
+        the_scan_is_right(&f32s);
+        the_scan_is_right(&f16s);
+        the_scan_is_right(&bf16s);
+    }
+
+    #[test]
+    fn the_result_is_the_combination_that_the_coefficients_name(
+        f32s in vectors(any_f32()),
+        f16s in vectors(any_half::<F16>()),
+        bf16s in vectors(any_half::<Bf16>()),
+    ) {
+        is_what_the_coefficients_name::<f32, f32>(&f32s);
+        is_what_the_coefficients_name::<F16, F16>(&f16s);
+        is_what_the_coefficients_name::<F16, f32>(&f16s);
+        is_what_the_coefficients_name::<Bf16, Bf16>(&bf16s);
+        is_what_the_coefficients_name::<Bf16, f32>(&bf16s);
     }
 }

@@ -4,11 +4,12 @@
 
 mod common;
 
-use adasum_core::Engine;
-use common::calls::{Reduced, adasum, coefficients, combine, gram, gram_finish, product_count, refine};
-use common::float::{Float, bits, round, widen};
+use adasum_core::half::{Bf16, F16};
+use common::calls::{adasum, adasum_into, coefficients, product_count};
+use common::float::{Float, Half, bits, for_fine_results, for_results, round, widen, widen_one};
 use common::inputs::Random;
 use common::oracle::{adasum_all, pair, relative_error};
+use common::ranks::{Ranks, Request, requests};
 use common::{engines, properties};
 use proptest::prelude::*;
 
@@ -23,94 +24,36 @@ fn alternating<F: Float>(seed: u64, n: usize, length: usize, noise: f64) -> Vec<
     round(&(0..n).map(&mut one).collect::<Vec<_>>())
 }
 
-/// A request of `coefficients`.
-#[derive(Debug, PartialEq)]
-struct Request {
-    first: usize,
-    count: usize,
-    vector: Vec<f64>,
-}
-
-fn requests(answer: &[f64], k: usize) -> Vec<Request> {
-    let rows = answer[1..].chunks_exact(k + 2).take(answer[0] as usize);
-    rows.map(|row| Request { first: row[0] as usize, count: row[1] as usize, vector: row[2..].to_vec() }).collect()
-}
-
-/// What several ranks do for a segment that is cut among them: the same entry points, on slices.
-struct Ranks<'a, F> {
-    engine: Engine,
-    inputs: &'a [Vec<F>],
-    runs: Vec<(usize, usize)>,
-}
-
-impl<F: Float> Ranks<'_, F> {
-    fn length(&self) -> usize {
-        self.inputs[0].len()
-    }
-
-    fn gather(&self, width: usize, partial: impl Fn(&[Vec<F>], &[f64]) -> Vec<f64>) -> Vec<f64> {
-        let table: Vec<f64> = self.runs.iter().flat_map(|&(first, count)| [first as f64, count as f64]).collect();
-        let of_run = |&(first, count): &(usize, usize)| {
-            let slices: Vec<_> = self.inputs.iter().map(|g| g[first..first + count].to_vec()).collect();
-            partial(&slices, &[self.length() as f64, first as f64, count as f64])
-        };
-        let nodes: Vec<f64> = self.runs.iter().flat_map(of_run).collect();
-        gram_finish(self.length(), &table, &nodes, width)
-    }
-
-    fn adasum(&self) -> (Reduced<F>, Vec<Vec<Request>>) {
-        let k = self.inputs.len();
-        let products = self.gather(product_count(k), |slices, piece| gram(self.engine, slices, piece));
-        let (mut refinements, mut rounds) = (Vec::new(), Vec::new());
-        loop {
-            let answer = coefficients(F::CODE, &vec![1; k], &products, &refinements);
-            if answer[0] == 0.0 {
-                let coefficients = answer[2..].to_vec();
-                let result = combine(self.engine, self.inputs, &[self.length() as f64], &coefficients);
-                return (Reduced { result, orthogonality: vec![answer[1]], coefficients: vec![coefficients] }, rounds);
-            }
-            let requests = requests(&answer, k);
-            let vectors: Vec<f64> = requests.iter().flat_map(|request| request.vector.clone()).collect();
-            let width = requests.len() * (k + 1);
-            let measured = self.gather(width, |slices, piece| refine(self.engine, slices, &vectors, piece));
-            for (request, products) in requests.iter().zip(measured.chunks_exact(k + 1)) {
-                refinements.extend([request.first as f64, request.count as f64]);
-                refinements.extend(products);
-            }
-            rounds.push(requests);
-            assert!(rounds.len() < k, "more rounds than the tree has nodes");
-        }
-    }
-}
-
 fn nodes_of(rounds: &[Vec<Request>]) -> Vec<Vec<(usize, usize)>> {
     rounds.iter().map(|round| round.iter().map(|request| (request.first, request.count)).collect()).collect()
 }
 
-fn ranks_agree_with_one_process<F: Float>(n: usize, noise: f64) {
-    let length = 9000;
-    let inputs = alternating::<F>(n as u64, n, length, noise);
+/// Inputs of 9,000 elements, cut in several ways.
+fn ranks_agree<E: Float, O: Float>(inputs: &[Vec<E>]) {
     for engine in engines() {
-        let expected = adasum(engine, &inputs);
+        let expected = adasum_into::<E, O>(engine, inputs);
         for runs in [vec![(0, 9000)], vec![(0, 2048), (2048, 6952)], vec![(0, 4096), (4096, 4096), (8192, 808)]] {
-            let (ours, _) = Ranks { engine, inputs: &inputs, runs }.adasum();
-            assert_eq!(bits(&ours.result), bits(&expected.result), "n = {n}, noise {noise:e}");
-            assert_eq!(ours, expected, "n = {n}, noise {noise:e}");
+            let (ours, _) = Ranks { engine, inputs, runs }.adasum::<O>();
+            assert_eq!(bits(&ours.result), bits(&expected.result), "{} into {}", E::NAME, O::NAME);
+            assert_eq!(ours, expected, "{} into {}", E::NAME, O::NAME);
         }
     }
+}
+
+fn ranks_agree_on_alternating<E: Float, O: Float>(n: usize, noise: f64) {
+    ranks_agree::<E, O>(&alternating::<E>(n as u64, n, 9000, noise));
 }
 
 #[test]
 fn a_cut_segment_is_refined_to_the_same_bits_as_a_whole_one() {
     for (n, noise) in (2..=9).flat_map(|n| [0.5, 1e-2, 1e-5, 1e-9].map(|noise| (n, noise))) {
-        ranks_agree_with_one_process::<f32>(n, noise);
-        ranks_agree_with_one_process::<f64>(n, noise);
+        for_results!(ranks_agree_on_alternating(n, noise));
     }
 }
 
 fn rounds<F: Float>(inputs: &[Vec<F>]) -> Vec<Vec<(usize, usize)>> {
     let ranks = Ranks { engine: engines()[0], inputs, runs: vec![(0, inputs[0].len())] };
-    nodes_of(&ranks.adasum().1)
+    nodes_of(&ranks.adasum::<F>().1)
 }
 
 #[test]
@@ -119,6 +62,31 @@ fn all_independent_nodes_are_measured_at_once_and_never_the_root() {
     assert_eq!(rounds(&alternating::<f64>(1, 4, 500, 1e-3)), [[(0, 2), (2, 2)]]);
     assert_eq!(rounds(&alternating::<f64>(1, 8, 500, 1e-3)), [[(0, 2), (2, 2), (4, 2), (6, 2)]]);
     assert_eq!(rounds(&alternating::<f32>(1, 4, 500, 1e-2)), [[(0, 2); 0]; 0], "f32 tolerates more");
+    assert_eq!(rounds(&alternating::<F16>(1, 4, 500, 1e-2)), [[(0, 2); 0]; 0], "so does f16");
+    assert_eq!(rounds(&alternating::<Bf16>(1, 4, 500, 1e-2)), [[(0, 2); 0]; 0], "so does bf16");
+}
+
+/// A pair of opposite vectors of which one element differs in its last bit: all that is left of a half format's pair once
+/// it cancels so far that it is measured.
+fn one_last_bit_apart<E: Half, O: Float>() {
+    let [large, other]: [Vec<E>; 2] = [6, 7].map(|seed| round(&[Random::new(seed).vector(9000)]).remove(0));
+    let mut opposite: Vec<E> = large.iter().map(|x| E::from_f64(-x.to_f64())).collect();
+    opposite[4321] = E::from_bits(opposite[4321].bits() + 1);
+    let inputs = [large, opposite, other.clone(), other];
+    assert_eq!(rounds(&inputs), [[(0, 2)]], "{}", E::NAME);
+    ranks_agree::<E, O>(&inputs);
+    let ours = adasum_into::<E, f32>(engines()[0], &inputs);
+    assert!(ours.coefficients[0][0] != 0.0, "{}: what is left is no noise", E::NAME);
+    let error = relative_error(&widen_one(&ours.result), &adasum_all(&widen(&inputs)));
+    assert!(error <= 1.2e-7, "{}: {error:e}", E::NAME);
+}
+
+#[test]
+fn halves_that_differ_in_one_last_bit_are_measured() {
+    one_last_bit_apart::<F16, F16>();
+    one_last_bit_apart::<F16, f32>();
+    one_last_bit_apart::<Bf16, Bf16>();
+    one_last_bit_apart::<Bf16, f32>();
 }
 
 #[test]
@@ -137,37 +105,38 @@ fn deeper_nodes_are_measured_first() {
     assert!(error < 1e-9, "{error:e}");
 }
 
+fn is_as_exact_as_the_recursion<E: Float, O: Float>(n: usize, noise: f64) {
+    let inputs = alternating::<E>(3, n, 2000, noise);
+    let ours = widen_one(&adasum_into::<E, O>(engines()[0], &inputs).result);
+    let error = relative_error(&ours, &adasum_all(&widen(&inputs)));
+    let limit = if O::NAME == "f64" { 1e-14 / noise } else { 1.2e-7 };
+    assert!(error <= limit, "{} into {}, n = {n}, noise {noise:e}: {error:e}", E::NAME, O::NAME);
+}
+
 #[test]
 fn results_stay_as_exact_as_the_recursion_down_to_the_noise() {
     for (exponent, n) in (1..=6).flat_map(|exponent| [4, 5, 8].map(|n| (exponent, n))) {
         let noise = 10.0_f64.powi(-exponent);
-        let inputs = alternating::<f64>(3, n, 2000, noise);
-        let error = relative_error(&adasum(engines()[0], &inputs).result, &adasum_all(&inputs));
-        assert!(error <= 1e-14 / noise, "f64, n = {n}, noise {noise:e}: {error:e}");
-        let inputs = alternating::<f32>(3, n, 2000, noise);
-        let ours = widen(&[adasum(engines()[0], &inputs).result]).remove(0);
-        let error = relative_error(&ours, &adasum_all(&widen(&inputs)));
-        assert!(error <= 1.2e-7, "f32, n = {n}, noise {noise:e}: {error:e}");
+        for_fine_results!(is_as_exact_as_the_recursion(n, noise));
     }
 }
 
-fn cancelling_pair_is_neutral<F: Float>(noise: f64) {
+fn cancelling_pair_is_neutral<E: Float, O: Float>(noise: f64) {
     let mut random = Random::new(4);
     let [a, b, c, e] = [0; 4].map(|_| random.vector(400));
     let opposite: Vec<f64> = a.iter().zip(&e).map(|(x, e)| -x + noise * e).collect();
-    let inputs: Vec<Vec<F>> = round(&[a, opposite, b, c]);
-    let ours = adasum(engines()[0], &inputs);
+    let inputs: Vec<Vec<E>> = round(&[a, opposite, b, c]);
+    let ours = adasum_into::<E, O>(engines()[0], &inputs);
     assert_eq!(ours.coefficients[0][..2], [0.0, 0.0], "noise {noise:e}");
     let wide = widen(&inputs);
     let expected = pair(&wide[2], &wide[3], 0.5, 0.5);
-    assert!(relative_error(&widen(&[ours.result])[0], &expected) < 1e-7, "noise {noise:e}");
+    assert!(relative_error(&widen_one(&ours.result), &expected) < 1e-7, "noise {noise:e}");
 }
 
 #[test]
 fn what_is_left_at_the_level_of_rounding_counts_as_zero() {
-    cancelling_pair_is_neutral::<f32>(0.0);
-    cancelling_pair_is_neutral::<f64>(0.0);
-    cancelling_pair_is_neutral::<f64>(1e-9);
+    for_fine_results!(cancelling_pair_is_neutral(0.0));
+    cancelling_pair_is_neutral::<f64, f64>(1e-9);
 }
 
 #[test]
@@ -189,7 +158,7 @@ proptest! {
     #[test]
     fn any_matrix_and_any_answers_come_to_an_end(
         k in 1_usize..12,
-        dtype in 0_u8..2,
+        dtype in 0_u8..4,
         numbers in prop::collection::vec(prop_oneof![
             4 => -1.0_f64..1.0,
             2 => Just(0.0),

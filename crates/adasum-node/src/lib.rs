@@ -21,7 +21,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    1
+    2
 }
 
 /// Name of the instruction set in use.
@@ -71,6 +71,7 @@ pub fn coefficients(dtype: f64, present: Bytes, gram: Doubles, refinements: Doub
 pub fn reduce(
     op: f64,
     dtype: f64,
+    result_dtype: f64,
     inputs: List<Bytes>,
     present: Bytes,
     pieces: Doubles,
@@ -80,7 +81,7 @@ pub fn reduce(
 ) -> Result<()> {
     let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
     Engine::active()
-        .and_then(|core| core.reduce(op, dtype, &inputs.read(), present.read(), pieces.read(), results))
+        .and_then(|core| core.reduce(op, dtype, result_dtype, &inputs.read(), present.read(), pieces.read(), results))
         .map_err(to_js)
 }
 
@@ -99,13 +100,16 @@ pub fn refine(dtype: f64, inputs: List<Bytes>, vectors: Doubles, pieces: Doubles
 #[napi(catch_unwind)]
 pub fn combine(
     dtype: f64,
+    result_dtype: f64,
     inputs: List<Bytes>,
     element_counts: Doubles,
     coefficients: Doubles,
     out: Bytes,
 ) -> Result<()> {
     Engine::active()
-        .and_then(|core| core.combine(dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write()))
+        .and_then(|core| {
+            core.combine(dtype, result_dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write())
+        })
         .map_err(to_js)
 }
 
@@ -113,6 +117,7 @@ pub fn combine(
 pub fn reduce_async(
     op: f64,
     dtype: f64,
+    result_dtype: f64,
     inputs: List<Kept<Bytes>>,
     present: Kept<Bytes>,
     pieces: Kept<Doubles>,
@@ -122,7 +127,7 @@ pub fn reduce_async(
 ) -> AsyncTask<Work> {
     work(move || {
         let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
-        Engine::active()?.reduce(op, dtype, &inputs.read(), present.read(), pieces.read(), results)
+        Engine::active()?.reduce(op, dtype, result_dtype, &inputs.read(), present.read(), pieces.read(), results)
     })
 }
 
@@ -150,12 +155,20 @@ pub fn refine_async(
 #[napi]
 pub fn combine_async(
     dtype: f64,
+    result_dtype: f64,
     inputs: List<Kept<Bytes>>,
     element_counts: Kept<Doubles>,
     coefficients: Kept<Doubles>,
     out: Kept<Bytes>,
 ) -> AsyncTask<Work> {
     work(move || {
-        Engine::active()?.combine(dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write())
+        Engine::active()?.combine(
+            dtype,
+            result_dtype,
+            &inputs.read(),
+            element_counts.read(),
+            coefficients.read(),
+            out.write(),
+        )
     })
 }

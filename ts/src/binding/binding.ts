@@ -15,20 +15,20 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 1
+export const ABI = 2
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
 
-/** Codes of the dtypes the reduction core computes in. */
-export const DTYPE_CODES = { f32: 0, f64: 1 } as const
+/** Codes of the dtypes that can be reduced; the half formats are storage, everything is computed in f64. */
+export const DTYPE_CODES = { f32: 0, f64: 1, f16: 2, bf16: 3 } as const
 /** Codes of the reduction operators. */
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 
 /** Functions, not methods: each may be passed on alone. */
 export interface Binding {
   readonly abi: () => number
-  /** Name of the instruction set in use: `scalar`, `avx2`. */
+  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`. */
   readonly isa: () => string
   /** Names of all instruction sets this CPU can run, scalar first. */
   readonly isas: () => string[]
@@ -45,11 +45,13 @@ export interface Binding {
    * `present` has a byte an input: 0 leaves the input out (count 0).
    * `stats` has 1 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), then
    * the coefficients; all NaN for cut pieces. sum and average touch neither nodes nor stats.
-   * `out` may be one of the inputs; any other overlap is refused.
+   * `out` is of resultDtype: dtype, or f32 where dtype is f16 or bf16. It may be one of the inputs; any other overlap is
+   * refused.
    */
   readonly reduce: (
     op: number,
     dtype: number,
+    resultDtype: number,
     inputs: Uint8Array[],
     present: Uint8Array,
     pieces: Float64Array,
@@ -103,6 +105,7 @@ export interface Binding {
    */
   readonly combine: (
     dtype: number,
+    resultDtype: number,
     inputs: Uint8Array[],
     elementCounts: Float64Array,
     coefficients: Float64Array,
@@ -112,6 +115,7 @@ export interface Binding {
   readonly reduceAsync: (
     op: number,
     dtype: number,
+    resultDtype: number,
     inputs: Uint8Array[],
     present: Uint8Array,
     pieces: Float64Array,
@@ -129,6 +133,7 @@ export interface Binding {
   ) => Promise<void>
   readonly combineAsync: (
     dtype: number,
+    resultDtype: number,
     inputs: Uint8Array[],
     elementCounts: Float64Array,
     coefficients: Float64Array,

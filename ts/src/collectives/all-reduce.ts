@@ -12,6 +12,7 @@ import { AgreedFailure } from '../group/group.ts'
 import { type SliceStatistics, emptySegmentRows } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
 import { bytesOf } from '../tensor/check.ts'
+import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { OnNonFinite } from '../types.ts'
@@ -24,6 +25,8 @@ const STEP_GATHER = 2
 
 export interface AllReduceJob {
   readonly layout: Layout
+  /** The dtype of the result: the layout's, or f32 in `out` where that is a half format. */
+  readonly resultDtype: Dtype
   readonly reducer: Reducer
   readonly onNonFinite: OnNonFinite
   /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
@@ -65,7 +68,7 @@ export async function allReduce(call: Call, job: AllReduceJob): Promise<AllReduc
 type Scratch = (byteLength: number) => Uint8Array
 
 async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
-  const { layout, data, check } = job
+  const { layout, resultDtype, data, check } = job
   const inputs: Uint8Array[] = []
   inputs[call.rank] = data
   const receives = peersOf(call).map((peer) =>
@@ -78,7 +81,8 @@ async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<
   const target = job.out ?? (call.size > 1 ? inputs[peersOf(call)[0]!]! : data)
   if (present.includes(1)) {
     const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, call.size))
-    const result = await job.reducer.reduce({ layout, slice, inputs, present, out: target, memory: 'caller', check })
+    const work = { layout, resultDtype, slice, inputs, present, out: target, memory: 'caller', check } as const
+    const result = await job.reducer.reduce(work)
     await Promise.all(sends)
     check()
     if (!job.out && target !== data) data.set(target)
@@ -91,60 +95,87 @@ async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<
 }
 
 async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
-  const { layout, data, out, check } = job
+  const { layout, resultDtype, data, out, check } = job
   const begins = sliceBegins(layout, call.size)
-  const range = (rank: number): [number, number] => [
-    begins[rank]! * layout.dtype.byteLength,
-    begins[rank + 1]! * layout.dtype.byteLength,
-  ]
-  const [begin, end] = range(call.rank)
+  const rows = new Rows(job, call.size, begins)
+  const plan: SingleShot = { call, job, rows, begins, range: rangesOf(begins, layout.dtype) }
+  const [begin, end] = plan.range(call.rank)
   const own = scratch(end - begin)
+  // A result of another dtype does not fit where the inputs were.
+  const result = resultDtype === layout.dtype ? own : scratch(byteLengthOf(rangesOf(begins, resultDtype)(call.rank)))
   // The slices received make room for the gathered result once they are combined.
   const room = scratch(Math.max((call.size - 1) * own.length, out ? 0 : data.length - own.length))
-  const inputs = slots(call, room, () => own.length)
-  const receives = peersOf(call).map((peer) => call.receive(peer, STEP_EXCHANGE, [inputs[peer]!]))
-  const rows = new Rows(job, call.size, begins)
-  const gather = (into: readonly Uint8Array[]): Promise<number>[] =>
-    peersOf(call).map((peer) => call.receive(peer, STEP_GATHER, [into[peer]!, rows.bytesOf(peer)]))
-  let gathers = out ? gather(Array.from({ length: call.size }, (_, rank) => out.subarray(...range(rank)))) : []
-  const mine = await scan(job)
-  check()
-  own.set(data.subarray(begin, end))
-  inputs[call.rank] = own
-  const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data.subarray(...range(peer))], mine))
-  const { present, nonFiniteRanks } = await agree(call, job, mine, receives, sends)
+  const gathers = out ? gather(plan, partsOf(out, call.size, rangesOf(begins, resultDtype))) : undefined
+  const { present, nonFiniteRanks, inputs, sends } = await exchangeSlices(plan, own, room)
   if (!present.includes(1)) {
     await Promise.all(sends)
     return nothingPresent(call, job, nonFiniteRanks)
   }
-  const slice = sliceOf(
-    layout,
-    begins[call.rank]!,
-    begins[call.rank + 1]!,
-    chunkElementCount(layout.dtype.byteLength, call.size),
-  )
-  const exchange = nodeExchange(call, layout, begins, job.reducer)
-  const statistics = await job.reducer.reduce({
-    layout,
-    slice,
-    inputs,
-    present,
-    out: own,
-    memory: 'pool',
-    check,
-    exchange,
-  })
-  rows.fill(statistics)
-  const results = slots(call, room, (rank) => range(rank)[1] - range(rank)[0])
-  if (!out) gathers = gather(results)
-  sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_GATHER, [own, rows.bytesOf(call.rank)])))
-  await Promise.all(gathers)
-  await Promise.all(sends)
+  await reduceOwn(plan, inputs, present, result)
+  const results = slots(call, room, (rank) => byteLengthOf(plan.range(rank)))
+  const arrivals = gathers ?? gather(plan, results)
+  sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_GATHER, [result, rows.bytesOf(call.rank)])))
+  await Promise.all([...arrivals, ...sends])
   check()
-  const destination = out ?? data
-  destination.set(own, begin)
-  if (!out) for (const peer of peersOf(call)) destination.set(results[peer]!, range(peer)[0])
+  if (out) out.set(result, rangesOf(begins, resultDtype)(call.rank)[0])
+  else {
+    data.set(own, begin)
+    for (const peer of peersOf(call)) data.set(results[peer]!, plan.range(peer)[0])
+  }
   return { statistics: rows.values, nonFiniteRanks }
+}
+
+interface SingleShot {
+  readonly call: Call
+  readonly job: AllReduceJob
+  readonly rows: Rows
+  readonly begins: Float64Array
+  /** Where a rank's slice of the input lies. */
+  readonly range: Ranges
+}
+
+type Ranges = (rank: number) => [begin: number, end: number]
+
+/** Where each rank's slice lies, in bytes of a vector of that dtype. */
+function rangesOf(begins: Float64Array, { byteLength }: Dtype): Ranges {
+  return (rank) => [begins[rank]! * byteLength, begins[rank + 1]! * byteLength]
+}
+
+const byteLengthOf = ([begin, end]: [number, number]): number => end - begin
+
+function partsOf(bytes: Uint8Array, count: number, ranges: Ranges): Uint8Array[] {
+  return Array.from({ length: count }, (_, rank) => bytes.subarray(...ranges(rank)))
+}
+
+/** Every rank's slice to its owner; this rank's own input slice goes into `own`, the others' into `room`. */
+async function exchangeSlices({ call, job, range }: SingleShot, own: Uint8Array, room: Uint8Array) {
+  const { data, check } = job
+  const inputs = slots(call, room, () => own.length)
+  const receives = peersOf(call).map((peer) => call.receive(peer, STEP_EXCHANGE, [inputs[peer]!]))
+  const mine = await scan(job)
+  check()
+  own.set(data.subarray(...range(call.rank)))
+  inputs[call.rank] = own
+  const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data.subarray(...range(peer))], mine))
+  return { ...(await agree(call, job, mine, receives, sends)), inputs, sends }
+}
+
+async function reduceOwn(
+  { call, job, rows, begins }: SingleShot,
+  inputs: readonly Uint8Array[],
+  present: Uint8Array,
+  out: Uint8Array,
+): Promise<void> {
+  const { layout, resultDtype, reducer, check } = job
+  const chunkElements = chunkElementCount(layout.dtype.byteLength, call.size)
+  const slice = sliceOf(layout, begins[call.rank]!, begins[call.rank + 1]!, chunkElements)
+  const exchange = nodeExchange(call, layout, begins, reducer)
+  rows.fill(await reducer.reduce({ layout, resultDtype, slice, inputs, present, out, memory: 'pool', check, exchange }))
+}
+
+/** Every rank's slice of the result, and its rows of statistics. */
+function gather({ call, rows }: SingleShot, into: readonly Uint8Array[]): Promise<number>[] {
+  return peersOf(call).map((peer) => call.receive(peer, STEP_GATHER, [into[peer]!, rows.bytesOf(peer)]))
 }
 
 /** Consecutive parts of `room` for all ranks but this one. */
@@ -197,7 +228,7 @@ function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): Agreed
 /** All ranks were left out: the result is the input. */
 function nothingPresent(call: Call, job: AllReduceJob, nonFiniteRanks: number[]): AllReduceOutcome {
   job.check()
-  job.out?.set(job.data)
+  if (job.out) job.reducer.convert(job.layout, job.data, job.resultDtype, job.out)
   const rows = new Rows(job, call.size, new Float64Array(0))
   return { statistics: rows.values.fill(NaN), nonFiniteRanks }
 }

@@ -1,6 +1,7 @@
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import type { Exchange } from '../kernels/run.ts'
 import type { Slice } from '../kernels/slice.ts'
+import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 
 /** What an all-reduce needs of an operator: the collectives move bytes, a reducer computes. */
@@ -12,12 +13,15 @@ export interface Reducer {
    * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
    */
   reduce(job: ReduceJob): Promise<SliceStatistics>
+  /** Copies a vector, widening it if the result is of another dtype. */
+  convert(layout: Layout, data: Uint8Array, resultDtype: Dtype, out: Uint8Array): void
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
   nodeCount(pieces: Float64Array): number
 }
 
 export interface ReduceJob {
   readonly layout: Layout
+  readonly resultDtype: Dtype
   readonly slice: Slice
   readonly inputs: readonly Uint8Array[]
   readonly present: Uint8Array

@@ -10,21 +10,21 @@ import { AgreedFailure, type Group } from '../group/group.ts'
 import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkOptions, reducibleDtype } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type {
   AllReduceOptions,
   CallOptions,
-  FloatArray,
   NamedArrays,
   NumericArray,
   OnNonFinite,
   ReduceOp,
+  ReducibleArray,
   Reduction,
 } from '../types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
-import { type Packed, checkOut, layoutOf, pack } from './data.ts'
+import { type Data, type Packed, checkOut, layoutOf, pack } from './data.ts'
 
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose data all ranks get. Default 0. */
@@ -77,23 +77,33 @@ export class Communicator implements AsyncDisposable {
     return { begin: this.rank * share, end: (this.rank + 1) * share }
   }
 
+  /** Half formats, stored as f32; otherwise as below. (First, since objects of arrays would fit the general form, too.) */
+  allReduce<R extends Float32Array | NamedArrays<Float32Array>>(
+    data: Uint16Array | NamedArrays<Uint16Array>,
+    options: AllReduceOptions<R> & { out: R },
+  ): Promise<Reduction<R>>
   /**
    * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
    * unchanged, and `out` undefined if the call fails.
    * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
    */
-  async allReduce<D extends FloatArray | NamedArrays>(data: D, options: AllReduceOptions<D>): Promise<Reduction<D>> {
+  allReduce<D extends ReducibleArray | NamedArrays<ReducibleArray>>(
+    data: D,
+    options: AllReduceOptions<D>,
+  ): Promise<Reduction<D>>
+  async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
     const plan = this.#planAllReduce(data, options)
-    const { op, onNonFinite, layout, width, descriptor } = plan
+    const { op, onNonFinite, layout, outLayout, width, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
       const input = pack(data, layout, scratch)
-      const out = result === data ? undefined : pack(result, layout, scratch)
+      const out = outLayout && pack(result, outLayout, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const statistics = width === 0 ? 'none' : width === 1 ? 'orthogonality' : 'coefficients'
       const job = {
         layout,
+        resultDtype: (outLayout ?? layout).dtype,
         reducer: makeReducer(op, loadBinding()),
         onNonFinite,
         data: input.bytes,
@@ -170,27 +180,24 @@ export class Communicator implements AsyncDisposable {
     return this.close()
   }
 
-  #planAllReduce<D extends FloatArray | NamedArrays>(data: D, options: AllReduceOptions<D>): AllReducePlan {
+  #planAllReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
     checkOptions(options)
     const op = checkOp(options.op)
     const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
-    const layout = layoutOf(data, 'data', options.segments)
-    if (!layout.dtype.isFloat)
-      throw new AdasumError(
-        'ERR_ARGUMENT',
-        `The data is ${layout.dtype.name}; allReduce takes f32 and f64. Convert it.`,
-      )
-    if (options.out !== undefined) checkOut(data, options.out, layout)
+    const found = layoutOf(data, 'data', options.segments)
+    const layout = { ...found, dtype: reducibleDtype(found.dtype, options.dtype, 'the data') }
+    const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const withCoefficients = options.coefficients === true
     const descriptor = {
       ...describe('all-reduce', layout),
+      resultDtype: (outLayout ?? layout).dtype.code,
       op: OP_CODES[op],
       schedule: SCHEDULES[allReduceSchedule(this.size, layout.elementCount * layout.dtype.byteLength)],
       onNonFinite: NON_FINITE_CODES[onNonFinite],
       flags: withCoefficients ? WITH_COEFFICIENTS : 0,
     }
     const width = op !== 'adasum' ? 0 : withCoefficients ? 1 + this.size : 1
-    return { op, onNonFinite, layout, width, descriptor }
+    return { op, onNonFinite, layout, outLayout, width, descriptor }
   }
 }
 
@@ -198,6 +205,8 @@ interface AllReducePlan {
   readonly op: ReduceOp
   readonly onNonFinite: OnNonFinite
   readonly layout: Layout
+  /** That of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */
+  readonly outLayout: Layout | undefined
   /** Numbers of statistics a segment. */
   readonly width: number
   readonly descriptor: Descriptor

@@ -4,6 +4,7 @@
  */
 import { AdasumError } from '../errors.ts'
 import { bytesOf, checkArray, checkDisjoint, isDetached, transferredAway } from '../tensor/check.ts'
+import { resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
@@ -36,12 +37,21 @@ export function layoutOf(data: unknown, what: string, segments?: ArrayLike<numbe
   return layoutOfNamedArrays(data as NamedArrays<NumericArray>, what)
 }
 
-/** ERR_ARGUMENT unless `out` has the names, lengths and dtype of `data` and shares no memory with it. */
-export function checkOut(data: Data, out: unknown, layout: Layout): void {
-  const other = layoutOf(out, 'out')
-  const [mine, theirs] = [layout, other].map(({ dtype, elementCount }) => `${dtype.name}[${elementCount}]`)
-  if (mine !== theirs)
-    throw new AdasumError('ERR_ARGUMENT', `out is ${theirs}, the data is ${mine}. Use equal dtype and length.`)
+/**
+ * The layout of `out`; ERR_ARGUMENT unless it has the names, lengths and dtype of `data`, or f32 where that is a half
+ * format, and shares no memory with it.
+ */
+export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
+  const found = layoutOf(out, 'out')
+  const dtype = resultDtypeOf(layout.dtype, found.dtype)
+  const other = { ...found, dtype: found.dtype.Array === dtype.Array ? dtype : found.dtype }
+  if (other.dtype !== dtype || other.elementCount !== layout.elementCount) {
+    const [mine, theirs] = [layout, other].map(({ dtype, elementCount }) => `${dtype.name}[${elementCount}]`)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `out is ${theirs}, the data is ${mine}. Use equal length and dtype; for f16 and bf16, f32 will do.`,
+    )
+  }
   const names = (of: Layout): string =>
     JSON.stringify(of.names && of.names.map((name, i) => [name, of.segmentElementCounts[i]]))
   if (names(layout) !== names(other))
@@ -52,6 +62,7 @@ export function checkOut(data: Data, out: unknown, layout: Layout): void {
   const label = (what: string, value: Data): { array: NumericArray; what: string }[] =>
     arraysOf(value).map((array) => ({ array, what }))
   checkDisjoint([...label('data', data), ...label('out', out as Data)])
+  return { ...layout, dtype }
 }
 
 export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {

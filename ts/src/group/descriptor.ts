@@ -52,6 +52,10 @@ function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
     const words = (d: Descriptor): string => `, schedule ${nameOf(SCHEDULES, d.schedule)}`
     return [words(mine), words(theirs)]
   }
+  if (mine.resultDtype !== theirs.resultDtype) {
+    const words = (d: Descriptor): string => `, result ${dtypeName(d.resultDtype)}`
+    return [words(mine), words(theirs)]
+  }
   if (mine.flags !== theirs.flags) return [`, flags ${mine.flags}`, `, flags ${theirs.flags}`]
   const words = (d: Descriptor): string => `, segment table ${Buffer.from(d.layoutHash).toString('hex')}`
   return [words(mine), words(theirs)]

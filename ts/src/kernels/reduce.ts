@@ -19,6 +19,8 @@ import { type Slice, chunkElementCount, isWhole, pieceElementCount, piecesBetwee
 export interface ReduceWork {
   readonly op: ReduceOp
   readonly layout: Layout
+  /** The dtype of `out`: the layout's, or f32 where that is a half format. */
+  readonly resultDtype: Dtype
   readonly slice: Slice
   /** The slice of every input, in rank order. */
   readonly inputs: readonly Uint8Array[]
@@ -104,20 +106,20 @@ function* firstPass(
   binding: Binding,
   statistics: SliceStatistics,
 ): Generator<ReduceStep, CutSegment[], undefined | readonly NodePart[]> {
-  const { op, layout, slice, present } = work
+  const { op, layout, resultDtype, slice, present } = work
   const groups = groupPieces(work).map(({ from, to, begin, end }) => {
     const pieces = piecesBetween(slice, from, to)
     const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
     const nodes = new Float64Array(nodeCount * gramProductCount(work))
     const stats = new Float64Array((to - from) * (1 + work.inputs.length))
     const inputs = byteSlices(work, begin, end)
-    const out = byteSlice(layout.dtype, work.out, begin, end)
+    const out = byteSlice(resultDtype, work.out, begin, end)
     return {
       from,
       to,
       nodes,
       stats,
-      args: [OP_CODES[op], layout.dtype.code, inputs, present, pieces, out, nodes, stats] as const,
+      args: [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, present, pieces, out, nodes, stats] as const,
     }
   })
   yield {
@@ -225,9 +227,11 @@ function refineTasks(
 
 function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64Array): KernelTask[] {
   return pieceRanges(work, part).map(({ begin, end }) => {
-    const out = byteSlice(work.layout.dtype, work.out, begin, end)
+    const out = byteSlice(work.resultDtype, work.out, begin, end)
     const counts = Float64Array.of(end - begin)
-    const args = [work.layout.dtype.code, byteSlices(work, begin, end), counts, coefficients, out] as const
+    const { layout, resultDtype } = work
+    const inputs = byteSlices(work, begin, end)
+    const args = [layout.dtype.code, resultDtype.code, inputs, counts, coefficients, out] as const
     return { sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
   })
 }
@@ -254,6 +258,13 @@ function groupPieces({ layout, slice, inputs }: ReduceWork) {
     at += count
   }
   return groups
+}
+
+/** Copies elements; if the dtypes differ, as `combine` stores them. */
+export function convert(binding: Binding, from: Dtype, input: Uint8Array, to: Dtype, out: Uint8Array): void {
+  if (from === to) return out.set(input)
+  const elementCount = Float64Array.of(input.length / from.byteLength)
+  binding.combine(from.code, to.code, [input], elementCount, Float64Array.of(1), out)
 }
 
 function byteSlice(dtype: Dtype, bytes: Uint8Array, begin: number, end: number): Uint8Array {

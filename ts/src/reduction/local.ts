@@ -2,83 +2,105 @@
  * The local functions: gradients that lie in one process, such as those of accumulated micro-batches, combined without a
  * network. They run the same kernels in the same order as the collectives and give the same bits.
  */
+import type { Binding } from '../binding/binding.ts'
 import { loadBinding } from '../binding/native.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { type ReduceWork, emptySegmentRows, reduceSlice } from '../kernels/reduce.ts'
+import { type ReduceWork, convert, emptySegmentRows, reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf, checkDisjoint, checkFloatArray, checkOptions, isDetached, transferredAway } from '../tensor/check.ts'
-import { newArrayLike } from '../tensor/dtype.ts'
+import {
+  bytesOf,
+  checkArray,
+  checkDisjoint,
+  checkOptions,
+  isDetached,
+  reducibleDtype,
+  transferredAway,
+} from '../tensor/check.ts'
+import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
-import type { FloatArray, OnNonFinite, ReduceOp, ReduceOptions, Reduction } from '../types.ts'
+import type { OnNonFinite, ReduceOp, ReduceOptions, ReducibleArray, Reduction } from '../types.ts'
 import { checkOnNonFinite } from './options.ts'
 import { reportSegments } from './report.ts'
 import { scanNonFinite } from './scan.ts'
 
-export interface LocalOptions<A extends FloatArray = FloatArray> extends ReduceOptions<A> {
+export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
   /** Where to compute; `cpu` is what there is. */
   backend?: 'cpu'
 }
+
+/** Options with which half formats are stored as f32. */
+type WideningOptions = LocalOptions<Float32Array> & { out: Float32Array }
 
 /**
  * Combines gradients by adaptive summation (arXiv 2006.02924): the sum where they are orthogonal, the mean where they are
  * parallel, segment by segment, by the count-weighted balanced tree over the order of `inputs`.
  *
- * @param inputs - arrays of one dtype and length; unchanged
+ * @param inputs - arrays of one dtype and length, unchanged; Uint16Arrays hold f16 or bf16, as `dtype` says
  * @returns the result in `out`, or in a new array
  * @throws AdasumError ERR_ARGUMENT for arrays that differ, overlap `out` or are detached, segments that do not add up;
  *   ERR_NON_FINITE for NaN or infinity in an input, unless `onNonFinite` says otherwise
  */
-export function adasum<A extends FloatArray>(
-  inputs: readonly A[],
-  options: LocalOptions<A> = {},
-): Promise<Reduction<A>> {
+export function adasum<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Promise<Reduction<A>>
+export function adasum(inputs: readonly Uint16Array[], options: WideningOptions): Promise<Reduction<Float32Array>>
+export function adasum(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Promise<Reduction> {
   return reduceLocally('adasum', inputs, options)
 }
 
 /** Adds arrays element by element, in f64, rounding once. As `adasum` otherwise. */
-export function sum<A extends FloatArray>(inputs: readonly A[], options: LocalOptions<A> = {}): Promise<Reduction<A>> {
+export function sum<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Promise<Reduction<A>>
+export function sum(inputs: readonly Uint16Array[], options: WideningOptions): Promise<Reduction<Float32Array>>
+export function sum(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Promise<Reduction> {
   return reduceLocally('sum', inputs, options)
 }
 
 /** Averages arrays element by element, in f64, rounding once. As `adasum` otherwise. */
-export function average<A extends FloatArray>(
+export function average<A extends ReducibleArray>(
   inputs: readonly A[],
-  options: LocalOptions<A> = {},
-): Promise<Reduction<A>> {
+  options?: LocalOptions<A>,
+): Promise<Reduction<A>>
+export function average(inputs: readonly Uint16Array[], options: WideningOptions): Promise<Reduction<Float32Array>>
+export function average(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Promise<Reduction> {
   return reduceLocally('average', inputs, options)
 }
 
 /** As `adasum`, without letting the event loop turn. */
-export function adasumSync<A extends FloatArray>(inputs: readonly A[], options: LocalOptions<A> = {}): Reduction<A> {
+export function adasumSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
+export function adasumSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
+export function adasumSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
   return reduceLocallySync('adasum', inputs, options)
 }
 
 /** As `sum`, without letting the event loop turn. */
-export function sumSync<A extends FloatArray>(inputs: readonly A[], options: LocalOptions<A> = {}): Reduction<A> {
+export function sumSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
+export function sumSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
+export function sumSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
   return reduceLocallySync('sum', inputs, options)
 }
 
 /** As `average`, without letting the event loop turn. */
-export function averageSync<A extends FloatArray>(inputs: readonly A[], options: LocalOptions<A> = {}): Reduction<A> {
+export function averageSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
+export function averageSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
+export function averageSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
   return reduceLocallySync('average', inputs, options)
 }
 
-interface LocalJob<A extends FloatArray> {
+interface LocalJob {
   readonly op: ReduceOp
-  readonly inputs: readonly A[]
-  readonly out: A
+  readonly inputs: readonly ReducibleArray[]
+  readonly out: ReducibleArray
+  readonly resultDtype: Dtype
   readonly layout: Layout
   readonly onNonFinite: OnNonFinite
   readonly withCoefficients: boolean
 }
 
-async function reduceLocally<A extends FloatArray>(
+async function reduceLocally(
   op: ReduceOp,
-  inputs: readonly A[],
-  options: LocalOptions<A>,
-): Promise<Reduction<A>> {
+  inputs: readonly ReducibleArray[],
+  options: LocalOptions,
+): Promise<Reduction> {
   const binding = loadBinding()
   const job = checkJob(op, inputs, options)
   const bytes = job.inputs.map(bytesOf)
@@ -88,14 +110,11 @@ async function reduceLocally<A extends FloatArray>(
     for (const [index, input] of bytes.entries())
       if (await scanNonFinite(binding, job.layout, input, check)) nonFinite.push(index)
   const work = planWork(job, bytes, nonFinite)
-  return finish(job, work && (await run(reduceSlice(work, binding), binding, cooperative(check))), nonFinite)
+  const statistics = work && (await run(reduceSlice(work, binding), binding, cooperative(check)))
+  return finish(job, binding, statistics, nonFinite)
 }
 
-function reduceLocallySync<A extends FloatArray>(
-  op: ReduceOp,
-  inputs: readonly A[],
-  options: LocalOptions<A>,
-): Reduction<A> {
+function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): Reduction {
   const binding = loadBinding()
   const job = checkJob(op, inputs, options)
   const bytes = job.inputs.map(bytesOf)
@@ -103,61 +122,73 @@ function reduceLocallySync<A extends FloatArray>(
   const isNonFinite = (index: number): boolean => binding.hasNonFinite(dtype.code, bytes[index]!, segmentElementCounts)
   const nonFinite = job.onNonFinite === 'propagate' ? [] : [...bytes.keys()].filter(isNonFinite)
   const work = planWork(job, bytes, nonFinite)
-  return finish(job, work && runSync(reduceSlice(work, binding), binding), nonFinite)
+  return finish(job, binding, work && runSync(reduceSlice(work, binding), binding), nonFinite)
 }
 
-function checkJob<A extends FloatArray>(op: ReduceOp, inputs: readonly A[], options: LocalOptions<A>): LocalJob<A> {
+function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
   checkOptions(options)
   if (options.backend !== undefined && options.backend !== 'cpu')
     throw new AdasumError('ERR_UNSUPPORTED', `backend '${inspect(options.backend)}' is not available. Use 'cpu'.`)
   // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
-  const list: readonly A[] = [...(inputs as readonly A[])]
-  const dtype = checkFloatArray(list[0], 'inputs[0]')
+  const list: readonly ReducibleArray[] = [...(inputs as readonly ReducibleArray[])]
+  const found = checkArray(list[0], 'inputs[0]')
+  const dtype = reducibleDtype(found, options.dtype, 'inputs[0]')
   const elementCount = list[0]!.length
-  const checkLike = (array: unknown, what: string): void => {
-    const other = checkFloatArray(array, what)
-    if (other !== dtype)
-      throw new AdasumError('ERR_ARGUMENT', `${what} is ${other.name}, inputs[0] is ${dtype.name}. Use one dtype.`)
-    const { length } = array as A
-    if (length !== elementCount)
-      throw new AdasumError(
-        'ERR_ARGUMENT',
-        `${what} has ${length} elements, inputs[0] has ${elementCount}. Use equal lengths.`,
-      )
-  }
-  list.forEach((input, index) => checkLike(input, `inputs[${index}]`))
+  list.forEach((input, index) => checkLike(input, `inputs[${index}]`, found, elementCount))
   const layout = layoutOfArray(dtype, elementCount, options.segments)
-  if (options.out !== undefined) checkLike(options.out, 'out')
-  const out = options.out ?? newArrayLike(list[0]!, elementCount)
-  list.forEach((input, index) =>
+  const { out, resultDtype } = checkResult(options.out, list[0]!, dtype)
+  for (const [index, input] of list.entries())
     checkDisjoint([
       { array: input, what: `inputs[${index}]` },
       { array: out, what: 'out' },
-    ]),
-  )
+    ])
+  const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
   return {
     op,
     inputs: list,
     out,
+    resultDtype,
     layout,
-    onNonFinite: checkOnNonFinite(options.onNonFinite, op),
+    onNonFinite,
     withCoefficients: options.coefficients === true,
   }
 }
 
-function checkAttached<A extends FloatArray>({ inputs, out }: LocalJob<A>): void {
+/** ERR_ARGUMENT unless `array` has the dtype and length of the first input. */
+function checkLike(array: unknown, what: string, dtype: Dtype, elementCount: number): void {
+  const other = checkArray(array, what)
+  if (other !== dtype)
+    throw new AdasumError('ERR_ARGUMENT', `${what} is ${other.name}, inputs[0] is ${dtype.name}. Use one dtype.`)
+  const { length } = array as ReducibleArray
+  if (length !== elementCount)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `${what} has ${length} elements, inputs[0] has ${elementCount}. Use equal lengths.`,
+    )
+}
+
+/** `out`, or a new array, and the dtype of what goes there. */
+function checkResult(
+  given: ReducibleArray | undefined,
+  first: ReducibleArray,
+  dtype: Dtype,
+): { out: ReducibleArray; resultDtype: Dtype } {
+  if (given === undefined) return { out: newArrayLike(first, first.length), resultDtype: dtype }
+  const found = checkArray(given, 'out')
+  const resultDtype = resultDtypeOf(dtype, found)
+  checkLike(given, 'out', resultDtype === dtype ? checkArray(first, 'inputs[0]') : found, first.length)
+  return { out: given, resultDtype }
+}
+
+function checkAttached({ inputs, out }: LocalJob): void {
   if ([...inputs, out].some(isDetached)) throw transferredAway()
 }
 
 /** The work of the inputs that take part, or undefined if none is left. */
-function planWork<A extends FloatArray>(
-  job: LocalJob<A>,
-  inputs: Uint8Array[],
-  nonFinite: readonly number[],
-): ReduceWork | undefined {
-  const { op, layout } = job
+function planWork(job: LocalJob, inputs: Uint8Array[], nonFinite: readonly number[]): ReduceWork | undefined {
+  const { op, layout, resultDtype } = job
   if (job.onNonFinite === 'throw' && nonFinite.length > 0)
     throw new AdasumError(
       'ERR_NON_FINITE',
@@ -167,16 +198,18 @@ function planWork<A extends FloatArray>(
   if (nonFinite.length === inputs.length) return undefined
   const present = Uint8Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
-  return { op, layout, slice, inputs, present, out: bytesOf(job.out) }
+  return { op, layout, resultDtype, slice, inputs, present, out: bytesOf(job.out) }
 }
 
-function finish<A extends FloatArray>(
-  { op, layout, inputs, out, withCoefficients }: LocalJob<A>,
+function finish(
+  job: LocalJob,
+  binding: Binding,
   statistics: SliceStatistics | undefined,
   nonFiniteRanks: number[],
-): Reduction<A> {
+): Reduction {
+  const { op, layout, inputs, out, resultDtype, withCoefficients } = job
   // Nothing took part: the result is the first input, as it is on a rank that was left out with all others.
-  if (!statistics) out.set(inputs[0]!)
+  if (!statistics) convert(binding, layout.dtype, bytesOf(inputs[0]!), resultDtype, bytesOf(out))
   const fullWidth = 1 + inputs.length
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
   if (statistics) rows.set(statistics.values, statistics.firstSegment * fullWidth)

@@ -2,9 +2,9 @@
  * Checks of arrays that come from the caller. Everything below this layer may rely on them: the memory is attached, of
  * fixed size, not shared with another thread, and no two arrays of a call overlap.
  */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import type { NumericArray } from '../types.ts'
-import { type Dtype, dtypeOf } from './dtype.ts'
+import { type Dtype, dtypeOf, halfDtype } from './dtype.ts'
 
 function refuse(message: string): never {
   throw new AdasumError('ERR_ARGUMENT', message)
@@ -55,11 +55,17 @@ export function checkArray(value: unknown, what: string): Dtype {
   return dtype
 }
 
-/** As checkArray, and the dtype must be one that can be reduced. */
-export function checkFloatArray(value: unknown, what: string): Dtype {
-  const dtype = checkArray(value, what)
-  if (!dtype.isFloat) refuse(`${what} is ${dtype.name}; reductions take f32 and f64. Convert it to a Float32Array.`)
-  return dtype
+/**
+ * The dtype in which an array is reduced, or ERR_ARGUMENT: that of a Float32Array or Float64Array, and for a Uint16Array
+ * the half format that the caller names.
+ */
+export function reducibleDtype(found: Dtype, named: unknown, what: string): Dtype {
+  const half = found.name === 'u16' ? halfDtype(named) : undefined
+  if (half) return half
+  if (found.isFloat && (named === undefined || named === found.name)) return found
+  const takes = "Reductions take f32, f64, and f16 or bf16 in a Uint16Array with dtype: 'f16' or 'bf16'."
+  if (named === undefined) refuse(`${what} is ${found.name}, which cannot be reduced. ${takes}`)
+  refuse(`dtype is ${inspect(named)}, and ${what} is ${found.name}. ${takes}`)
 }
 
 /** The bytes of an array, without copying. */

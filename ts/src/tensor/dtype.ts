@@ -1,5 +1,5 @@
 import { AdasumError } from '../errors.ts'
-import type { FloatArray, NumericArray } from '../types.ts'
+import type { NumericArray } from '../types.ts'
 import { DTYPE_CODES } from '../binding/binding.ts'
 
 /** A dtype: its code in frame headers (and, for those that can be reduced, in the binding) and its array type. */
@@ -18,14 +18,19 @@ interface NumericArrayConstructor {
   new (length: number): NumericArray
 }
 
+const FLOAT_CODES: ReadonlySet<number> = new Set(Object.values(DTYPE_CODES))
+
 function dtype(name: string, code: number, constructor: NumericArrayConstructor): Dtype {
-  return { name, code, byteLength: constructor.BYTES_PER_ELEMENT, isFloat: code in FLOAT_CODES, Array: constructor }
+  return { name, code, byteLength: constructor.BYTES_PER_ELEMENT, isFloat: FLOAT_CODES.has(code), Array: constructor }
 }
 
-const FLOAT_CODES: Record<number, true> = { [DTYPE_CODES.f32]: true, [DTYPE_CODES.f64]: true }
+/** The half formats have no typed array on every platform: their bits lie in a Uint16Array, and the caller says which. */
+const HALF_DTYPES: readonly Dtype[] = [
+  dtype('f16', DTYPE_CODES.f16, Uint16Array),
+  dtype('bf16', DTYPE_CODES.bf16, Uint16Array),
+]
 
-// Codes 2 and 3 are kept for f16 and bf16.
-const DTYPES: readonly Dtype[] = [
+const ARRAY_DTYPES: readonly Dtype[] = [
   dtype('f32', DTYPE_CODES.f32, Float32Array),
   dtype('f64', DTYPE_CODES.f64, Float64Array),
   dtype('i8', 4, Int8Array),
@@ -39,7 +44,7 @@ const DTYPES: readonly Dtype[] = [
   dtype('u64', 12, BigUint64Array),
 ]
 
-const BY_TAG: ReadonlyMap<string, Dtype> = new Map(DTYPES.map((entry) => [entry.Array.name, entry]))
+const BY_TAG: ReadonlyMap<string, Dtype> = new Map(ARRAY_DTYPES.map((entry) => [entry.Array.name, entry]))
 
 /** The dtype of a typed array; Buffers count as u8. Undefined for everything else. */
 export function dtypeOf(value: unknown): Dtype | undefined {
@@ -55,11 +60,17 @@ const { get: typedArrayTag } = Object.getOwnPropertyDescriptor(
 
 /** Name of a dtype code, for messages about what a peer sent. */
 export function dtypeName(code: number): string {
-  return DTYPES.find((entry) => entry.code === code)?.name ?? `dtype ${code}`
+  return [...ARRAY_DTYPES, ...HALF_DTYPES].find((entry) => entry.code === code)?.name ?? `dtype ${code}`
 }
 
-export function isFloatArray(value: NumericArray): value is FloatArray {
-  return dtypeOf(value)?.isFloat === true
+/** The half format of that name, or undefined. */
+export function halfDtype(name: unknown): Dtype | undefined {
+  return HALF_DTYPES.find((entry) => entry.name === name)
+}
+
+/** What a reduction of `dtype` stores in an array of dtype `found`: f32 where a half format is widened, else `dtype`. */
+export function resultDtypeOf(dtype: Dtype, found: Dtype): Dtype {
+  return HALF_DTYPES.includes(dtype) && found.code === DTYPE_CODES.f32 ? found : dtype
 }
 
 /** A new zeroed array like `array`, `elementCount` long. */

@@ -17,9 +17,10 @@ pub use view::{View, ViewMut};
 
 use crate::blocks::Accumulator;
 use crate::dtype::Dtype;
-use crate::element::Element;
+use crate::element::{Element, Output};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
+use crate::half::{Bf16, F16};
 use layout::{Piece, Pieces, parse_parts};
 use reduction::{Reduction, input_elements, product_count};
 use view::Exclusive;
@@ -30,10 +31,32 @@ macro_rules! with_element {
         match Dtype::from_code($code)? {
             Dtype::F32 => $function::<f32>($($argument),*),
             Dtype::F64 => $function::<f64>($($argument),*),
+            Dtype::F16 => $function::<F16>($($argument),*),
+            Dtype::Bf16 => $function::<Bf16>($($argument),*),
         }
     };
 }
 use with_element;
+
+/// The same with the element types of the inputs and of the result: equal ones, or f32 from a half format.
+macro_rules! with_elements {
+    ($code:expr, $result_code:expr, $function:ident ( $($argument:expr),* )) => {
+        match (Dtype::from_code($code)?, Dtype::from_code($result_code)?) {
+            (Dtype::F32, Dtype::F32) => $function::<f32, f32>($($argument),*),
+            (Dtype::F64, Dtype::F64) => $function::<f64, f64>($($argument),*),
+            (Dtype::F16, Dtype::F16) => $function::<F16, F16>($($argument),*),
+            (Dtype::F16, Dtype::F32) => $function::<F16, f32>($($argument),*),
+            (Dtype::Bf16, Dtype::Bf16) => $function::<Bf16, Bf16>($($argument),*),
+            (Dtype::Bf16, Dtype::F32) => $function::<Bf16, f32>($($argument),*),
+            (inputs, result) => Err(argument_error!(
+                "the inputs are {}, the result is {}. Use one dtype, or f32 for the result of f16 or bf16.",
+                inputs.name(),
+                result.name()
+            )),
+        }
+    };
+}
+use with_elements;
 
 impl Engine {
     /// True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm is not finite.
@@ -74,19 +97,20 @@ impl Engine {
     pub fn combine(
         self,
         dtype: f64,
+        result_dtype: f64,
         inputs: &[View<'_>],
         element_counts: View<'_>,
         coefficients: View<'_>,
         out: ViewMut<'_>,
     ) -> Result<()> {
-        with_element!(dtype, combine(self, inputs, element_counts, coefficients, out))
+        with_elements!(dtype, result_dtype, combine(self, inputs, element_counts, coefficients, out))
     }
 }
 
 fn has_non_finite<E: Element>(engine: Engine, input: View<'_>, segment_element_counts: View<'_>) -> Result<bool> {
     let (parts, element_count) =
         parse_parts("segmentElementCounts", &segment_element_counts.doubles("segmentElementCounts")?)?;
-    let reduction = Reduction { engine, inputs: vec![input.elements::<E>("input", element_count)?] };
+    let mut reduction = Reduction::new(engine, vec![input.elements::<E>("input", element_count)?]);
     if E::EXACT_PRODUCTS {
         return Ok(!reduction.is_finite(element_count));
     }
@@ -99,7 +123,7 @@ fn has_non_finite<E: Element>(engine: Engine, input: View<'_>, segment_element_c
 
 fn gram<E: Element>(engine: Engine, inputs: &[View<'_>], pieces: View<'_>, nodes: ViewMut<'_>) -> Result<()> {
     let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
-    let reduction = Reduction { engine, inputs: input_elements::<E>(inputs, pieces.element_count)? };
+    let mut reduction = Reduction::new(engine, input_elements::<E>(inputs, pieces.element_count)?);
     Exclusive::reading(inputs).writing("nodes", nodes)?;
     let width = product_count(inputs.len());
     let mut nodes = nodes.doubles("nodes", pieces.node_count(|_| true) * width as u64)?;
@@ -121,7 +145,7 @@ fn refine<E: Element>(
     let &[piece] = &pieces.pieces[..] else {
         return Err(argument_error!("there are {} pieces, refine takes 1. Call it once a piece.", pieces.pieces.len()));
     };
-    let reduction = Reduction { engine, inputs: input_elements::<E>(inputs, pieces.element_count)? };
+    let reduction = Reduction::new(engine, input_elements::<E>(inputs, pieces.element_count)?);
     let vectors = vectors.doubles("vectors")?;
     if !vectors.len().is_multiple_of(inputs.len()) {
         return Err(argument_error!(
@@ -136,7 +160,7 @@ fn refine<E: Element>(
     Ok(())
 }
 
-fn combine<E: Element>(
+fn combine<E: Element, O: Output<E>>(
     engine: Engine,
     inputs: &[View<'_>],
     element_counts: View<'_>,
@@ -144,7 +168,7 @@ fn combine<E: Element>(
     out: ViewMut<'_>,
 ) -> Result<()> {
     let (parts, element_count) = parse_parts("elementCounts", &element_counts.doubles("elementCounts")?)?;
-    let reduction = Reduction { engine, inputs: input_elements::<E>(inputs, element_count)? };
+    let mut reduction = Reduction::new(engine, input_elements::<E>(inputs, element_count)?);
     let coefficients = coefficients.doubles("coefficients")?;
     if coefficients.len() as u128 != parts.len() as u128 * inputs.len() as u128 {
         return Err(argument_error!(
@@ -154,7 +178,7 @@ fn combine<E: Element>(
             inputs.len()
         ));
     }
-    let out_elements = out.elements::<E>("out", element_count)?;
+    let out_elements = out.elements::<O>("out", element_count)?;
     Exclusive::reading(inputs).writing_in_place("out", out)?;
     for (&(offset, count), coefficients) in parts.iter().zip(coefficients.chunks_exact(inputs.len())) {
         reduction.combine(offset, count, coefficients, out_elements);

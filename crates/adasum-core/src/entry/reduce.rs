@@ -5,13 +5,14 @@ use super::layout::{Piece, Pieces};
 use super::reduction::{Reduction, input_elements, product_count};
 use super::tables::parse_present;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
-use super::with_element;
+use super::with_elements;
 use crate::blocks::Accumulator;
-use crate::coefficients::{Outcome, Refinement, Request, Thresholds, coefficients, triangle_index};
+use crate::coefficients::{Memory, Outcome, Refinement, Request, Thresholds, coefficients, triangle_index};
 use crate::dtype::{Dtype, Op};
-use crate::element::Element;
+use crate::element::{Element, Output};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Result, argument_error};
+use crate::half::{Bf16, F16};
 
 /// The memory that [`Engine::reduce`] writes.
 #[derive(Clone, Copy, Debug)]
@@ -30,21 +31,23 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
+    #[expect(clippy::too_many_arguments, reason = "the binding's contract: one argument for each of JavaScript's")]
     pub fn reduce(
         self,
         op: f64,
         dtype: f64,
+        result_dtype: f64,
         inputs: &[View<'_>],
         present: View<'_>,
         pieces: View<'_>,
         results: Results<'_>,
     ) -> Result<()> {
         let op = Op::from_code(op)?;
-        with_element!(dtype, reduce(self, op, inputs, present, pieces, results))
+        with_elements!(dtype, result_dtype, reduce(self, op, inputs, present, pieces, results))
     }
 }
 
-fn reduce<E: Element>(
+fn reduce<E: Element, O: Output<E>>(
     engine: Engine,
     op: Op,
     inputs: &[View<'_>],
@@ -55,8 +58,8 @@ fn reduce<E: Element>(
     let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
     let elements = input_elements::<E>(inputs, pieces.element_count)?;
     let present = Present::new(parse_present(present, inputs.len())?);
-    let reduction = Reduction { engine, inputs: present.indices.iter().map(|&i| elements[i]).collect() };
-    let out_elements = out.elements::<E>("out", pieces.element_count)?;
+    let mut reduction = Reduction::new(engine, present.indices.iter().map(|&i| elements[i]).collect());
+    let out_elements = out.elements::<O>("out", pieces.element_count)?;
     let exclusive = Exclusive::reading(inputs).writing_in_place("out", out)?;
     if op != Op::Adasum {
         reduction.combine(0, pieces.element_count, &constant_coefficients(op, present.indices.len()), out_elements);
@@ -71,6 +74,9 @@ fn reduce<E: Element>(
         reduction,
         present,
         out: out_elements,
+        gram: Vec::new(),
+        of_present: Vec::new(),
+        memory: Memory::default(),
     };
     pieces.pieces.iter().for_each(|piece| adasum.piece(piece));
     Ok(())
@@ -95,14 +101,18 @@ impl Present {
     }
 
     /// The upper triangle over all inputs, 0 where one is absent.
-    fn spread_triangle(&self, compact: &[f64]) -> Vec<f64> {
+    fn spread_triangle(&self, compact: &[f64], all: &mut Vec<f64>) {
         let k = self.flags.len();
-        let mut all = vec![0.0; product_count(k)];
+        all.clear();
+        if self.indices.len() == k {
+            all.extend_from_slice(compact);
+            return;
+        }
+        all.resize(product_count(k), 0.0);
         let pairs = self.indices.iter().enumerate().flat_map(|(a, i)| self.indices[a..].iter().map(move |j| (i, j)));
         for ((&i, &j), &product) in pairs.zip(compact) {
             all[triangle_index(k, i, j)] = product;
         }
-        all
     }
 
     /// Numbers of all inputs, 0 for the absent ones.
@@ -120,44 +130,54 @@ impl Present {
 }
 
 /// The reduction of one slice.
-struct Adasum<'a, E> {
+struct Adasum<'a, E, O> {
     reduction: Reduction<E>,
     present: Present,
     sums: Accumulator,
-    out: *mut E,
+    out: *mut O,
     nodes: DoublesMut<'a>,
     stats: DoublesMut<'a>,
+    // Kept from piece to piece.
+    gram: Vec<f64>,
+    of_present: Vec<f64>,
+    memory: Memory,
 }
 
-impl<E: Element> Adasum<'_, E> {
+impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
     fn piece(&mut self, piece: &Piece) {
         let sums = self.reduction.gram(piece, &mut self.sums);
         if !piece.run.is_whole() {
             let width = product_count(self.present.indices.len());
             for node in 0..piece.node_count() as usize {
-                self.nodes.write(&self.present.spread_triangle(&sums[node * width..][..width]));
+                self.present.spread_triangle(&sums[node * width..][..width], &mut self.gram);
+                self.nodes.write(&self.gram);
             }
             self.stats.write(&vec![f64::NAN; 1 + self.present.flags.len()]);
             return;
         }
-        let gram = self.present.spread_triangle(sums);
-        let (orthogonality, coefficients) = self.coefficients(piece, &gram);
-        let of_present: Vec<_> = self.present.gather(&coefficients).collect();
-        self.reduction.combine(piece.offset, piece.element_count(), &of_present, self.out);
-        self.stats.write(&[orthogonality]);
-        self.stats.write(&coefficients);
+        self.present.spread_triangle(sums, &mut self.gram);
+        self.solve(piece);
+        self.reduction.combine(piece.offset, piece.element_count(), &self.of_present, self.out);
     }
 
-    /// Asks until no vector is left to be measured. Every answer settles at least one node of the tree, so it ends.
-    fn coefficients(&self, piece: &Piece, gram: &[f64]) -> (f64, Vec<f64>) {
+    /// Writes the piece's statistics and finds the coefficients of the inputs that are present. Asks until no vector is
+    /// left to be measured: every answer settles at least one node of the tree, so it ends.
+    fn solve(&mut self, piece: &Piece) {
         let mut answers: Vec<(Request, Vec<f64>)> = Vec::new();
         loop {
             let refinements: Vec<_> = answers
                 .iter()
                 .map(|(node, products)| Refinement { first: node.first, count: node.count, products })
                 .collect();
-            match coefficients(Thresholds::of::<E>(), &self.present.flags, gram, &refinements) {
-                Outcome::Done { orthogonality, coefficients } => return (orthogonality, coefficients),
+            let thresholds = Thresholds::of::<E>();
+            match coefficients(&mut self.memory, thresholds, &self.present.flags, &self.gram, &refinements) {
+                Outcome::Done { orthogonality, coefficients } => {
+                    self.stats.write(&[orthogonality]);
+                    self.stats.write(coefficients);
+                    self.of_present.clear();
+                    self.of_present.extend(self.present.gather(coefficients));
+                    return;
+                }
                 Outcome::Measure(requests) => answers.extend(self.measure(piece, requests)),
             }
         }

@@ -3,7 +3,7 @@
 use super::layout::Piece;
 use super::view::View;
 use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
-use crate::element::Element;
+use crate::element::{Element, Output};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
 use crate::kernel::Term;
@@ -30,15 +30,16 @@ pub(super) fn input_elements<E: Element>(inputs: &[View<'_>], element_count: usi
 
 /// Checked inputs: pointers to slices of equal length. The methods take offsets and counts inside that length.
 pub(super) struct Reduction<E> {
-    pub engine: Engine,
-    pub inputs: Vec<*const E>,
+    engine: Engine,
+    inputs: Vec<*const E>,
+    // Kept from call to call: a model has thousands of small segments.
+    at: Vec<*const E>,
+    terms: Vec<Term<E>>,
 }
 
 impl<E: Element> Reduction<E> {
-    /// The inputs' elements from `offset` on.
-    fn at(&self, offset: usize) -> impl Iterator<Item = *const E> {
-        // SAFETY: offsets of pieces and parts lie inside the slices, whose length was checked.
-        self.inputs.iter().map(move |input| unsafe { input.add(offset) })
+    pub fn new(engine: Engine, inputs: Vec<*const E>) -> Self {
+        Self { engine, inputs, at: Vec::new(), terms: Vec::new() }
     }
 
     pub fn is_finite(&self, element_count: usize) -> bool {
@@ -48,15 +49,14 @@ impl<E: Element> Reduction<E> {
     }
 
     /// The sums of the piece's maximal nodes.
-    pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
+    pub fn gram<'s>(&mut self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
         let kernels = E::kernels(self.engine.table);
-        let mut inputs = Vec::with_capacity(self.inputs.len());
         sums.restart(piece.run.segment_element_count);
         for (block, offset, count) in piece.blocks() {
-            inputs.clear();
-            inputs.extend(self.at(offset));
+            self.at.clear();
+            self.at.extend(at(&self.inputs, offset));
             // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was checked.
-            sums.push_block(block, |products| unsafe { (kernels.gram)(&inputs, count, products) });
+            sums.push_block(block, |products| unsafe { (kernels.gram)(&self.at, count, products) });
         }
         sums.finish()
     }
@@ -68,10 +68,10 @@ impl<E: Element> Reduction<E> {
         let mut scratch = Box::new([0.0; BLOCK_ELEMENTS]);
         let mut sums = Accumulator::new(piece.run.segment_element_count, vectors.len() / k * (k + 1));
         for (block, offset, count) in piece.blocks() {
-            let inputs: Vec<_> = self.at(offset).collect();
+            let inputs: Vec<_> = at(&self.inputs, offset).collect();
             sums.push_block(block, |products| {
                 for (vector, products) in vectors.chunks_exact(k).zip(products.chunks_exact_mut(k + 1)) {
-                    let terms = terms(inputs.iter().copied(), vector);
+                    let terms: Vec<_> = terms(inputs.iter().copied(), vector).collect();
                     // SAFETY: as in `gram`; the scratch holds a block.
                     unsafe { (kernels.refine)(&terms, &inputs, count, &mut scratch, products) };
                 }
@@ -81,16 +81,23 @@ impl<E: Element> Reduction<E> {
     }
 
     /// `out` is the whole slice, as long as the inputs.
-    pub fn combine(&self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut E) {
+    pub fn combine<O: Output<E>>(&mut self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut O) {
         let kernels = E::kernels(self.engine.table);
-        let terms = terms(self.at(offset), coefficients);
+        self.terms.clear();
+        self.terms.extend(terms(at(&self.inputs, offset), coefficients));
         // SAFETY: the engine's instruction set is available; offset and count lie in the checked length of inputs and out.
-        unsafe { (kernels.combine)(&terms, element_count, out.add(offset)) };
+        unsafe { O::combine(kernels)(&self.terms, element_count, out.add(offset)) };
     }
 }
 
+/// The inputs' elements from `offset` on.
+fn at<E>(inputs: &[*const E], offset: usize) -> impl Iterator<Item = *const E> {
+    // SAFETY: offsets of pieces and parts lie inside the slices, whose length was checked.
+    inputs.iter().map(move |input| unsafe { input.add(offset) })
+}
+
 /// The inputs that take part: those whose coefficient is not 0.
-fn terms<E>(inputs: impl Iterator<Item = *const E>, coefficients: &[f64]) -> Vec<Term<E>> {
+fn terms<E>(inputs: impl Iterator<Item = *const E>, coefficients: &[f64]) -> impl Iterator<Item = Term<E>> {
     let terms = inputs.zip(coefficients).map(|(input, &coefficient)| Term { input, coefficient });
-    terms.filter(|term| term.coefficient != 0.0).collect()
+    terms.filter(|term| term.coefficient != 0.0)
 }

@@ -3,10 +3,13 @@
 use super::layout::{Pieces, count_of, parse_runs};
 use super::reduction::product_count;
 use super::view::View;
+use super::with_element;
 use crate::blocks::{Accumulator, Run};
-use crate::coefficients::{Outcome, Refinement, Thresholds, coefficients, is_inner_node};
+use crate::coefficients::{Memory, Outcome, Refinement, Thresholds, coefficients, is_inner_node};
 use crate::dtype::Dtype;
+use crate::element::Element;
 use crate::error::{Result, argument_error};
+use crate::half::{Bf16, F16};
 
 /// How many tree nodes the cut pieces have together.
 ///
@@ -53,10 +56,7 @@ pub fn gram_finish(
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
 pub fn balanced_coefficients(dtype: f64, present: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
-    let thresholds = match Dtype::from_code(dtype)? {
-        Dtype::F32 => Thresholds::of::<f32>(),
-        Dtype::F64 => Thresholds::of::<f64>(),
-    };
+    let thresholds = with_element!(dtype, thresholds());
     let (present, gram) = (flags(present)?, gram.doubles("gram")?);
     let k = present.len();
     if gram.len() != product_count(k) {
@@ -68,7 +68,11 @@ pub fn balanced_coefficients(dtype: f64, present: View<'_>, gram: View<'_>, refi
     }
     let table = refinements.doubles("refinements")?;
     let refinements = parse_refinements(k, &table)?;
-    Ok(encode(coefficients(thresholds, &present, &gram, &refinements)))
+    Ok(encode(coefficients(&mut Memory::default(), thresholds, &present, &gram, &refinements)))
+}
+
+fn thresholds<E: Element>() -> Thresholds {
+    Thresholds::of::<E>()
 }
 
 /// One flag an input.
@@ -124,9 +128,11 @@ fn not_asked_for(row: &[f64], k: usize) -> crate::Error {
     )
 }
 
-fn encode(outcome: Outcome) -> Vec<f64> {
+fn encode(outcome: Outcome<'_>) -> Vec<f64> {
     match outcome {
-        Outcome::Done { orthogonality, coefficients } => [0.0, orthogonality].into_iter().chain(coefficients).collect(),
+        Outcome::Done { orthogonality, coefficients } => {
+            [0.0, orthogonality].iter().chain(coefficients).copied().collect()
+        }
         Outcome::Measure(requests) => {
             let rows = requests.iter().flat_map(|request| {
                 [request.first as f64, request.count as f64].into_iter().chain(request.vector.iter().copied())

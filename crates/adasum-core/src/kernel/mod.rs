@@ -11,6 +11,7 @@ mod scan;
 
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
+use crate::half::{Bf16, F16};
 use crate::simd::scalar::Scalar;
 use crate::simd::{Isa, LANES};
 
@@ -26,6 +27,9 @@ pub struct Term<E> {
     pub coefficient: f64,
 }
 
+/// `combine(terms, element_count, out)`: out = sum of coefficient * input, rounded to O. `out` may be an input.
+pub type Combine<E, O> = unsafe fn(&[Term<E>], usize, *mut O);
+
 /// One dtype's kernels on one instruction set.
 ///
 /// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid for
@@ -35,8 +39,10 @@ pub struct Kernels<E> {
     /// `gram(inputs, element_count, products)`: the upper triangle of the inputs' products over one block of at most
     /// [`BLOCK_ELEMENTS`] elements, row by row.
     pub gram: unsafe fn(&[*const E], usize, &mut [f64]),
-    /// `combine(terms, element_count, out)`: out = sum of coefficient * input. `out` may be an input.
-    pub combine: unsafe fn(&[Term<E>], usize, *mut E),
+    /// See [`Combine`].
+    pub combine: Combine<E, E>,
+    /// The same, stored as f32.
+    pub combine_f32: Combine<E, f32>,
     /// `refine(terms, inputs, element_count, scratch, products)`: x = sum of the terms in f64, over one block; the
     /// products are x.x and x.input for every input.
     #[expect(clippy::type_complexity, reason = "a function pointer reads best as its signature")]
@@ -56,6 +62,10 @@ pub struct Table {
     pub f32: Kernels<f32>,
     /// Kernels for f64.
     pub f64: Kernels<f64>,
+    /// Kernels for f16.
+    pub f16: Kernels<F16>,
+    /// Kernels for bf16.
+    pub bf16: Kernels<Bf16>,
 }
 
 /// Adds the lanes in the canonical order.
@@ -88,9 +98,9 @@ macro_rules! isa_table {
                 unsafe { gram::gram::<$isa, E>(inputs, element_count, products) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn combine<E: Element>(terms: &[Term<E>], element_count: usize, out: *mut E) {
+            unsafe fn combine<E: Element, O: Element>(terms: &[Term<E>], element_count: usize, out: *mut O) {
                 // SAFETY: handed on from the caller, and the features are enabled.
-                unsafe { combine::combine::<$isa, E, E>(terms, element_count, out) }
+                unsafe { combine::combine::<$isa, E, O>(terms, element_count, out) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn refine<E: Element>(
@@ -109,9 +119,22 @@ macro_rules! isa_table {
                 unsafe { scan::is_finite::<$isa, E>(input, element_count) }
             }
             const fn kernels<E: Element>() -> Kernels<E> {
-                Kernels { gram: gram::<E>, combine: combine::<E>, refine: refine::<E>, is_finite: is_finite::<E> }
+                Kernels {
+                    gram: gram::<E>,
+                    combine: combine::<E, E>,
+                    combine_f32: combine::<E, f32>,
+                    refine: refine::<E>,
+                    is_finite: is_finite::<E>,
+                }
             }
-            Table { name: $name, is_available: || $available, f32: kernels(), f64: kernels() }
+            Table {
+                name: $name,
+                is_available: || $available,
+                f32: kernels(),
+                f64: kernels(),
+                f16: kernels(),
+                bf16: kernels(),
+            }
         };
     };
 }
@@ -122,8 +145,26 @@ isa_table!(
     AVX2,
     "avx2",
     crate::simd::avx2::Avx2,
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-    "avx2,fma"
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"),
+    "avx2,fma,f16c"
+);
+isa_table!(
+    #[cfg(target_arch = "x86_64")]
+    AVX512,
+    "avx512",
+    crate::simd::avx512::Avx512,
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("f16c"),
+    "avx512f,avx512bw,avx512vl,f16c"
+);
+isa_table!(
+    #[cfg(target_arch = "aarch64")]
+    NEON,
+    "neon",
+    crate::simd::neon::Neon,
+    true
 );
 
 /// All tables that this build has, the slowest first.
@@ -131,4 +172,8 @@ pub static TABLES: &[&Table] = &[
     &SCALAR,
     #[cfg(target_arch = "x86_64")]
     &AVX2,
+    #[cfg(target_arch = "x86_64")]
+    &AVX512,
+    #[cfg(target_arch = "aarch64")]
+    &NEON,
 ];

@@ -2,6 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 pub mod scalar;
 
 /// Lanes on every CPU: equal lanes, equal order of additions, equal bits.
@@ -42,11 +46,22 @@ pub unsafe trait Isa {
     /// # Safety
     /// See [`Isa`].
     unsafe fn mul_add_exact(a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes;
+    /// Writes the lanes in order, as they are.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing eight numbers; see [`Isa`].
+    unsafe fn keep(v: Self::Lanes, p: *mut f64);
     /// The lanes in order.
     ///
     /// # Safety
     /// See [`Isa`].
-    unsafe fn to_array(v: Self::Lanes) -> [f64; LANES];
+    #[inline(always)]
+    unsafe fn to_array(v: Self::Lanes) -> [f64; LANES] {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: the array has room for all lanes; the rest is handed on from the caller.
+        unsafe { Self::keep(v, lanes.as_mut_ptr()) };
+        lanes
+    }
     /// Widens eight f32.
     ///
     /// # Safety
@@ -57,6 +72,16 @@ pub unsafe trait Isa {
     /// # Safety
     /// `p` must be valid for reading eight elements; see [`Isa`].
     unsafe fn load_f64(p: *const f64) -> Self::Lanes;
+    /// Widens eight f16.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading eight elements; see [`Isa`].
+    unsafe fn load_f16(p: *const u16) -> Self::Lanes;
+    /// Widens eight bf16.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading eight elements; see [`Isa`].
+    unsafe fn load_bf16(p: *const u16) -> Self::Lanes;
     /// Rounds to eight f32, to nearest, every NaN canonical.
     ///
     /// # Safety
@@ -67,4 +92,14 @@ pub unsafe trait Isa {
     /// # Safety
     /// `p` must be valid for writing eight elements; see [`Isa`].
     unsafe fn store_f64(v: Self::Lanes, p: *mut f64);
+    /// Rounds to eight f16, once, to nearest, every NaN canonical.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing eight elements; see [`Isa`].
+    unsafe fn store_f16(v: Self::Lanes, p: *mut u16);
+    /// Rounds to eight bf16, once, to nearest, every NaN canonical.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing eight elements; see [`Isa`].
+    unsafe fn store_bf16(v: Self::Lanes, p: *mut u16);
 }

@@ -1,5 +1,7 @@
 //! Plain Rust: runs everywhere, and says what the other instruction sets must compute.
 
+use crate::half::{Bf16, F16};
+
 use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
 
 /// The instruction set of every machine.
@@ -31,8 +33,9 @@ unsafe impl Isa for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn to_array(v: Self::Lanes) -> [f64; LANES] {
-        v
+    unsafe fn keep(v: Self::Lanes, p: *mut f64) {
+        // SAFETY: the caller vouches for eight numbers.
+        unsafe { p.cast::<[f64; LANES]>().write_unaligned(v) };
     }
 
     #[inline(always)]
@@ -48,6 +51,18 @@ unsafe impl Isa for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self::Lanes {
+        // SAFETY: the caller vouches for eight elements.
+        std::array::from_fn(|lane| F16(unsafe { p.add(lane).read() }).to_f64())
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self::Lanes {
+        // SAFETY: the caller vouches for eight elements.
+        std::array::from_fn(|lane| Bf16(unsafe { p.add(lane).read() }).to_f64())
+    }
+
+    #[inline(always)]
     unsafe fn store_f32(v: Self::Lanes, p: *mut f32) {
         for (lane, x) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for eight elements.
@@ -60,6 +75,22 @@ unsafe impl Isa for Scalar {
         for (lane, x) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for eight elements.
             unsafe { p.add(lane).write(if x.is_nan() { CANONICAL_NAN_F64 } else { x }) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(v: Self::Lanes, p: *mut u16) {
+        for (lane, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller vouches for eight elements.
+            unsafe { p.add(lane).write(F16::from_f64(x).0) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(v: Self::Lanes, p: *mut u16) {
+        for (lane, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller vouches for eight elements.
+            unsafe { p.add(lane).write(Bf16::from_f64(x).0) };
         }
     }
 }

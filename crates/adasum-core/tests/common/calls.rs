@@ -31,6 +31,30 @@ pub fn whole(segments: &[usize]) -> Vec<f64> {
     segments.iter().flat_map(|&count| [count as f64, 0.0, count as f64]).collect()
 }
 
+/// Memory for results that nothing that is computed equals.
+fn untouched<F: Float>(length: usize) -> Vec<F> {
+    vec![F::from_f64(-77.0); length]
+}
+
+/// Whole segments, some inputs absent, the result stored as O.
+pub fn reduce_into<E: Float, O: Float>(
+    engine: Engine,
+    op: f64,
+    inputs: &[Vec<E>],
+    present: &[u8],
+    segments: &[usize],
+) -> Reduced<O> {
+    let k = inputs.len();
+    let mut result = untouched(inputs[0].len());
+    let mut stats = vec![-77.0; segments.len() * (1 + k)];
+    let results =
+        Results { out: ViewMut::of(&mut result), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
+    let pieces = whole(segments);
+    engine.reduce(op, E::CODE, O::CODE, &views(inputs), View::of(present), View::of(&pieces), results).unwrap();
+    let (orthogonality, coefficients) = stats.chunks_exact(1 + k).map(|row| (row[0], row[1..].to_vec())).unzip();
+    Reduced { result, orthogonality, coefficients }
+}
+
 /// Whole segments, some inputs absent.
 pub fn reduce_present<F: Float>(
     engine: Engine,
@@ -39,19 +63,16 @@ pub fn reduce_present<F: Float>(
     present: &[u8],
     segments: &[usize],
 ) -> Reduced<F> {
-    let k = inputs.len();
-    let mut result = vec![F::from_f64(-77.0); inputs[0].len()];
-    let mut stats = vec![-77.0; segments.len() * (1 + k)];
-    let results =
-        Results { out: ViewMut::of(&mut result), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-    let pieces = whole(segments);
-    engine.reduce(op, F::CODE, &views(inputs), View::of(present), View::of(&pieces), results).unwrap();
-    let (orthogonality, coefficients) = stats.chunks_exact(1 + k).map(|row| (row[0], row[1..].to_vec())).unzip();
-    Reduced { result, orthogonality, coefficients }
+    reduce_into(engine, op, inputs, present, segments)
 }
 
 pub fn reduce<F: Float>(engine: Engine, op: f64, inputs: &[Vec<F>]) -> Reduced<F> {
     reduce_present(engine, op, inputs, &vec![1; inputs.len()], &[inputs[0].len()])
+}
+
+/// One segment, all inputs present, the result stored as O.
+pub fn adasum_into<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>]) -> Reduced<O> {
+    reduce_into(engine, ADASUM, inputs, &vec![1; inputs.len()], &[inputs[0].len()])
 }
 
 pub fn adasum<F: Float>(engine: Engine, inputs: &[Vec<F>]) -> Reduced<F> {
@@ -90,11 +111,20 @@ pub fn coefficients(dtype: f64, present: &[u8], gram: &[f64], refinements: &[f64
     entry::balanced_coefficients(dtype, View::of(present), View::of(gram), View::of(refinements)).unwrap()
 }
 
-pub fn combine<F: Float>(engine: Engine, inputs: &[Vec<F>], counts: &[f64], coefficients: &[f64]) -> Vec<F> {
-    let mut out = vec![F::from_f64(-77.0); inputs[0].len()];
+pub fn combine_into<E: Float, O: Float>(
+    engine: Engine,
+    inputs: &[Vec<E>],
+    counts: &[f64],
+    coefficients: &[f64],
+) -> Vec<O> {
+    let mut out = untouched(inputs[0].len());
     let (counts, coefficients) = (View::of(counts), View::of(coefficients));
-    engine.combine(F::CODE, &views(inputs), counts, coefficients, ViewMut::of(&mut out)).unwrap();
+    engine.combine(E::CODE, O::CODE, &views(inputs), counts, coefficients, ViewMut::of(&mut out)).unwrap();
     out
+}
+
+pub fn combine<F: Float>(engine: Engine, inputs: &[Vec<F>], counts: &[f64], coefficients: &[f64]) -> Vec<F> {
+    combine_into(engine, inputs, counts, coefficients)
 }
 
 pub fn has_non_finite<F: Float>(engine: Engine, input: &[F], segments: &[f64]) -> bool {

@@ -1,5 +1,7 @@
 //! Seeded inputs, in the six families on which the numerics were studied.
 
+use super::float::{Float, round};
+
 /// SplitMix64: small, and the same on every machine.
 #[derive(Clone)]
 pub struct Random(u64);
@@ -63,6 +65,18 @@ pub const FAMILIES: [Family; 6] = [
 impl Family {
     /// n vectors.
     pub fn vectors(self, random: &mut Random, n: usize, length: usize) -> Vec<Vec<f64>> {
+        self.vectors_with_noise(random, n, length, 1e-4)
+    }
+
+    /// n vectors as the element type can tell them apart: noise below its last bit would leave vectors that differ there in
+    /// a few elements, whose differences cancel once more, down to where it is a matter of definition what is zero.
+    pub fn rounded<F: Float>(self, random: &mut Random, n: usize, length: usize) -> Vec<Vec<F>> {
+        let last_bit = 0.5_f64.powi(F::SIGNIFICAND_BITS as i32);
+        round(&self.vectors_with_noise(random, n, length, f64::max(1e-4, 16.0 * last_bit)))
+    }
+
+    /// `smallest` is the noise of the vectors that cancel most.
+    fn vectors_with_noise(self, random: &mut Random, n: usize, length: usize, smallest: f64) -> Vec<Vec<f64>> {
         let common = random.vector(length);
         let mut one = |i: usize| {
             let noise = random.vector(length);
@@ -74,7 +88,7 @@ impl Family {
                 Family::SpreadNorms => mix(0.0, 10.0_f64.powi((i as i32 * 5) % 9 - 4)),
                 Family::NearParallel => mix(1.0, 1e-3),
                 Family::Alternating => mix(sign, 0.1),
-                Family::NearlyCancelling => mix(sign, 1e-4),
+                Family::NearlyCancelling => mix(sign, smallest),
             }
         };
         (0..n).map(&mut one).collect()

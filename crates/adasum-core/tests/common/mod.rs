@@ -1,11 +1,13 @@
 //! Shared by all integration tests: safe calls of the entry points, seeded inputs, the oracle, the tolerances.
 
-#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "every test binary uses a part of it")]
 
 pub mod calls;
 pub mod float;
+pub mod half;
 pub mod inputs;
 pub mod oracle;
+pub mod ranks;
 pub mod tolerance;
 
 use std::hash::{BuildHasher, RandomState};

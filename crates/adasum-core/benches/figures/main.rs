@@ -1,0 +1,81 @@
+//! Kernels beside the limits of the machine, a line a case: `npm run --silent bench:kernels -- --json`.
+//!
+//! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's size,
+//! the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the rounds.
+//! `--quick` takes few rounds on small vectors, to try the program itself.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | bytes | read and written by the kernel |
+//! | gbps | bytes / time / 1e9 |
+//! | limitGbps | the same for the larger of two times: moving the bytes without arithmetic, doing the arithmetic without memory |
+//! | ratioToTextbook | time of a scalar loop over time of the kernel |
+//! | maxRelativeError | against compensated sums (gram), or the exact combination before rounding (combine, adasum, sum) |
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its results")]
+#![expect(clippy::unwrap_used, reason = "a refusal is a mistake in the bench")]
+
+mod cases;
+mod exact;
+mod limits;
+mod number;
+mod report;
+mod textbook;
+
+use adasum_core::Engine;
+use cases::{Case, cases};
+use limits::Limits;
+
+const ROUNDS: usize = 15;
+const QUICK_ROUNDS: usize = 3;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let (is_quick, is_json) = (has("--quick"), has("--json"));
+    let limits = Limits::new();
+    eprintln!("{}", report::machine(&limits));
+    if !is_json {
+        println!("{}", report::header());
+    }
+    for case in cases(is_quick) {
+        for engine in Engine::available().filter(|engine| case.is_for(engine.isa())) {
+            let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
+            let line = measure(&case, engine, &limits, rounds);
+            println!("{}", if is_json { line.json() } else { line.row() });
+        }
+    }
+}
+
+fn measure(case: &Case, engine: Engine, limits: &Limits, rounds: usize) -> report::Line {
+    let mut work = case.prepare(engine);
+    // As much memory as the inputs have, to measure its limits on.
+    let mut memory: Vec<u64> = (0..case.input_bytes() as u64 / 8).collect();
+    let (mut ours, mut limit, mut textbook) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let times = (limits.seconds(case, &mut memory), work.textbook(), work.run());
+        // The first round warms up pages and caches.
+        if round > 0 {
+            limit.push(times.0);
+            textbook.push(times.1);
+            ours.push(times.2);
+        }
+    }
+    report::Line {
+        kernel: case.kernel.name(),
+        k: case.k,
+        dtype: case.dtype.name(),
+        isa: engine.isa(),
+        place: case.place,
+        bytes: case.bytes(),
+        seconds: median(ours),
+        limit_seconds: median(limit),
+        textbook_seconds: median(textbook),
+        max_relative_error: work.max_relative_error(),
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

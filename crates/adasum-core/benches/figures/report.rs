@@ -1,0 +1,80 @@
+//! One line a case, for people and for programs.
+
+use crate::limits::Limits;
+
+pub struct Line {
+    pub kernel: &'static str,
+    pub k: usize,
+    pub dtype: &'static str,
+    pub isa: &'static str,
+    pub place: &'static str,
+    pub bytes: usize,
+    pub seconds: f64,
+    pub limit_seconds: f64,
+    pub textbook_seconds: f64,
+    pub max_relative_error: f64,
+}
+
+impl Line {
+    fn gbps(&self) -> f64 {
+        self.bytes as f64 / self.seconds / 1e9
+    }
+
+    fn limit_gbps(&self) -> f64 {
+        self.bytes as f64 / self.limit_seconds / 1e9
+    }
+
+    pub fn json(&self) -> String {
+        format!(
+            r#"{{"kernel":"{}","k":{},"dtype":"{}","isa":"{}","bytes":{},"gbps":{:.2},"limitGbps":{:.2},"ratioToLimit":{:.3},"ratioToTextbook":{:.2},"maxRelativeError":{:.2e}}}"#,
+            self.kernel,
+            self.k,
+            self.dtype,
+            self.isa,
+            self.bytes,
+            self.gbps(),
+            self.limit_gbps(),
+            self.limit_seconds / self.seconds,
+            self.textbook_seconds / self.seconds,
+            self.max_relative_error
+        )
+    }
+
+    pub fn row(&self) -> String {
+        format!(
+            "{:<15} {:>2} {:<5} {:<7} {:<6} {:>11} {:>7.2} {:>7.2} {:>8.2} {:>9.1} {:>9.1e}",
+            self.kernel,
+            self.k,
+            self.dtype,
+            self.isa,
+            self.place,
+            self.bytes,
+            self.gbps(),
+            self.limit_gbps(),
+            self.limit_seconds / self.seconds,
+            self.textbook_seconds / self.seconds,
+            self.max_relative_error
+        )
+    }
+}
+
+pub fn header() -> String {
+    format!(
+        "{:<15} {:>2} {:<5} {:<7} {:<6} {:>11} {:>7} {:>7} {:>8} {:>9} {:>9}",
+        "kernel", "k", "dtype", "isa", "from", "bytes", "GB/s", "limit", "of limit", "x textbk", "error"
+    )
+}
+
+/// What the figures depend on besides the code.
+pub fn machine(limits: &Limits) -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("\t: unknown CPU");
+    let pages = read("/sys/kernel/mm/transparent_hugepage/enabled");
+    let chosen = pages.split(['[', ']']).nth(1).unwrap_or("unknown");
+    format!(
+        "{}; {:.1} G f64 multiply-adds a second; one thread; transparent huge pages: {chosen}",
+        model.trim_start_matches(['\t', ' ', ':']),
+        limits.multiply_adds / 1e9
+    )
+}

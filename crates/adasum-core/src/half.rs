@@ -1,0 +1,154 @@
+//! The half formats, which are storage only: every number is widened to f64 before anything is computed.
+//!
+//! Rounding goes straight from f64 to the format, to nearest, ties to even. Going through f32 would round twice:
+//! 1 + 2^-11 + 2^-40 is just above the middle between two f16 numbers, but its f32 neighbour is the middle itself. The
+//! remedy is an f32 that is *rounded to odd*: towards zero, with the last bit set if anything was cut off. Its last bit then
+//! says on which side of every middle the number lies, and since f32 has at least two bits more than either format, one
+//! ordinary rounding from there is the right one.
+
+/// IEEE binary16: 5 bits of exponent, 11 of significand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct F16(pub u16);
+
+/// bfloat16: the upper half of an f32, 8 bits of exponent and 8 of significand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(pub u16);
+
+/// The bits of every NaN that is stored as f16: quiet, positive, no payload.
+pub const CANONICAL_NAN_F16: u16 = 0x7e00;
+/// The bits of every NaN that is stored as bf16.
+pub const CANONICAL_NAN_BF16: u16 = 0x7fc0;
+
+const F32_SIGN: u32 = 0x8000_0000;
+const F32_INFINITY: u32 = 0x7f80_0000;
+/// 2^-14, the smallest normal f16.
+const SMALLEST_NORMAL_F16: u32 = 0x3880_0000;
+/// 2^16: from here on everything is infinite in f16.
+const BEYOND_F16: u32 = 0x4780_0000;
+/// What lies between the exponents' biases, in f32's bits.
+const BIAS_DIFFERENCE: u32 = 0x3800_0000;
+
+impl F16 {
+    /// The same number; exact.
+    pub fn to_f64(self) -> f64 {
+        let (exponent, fraction) = (i32::from(self.0 >> 10 & 0x1f), f64::from(self.0 & 0x3ff));
+        let magnitude = match exponent {
+            0 => fraction * 2_f64.powi(-24),
+            0x1f if fraction == 0.0 => f64::INFINITY,
+            0x1f => f64::NAN,
+            _ => (1024.0 + fraction) * 2_f64.powi(exponent - 25),
+        };
+        if self.0 >> 15 == 1 { -magnitude } else { magnitude }
+    }
+
+    /// The nearest number, ties to even; NaN becomes the canonical one.
+    pub fn from_f64(x: f64) -> Self {
+        let bits = odd_f32(x);
+        let (sign, magnitude) = ((bits & F32_SIGN) >> 16, bits & !F32_SIGN);
+        let rounded = if magnitude > F32_INFINITY {
+            return Self(CANONICAL_NAN_F16);
+        } else if magnitude >= BEYOND_F16 {
+            0x7c00
+        } else if magnitude >= SMALLEST_NORMAL_F16 {
+            (magnitude - BIAS_DIFFERENCE + 0x0fff + (magnitude >> 13 & 1)) >> 13
+        } else {
+            // At 1/2 the last bit of an f32 is worth 2^-24, as that of a subnormal f16: the addition rounds.
+            (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
+        };
+        Self((sign | rounded) as u16)
+    }
+}
+
+impl Bf16 {
+    /// The same number; exact.
+    pub fn to_f64(self) -> f64 {
+        f64::from(f32::from_bits(u32::from(self.0) << 16))
+    }
+
+    /// The nearest number, ties to even; NaN becomes the canonical one.
+    pub fn from_f64(x: f64) -> Self {
+        let bits = odd_f32(x);
+        if bits & !F32_SIGN > F32_INFINITY {
+            return Self(CANONICAL_NAN_BF16);
+        }
+        Self(((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16)
+    }
+}
+
+/// The bits of `x` as an f32 rounded to odd.
+fn odd_f32(x: f64) -> u32 {
+    let nearest = x as f32;
+    let back = f64::from(nearest);
+    if back == x || x.is_nan() {
+        return nearest.to_bits();
+    }
+    let toward_zero = nearest.to_bits() - u32::from(back.abs() > x.abs());
+    toward_zero | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All numbers of a format that are at least +0 and finite, ascending, then infinity.
+    fn ascending(infinity: u16, to_f64: impl Fn(u16) -> f64) -> Vec<(u16, f64)> {
+        (0..=infinity).map(|bits| (bits, to_f64(bits))).collect()
+    }
+
+    /// Between each number and the next: just below the middle, the middle, and just above it.
+    fn check(infinity: u16, to_f64: impl Fn(u16) -> f64, from_f64: impl Fn(f64) -> u16) {
+        let numbers = ascending(infinity, &to_f64);
+        for pair in numbers.windows(2) {
+            let [(low_bits, low), (high_bits, high)] = [pair[0], pair[1]];
+            // Infinity rounds as the number that would come next.
+            let step = if high.is_finite() { high - low } else { low - to_f64(low_bits - 1) };
+            let middle = low + step / 2.0;
+            let even = if low_bits % 2 == 0 { low_bits } else { high_bits };
+            for (x, want) in [
+                (low, low_bits),
+                (low + step * 0.25, low_bits),
+                (middle.next_down(), low_bits),
+                (middle, even),
+                (middle.next_up(), high_bits),
+                (low + step * 0.75, high_bits),
+            ] {
+                assert_eq!(from_f64(x), want, "{x:e}");
+                assert_eq!(from_f64(-x), want | 0x8000, "-{x:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn f16_rounds_to_nearest_even_around_every_number() {
+        check(0x7c00, |bits| F16(bits).to_f64(), |x| F16::from_f64(x).0);
+    }
+
+    #[test]
+    fn bf16_rounds_to_nearest_even_around_every_number() {
+        check(0x7f80, |bits| Bf16(bits).to_f64(), |x| Bf16::from_f64(x).0);
+    }
+
+    #[test]
+    fn extremes_and_nan() {
+        for x in [f64::MAX, f64::INFINITY, 1e300] {
+            assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (0x7c00, 0x7f80));
+        }
+        for x in [f64::from_bits(1), 1e-300] {
+            assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (0, 0));
+            assert_eq!((F16::from_f64(-x).0, Bf16::from_f64(-x).0), (0x8000, 0x8000));
+        }
+        for x in [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001)] {
+            assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (CANONICAL_NAN_F16, CANONICAL_NAN_BF16));
+        }
+        assert!(F16(0x7c01).to_f64().is_nan() && Bf16(0xff81).to_f64().is_nan());
+    }
+
+    #[test]
+    fn one_rounding_not_two() {
+        let x = 1.0 + 2_f64.powi(-11) + 2_f64.powi(-40);
+        assert_eq!(F16::from_f64(x).to_f64(), 1.0 + 2_f64.powi(-10));
+        assert_eq!(F16::from_f64(f64::from(x as f32)).to_f64(), 1.0);
+    }
+}
