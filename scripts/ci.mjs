@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, and the packed package in an empty folder. `.ci/run` starts it.
+// What a change must pass: lint, `npm test`, the packed package in an empty folder, and a short run of the kernels'
+// figures. `.ci/run` starts it.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -48,8 +49,39 @@ const packageSuite = (/** @type {import('./lib/results.mjs').Counts} */ counts) 
   // The package has no part that a machine may lack.
   counts.skipped === 0 ? counts : { ...counts, failed: counts.failed + counts.skipped }
 
+const KEYS = ['kernel', 'k', 'dtype', 'isa', 'bytes', 'gbps', 'limitGbps', 'ratioToLimit', 'ratioToTextbook']
+
+/** @type {Record<string, number>} */
+const LARGEST_ERRORS = { f64: 2 ** -50, f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
+
+/** The figures' program, on small vectors: every line has its fields, and no error beyond one rounding. */
+function kernelFigures() {
+  console.log('\n--- bench:kernels')
+  const args = ['run', '--silent', 'bench:kernels', '--', '--json', '--quick']
+  const { status, stdout } = spawnSync('npm', args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines = stdout.trim().split('\n')
+  const isGood = (/** @type {string} */ line) => {
+    const figures = JSON.parse(line)
+    const largest = LARGEST_ERRORS[figures.dtype] ?? 0
+    return `${Object.keys(figures)}` === `${[...KEYS, 'maxRelativeError']}` && figures.maxRelativeError <= largest
+  }
+  const bad = lines.filter((line) => !isGood(line))
+  for (const line of bad) console.log(line)
+  return check('bench:kernels', status === 0 && lines.length > 40 && bad.length === 0)
+}
+
 const before = changes()
-const results = [lint(), await npmSuite('test'), packageSuite(await npmSuite('test:package')), unchanged(before)]
+const results = [
+  lint(),
+  await npmSuite('test'),
+  packageSuite(await npmSuite('test:package')),
+  kernelFigures(),
+  unchanged(before),
+]
 const total = sum(results)
 console.log('')
 for (const note of total.notes) console.log(note)

@@ -125,6 +125,11 @@ impl Accumulator {
         Self { tree: Tree::new(segment_element_count), width, nodes: Vec::new(), sums: Vec::new() }
     }
 
+    /// How many sums it adds at once.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Forgets all sums and begins with another segment.
     pub fn restart(&mut self, segment_element_count: u64) {
         self.tree = Tree::new(segment_element_count);

@@ -8,25 +8,42 @@ use crate::kernel::{TABLES, Table};
 /// The environment variable that forces an instruction set by name.
 pub const ISA_VARIABLE: &str = "ADASUM_ISA";
 
+/// The environment variable that gives large calls more threads than the caller's own.
+pub const THREADS_VARIABLE: &str = "ADASUM_THREADS";
+
+const MOST_THREADS: usize = 64;
+
 /// The entry points, on one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
     pub(crate) table: &'static Table,
+    pub(crate) threads: usize,
 }
 
 impl Engine {
-    /// The engine of this process: the fastest that the CPU can run, or the one that `ADASUM_ISA` names.
+    /// The engine of this process: the fastest that the CPU can run, or the one that `ADASUM_ISA` names, on the caller's
+    /// thread, or on as many as `ADASUM_THREADS` says.
     ///
     /// # Errors
-    /// [`Error::Environment`] if `ADASUM_ISA` names none that this CPU can run.
+    /// [`Error::Environment`] if `ADASUM_ISA` names none that this CPU can run, or `ADASUM_THREADS` is no number from 1 to 64.
     pub fn active() -> Result<Self> {
         static ACTIVE: OnceLock<Result<Engine>> = OnceLock::new();
-        ACTIVE.get_or_init(|| Self::chosen_by(std::env::var_os(ISA_VARIABLE))).clone()
+        let choose = || {
+            let threads = threads_of(std::env::var_os(THREADS_VARIABLE))?;
+            Ok(Self::chosen_by(std::env::var_os(ISA_VARIABLE))?.with_threads(threads))
+        };
+        ACTIVE.get_or_init(choose).clone()
+    }
+
+    /// The same engine with so many threads for large calls. The bits do not depend on it.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.clamp(1, MOST_THREADS), ..self }
     }
 
     /// Engines for all instruction sets that this CPU can run, the slowest first.
     pub fn available() -> impl DoubleEndedIterator<Item = Self> {
-        TABLES.iter().filter(|table| (table.is_available)()).map(|&table| Self { table })
+        TABLES.iter().filter(|table| (table.is_available)()).map(|&table| Self { table, threads: 1 })
     }
 
     /// The name of the instruction set.
@@ -49,6 +66,19 @@ impl Engine {
     }
 }
 
+fn threads_of(variable: Option<std::ffi::OsString>) -> Result<usize> {
+    let text = variable.unwrap_or_default();
+    if text.is_empty() {
+        return Ok(1);
+    }
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.filter(|threads| (1..=MOST_THREADS).contains(threads)).ok_or_else(|| {
+        Error::Environment(format!(
+            "{THREADS_VARIABLE} is {text:?}; it must be a whole number from 1 to {MOST_THREADS}. Unset it or correct it."
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +88,20 @@ mod tests {
         let error = Engine::chosen_by(Some("sse9".into())).err();
         assert_eq!(error.as_ref().map(Error::code), Some("ERR_ENVIRONMENT"));
         assert!(error.is_some_and(|e| e.message().contains("scalar")));
+    }
+
+    #[test]
+    fn threads_are_a_number_or_one() {
+        assert_eq!(threads_of(None), Ok(1));
+        assert_eq!(threads_of(Some("".into())), Ok(1));
+        assert_eq!(threads_of(Some("8".into())), Ok(8));
+        for wrong in ["0", "65", "-1", "2.5", "two", " 2"] {
+            assert_eq!(
+                threads_of(Some(wrong.into())).err().as_ref().map(Error::code),
+                Some("ERR_ENVIRONMENT"),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

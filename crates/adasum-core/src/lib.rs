@@ -59,5 +59,5 @@ pub mod half;
 mod kernel;
 mod simd;
 
-pub use engine::{Engine, ISA_VARIABLE};
+pub use engine::{Engine, ISA_VARIABLE, THREADS_VARIABLE};
 pub use error::{Error, Result};

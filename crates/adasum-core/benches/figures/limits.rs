@@ -10,23 +10,9 @@ const GROUP: usize = 4;
 const GROUPS: usize = 8;
 const STEP: usize = GROUP * GROUPS;
 
-/// The rate of arithmetic, measured once, and the means to measure memory at any size.
-pub struct Limits {
-    /// Multiply-adds of f64 a second: one instruction for 2, 4 or 8 lanes each, without waiting.
-    pub multiply_adds: f64,
-}
-
-impl Limits {
-    pub fn new() -> Self {
-        let rates = (0..15).map(|_| multiply_add_rate());
-        Self { multiply_adds: rates.fold(0.0, f64::max) }
-    }
-
-    /// The least time the case can take on this machine, measured in memory of its size.
-    pub fn seconds(&self, case: &Case, memory: &mut [u64]) -> f64 {
-        let arithmetic = case.operations() / self.multiply_adds;
-        memory_seconds(case, memory).max(arithmetic)
-    }
+/// The least time the case can take on this machine at this moment, measured in memory of its size.
+pub fn limit_seconds(case: &Case, memory: &mut [u64]) -> f64 {
+    memory_seconds(case, memory).max(case.operations() / multiply_add_rate())
 }
 
 /// Time to move the case's bytes: plain reads, and for kernels that write the triad, which reads two vectors and writes one.
@@ -143,8 +129,9 @@ fn multiply_add_body(repeats: usize) {
     black_box(sums);
 }
 
-fn multiply_add_rate() -> f64 {
-    const REPEATS: usize = 200_000;
+/// Multiply-adds of f64 a second: one instruction for 2, 4 or 8 lanes each, none of which waits for another.
+pub fn multiply_add_rate() -> f64 {
+    const REPEATS: usize = 50_000;
     let time = seconds(1, || multiply_add(REPEATS));
     (REPEATS * CHAINS * GROUP) as f64 / time
 }

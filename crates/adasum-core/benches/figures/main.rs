@@ -2,7 +2,7 @@
 //!
 //! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's size,
 //! the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the rounds.
-//! `--quick` takes few rounds on small vectors, to try the program itself.
+//! `--quick` takes few rounds on small vectors, to try the program itself; names of kernels leave out the others.
 //!
 //! | field | meaning |
 //! |---|---|
@@ -24,7 +24,7 @@ mod textbook;
 
 use adasum_core::Engine;
 use cases::{Case, cases};
-use limits::Limits;
+use limits::limit_seconds;
 
 const ROUNDS: usize = 15;
 const QUICK_ROUNDS: usize = 3;
@@ -33,27 +33,31 @@ fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let (is_quick, is_json) = (has("--quick"), has("--json"));
-    let limits = Limits::new();
-    eprintln!("{}", report::machine(&limits));
+    eprintln!("{}", report::machine());
     if !is_json {
         println!("{}", report::header());
     }
-    for case in cases(is_quick) {
+    // Cargo adds a flag of its own; whatever is no flag names the kernels that are wanted.
+    let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    for case in cases(is_quick)
+        .into_iter()
+        .filter(|case| wanted.is_empty() || wanted.iter().any(|&name| name == case.kernel.name()))
+    {
         for engine in Engine::available().filter(|engine| case.is_for(engine.isa())) {
             let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
-            let line = measure(&case, engine, &limits, rounds);
+            let line = measure(&case, engine, rounds);
             println!("{}", if is_json { line.json() } else { line.row() });
         }
     }
 }
 
-fn measure(case: &Case, engine: Engine, limits: &Limits, rounds: usize) -> report::Line {
+fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {
     let mut work = case.prepare(engine);
     // As much memory as the inputs have, to measure its limits on.
     let mut memory: Vec<u64> = (0..case.input_bytes() as u64 / 8).collect();
     let (mut ours, mut limit, mut textbook) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
-        let times = (limits.seconds(case, &mut memory), work.textbook(), work.run());
+        let times = (limit_seconds(case, &mut memory), work.textbook(), work.run());
         // The first round warms up pages and caches.
         if round > 0 {
             limit.push(times.0);

@@ -1,6 +1,6 @@
 //! One line a case, for people and for programs.
 
-use crate::limits::Limits;
+use crate::limits::multiply_add_rate;
 
 pub struct Line {
     pub kernel: &'static str,
@@ -66,7 +66,7 @@ pub fn header() -> String {
 }
 
 /// What the figures depend on besides the code.
-pub fn machine(limits: &Limits) -> String {
+pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("\t: unknown CPU");
@@ -75,6 +75,6 @@ pub fn machine(limits: &Limits) -> String {
     format!(
         "{}; {:.1} G f64 multiply-adds a second; one thread; transparent huge pages: {chosen}",
         model.trim_start_matches(['\t', ' ', ':']),
-        limits.multiply_adds / 1e9
+        (0..15).map(|_| multiply_add_rate()).fold(0.0, f64::max) / 1e9
     )
 }

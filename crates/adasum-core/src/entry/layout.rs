@@ -1,5 +1,7 @@
 //! Tables of counts, as they arrive from JavaScript: doubles that should be integers that should add up.
 
+use std::ops::Range;
+
 use crate::blocks::{BLOCK_ELEMENTS, Run};
 use crate::error::{Result, argument_error};
 
@@ -23,6 +25,16 @@ impl Piece {
     /// The slice's elements that the piece has.
     pub fn element_count(&self) -> usize {
         self.run.element_count as usize // The sum over all pieces was checked to fit.
+    }
+
+    /// A part of the piece; the range is in blocks, counted from the piece's start.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let run = Run {
+            first_element: self.run.first_element + range.start as u64,
+            element_count: range.len() as u64,
+            ..self.run
+        };
+        Self { run, offset: self.offset + range.start }
     }
 
     /// How many nodes `gram` gives for it; a whole piece has one.

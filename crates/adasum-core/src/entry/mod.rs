@@ -8,6 +8,7 @@ mod layout;
 mod reduce;
 mod reduction;
 mod tables;
+mod threads;
 mod view;
 
 pub use reduce::Results;

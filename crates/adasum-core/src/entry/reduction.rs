@@ -1,6 +1,7 @@
 //! The kernels over whole pieces: what is left to do once the arguments are checked.
 
 use super::layout::Piece;
+use super::threads::{Shared, part_count, ranges, run};
 use super::view::View;
 use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
 use crate::element::{Element, Output};
@@ -50,6 +51,10 @@ impl<E: Element> Reduction<E> {
 
     /// The sums of the piece's maximal nodes.
     pub fn gram<'s>(&mut self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
+        let parts = part_count(self.engine.threads, piece.element_count() * self.inputs.len() * size_of::<E>());
+        if parts > 1 {
+            return self.gram_in_parts(piece, parts, sums);
+        }
         let kernels = E::kernels(self.engine.table);
         sums.restart(piece.run.segment_element_count);
         for (block, offset, count) in piece.blocks() {
@@ -57,6 +62,22 @@ impl<E: Element> Reduction<E> {
             self.at.extend(at(&self.inputs, offset));
             // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was checked.
             sums.push_block(block, |products| unsafe { (kernels.gram)(&self.at, count, products) });
+        }
+        sums.finish()
+    }
+
+    /// Each thread adds a run of blocks as far as the canonical tree allows, and the nodes of all runs are added here.
+    fn gram_in_parts<'s>(&self, piece: &Piece, parts: usize, sums: &'s mut Accumulator) -> &'s [f64] {
+        let width = sums.width();
+        let pieces: Vec<_> = ranges(piece.element_count(), parts).map(|range| piece.part(range)).collect();
+        let (engine, inputs) = (self.engine.with_threads(1), Shared(&self.inputs));
+        let nodes = run(pieces.clone(), |part| {
+            let inputs = inputs;
+            Reduction::new(engine, inputs.0.clone()).gram(&part, &mut Accumulator::new(0, width)).to_vec()
+        });
+        sums.restart(piece.run.segment_element_count);
+        for (part, nodes) in pieces.iter().zip(&nodes) {
+            sums.push_run(&part.run, nodes);
         }
         sums.finish()
     }
@@ -82,6 +103,20 @@ impl<E: Element> Reduction<E> {
 
     /// `out` is the whole slice, as long as the inputs.
     pub fn combine<O: Output<E>>(&mut self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut O) {
+        let parts = part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>());
+        if parts > 1 {
+            let (engine, inputs, out) = (self.engine.with_threads(1), Shared(&self.inputs), Shared(out));
+            run(ranges(element_count, parts).collect(), |range| {
+                let (inputs, out) = (inputs, out);
+                Reduction::new(engine, inputs.0.clone()).combine(
+                    offset + range.start,
+                    range.len(),
+                    coefficients,
+                    out.0,
+                );
+            });
+            return;
+        }
         let kernels = E::kernels(self.engine.table);
         self.terms.clear();
         self.terms.extend(terms(at(&self.inputs, offset), coefficients));

@@ -1,0 +1,66 @@
+//! A fixed split of work over threads. Parts never share what they write, and sums are joined in the canonical order, so the
+//! number of threads changes no bit.
+
+use std::ops::Range;
+use std::thread;
+
+use crate::blocks::BLOCK_ELEMENTS;
+
+/// Input bytes that are worth a thread: starting one costs as much as reading about a tenth of them.
+const LEAST_BYTES: usize = 256 << 10;
+
+/// A pointer for another thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shared<T>(pub T);
+
+// SAFETY: whoever wraps a pointer sees to it that no two threads write the same memory, nor one what another reads.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+/// How many of at most `threads` parts are worth it.
+pub(super) fn part_count(threads: usize, byte_length: usize) -> usize {
+    threads.min(byte_length / LEAST_BYTES).max(1)
+}
+
+/// Cuts `element_count` elements at block boundaries into at most `parts` ranges of about the same length.
+pub(super) fn ranges(element_count: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let length = element_count.div_ceil(parts).next_multiple_of(BLOCK_ELEMENTS).max(BLOCK_ELEMENTS);
+    (0..element_count.div_ceil(length)).map(move |part| part * length..element_count.min((part + 1) * length))
+}
+
+/// Does the jobs at once, the first of them on this thread; returns their answers in order.
+pub(super) fn run<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+    let mut jobs = jobs.into_iter();
+    let Some(first) = jobs.next() else { return Vec::new() };
+    thread::scope(|scope| {
+        let others: Vec<_> = jobs.map(|job| scope.spawn(|| work(job))).collect();
+        let mut answers = vec![work(first)];
+        for other in others {
+            // A panic goes on here, where the binding turns it into an error.
+            answers.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        answers
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything_in_blocks() {
+        for (count, parts) in [(0, 3), (1, 4), (2048, 2), (2049, 2), (100_000, 7), (6 * 2048, 3)] {
+            let all: Vec<_> = ranges(count, parts).collect();
+            assert!(all.len() <= parts);
+            assert_eq!(all.iter().map(Range::len).sum::<usize>(), count);
+            assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].end % BLOCK_ELEMENTS == 0));
+        }
+    }
+
+    #[test]
+    fn answers_come_in_the_order_of_the_jobs() {
+        assert_eq!(run((0..9).collect(), |x| x * x), [0, 1, 4, 9, 16, 25, 36, 49, 64]);
+        assert_eq!(run(Vec::<i32>::new(), |x| x), []);
+    }
+}
