@@ -15,9 +15,12 @@ export interface World {
 
 export async function makeWorld(
   size: number,
-  { transport = createMemoryTransport(), timeoutMs = 20_000 }: { transport?: Transport; timeoutMs?: number } = {},
+  {
+    transport = createMemoryTransport(),
+    ...limits
+  }: { transport?: Transport; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
-  const groups = Array.from({ length: size }, (_, rank) => new Group({ rank, size, timeoutMs }))
+  const groups = Array.from({ length: size }, (_, rank) => new Group({ rank, size, timeoutMs: 20_000, ...limits }))
   const pipes = new Map<string, [reader: Pipe, writer: Pipe]>()
   const pairs = groups
     .flatMap((_, reader) => groups.map((_, writer) => [reader, writer] as const))

@@ -6,6 +6,7 @@ import * as layers from '@tensorflow/tfjs-layers'
 import '@tensorflow/tfjs-backend-wasm'
 import { connect } from 'adasum'
 import { broadcastWeights, DistributedOptimizer, distribute, registerTrainingKernels } from 'adasum/tfjs'
+import { fingerprintOf } from './_fingerprint.mjs'
 
 registerTrainingKernels()
 await tf.setBackend('wasm')
@@ -30,11 +31,6 @@ model.add(layers.layers.conv2d({ filters: 4, kernelSize: 3, strides: 2, activati
 model.add(layers.layers.flatten())
 model.add(layers.layers.dense({ units: 2 }))
 
-const fingerprint = () => {
-  const hash = createHash('sha256')
-  for (const weight of model.getWeights()) hash.update(new Uint8Array(weight.dataSync().buffer))
-  return hash.digest('hex')
-}
 /** @type {(truth: tf.Tensor, logits: unknown) => tf.Scalar} */
 const loss = (truth, logits) => tf.losses.softmaxCrossEntropy(truth, /** @type {tf.Tensor} */ (logits))
 
@@ -43,7 +39,7 @@ const { begin, end } = comm.shard(xs.shape[0])
 const [x, y] = [tf.slice(xs, begin, end - begin), tf.slice(ys, begin, end - begin)]
 const callbacks = distribute(model, comm, { op: 'adasum' })
 const { history } = await model.fit(x, y, { epochs: 3, batchSize: 16, verbose: 0, callbacks })
-const fitted = fingerprint()
+const fitted = fingerprintOf(model)
 
 const optimizer = new DistributedOptimizer(tf.train.adam(1e-3), comm, { op: 'adasum', mode: 'delta', localSteps: 4 })
 await broadcastWeights(model, comm)

@@ -368,7 +368,15 @@ test.serial('bad arguments', async (t) => {
   t.throws(make(undefined), { code: 'ERR_ARGUMENT' })
   t.throws(make({ op: 'median' }), { code: 'ERR_ARGUMENT' })
   t.throws(make({ op: 'sum', localSteps: 0 }), { code: 'ERR_ARGUMENT' })
+  const known = 'localSteps, onReduction, op, onNonFinite, timeoutMs, signal'
+  const message = `there is no option "localstep". The options are ${known}.`
+  t.throws(make({ op: 'sum', localstep: 4 }), { code: 'ERR_ARGUMENT', message })
+  t.notThrows(make({ op: 'sum', localstep: undefined }))
   await t.throwsAsync(distribute(model, comm, { op: 'sum' }).onBatchBegin(0), { code: 'ERR_NOT_READY' })
+  for (const nothing of [undefined, null, {}, Promise.resolve(model)] as never[])
+    t.throws(() => distribute(nothing, comm, { op: 'sum' }), { code: 'ERR_ARGUMENT', message: /model must be/ })
+  for (const nothing of [undefined, null, {}, Promise.resolve(comm)] as never[])
+    t.throws(() => distribute(model, nothing, { op: 'sum' }), { code: 'ERR_ARGUMENT', message: /comm must be/ })
   model.trainable = false
   await t.throwsAsync(distribute(model, comm, { op: 'sum' }).onTrainBegin(), { code: 'ERR_ARGUMENT' })
 })

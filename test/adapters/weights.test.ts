@@ -208,5 +208,29 @@ test.serial('bad arguments', async (t) => {
   }
   const text = tf.variable(tf.tensor(['a']))
   await t.throwsAsync(broadcastWeights([text], comm!), { code: 'ERR_UNSUPPORTED', message: /is string/ })
-  await t.throwsAsync(broadcastWeights(variablesWith(1), comm!, { root: 1 }), { code: 'ERR_ARGUMENT' })
+  const variables = variablesWith(1)
+  await t.throwsAsync(broadcastWeights(variables, comm!, { root: 1 }), { code: 'ERR_ARGUMENT' })
+  const message = 'there is no option "rank". The options are root, timeoutMs, signal.'
+  await t.throwsAsync(broadcastWeights(variables, comm!, { rank: 0 } as object), { code: 'ERR_ARGUMENT', message })
+  await t.throwsAsync(averageNonTrainableWeights(model(), comm!, { root: 0 } as object), {
+    message: /no option "root"/,
+  })
+  const noModel = { code: 'ERR_ARGUMENT', message: /^model must be one of tfjs-layers; got a plain array/ }
+  await t.throwsAsync(averageNonTrainableWeights(variables as never, comm!), noModel)
+  for (const nothing of [undefined, null, {}, Promise.resolve(comm)] as never[]) {
+    const refused = { code: 'ERR_ARGUMENT', message: /^comm must be a communicator; got .*await connect/ }
+    await t.throwsAsync(broadcastWeights(variables, nothing), refused)
+    await t.throwsAsync(averageNonTrainableWeights(model(), nothing), refused)
+  }
+})
+
+test.serial('a path that is none is refused before anything is read or written', async (t) => {
+  const variables = variablesWith(1)
+  for (const path of [undefined, null, 3, '', {}] as never[]) {
+    const refused = { code: 'ERR_ARGUMENT', message: /^path is .*; it must be a string/ }
+    const error = await t.throwsAsync(saveWeights(variables, path), refused)
+    // Whatever was refused by the system has its error as cause.
+    t.is(error?.cause, undefined)
+    await t.throwsAsync(loadWeights(variables, path), refused)
+  }
 })

@@ -20,6 +20,12 @@ test('cases are the cross product of the lists', (t) => {
   const options = { ranks: 2, op: 'sum,adasum', dtype: 'f32,f64', sizes: '8,16,24', placement: 'out,in-place' }
   t.is(planCases(options).length, 24)
   t.throws(() => planCases({ ...options, op: 'median' }), { message: /--op median.*sum, average, adasum/ })
+  t.is(planCases({ ...options, sizes: '8, 16' }).length, 16)
+  for (const sizes of ['', ',', '8,', ',:', '8,,16'])
+    t.throws(() => planCases({ ...options, sizes }), {
+      message: `--sizes "${sizes}" has an empty item: put one comma between two items, and none elsewhere`,
+    })
+  t.throws(() => planCases({ ...options, op: 'sum,' }), { message: /^--op "sum," has an empty item/ })
 })
 
 test('bandwidths follow from the median', (t) => {

@@ -85,6 +85,21 @@ setInterval(() => {}, 1000)`
   })
 }
 
+for (const signal of ['SIGTERM', 'SIGHUP'] as const)
+  test.serial(`ranks that ignore ${signal} are killed after the grace`, async (t) => {
+    const script = `
+process.on('${signal}', () => {})
+${IDLE}`
+    const child = startAdasum(t, ['run', '-n', '2', 'stubborn.mjs'], { cwd: folderWith(t, { 'stubborn.mjs': script }) })
+    const pids = await linesOf(child, /pid (\d+)/, 2)
+    // Not child.kill, which would kill the launcher, too, after a while.
+    process.kill(child.pid!, signal)
+    const { exitCode, stderr } = await outcomeOf(child)
+    t.is(stderr, `adasum run: ${signal} passed on; waiting for the ranks to end (killed after 5 s)\n`)
+    t.is(exitCode, 137)
+    for (const pid of pids) t.is(processState(Number(pid)), undefined)
+  })
+
 test.serial('a second SIGINT kills', async (t) => {
   const script = `
 process.on('SIGINT', () => console.log('not yet'))

@@ -20,9 +20,12 @@ function detached(): Float32Array {
 
 type Refused = Record<string, [data: unknown, options: unknown, message: RegExp]>
 
+const unknown = (name: string, known: string): RegExp =>
+  new RegExp(`there is no option "${name}"\\. The options are ${known}\\.`)
+
 /** For all three collectives that take data. */
 const DATA_REFUSED: Refused = {
-  nothing: [undefined, {}, /data must be a typed array; got a undefined/],
+  nothing: [undefined, {}, /data must be a typed array; got undefined/],
   null: [null, {}, /data must be a typed array; got null/],
   'a plain array': [[1, 2], {}, /data must be a typed array; got a plain array/],
   'a string': ['abc', {}, /data must be a typed array; got a string/],
@@ -104,6 +107,12 @@ const REDUCE_REFUSED: Refused = {
   'out with other names': [{ a: DATA }, { out: { b: new Float32Array(4) } }, /out has the arrays \[\["b",4\]\]/],
   'null for out': [DATA, { out: null }, /out must be a typed array; got null/],
   'a detached out': [DATA, { out: detached() }, /out is detached/],
+  'a misspelt option': [
+    DATA,
+    { segment: [1, 3] },
+    unknown('segment', 'op, out, dtype, segments, onNonFinite, coefficients, timeoutMs, signal'),
+  ],
+  'an option of another call': [DATA, { root: 0 }, /no option "root"/],
 }
 
 const BROADCAST_REFUSED: Refused = {
@@ -112,6 +121,12 @@ const BROADCAST_REFUSED: Refused = {
   'half a root': [DATA, { root: 0.5 }, /root is 0\.5/],
   'a root as a string': [DATA, { root: '0' }, /root is 0/],
   'null for the root': [DATA, { root: null }, /root is null/],
+  'a misspelt option': [DATA, { rank: 1 }, unknown('rank', 'root, timeoutMs, signal')],
+}
+
+const GATHER_REFUSED: Refused = {
+  'named arrays': [{ a: DATA }, {}, /data must be a typed array; got an object/],
+  'a misspelt option': [DATA, { timeout: 1000 }, unknown('timeout', 'timeoutMs, signal')],
 }
 
 type Call = (comm: Communicator, data: never, options: object) => Promise<unknown>
@@ -122,10 +137,7 @@ const allGather: Call = (comm, data, options) => comm.allGather(data, options)
 const CALLS: Record<string, [Call, Refused]> = {
   allReduce: [allReduce, { ...DATA_REFUSED, ...NAMED_REFUSED, ...REDUCE_REFUSED }],
   broadcast: [broadcast, { ...DATA_REFUSED, ...NAMED_REFUSED, ...BROADCAST_REFUSED }],
-  allGather: [
-    allGather,
-    { ...DATA_REFUSED, 'named arrays': [{ a: DATA }, {}, /data must be a typed array; got an object/] },
-  ],
+  allGather: [allGather, { ...DATA_REFUSED, ...GATHER_REFUSED }],
 }
 
 for (const [name, [call, refused]] of Object.entries(CALLS)) {
@@ -152,7 +164,7 @@ test('options that are no object are refused everywhere', async (t) => {
   const { ranks, close } = await makeWorld(1)
   const [comm] = ranks as [Communicator]
   const expected = { instanceOf: AdasumError, code: 'ERR_ARGUMENT', message: /options must be an object; got/ }
-  for (const options of [null, 3, 'adasum'] as never[]) {
+  for (const options of [null, 3, 'adasum', []] as never[]) {
     await t.throwsAsync(comm.allReduce(DATA, options), expected)
     await t.throwsAsync(comm.broadcast(DATA, options), expected)
     await t.throwsAsync(comm.allGather(DATA, options), expected)
@@ -161,7 +173,10 @@ test('options that are no object are refused everywhere', async (t) => {
   await t.throwsAsync(comm.allReduce(DATA, undefined as never), expected)
   await t.throwsAsync(comm.barrier({ timeoutMs: NaN }), { code: 'ERR_ARGUMENT' })
   await t.throwsAsync(comm.barrier({ signal: {} as AbortSignal }), { code: 'ERR_ARGUMENT' })
+  const misspelt = { instanceOf: AdasumError, code: 'ERR_ARGUMENT', message: unknown('timeout', 'timeoutMs, signal') }
+  await t.throwsAsync(comm.barrier({ timeout: 1 } as object), misspelt)
   await t.notThrowsAsync(comm.barrier({}))
+  await t.notThrowsAsync(comm.barrier({ timeout: undefined } as object))
   await close()
 })
 

@@ -1,4 +1,5 @@
 /** What goes wrong among ranks of one process: over memory with chunks of random sizes, and over sockets. */
+import { inspect } from 'node:util'
 import anyTest from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
@@ -93,10 +94,17 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
       .map((comm, rank) =>
         comm.allReduce(data[rank]!, { op: 'adasum', ...(rank === 1 && { signal: controller.signal }) }),
       )
-    setTimeout(() => controller.abort(new Error('enough')), 50)
-    for (const error of (await failuresOf(calls)) as AdasumError[]) {
+    const reason = new Error('enough')
+    setTimeout(() => controller.abort(reason), 50)
+    const errors = (await failuresOf(calls)) as AdasumError[]
+    for (const error of errors) {
       t.is(error.code, 'ERR_ABORTED')
       t.is(error.rank, 1)
+    }
+    const [later] = (await failuresOf([world.ranks[1]!.barrier()])) as AdasumError[]
+    for (const error of [errors[1]!, later!]) {
+      t.is(error.cause, reason)
+      t.is(inspect(error).split('was aborted by its caller').length, 2, 'it is said once')
     }
     t.true(unchanged(data, copies))
     await world.close()
@@ -125,6 +133,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
       for (const error of (await failuresOf(calls)) as AdasumError[]) {
         t.is(error.code, 'ERR_PEER_LOST', error.message)
         t.is(error.peerRank, 3)
+        t.regex(error.message, /Lost rank 3 .*: its connection ended (without a goodbye|inside a frame)/)
         t.truthy(error.peerAddress)
         t.is(error.operation, 'all-reduce')
       }

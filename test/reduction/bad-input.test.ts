@@ -33,7 +33,7 @@ const REFUSED: Record<string, [inputs: unknown, options: unknown, says: RegExp, 
   'one array instead of a list': [A, {}, /inputs must be a list/],
   'an iterable': [new Set([A, B]), {}, /inputs must be a list/],
   'an empty list': [[], {}, /inputs must be a list of at least one/],
-  'a list with a hole': [sparse(), {}, /inputs\[1\] must be a typed array; got a undefined/],
+  'a list with a hole': [sparse(), {}, /inputs\[1\] must be a typed array; got undefined/],
   'plain arrays': [
     [
       [1, 2],
@@ -138,6 +138,14 @@ const REFUSED: Record<string, [inputs: unknown, options: unknown, says: RegExp, 
   'a backend that is not there': [[A, B], { backend: 'gpu' }, /backend 'gpu' is not available/, 'ERR_UNSUPPORTED'],
   'null for options': [[A, B], null, /options must be an object; got null/],
   'a string for options': [[A, B], 'out', /options must be an object; got a string/],
+  'a list for options': [[A, B], [], /options must be an object; got a plain array/],
+  'a misspelt option': [
+    [A, B],
+    { segment: [2, 2] },
+    /no option "segment"\. The options are out, dtype, segments, onNonFinite, coefficients, backend\./,
+  ],
+  'an option of another call': [[A, B], { op: 'sum' }, /no option "op"/],
+  'a name of the prototype': [[A, B], { toString: () => 'x' }, /no option "toString"/],
 }
 
 type Sync = (inputs: never, options: never) => unknown
@@ -153,6 +161,12 @@ test('bad input is refused with ERR_ARGUMENT, in every form, and nothing is chan
       await t.throwsAsync(call(inputs as never, options as never), expected, what)
   }
   t.deepEqual([bitsOf(A), bitsOf(B)], before)
+})
+
+test('options that are undefined count as absent, unknown ones too', async (t) => {
+  const options = { segments: undefined, segment: undefined } as object
+  t.deepEqual([...adasumSync([A], options).result], [...A])
+  t.deepEqual([...(await adasum([A], options)).result], [...A])
 })
 
 test('arrays that overlap partly in one buffer are told apart from neighbours', (t) => {

@@ -6,6 +6,7 @@ import {
   parseJoin,
   parseStoreMessage,
   type StartMessage,
+  type WaitingMessage,
 } from '../../ts/src/rendezvous/messages.ts'
 import { mulberry32 } from '../transport/_random.ts'
 
@@ -20,6 +21,13 @@ const start: StartMessage = {
   ],
   localRank: 1,
   localSize: 2,
+}
+
+const waiting: WaitingMessage = {
+  type: 'waiting',
+  missing: [0],
+  left: [0],
+  refusals: { count: 2, last: '10.0.0.9:5 and the store have different secrets' },
 }
 
 /** Feeds bytes in the given chunk sizes and collects what the decoder says. */
@@ -45,7 +53,7 @@ function decode(bytes: Uint8Array, nextLength: () => number) {
 test('messages arrive whole, however they are cut', (t) => {
   t.log(`seed ${seed}`)
   const random = mulberry32(seed)
-  const sent = [join, start, { type: 'waiting', missing: [0, 1] } as const]
+  const sent = [join, start, waiting]
   const bytes = Buffer.concat(sent.map((message) => encodeMessage(message)))
   for (let i = 0; i < 200; i++) {
     const heard = decode(bytes, () => 1 + Math.floor(random() ** 2 * 40))
@@ -56,7 +64,8 @@ test('messages arrive whole, however they are cut', (t) => {
 test('messages that are well formed pass', (t) => {
   t.deepEqual(parseJoin(join), join)
   t.deepEqual(parseStoreMessage(start, 2), start)
-  t.deepEqual(parseStoreMessage({ type: 'waiting', missing: [] }, 2), { type: 'waiting', missing: [] })
+  t.deepEqual(parseStoreMessage(waiting, 2), waiting)
+  t.deepEqual(parseStoreMessage({ ...waiting, missing: [], left: [] }, 2), { ...waiting, missing: [], left: [] })
 })
 
 test('every field of a join is checked', (t) => {
@@ -96,8 +105,13 @@ test('every field of a start is checked against the world', (t) => {
   ]
   for (const change of wrong) t.is(parseStoreMessage({ ...start, ...change }, 2), undefined, JSON.stringify(change))
   t.is(parseStoreMessage(start, 3), undefined)
-  for (const missing of [[2], [-1], ['0'], [0, 1], null, 'no', [0.5]])
-    t.is(parseStoreMessage({ type: 'waiting', missing }, 2), undefined, JSON.stringify(missing))
+  const noRanks = [[2], [-1], ['0'], [0, 1], null, undefined, 'no', [0.5]]
+  const noRefusals = [null, undefined, [], { count: 1 }, { count: -1, last: '' }, { count: 0.5, last: '' }]
+  const changes = [
+    ...noRanks.flatMap((ranks) => [{ missing: ranks }, { left: ranks }]),
+    ...[...noRefusals, { count: 1, last: 'x'.repeat(1001) }].map((refusals) => ({ refusals })),
+  ]
+  for (const change of changes) t.is(parseStoreMessage({ ...waiting, ...change }, 2), undefined, JSON.stringify(change))
   for (const value of [null, 3, [], {}, { type: 'join' }, { type: 'toString' }])
     t.is(parseStoreMessage(value, 2), undefined)
 })
@@ -127,7 +141,7 @@ test('1,000 mutated messages: each is refused, or is a message that is well form
   t.log(`seed ${seed}`)
   const random = mulberry32(seed)
   const below = (limit: number) => Math.floor(random() * limit)
-  const originals = [encodeMessage(join), encodeMessage(start), encodeMessage({ type: 'waiting', missing: [1] })]
+  const originals = [encodeMessage(join), encodeMessage(start), encodeMessage(waiting)]
   const counts = { refused: 0, accepted: 0 }
   for (let i = 0; i < 1000; i++) {
     const bytes = Buffer.from(originals[i % 3]!)

@@ -159,10 +159,53 @@ test('ranks that never come are named', async (t) => {
   }
 })
 
+test('ranks that gave up a moment earlier are not among those who never came', async (t) => {
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 6, secret: 'k' })
+  t.teardown(() => store.close())
+  const outcomes = [2400, 2000, 2000].map((timeoutMs, rank) =>
+    meet(t, place(rank, 6, store.port, { timeoutMs, hostsStore: false }), tcp),
+  )
+  for (const error of await Promise.all(outcomes.map((outcome) => fails(t, 'ERR_TIMEOUT', outcome)))) {
+    t.regex(error.message, /^ranks 3, 4, 5 did not come .* \(3 of 6 ranks came\): check that all were started$/)
+    t.is(error.peerRank, 3)
+  }
+})
+
+test('where all came, but not at the same time, those who left again are named as such', async (t) => {
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: 'k' })
+  t.teardown(() => store.close())
+  const mine = { hostsStore: false }
+  await fails(t, 'ERR_TIMEOUT', meet(t, place(1, 2, store.port, { ...mine, timeoutMs: 1000 }), tcp))
+  const error = await fails(t, 'ERR_TIMEOUT', meet(t, place(0, 2, store.port, { ...mine, timeoutMs: 1000 }), tcp))
+  t.regex(error.message, /^rank 1 came to the store at .* and left again, and did not come back within 1000 ms/)
+})
+
+test('a rank that waits in vain says which connections were refused meanwhile', async (t) => {
+  const port = await freePort()
+  const waiting = meet(t, place(0, 2, port, { timeoutMs: 3000 }), tcp)
+  waiting.catch(() => {})
+  await fails(t, 'ERR_AUTH', meet(t, place(1, 2, port, { secret: 'other' }), tcp))
+  const error = await fails(t, 'ERR_TIMEOUT', waiting)
+  const refusal = /; 1 connection was refused: 127\.0\.0\.1:\d+ and the store have different secrets: give all ranks/
+  t.regex(error.message, refusal)
+})
+
+test('a meeting counts the connections that its own port refuses', async (t) => {
+  const network = createMemoryTransport()
+  const [zero] = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, 29500), network)))
+  const { host, port } = zero!.listener
+  const identity = { runId: zero!.runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'other' } as const
+  t.is(zero!.refusals().count, 0)
+  await t.throwsAsync(dialAuthenticated(network, host, port, identity))
+  while (zero!.refusals().count === 0) await sleep(5)
+  t.regex(zero!.refusals().last, /and rank 0 have different secrets/)
+})
+
 test('an unreachable store is named, with what the system said', async (t) => {
   const port = await freePort()
   const error = await fails(t, 'ERR_STORE', meet(t, place(1, 2, port, { timeoutMs: 300 }), tcp))
-  t.regex(error.message, new RegExp(`127.0.0.1:${port}.*300 ms.*ECONNREFUSED`))
+  const what = `the store at 127.0.0.1:${port} could not be reached within 300 ms \\(ECONNREFUSED\\): check that rank 0`
+  t.regex(error.message, new RegExp(`^${what}`))
 })
 
 test('a port in use is named', async (t) => {
@@ -170,6 +213,32 @@ test('a port in use is named', async (t) => {
   t.teardown(() => other.close())
   const error = await fails(t, 'ERR_STORE', meet(t, place(0, 2, other.port), tcp))
   t.regex(error.message, new RegExp(`127.0.0.1:${other.port} \\(EADDRINUSE\\)`))
+})
+
+test('a second rank 0 learns that its rank is taken; a store of another run is just a port in use', async (t) => {
+  // Not by rendezvous, since the stores of one process are shared.
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: 'k' })
+  t.teardown(() => store.close())
+  const error = await fails(t, 'ERR_RANK_TAKEN', meet(t, place(0, 2, store.port), tcp))
+  t.regex(error.message, new RegExp(`^the store at 127.0.0.1:${store.port} is hosted already, by another rank 0`))
+  for (const change of [{ secret: 'other' }, { jobId: new Uint8Array(16).fill(1) }])
+    await fails(t, 'ERR_STORE', meet(t, place(0, 2, store.port, change), tcp))
+  // The question has taken nobody's place.
+  const ranks = [0, 1].map((rank) => meet(t, place(rank, 2, store.port, { hostsStore: false }), tcp))
+  await t.notThrowsAsync(Promise.all(ranks))
+})
+
+test('a port whose program is silent is a port in use, also where the time is up meanwhile', async (t) => {
+  const pipes: Pipe[] = []
+  const silent = await tcp.listen('127.0.0.1', 0, (pipe) => pipes.push(pipe))
+  t.teardown(async () => {
+    for (const pipe of pipes) pipe.destroy()
+    await silent.close()
+  })
+  for (const timeoutMs of [300, 20_000]) {
+    const error = await fails(t, 'ERR_STORE', meet(t, place(0, 2, silent.port, { timeoutMs }), tcp))
+    t.regex(error.message, /\(EADDRINUSE\): another program or another run has this port/)
+  }
 })
 
 test('under torchrun the store is at the first port that is free, and strangers there are passed by', async (t) => {

@@ -7,6 +7,7 @@ import type { AdasumError } from '../../ts/src/errors.ts'
 import { acquireStore } from '../../ts/src/rendezvous/hosted-stores.ts'
 import { joinStore, machineIdentity, type JoinProgress } from '../../ts/src/rendezvous/join.ts'
 import { encodeMessage, type StartMessage } from '../../ts/src/rendezvous/messages.ts'
+import { NO_REFUSALS } from '../../ts/src/rendezvous/refusals.ts'
 import { hostStore, type Store, type StoreOptions } from '../../ts/src/rendezvous/store.ts'
 import { createMemoryTransport, type MemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
@@ -34,7 +35,7 @@ interface Joining {
 
 /** A rank that announces 127.0.0.1:(1000 + rank) and has no port of its own. */
 function join(store: Store, rank: number, size: number, transport: Transport = tcp, machine?: string): Joining {
-  const progress: JoinProgress = { missing: undefined, lastError: undefined }
+  const progress: JoinProgress = { waiting: undefined, lastError: undefined }
   const controller = new AbortController()
   const announce = async () => ({ host: HOST, port: 1000 + rank })
   const place = { transport, rank, size, secret: 'k', jobId: JOB, host: store.host, ports: [store.port], announce }
@@ -56,13 +57,19 @@ async function until(condition: () => boolean): Promise<void> {
 test('those who have come are told who has not, as it changes', async (t) => {
   const store = await open(t, 4)
   const two = join(store, 2, 4)
-  await until(() => two.progress.missing?.join() === '0,1,3')
+  await until(() => two.progress.waiting?.missing.join() === '0,1,3')
   const zero = join(store, 0, 4)
-  await until(() => two.progress.missing?.join() === '1,3')
-  await until(() => zero.progress.missing?.join() === '1,3')
+  await until(() => two.progress.waiting?.missing.join() === '1,3')
+  await until(() => zero.progress.waiting?.missing.join() === '1,3')
   zero.controller.abort(new Error('off'))
-  await until(() => two.progress.missing?.join() === '0,1,3')
+  await until(() => two.progress.waiting?.missing.join() === '0,1,3')
+  t.deepEqual(two.progress.waiting?.left, [0])
   await t.throwsAsync(zero.start, { message: 'off' })
+  const again = join(store, 0, 4)
+  await until(() => two.progress.waiting?.missing.join() === '1,3')
+  t.deepEqual(two.progress.waiting?.left, [])
+  again.controller.abort(new Error('off'))
+  await t.throwsAsync(again.start, { message: 'off' })
   const rest = [0, 1, 3].map((rank) => join(store, rank, 4))
   const starts = await Promise.all([two, ...rest].map((each) => each.start))
   for (const start of starts) t.is(start.runId, starts[0]!.runId)
@@ -91,7 +98,7 @@ test('local ranks count the processes of each machine in rank order', async (t) 
 test('a second claim to a rank is refused while the first stands, and no longer', async (t) => {
   const store = await open(t, 2)
   const first = join(store, 1, 2)
-  await until(() => first.progress.missing !== undefined)
+  await until(() => first.progress.waiting !== undefined)
   const second = join(store, 1, 2)
   const error = await t.throwsAsync<AdasumError>(second.start)
   t.is(error.code, 'ERR_RANK_TAKEN')
@@ -99,6 +106,22 @@ test('a second claim to a rank is refused while the first stands, and no longer'
   await t.throwsAsync(first.start)
   const [zero, one] = [join(store, 0, 2), join(store, 1, 2)]
   t.is((await zero.start).runId, (await one.start).runId)
+})
+
+test('those who wait hear of connections that were refused, until the round is complete', async (t) => {
+  const store = await open(t, 2)
+  const one = join(store, 1, 2)
+  await until(() => one.progress.waiting !== undefined)
+  const identity = { runId: JOB, rank: 0, size: 2, peerRank: STORE_RANK, purpose: 'store', secret: 'other' } as const
+  for (let i = 0; i < 3; i++) await t.throwsAsync(dialAuthenticated(tcp, HOST, store.port, identity))
+  await until(() => one.progress.waiting?.refusals.count === 3)
+  t.regex(one.progress.waiting!.refusals.last, /^127\.0\.0\.1:\d+ and the store have different secrets/)
+  await Promise.all([one.start, join(store, 0, 2).start])
+  const next = join(store, 1, 2)
+  await until(() => next.progress.waiting !== undefined)
+  t.deepEqual(next.progress.waiting?.refusals, NO_REFUSALS)
+  next.controller.abort(new Error('off'))
+  await t.throwsAsync(next.start)
 })
 
 test('rounds follow each other, each with its own run id', async (t) => {
@@ -128,7 +151,8 @@ test('a rank that keeps its connection after the round does not hold up the next
 test('a store of this process is shared until its last user releases it', async (t) => {
   const network = createMemoryTransport()
   const address = { host: HOST, ports: [29500, 29501] }
-  const acquire = (size = 2, secret = 'k') => acquireStore(network, address, { size, secret, jobId: JOB })
+  const acquire = (size = 2, secret = 'k') =>
+    acquireStore(network, address, { size, secret, jobId: JOB }, new AbortController().signal)
   const isTaken = async () => {
     const listening = network.listen(HOST, 29500, () => {})
     return listening.then((listener) => listener.close().then(() => false)).catch(() => true)
@@ -160,7 +184,7 @@ test('a rank that says nonsense is put out, and its place is free again', async 
   const nonsense: Uint8Array[] = [
     Buffer.from([255, 255, 255, 255]),
     Buffer.from([0, 0, 0, 3, 0x7b, 0x7d, 0x7d]),
-    encodeMessage({ type: 'waiting', missing: [] }),
+    encodeMessage({ type: 'waiting', missing: [], left: [], refusals: NO_REFUSALS }),
     encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32) }),
     Buffer.concat([good, good]),
   ]
@@ -213,7 +237,7 @@ async function untilEmpty(network: MemoryTransport): Promise<void> {
 test('a store that says nonsense is reported as such', async (t) => {
   const say = [
     Buffer.from([255, 0, 0, 0]),
-    encodeMessage({ type: 'waiting', missing: [7] }),
+    encodeMessage({ type: 'waiting', missing: [7], left: [], refusals: NO_REFUSALS }),
     encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32) }),
   ]
   for (const bytes of say) {
@@ -235,7 +259,7 @@ test('a store that closes leaves no pipe, also with ranks waiting in it', async 
   const network = createMemoryTransport()
   const store = await open(t, 3, { transport: network })
   const waiting = [0, 1].map((rank) => join(store, rank, 3, network))
-  await until(() => waiting.every((each) => each.progress.missing?.join() === '2'))
+  await until(() => waiting.every((each) => each.progress.waiting?.missing.join() === '2'))
   await store.close()
   for (const { controller } of waiting) controller.abort(new Error('enough'))
   for (const { start } of waiting) await t.throwsAsync(start, { message: 'enough' })

@@ -10,6 +10,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 interface Manifest {
   version: string
   license: string
+  repository: { type: string; url: string }
   engines: { node: string }
   scripts: Record<string, string>
   bin: { adasum: string }
@@ -47,6 +48,11 @@ test('one version, in package.json, both lock files, the Cargo workspace and the
 test('one licence', (t) => {
   t.is(tomlString(read('Cargo.toml'), 'workspace.package', 'license'), manifest.license)
   t.is(manifest.license, 'MIT OR Apache-2.0')
+})
+
+test('one repository, in the form that npm resolves the links of README with', (t) => {
+  const page = tomlString(read('Cargo.toml'), 'workspace.package', 'repository')
+  t.deepEqual(manifest.repository, { type: 'git', url: `git+${page}.git` })
 })
 
 test('every script that needs a build begins with the set-up, without pre- and post-scripts', (t) => {

@@ -48,12 +48,13 @@ const BRAND = Symbol.for('adasum.AdasumError')
 
 export class AdasumError extends Error {
   readonly code: ErrorCode
-  readonly rank?: number
-  readonly peerRank?: number
-  readonly peerAddress?: string
-  readonly operation?: string
-  readonly sequence?: number
-  readonly lastCompleted?: number
+  // Declared only: a field would be there as undefined, and be printed, where nothing is known.
+  declare readonly rank?: number
+  declare readonly peerRank?: number
+  declare readonly peerAddress?: string
+  declare readonly operation?: string
+  declare readonly sequence?: number
+  declare readonly lastCompleted?: number
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     const { cause, ...place } = details

@@ -53,12 +53,17 @@ export interface Reduction<D = ReducibleArray> {
   bytesSent: number
 }
 
+/** The names of a call's options. The compiler sees to it that none is left out; what is not among them is refused. */
+export type OptionNames<O> = Readonly<Record<keyof O, true>>
+
 export interface CallOptions {
   /** Time without any progress of this call after which it fails with ERR_TIMEOUT. Default 300,000. */
   timeoutMs?: number
   /** Aborting before the first byte was sent fails this call only; after it, the whole group. */
   signal?: AbortSignal
 }
+
+export const CALL_OPTIONS: OptionNames<CallOptions> = { timeoutMs: true, signal: true }
 
 export interface ReduceOptions<D> {
   /**
@@ -76,8 +81,22 @@ export interface ReduceOptions<D> {
   coefficients?: boolean
 }
 
+export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
+  out: true,
+  dtype: true,
+  segments: true,
+  onNonFinite: true,
+  coefficients: true,
+}
+
 export interface AllReduceOptions<D> extends ReduceOptions<D>, CallOptions {
   op: ReduceOp
+}
+
+export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
+  op: true,
+  ...REDUCE_OPTIONS,
+  ...CALL_OPTIONS,
 }
 
 /** Where this process stands in the world. What is absent comes from the environment. */
@@ -93,4 +112,13 @@ export interface ConnectOptions {
   /** Time in which all ranks must have come. Default 60,000. */
   timeoutMs?: number
   signal?: AbortSignal
+}
+
+export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
+  rank: true,
+  size: true,
+  store: true,
+  secret: true,
+  host: true,
+  ...CALL_OPTIONS,
 }

@@ -13,15 +13,18 @@ import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions, reducibleDtype } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
-import type {
-  AllReduceOptions,
-  CallOptions,
-  NamedArrays,
-  NumericArray,
-  OnNonFinite,
-  ReduceOp,
-  ReducibleArray,
-  Reduction,
+import {
+  ALL_REDUCE_OPTIONS,
+  type AllReduceOptions,
+  CALL_OPTIONS,
+  type CallOptions,
+  type NamedArrays,
+  type NumericArray,
+  type OnNonFinite,
+  type OptionNames,
+  type ReduceOp,
+  type ReducibleArray,
+  type Reduction,
 } from '../types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
 import { type Data, type Packed, checkOut, layoutOf, pack } from './data.ts'
@@ -30,6 +33,8 @@ export interface BroadcastOptions extends CallOptions {
   /** The rank whose data all ranks get. Default 0. */
   root?: number
 }
+
+const BROADCAST_OPTIONS: OptionNames<BroadcastOptions> = { root: true, ...CALL_OPTIONS }
 
 /** A rank's place among the others. */
 export interface Place {
@@ -132,7 +137,7 @@ export class Communicator implements AsyncDisposable {
     data: D,
     options: BroadcastOptions = {},
   ): Promise<D> {
-    checkOptions(options)
+    checkOptions(options, BROADCAST_OPTIONS)
     const { root = 0 } = options
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
       throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
@@ -153,7 +158,7 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async allGather<A extends NumericArray>(data: A, options: CallOptions = {}): Promise<A> {
-    checkOptions(options)
+    checkOptions(options, CALL_OPTIONS)
     checkArray(data, 'data')
     const layout = layoutOf(data, 'data')
     const descriptor = { ...describe('all-gather', layout), schedule: SCHEDULES.flat }
@@ -166,7 +171,7 @@ export class Communicator implements AsyncDisposable {
 
   /** Resolves when all ranks have called it. */
   async barrier(options: CallOptions = {}): Promise<void> {
-    checkOptions(options)
+    checkOptions(options, CALL_OPTIONS)
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
   }
 
@@ -181,7 +186,7 @@ export class Communicator implements AsyncDisposable {
   }
 
   #planAllReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
-    checkOptions(options)
+    checkOptions(options, ALL_REDUCE_OPTIONS)
     const op = checkOp(options.op)
     const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
     const found = layoutOf(data, 'data', options.segments)

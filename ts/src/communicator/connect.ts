@@ -5,8 +5,9 @@
 import { loadBinding } from '../binding/native.ts'
 import { AdasumError } from '../errors.ts'
 import { peersOf } from '../group/call.ts'
-import { Group } from '../group/group.ts'
+import { Group, checkSignal } from '../group/group.ts'
 import { resolvePlace } from '../rendezvous/environment.ts'
+import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
@@ -36,6 +37,7 @@ export async function connectOver(
 ): Promise<Communicator> {
   loadBinding()
   const place = resolvePlace(options, env)
+  checkSignal(options.signal)
   const { rank, size } = place
   if (size === 1)
     return new Communicator(new Group({ rank, size }), { localRank: 0, localSize: 1 }, () => Promise.resolve())
@@ -119,11 +121,8 @@ class Peers {
       .join(', ')
     return new AdasumError(
       'ERR_TIMEOUT',
-      `Rank ${this.#rank} could not connect within ${timeoutMs} ms to ${list}. Check that those ranks run and can be reached.`,
-      {
-        rank: this.#rank,
-        peerRank: missing[0],
-      },
+      `Rank ${this.#rank} could not connect within ${timeoutMs} ms to ${list}: check that those ranks run and can be reached${refusalClause(meeting.refusals())}.`,
+      { rank: this.#rank, peerRank: missing[0] },
     )
   }
 }

@@ -10,27 +10,38 @@ export interface CallLinks {
   readonly rank: number
   readonly size: number
   linkTo(peer: number): Link
+  /** Nothing has moved for `stallMs`; the call goes on. */
+  stalled(call: Call): void
+  /** Nothing has moved for `timeoutMs`. */
   timedOut(call: Call): void
+}
+
+/** How long a call may be without any progress before this is reported, and before it fails. */
+export interface CallLimits {
+  readonly stallMs: number
+  readonly timeoutMs: number
 }
 
 export class Call {
   readonly sequence: number
   readonly descriptor: Descriptor
+  readonly stallMs: number
   readonly timeoutMs: number
   /** Bytes handed to connections, headers included. */
   bytesSent = 0
   readonly #links: CallLinks
   #lastProgress = performance.now()
   #timer: NodeJS.Timeout
+  #isReported = false
   #isOver = false
 
-  constructor(links: CallLinks, sequence: number, descriptor: Descriptor, timeoutMs: number) {
+  constructor(links: CallLinks, sequence: number, descriptor: Descriptor, { stallMs, timeoutMs }: CallLimits) {
     this.#links = links
     this.sequence = sequence
     this.descriptor = descriptor
+    this.stallMs = stallMs
     this.timeoutMs = timeoutMs
-    // Referenced: connections are not, and a process must not exit while it waits for a collective.
-    this.#timer = setTimeout(() => void this.#deadline(), timeoutMs)
+    this.#timer = this.#wakeAfter(this.#idleLimitMs())
   }
 
   get rank(): number {
@@ -82,13 +93,27 @@ export class Call {
     clearTimeout(this.#timer)
   }
 
-  async #deadline(): Promise<void> {
-    const idle = (): number => performance.now() - this.#lastProgress
+  /** What comes next: the report of a stall, once, or the deadline. */
+  #idleLimitMs(): number {
+    return this.#isReported ? this.timeoutMs : Math.min(this.stallMs, this.timeoutMs)
+  }
+
+  #wakeAfter(waitMs: number): NodeJS.Timeout {
+    // Referenced: connections are not, and a process must not exit while it waits for a collective.
+    return setTimeout(() => void this.#look(), waitMs)
+  }
+
+  async #look(): Promise<void> {
+    const idleMs = (): number => performance.now() - this.#lastProgress
     // After a long synchronous computation timers run before data that has long been there: let that come first.
-    for (let turn = 0; turn < 2 && idle() >= this.timeoutMs; turn++) await nextTurn()
+    for (let turn = 0; turn < 2 && idleMs() >= this.#idleLimitMs(); turn++) await nextTurn()
     if (this.#isOver) return
-    if (idle() >= this.timeoutMs) this.#links.timedOut(this)
-    else this.#timer = setTimeout(() => void this.#deadline(), Math.max(1, this.timeoutMs - idle()))
+    if (idleMs() >= this.timeoutMs) return this.#links.timedOut(this)
+    if (idleMs() >= this.#idleLimitMs()) {
+      this.#isReported = true
+      this.#links.stalled(this)
+    }
+    this.#timer = this.#wakeAfter(Math.max(1, this.#idleLimitMs() - idleMs()))
   }
 }
 

@@ -14,6 +14,7 @@ import { collectiveName, mismatch } from './descriptor.ts'
 import { Link, type LinkOwner } from './link.ts'
 
 export const COLLECTIVE_TIMEOUT_MS = 300_000
+export const STALL_REPORT_MS = 10_000
 /** The longest time a timer can hold. */
 const LONGEST_MS = 2 ** 31 - 1
 
@@ -22,6 +23,8 @@ export interface GroupOptions {
   readonly size: number
   /** Default for calls. */
   readonly timeoutMs?: number
+  /** Time without any progress of a call after which a warning names the ranks that it waits for. */
+  readonly stallMs?: number
 }
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
@@ -38,6 +41,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly size: number
   readonly scratch: ScratchPool = new ScratchPool()
   readonly #timeoutMs: number
+  readonly #stallMs: number
   readonly #links = new Map<number, Link>()
   readonly #active = new Map<number, Call>()
   readonly #completed = new Set<number>()
@@ -47,10 +51,11 @@ export class Group implements LinkOwner, CallLinks {
   #closing: Promise<void> | undefined
   #whenIdle: (() => void) | undefined
 
-  constructor({ rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS }: GroupOptions) {
+  constructor({ rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS }: GroupOptions) {
     this.rank = rank
     this.size = size
     this.#timeoutMs = timeoutMs
+    this.#stallMs = stallMs
   }
 
   /** Adds a peer: `reader` is the connection this rank dialled, `writer` the one the peer dialled. */
@@ -96,7 +101,7 @@ export class Group implements LinkOwner, CallLinks {
     if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
     if (this.#failure) throw this.#later(descriptor)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
-    const call = new Call(this, this.#nextSequence++, descriptor, timeoutMs)
+    const call = new Call(this, this.#nextSequence++, descriptor, { stallMs: this.#stallMs, timeoutMs })
     this.#active.set(call.sequence, call)
     for (const link of this.#links.values())
       if (link.lastSequence !== undefined) queueMicrotask(() => this.departed(link, link.lastSequence!))
@@ -165,7 +170,8 @@ export class Group implements LinkOwner, CallLinks {
       ...placeOf(cause),
       lastCompleted: this.#lastCompleted,
     }
-    return new AdasumError(cause.code, cause.message, { ...place, cause })
+    // Not the first cause itself, which says the same: what lies behind it.
+    return new AdasumError(cause.code, cause.message, { ...place, cause: cause.cause })
   }
 
   #later(descriptor: Descriptor): AdasumError {
@@ -174,10 +180,7 @@ export class Group implements LinkOwner, CallLinks {
     return new AdasumError(
       cause.code,
       `The group has failed, and ${collectiveName(descriptor)} cannot run in it. First cause: ${cause.message}`,
-      {
-        ...place,
-        cause,
-      },
+      { ...place, cause: cause.cause },
     )
   }
 
@@ -191,15 +194,22 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   timedOut(call: Call): void {
+    const message = `${this.#standstill(call, call.timeoutMs)}, or raise timeoutMs.`
+    const [first] = call.waitingFor()
+    this.#fail(new AdasumError('ERR_TIMEOUT', message, { peerRank: first?.peer, peerAddress: first?.address }), call)
+  }
+
+  stalled(call: Call): void {
+    const message = `${this.#standstill(call, call.stallMs)}: the call fails after ${call.timeoutMs} ms without progress.`
+    process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })
+  }
+
+  /** An unfinished sentence of advice at the end. */
+  #standstill(call: Call, idleMs: number): string {
     const waiting = call.waitingFor().map((link) => `rank ${link.peer} (${link.address})`)
     const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
-    const message = `${call.title} made no progress for ${call.timeoutMs} ms on rank ${this.rank}, which waits for ${whom}. `
-    const advice = 'Check that those ranks are running and call the same collectives, or raise timeoutMs.'
-    const [first] = call.waitingFor()
-    this.#fail(
-      new AdasumError('ERR_TIMEOUT', message + advice, { peerRank: first?.peer, peerAddress: first?.address }),
-      call,
-    )
+    const what = `${call.title} made no progress for ${idleMs} ms on rank ${this.rank}, which waits for ${whom}`
+    return `${what}. Check that those ranks are running and call the same collectives`
   }
 
   // ---- what links tell (LinkOwner)
@@ -263,7 +273,8 @@ function checkTimeout(timeoutMs: number): number {
   throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${timeoutMs}; it must be from 1 to ${LONGEST_MS}.`)
 }
 
-function checkSignal(signal: unknown): void {
+/** @throws AdasumError ERR_ARGUMENT */
+export function checkSignal(signal: unknown): void {
   // Not instanceof: signals of other realms and of polyfills serve as well.
   const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>
   if (signal === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function')) return

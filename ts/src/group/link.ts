@@ -26,6 +26,7 @@ import {
 import { decodeCause, encodeCause } from './abort.ts'
 import { type Outgoing, Outbox, encodeFrame } from './outbox.ts'
 import { copyParts } from './parts.ts'
+import { type Posted, Slot } from './slot.ts'
 
 /** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */
 const LAST_WORDS_MS = 250
@@ -52,23 +53,6 @@ export interface LinkOwner {
   /** The peer has closed after its collective `lastSequence`. */
   departed(link: Link, lastSequence: number): void
   broken(link: Link, error: Error): void
-}
-
-interface Posted {
-  readonly parts: readonly Uint8Array[]
-  readonly byteLength: number
-  readonly resolve: (rankFlags: number) => void
-  readonly reject: (error: Error) => void
-}
-
-/** What is known of one collective on this link, by step. */
-class Slot {
-  readonly posted = new Map<number, Posted>()
-  readonly early = new Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }>()
-  readonly ready = new Set<number>()
-  readonly waiting = new Map<number, Outgoing>()
-  /** The peer's descriptor, until this rank has begun the collective too. */
-  descriptor: Descriptor | undefined
 }
 
 export class Link implements FrameHandler {
@@ -117,7 +101,7 @@ export class Link implements FrameHandler {
       progress: () => undefined,
       complete: (header, payload) => this.complete(header, payload),
       failed: (error) => this.failed(error),
-      ended: (_, error) => this.#unexplainedEnd('it stopped reading', error),
+      ended: (_, error) => this.#unexplainedEnd('its connection ended without a goodbye', error),
     }
   }
 

@@ -150,9 +150,10 @@ export class Outbox {
   #writeChunks(outgoing: Outgoing, [chunk, ...rest]: Chunk[]): void {
     if (!chunk) return this.#endPayload(outgoing)
     this.#writer.write(chunk.bytes, (error) => {
+      // Asked first: where the memory was, the system may have found nothing to read, and reports a broken connection.
+      if ([chunk, ...rest].some(({ bytes, byteLength }) => bytes.length !== byteLength)) return this.#lose(outgoing)
       // The end of the connection tells the group, which then ends this payload's call.
       if (error) return
-      if ([chunk, ...rest].some(({ bytes, byteLength }) => bytes.length !== byteLength)) return this.#lose(outgoing)
       this.#owner.progressed(outgoing.header.sequence)
       this.#writeChunks(outgoing, rest)
     })

@@ -1,4 +1,16 @@
 import type { Communicator } from '../communicator/communicator.ts'
+import { AdasumError } from '../errors.ts'
+import { describe } from '../tensor/check.ts'
 
 /** What optimizers need of a communicator. */
 export type Collectives = Pick<Communicator, 'rank' | 'size' | 'allReduce' | 'broadcast' | 'allGather'>
+
+/** @throws AdasumError ERR_ARGUMENT for what is no communicator, such as the promise of one */
+export function checkCommunicator(comm: unknown): void {
+  const { allReduce, broadcast, allGather } = (comm ?? {}) as Partial<Collectives>
+  if ([allReduce, broadcast, allGather].every((method) => typeof method === 'function')) return
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `comm must be a communicator; got ${describe(comm)}. Pass what \`await connect()\` gives.`,
+  )
+}

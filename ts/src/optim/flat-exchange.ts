@@ -5,7 +5,14 @@
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
  * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone.
  */
-import type { CallOptions, OnNonFinite, ReduceOp, SegmentReduction } from '../types.ts'
+import {
+  CALL_OPTIONS,
+  type CallOptions,
+  type OnNonFinite,
+  type OptionNames,
+  type ReduceOp,
+  type SegmentReduction,
+} from '../types.ts'
 import type { Collectives } from './collectives.ts'
 import type { WeightLayout } from './weight-layout.ts'
 
@@ -14,6 +21,8 @@ export interface ExchangeOptions extends CallOptions {
   /** Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite. */
   onNonFinite?: OnNonFinite
 }
+
+export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = { op: true, onNonFinite: true, ...CALL_OPTIONS }
 
 /** What one exchange did: a segment a weight, under this rank's names. */
 export interface StepReduction {

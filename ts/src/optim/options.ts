@@ -1,5 +1,7 @@
 import { AdasumError, inspect } from '../errors.ts'
 import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { checkOptions } from '../tensor/check.ts'
+import type { CallOptions, OptionNames } from '../types.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
 
 /** The whole positive number an option holds, or its default. */
@@ -9,14 +11,14 @@ export function checkCount(value: unknown, label: string, otherwise: number): nu
   throw new AdasumError('ERR_ARGUMENT', `${label} is ${inspect(value)}; it must be a whole number of at least 1.`)
 }
 
-/** The options that every exchange takes, checked, and none of the others. */
-export function checkExchangeOptions(options: unknown): ExchangeOptions {
-  if (typeof options !== 'object' || options === null)
-    throw new AdasumError('ERR_ARGUMENT', `the options are ${inspect(options)}; pass an object with at least \`op\`.`)
-  const { op, onNonFinite, timeoutMs, signal } = options as Partial<ExchangeOptions>
-  const checkedOp = checkOp(op)
-  const checked: ExchangeOptions = { op: checkedOp, onNonFinite: checkOnNonFinite(onNonFinite, checkedOp) }
-  if (timeoutMs !== undefined) checked.timeoutMs = timeoutMs
-  if (signal !== undefined) checked.signal = signal
-  return checked
+/** The options that every exchange takes, checked, and none of the others, which must be among `known`. */
+export function checkExchangeOptions<O extends ExchangeOptions>(options: O, known: OptionNames<O>): ExchangeOptions {
+  checkOptions(options, known)
+  const op = checkOp(options.op)
+  return { op, onNonFinite: checkOnNonFinite(options.onNonFinite, op), ...callOptionsOf(options) }
+}
+
+/** Of an exchange's options, those that every collective takes. */
+export function callOptionsOf({ timeoutMs, signal }: CallOptions): CallOptions {
+  return { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }
 }

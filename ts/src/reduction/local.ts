@@ -20,7 +20,15 @@ import {
 } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
-import type { OnNonFinite, ReduceOp, ReduceOptions, ReducibleArray, Reduction } from '../types.ts'
+import {
+  type OnNonFinite,
+  type OptionNames,
+  REDUCE_OPTIONS,
+  type ReduceOp,
+  type ReduceOptions,
+  type ReducibleArray,
+  type Reduction,
+} from '../types.ts'
 import { checkOnNonFinite } from './options.ts'
 import { reportSegments } from './report.ts'
 import { scanNonFinite } from './scan.ts'
@@ -29,6 +37,8 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
   /** Where to compute; `cpu` is what there is. */
   backend?: 'cpu'
 }
+
+const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: true }
 
 /** Options with which half formats are stored as f32. */
 type WideningOptions = LocalOptions<Float32Array> & { out: Float32Array }
@@ -128,7 +138,7 @@ function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], opti
 function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
-  checkOptions(options)
+  checkOptions(options, LOCAL_OPTIONS)
   if (options.backend !== undefined && options.backend !== 'cpu')
     throw new AdasumError('ERR_UNSUPPORTED', `backend '${inspect(options.backend)}' is not available. Use 'cpu'.`)
   // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.

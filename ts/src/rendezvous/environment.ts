@@ -6,8 +6,9 @@
  */
 import { createHash } from 'node:crypto'
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
+import { checkOptions } from '../tensor/check.ts'
 import { parseAddress } from '../transport/address.ts'
-import type { ConnectOptions } from '../types.ts'
+import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
 import { readSecret } from './secret.ts'
 
@@ -59,13 +60,19 @@ interface Setting<V> {
  * @throws AdasumError ERR_ARGUMENT (an option), ERR_ENVIRONMENT (a variable, which the message names), ERR_WORLD_SIZE
  */
 export function resolvePlace(options: ConnectOptions, env: Environment = process.env): Place {
+  checkOptions(options, CONNECT_OPTIONS)
   const secret = readSecret(options.secret, env)
   const timeoutMs = checkTimeout(options.timeoutMs)
   const names = variableNames(env)
   const rank = numberOption('rank', options.rank) ?? numberVariable(env, names.rank)
   const size = numberOption('size', options.size) ?? numberVariable(env, names.size)
   const store = storeAddress(options, env)
-  const common = { secret, timeoutMs, host: options.host ?? nonEmpty(env, 'ADASUM_HOST'), jobId: jobId(env) }
+  const common = {
+    secret,
+    timeoutMs,
+    host: hostOption(options.host) ?? nonEmpty(env, 'ADASUM_HOST'),
+    jobId: jobId(env),
+  }
   const given = [rank, size, store].filter((setting) => setting !== undefined)
   if (given.length === 0)
     return { ...common, rank: 0, size: 1, store: undefined, hostsStore: false, localRank: 0, localSize: 1 }
@@ -102,14 +109,20 @@ function numberVariable(env: Environment, name: string): Setting<number> | undef
   throw new AdasumError('ERR_ENVIRONMENT', `${name} must be a whole number from 0 up, but it is "${text}"`)
 }
 
+function hostOption(host: string | undefined): string | undefined {
+  if (host === undefined || (typeof host === 'string' && host !== '')) return host
+  const message = `option "host" must be an address or name of this machine, but it is ${host === '' ? 'empty' : inspect(host)}`
+  throw new AdasumError('ERR_ARGUMENT', message)
+}
+
 function nonEmpty(env: Environment, name: string): string | undefined {
   if (env[name] === '') throw new AdasumError('ERR_ENVIRONMENT', `${name} is empty: set it or unset it`)
   return env[name]
 }
 
 function checkTimeout(timeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS): number {
-  if (timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS) return timeoutMs
-  const message = `option "timeoutMs" must be between 0 and ${LONGEST_TIMEOUT_MS} milliseconds, but it is ${timeoutMs}`
+  if (typeof timeoutMs === 'number' && timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS) return timeoutMs
+  const message = `option "timeoutMs" must be a number of milliseconds above 0 and up to ${LONGEST_TIMEOUT_MS}, but it is ${inspect(timeoutMs)}`
   throw new AdasumError('ERR_ARGUMENT', message)
 }
 

@@ -5,8 +5,19 @@
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress } from '../transport/address.ts'
 import type { Transport } from '../transport/transport.ts'
+import { dialAuthenticated } from '../wire/authenticated.ts'
+import { STORE_RANK } from '../wire/handshake-format.ts'
 import type { StoreAddress } from './environment.ts'
 import { hostStore, type Store } from './store.ts'
+
+// How long a program that has our port may take to show that it is a store of this run.
+const PROBE_MS = 2000
+
+interface HostedOptions {
+  size: number
+  secret: string
+  jobId: Uint8Array
+}
 
 interface Entry {
   readonly size: number
@@ -27,12 +38,14 @@ export interface HeldStore {
 /**
  * Hosts the store at the first of its ports that is free, or shares the one that this process hosts there already.
  *
- * @throws AdasumError ERR_STORE if no port can be had, or if the process hosts a different store there; ERR_AUTH
+ * @throws AdasumError ERR_STORE if no port can be had, or if the process hosts a different store there; ERR_RANK_TAKEN
+ *   if another process hosts the same one; ERR_AUTH
  */
 export async function acquireStore(
   transport: Transport,
   address: StoreAddress,
-  options: { size: number; secret: string; jobId: Uint8Array },
+  options: HostedOptions,
+  signal: AbortSignal,
 ): Promise<HeldStore> {
   const stores = hosted.get(transport) ?? new Map<string, Entry>()
   hosted.set(transport, stores)
@@ -55,6 +68,7 @@ export async function acquireStore(
     store = await entry.store
   } catch (error) {
     leave()
+    if (isInUse(error) && (await isHostedElsewhere(transport, address, options, signal))) throw taken(address)
     throw error
   }
   let released: Promise<void> | undefined
@@ -65,7 +79,7 @@ export async function acquireStore(
 async function hostAtFirstFree(
   transport: Transport,
   { host, ports }: StoreAddress,
-  options: { size: number; secret: string; jobId: Uint8Array },
+  options: HostedOptions,
 ): Promise<Store> {
   let last: unknown
   for (const port of ports) {
@@ -73,10 +87,40 @@ async function hostAtFirstFree(
       return await hostStore({ ...options, transport, host, port })
     } catch (error) {
       last = error
-      if (!(error instanceof AdasumError) || systemCode(error.cause) !== 'EADDRINUSE') throw error
+      if (!isInUse(error)) throw error
     }
   }
   throw last
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof AdasumError && systemCode(error.cause) === 'EADDRINUSE'
+}
+
+/** Whether a store of the same secret, size and job listens there. */
+async function isHostedElsewhere(
+  transport: Transport,
+  { host, ports }: StoreAddress,
+  { size, secret, jobId }: HostedOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // A store that is dialled by a store says that this place is taken, once both have proved themselves; it takes in nobody.
+  const identity = { runId: jobId, rank: STORE_RANK, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)])
+  const probe = async (port: number): Promise<boolean> => {
+    try {
+      ;(await dialAuthenticated(transport, host, port, identity, limited)).destroy()
+      return false
+    } catch (error) {
+      return error instanceof AdasumError && error.code === 'ERR_RANK_TAKEN'
+    }
+  }
+  return (await Promise.all(ports.map(probe))).includes(true)
+}
+
+function taken(address: StoreAddress): AdasumError {
+  const message = `the store at ${describe(address)} is hosted already, by another rank 0 or by a launcher: give each process its own rank, and each run its own store address`
+  return new AdasumError('ERR_RANK_TAKEN', message, { rank: 0, peerAddress: describe(address) })
 }
 
 function describe({ host, ports }: StoreAddress): string {

@@ -7,7 +7,14 @@ import { formatAddress, parseAddress } from '../transport/address.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
 import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
-import { encodeMessage, MessageDecoder, parseStoreMessage, type PeerAddress, type StartMessage } from './messages.ts'
+import {
+  encodeMessage,
+  MessageDecoder,
+  parseStoreMessage,
+  type PeerAddress,
+  type StartMessage,
+  type WaitingMessage,
+} from './messages.ts'
 
 const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
@@ -31,8 +38,8 @@ export interface JoinOptions {
 
 /** How far joining came: what to say if it ends. */
 export interface JoinProgress {
-  /** Ranks that had not come when the store last spoke. */
-  missing: readonly number[] | undefined
+  /** What the store has last said. */
+  waiting: WaitingMessage | undefined
   lastError: unknown
 }
 
@@ -45,7 +52,7 @@ export interface JoinProgress {
 export async function joinStore(
   options: JoinOptions,
   signal: AbortSignal,
-  progress: JoinProgress = { missing: undefined, lastError: undefined },
+  progress: JoinProgress = { waiting: undefined, lastError: undefined },
 ): Promise<StartMessage> {
   const { host, ports, secret } = options
   requireSecret(host, secret)
@@ -137,7 +144,7 @@ async function round(
     signal.addEventListener('abort', abort, { once: true })
     const message = (value: unknown) => {
       const parsed = parseStoreMessage(value, size)
-      if (parsed?.type === 'waiting') progress.missing = parsed.missing
+      if (parsed?.type === 'waiting') progress.waiting = parsed
       else if (parsed?.type === 'start') resolve(parsed)
       else reject(nonsense(pipe.remoteAddress))
     }

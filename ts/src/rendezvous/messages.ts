@@ -3,6 +3,7 @@
  * big-endian). Lengths are limited, and every field is checked before anything is believed.
  */
 import type { Sink } from '../transport/transport.ts'
+import { LONGEST_REASON, type Refusals } from './refusals.ts'
 
 export const MAX_MESSAGE_BYTE_LENGTH: number = 64 * 1024
 const LENGTH_BYTE_LENGTH = 4
@@ -19,10 +20,14 @@ export interface JoinMessage extends PeerAddress {
   readonly machine: string
 }
 
-/** The store to everyone who has come: who has not. */
+/** The store to everyone who has come: who has not, and what may be why. */
 export interface WaitingMessage {
   readonly type: 'waiting'
   readonly missing: readonly number[]
+  /** Those of the missing who had come, and left again. */
+  readonly left: readonly number[]
+  /** Since the round began. */
+  readonly refusals: Refusals
 }
 
 /** The store to everyone, once all have come. */
@@ -138,10 +143,25 @@ export function parseStoreMessage(value: unknown, size: number): StoreMessage | 
   return value['type'] === 'start' ? parseStart(value, size) : undefined
 }
 
-function parseWaiting({ missing }: Fields, size: number): WaitingMessage | undefined {
-  if (!Array.isArray(missing) || missing.length >= size) return undefined
-  const ranks = missing.filter((rank) => isWhole(rank, size))
-  return ranks.length === missing.length ? { type: 'waiting', missing: ranks } : undefined
+function parseWaiting(fields: Fields, size: number): WaitingMessage | undefined {
+  const [missing, left] = [parseRanks(fields['missing'], size), parseRanks(fields['left'], size)]
+  const refusals = parseRefusals(fields['refusals'])
+  if (missing === undefined || left === undefined || refusals === undefined) return undefined
+  return { type: 'waiting', missing, left, refusals }
+}
+
+/** Never all ranks: whoever gets the message has come. */
+function parseRanks(value: unknown, size: number): number[] | undefined {
+  if (!Array.isArray(value) || value.length >= size) return undefined
+  const ranks = value.filter((rank) => isWhole(rank, size))
+  return ranks.length === value.length ? ranks : undefined
+}
+
+function parseRefusals(value: unknown): Refusals | undefined {
+  if (!isObject(value)) return undefined
+  const { count, last } = value
+  if (!isWhole(count, Number.MAX_SAFE_INTEGER) || typeof last !== 'string') return undefined
+  return last.length <= LONGEST_REASON ? { count, last } : undefined
 }
 
 function parseStart({ runId, peers, localRank, localSize }: Fields, size: number): StartMessage | undefined {

@@ -10,7 +10,8 @@ import { listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
 import { joinStore, type JoinProgress } from './join.ts'
-import type { PeerAddress, StartMessage } from './messages.ts'
+import type { PeerAddress, StartMessage, WaitingMessage } from './messages.ts'
+import { NO_REFUSALS, refusalClause, type Refusals, withRefusal } from './refusals.ts'
 
 export interface RendezvousOptions {
   transport: Transport
@@ -30,6 +31,8 @@ export interface Meeting {
   readonly localSize: number
   /** Where peers dial this rank. */
   readonly listener: Listener
+  /** Connections that `listener` has turned away until now. */
+  refusals(): Refusals
   /** Gives up the store, if this process hosts it. */
   release(): Promise<void>
 }
@@ -43,13 +46,13 @@ export interface Meeting {
 export async function rendezvous(place: Place, options: RendezvousOptions): Promise<Meeting> {
   if (place.store === undefined) throw new AdasumError('ERR_ARGUMENT', 'a world of one rank has nobody to meet')
   const limit = new Limit(options.timeoutMs, options.signal)
-  const progress: JoinProgress = { missing: undefined, lastError: undefined }
+  const progress: JoinProgress = { waiting: undefined, lastError: undefined }
   const port = new PeerPort(place, options)
   let held: HeldStore | undefined
   try {
     limit.signal.throwIfAborted()
     const { transport } = options
-    if (place.hostsStore) held = await acquireStore(transport, place.store, place)
+    if (place.hostsStore) held = await acquireStore(transport, place.store, place, limit.signal)
     const ports = held === undefined ? place.store.ports : [held.port]
     const announce = (localHost: string) => port.open(localHost)
     const start = await joinStore({ ...place, transport, ...place.store, ports, announce }, limit.signal, progress)
@@ -58,7 +61,9 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
   } catch (error) {
     await Promise.all([port.close(error), held?.release()])
     if (options.signal?.aborted === true) throw abortedError(options.signal)
-    throw limit.signal.aborted ? timeoutError(place, place.store, options.timeoutMs, progress) : error
+    // What went wrong by itself at the last moment says more than that the time is up.
+    if (error instanceof AdasumError || !limit.signal.aborted) throw error
+    throw timeoutError(place, place.store, options.timeoutMs, progress)
   } finally {
     limit.cancel()
   }
@@ -72,6 +77,7 @@ function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldSt
     localRank: place.localRank ?? start.localRank,
     localSize: place.localSize ?? start.localSize,
     listener: port.begin(runId),
+    refusals: () => port.refusals,
     release: () => held?.release() ?? Promise.resolve(),
   }
 }
@@ -81,6 +87,7 @@ class PeerPort {
   readonly #place: Place
   readonly #options: RendezvousOptions
   readonly #runId: Promise<Uint8Array>
+  refusals: Refusals = NO_REFUSALS
   #know: (runId: Uint8Array) => void = () => {}
   #giveUp: (error: unknown) => void = () => {}
   #open: { localHost: string; listener: Listener } | undefined
@@ -119,8 +126,9 @@ class PeerPort {
   async #listen(host: string): Promise<Listener> {
     const { rank, size, secret } = this.#place
     const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
+    const onRefused = (error: unknown) => void (this.refusals = withRefusal(this.refusals, error))
     try {
-      return await listenAuthenticated(this.#options.transport, host, 0, identity, this.#options.onPeer)
+      return await listenAuthenticated(this.#options.transport, host, 0, identity, this.#options.onPeer, { onRefused })
     } catch (cause) {
       if (cause instanceof AdasumError) throw cause
       const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`
@@ -170,18 +178,37 @@ function abortedError(signal: AbortSignal): AdasumError {
 }
 
 function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, progress: JoinProgress): AdasumError {
-  const { rank, size } = place
+  const { rank } = place
   const where = store.ports.map((port) => formatAddress(store.host, port)).join(', ')
-  const { missing, lastError } = progress
-  if (missing !== undefined && missing.length > 0) {
-    const names = missing.length === 1 ? `rank ${missing[0]}` : `ranks ${missing.join(', ')}`
-    const message = `${names} did not come to the store at ${where} within ${timeoutMs} ms (${size - missing.length} of ${size} ranks came): check that all were started`
-    return new AdasumError('ERR_TIMEOUT', message, { rank, peerRank: missing[0], cause: lastError })
-  }
+  const { waiting, lastError } = progress
+  if (waiting !== undefined && waiting.missing.length > 0)
+    return absenceError(place, waiting, `the store at ${where}`, timeoutMs, lastError)
   if (lastError instanceof AdasumError && lastError.code === 'ERR_AUTH') return lastError
-  const why = lastError instanceof Error ? lastError.message : 'no answer'
-  const message = `the store at ${where} could not be reached within ${timeoutMs} ms: ${why}`
-  return new AdasumError('ERR_STORE', message, { rank, peerAddress: where, cause: systemCause(lastError) })
+  const cause = systemCause(lastError)
+  const code = systemCode(cause)
+  const advice = 'check that rank 0 or the launcher runs there and that no firewall is between'
+  const said = lastError instanceof Error ? lastError.message : 'no answer'
+  const why = code === undefined ? `: ${said}` : ` (${code}): ${advice}`
+  const message = `the store at ${where} could not be reached within ${timeoutMs} ms${why}`
+  return new AdasumError('ERR_STORE', message, { rank, peerAddress: where, cause })
+}
+
+/** Names those who never came: others that wait give up at about the same time, and the store tells that they left. */
+function absenceError(
+  { rank, size }: Place,
+  { missing, left, refusals }: WaitingMessage,
+  store: string,
+  timeoutMs: number,
+  cause: unknown,
+): AdasumError {
+  const absent = missing.filter((other) => !left.includes(other))
+  const named = absent.length > 0 ? absent : missing
+  const names = named.length === 1 ? `rank ${named[0]}` : `ranks ${named.join(', ')}`
+  const message =
+    absent.length > 0
+      ? `${names} did not come to ${store} within ${timeoutMs} ms (${size - absent.length} of ${size} ranks came): check that all were started`
+      : `${names} came to ${store} and left again, and did not come back within ${timeoutMs} ms: look at the output there`
+  return new AdasumError('ERR_TIMEOUT', message + refusalClause(refusals), { rank, peerRank: named[0], cause })
 }
 
 /** What the system said, from under our own words. */

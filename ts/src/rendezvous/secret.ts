@@ -31,10 +31,19 @@ export function readSecret(option: string | undefined, env: Record<string, strin
 function secretFile(path: string | undefined): string | undefined {
   if (path === undefined) return undefined
   try {
-    // Editors and echo end a file with a line break that nobody means to be part of the secret.
-    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+    return readSecretFile(path)
   } catch (cause) {
     const message = `the file that ADASUM_SECRET_FILE names cannot be read: ${String(cause)}`
     throw new AdasumError('ERR_ENVIRONMENT', message, { cause })
   }
+}
+
+/**
+ * The secret in a file, for whoever names one.
+ *
+ * @throws the system's error
+ */
+export function readSecretFile(path: string): string {
+  // Editors and echo end a file with a line break that nobody means to be part of the secret.
+  return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
 }

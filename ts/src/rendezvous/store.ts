@@ -4,7 +4,7 @@
  * It works in rounds. Every rank joins and stays connected; while some are missing, those who have come are told which.
  * When all have come, the store gives each the addresses of all and a fresh run id, and the next round begins. So the
  * ranks can connect again after a failure, or a second time for another communicator. A rank whose connection breaks
- * before its round is complete has left it.
+ * before its round is complete has left it; the others hear that it had come, and of connections that were refused.
  */
 import { randomBytes } from 'node:crypto'
 import { AdasumError, systemCode } from '../errors.ts'
@@ -22,9 +22,12 @@ import {
   type StartMessage,
   type StoreMessage,
 } from './messages.ts'
+import { NO_REFUSALS, type Refusals, withRefusal } from './refusals.ts'
 
 // How long a rank may take to close its connection once it has its answer.
 const FAREWELL_MS = 5000
+// Strangers may come in numbers: the ranks hear of them together.
+const REFUSAL_NEWS_MS = 100
 
 export interface StoreOptions extends ListenOptions {
   host: string
@@ -57,7 +60,8 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
     secret,
     transport = tcp,
     jobId = new Uint8Array(RUN_ID_BYTE_LENGTH),
-    ...listening
+    onRefused,
+    ...limits
   } = options
   const rounds = new Rounds(size)
   const admit = (rank: number) => !rounds.has(rank)
@@ -65,11 +69,17 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
   let listener: Listener
   try {
     const onPeer = (rank: number, pipe: Pipe) => rounds.enter(rank, pipe)
-    listener = await listenAuthenticated(transport, host, port, identity, onPeer, listening)
+    const refused = (error: unknown, remoteAddress: string) => {
+      rounds.refused(error)
+      onRefused?.(error, remoteAddress)
+    }
+    listener = await listenAuthenticated(transport, host, port, identity, onPeer, { ...limits, onRefused: refused })
   } catch (cause) {
     if (cause instanceof AdasumError) throw cause
     const why =
-      systemCode(cause) === 'EADDRINUSE' ? 'another program has this port' : 'it is no address of this machine'
+      systemCode(cause) === 'EADDRINUSE'
+        ? 'another program or another run has this port'
+        : 'it is no address of this machine'
     const message = `the store cannot listen at ${formatAddress(host, port)} (${systemCode(cause) ?? String(cause)}): ${why}, choose another address`
     throw new AdasumError('ERR_STORE', message, { cause })
   }
@@ -92,6 +102,11 @@ class Rounds {
   /** The ranks of the round that is open. */
   readonly #members: Map<number, Member> = new Map()
   readonly #pipes: Set<Pipe> = new Set()
+  /** Ranks that had come to this round and are gone. */
+  readonly #left: Set<number> = new Set()
+  /** Since this round began. */
+  #refusals: Refusals = NO_REFUSALS
+  #refusalNews: NodeJS.Timeout | undefined
 
   constructor(size: number) {
     this.#size = size
@@ -114,6 +129,7 @@ class Rounds {
           const join = parseJoin(value)
           if (join === undefined || member.join !== undefined) return leave()
           member.join = join
+          this.#left.delete(rank)
           this.#joined()
         },
         malformed: leave,
@@ -122,7 +138,17 @@ class Rounds {
     )
   }
 
+  refused(error: unknown): void {
+    this.#refusals = withRefusal(this.#refusals, error)
+    const tell = () => {
+      this.#refusalNews = undefined
+      this.#tellMissing()
+    }
+    this.#refusalNews ??= setTimeout(tell, REFUSAL_NEWS_MS).unref()
+  }
+
   async close(): Promise<void> {
+    clearTimeout(this.#refusalNews)
     const pipes = [...this.#pipes]
     for (const pipe of pipes) pipe.destroy()
     await Promise.all(pipes.map((pipe) => pipe.closed))
@@ -132,7 +158,9 @@ class Rounds {
     member.pipe.destroy()
     if (this.#members.get(rank) !== member) return
     this.#members.delete(rank)
-    if (member.join !== undefined) this.#tellMissing()
+    if (member.join === undefined) return
+    this.#left.add(rank)
+    this.#tellMissing()
   }
 
   #joined(): void {
@@ -140,6 +168,8 @@ class Rounds {
     if (missing.length > 0) return this.#tellMissing()
     const members = Array.from({ length: this.#size }, (_, rank) => this.#members.get(rank)!)
     this.#members.clear()
+    this.#left.clear()
+    this.#refusals = NO_REFUSALS
     const starts = startMessages(members.map((member) => member.join!))
     members.forEach(({ pipe }, rank) => dismiss(pipe, starts[rank]!))
   }
@@ -150,7 +180,8 @@ class Rounds {
   }
 
   #tellMissing(): void {
-    const message = encodeMessage({ type: 'waiting', missing: this.#missing() } satisfies StoreMessage)
+    const news = { missing: this.#missing(), left: [...this.#left], refusals: this.#refusals }
+    const message = encodeMessage({ type: 'waiting', ...news } satisfies StoreMessage)
     for (const { pipe, join } of this.#members.values()) if (join !== undefined) pipe.write(message)
   }
 }

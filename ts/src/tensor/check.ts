@@ -3,22 +3,31 @@
  * fixed size, not shared with another thread, and no two arrays of a call overlap.
  */
 import { AdasumError, inspect } from '../errors.ts'
-import type { NumericArray } from '../types.ts'
+import type { NumericArray, OptionNames } from '../types.ts'
 import { type Dtype, dtypeOf, halfDtype } from './dtype.ts'
 
 function refuse(message: string): never {
   throw new AdasumError('ERR_ARGUMENT', message)
 }
 
-function describe(value: unknown): string {
-  if (value === null) return 'null'
+/** What a wrong argument is, for a message. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'a plain array'
   return typeof value === 'object' ? `an object of type ${value.constructor?.name ?? 'unknown'}` : `a ${typeof value}`
 }
 
-/** ERR_ARGUMENT unless `options` is an object. */
-export function checkOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null) refuse(`options must be an object; got ${describe(options)}.`)
+/**
+ * ERR_ARGUMENT unless `options` is an object whose names are all known: a misspelt one would be the default, in silence.
+ * One that is undefined counts as absent.
+ */
+export function checkOptions<O>(options: O, known: OptionNames<O>): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    refuse(`options must be an object; got ${describe(options)}.`)
+  const isUnknown = ([name, value]: [string, unknown]): boolean => value !== undefined && !Object.hasOwn(known, name)
+  const [unknown] = Object.entries(options).find(isUnknown) ?? []
+  if (unknown !== undefined)
+    refuse(`there is no option "${unknown}". The options are ${Object.keys(known).join(', ')}.`)
 }
 
 /** Whether the array's memory has been transferred away (such an array looks like an empty one). */

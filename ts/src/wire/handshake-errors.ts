@@ -65,6 +65,8 @@ function describe(
         `${there} and ${here} disagree about who they are: ranks must be 0 to ${local.size - 1}, each at its own address`,
       ]
     case 'taken':
+      if (local.rank === STORE_RANK && local.peerRank === STORE_RANK)
+        return ['ERR_RANK_TAKEN', `two processes want to host ${there}: give each process its own rank`]
       return ['ERR_RANK_TAKEN', `${here} and ${there}: this rank is connected already: give each process its own rank`]
     case 'purpose':
       return [

@@ -1,8 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-core'
-import type { CallOptions } from '../../types.ts'
-import type { Collectives } from '../../optim/collectives.ts'
+import { CALL_OPTIONS, type CallOptions, type OptionNames } from '../../types.ts'
+import { checkOptions } from '../../tensor/check.ts'
+import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
 import { checkSameLayout, type WeightLayout } from '../../optim/weight-layout.ts'
 import {
+  checkModel,
   type FlatWeights,
   layoutOfVariables,
   newFlat,
@@ -19,6 +21,8 @@ export interface BroadcastWeightsOptions extends CallOptions {
   /** The rank whose weights all ranks get. Default 0. */
   root?: number
 }
+
+const BROADCAST_OPTIONS: OptionNames<BroadcastWeightsOptions> = { root: true, ...CALL_OPTIONS }
 
 /** The variables of one dtype, in one buffer. */
 interface Group {
@@ -39,6 +43,8 @@ export async function broadcastWeights(
   comm: Collectives,
   options: BroadcastWeightsOptions = {},
 ): Promise<void> {
+  checkCommunicator(comm)
+  checkOptions(options, BROADCAST_OPTIONS)
   const variables = variablesOf(weights)
   const { root = 0, ...call } = options
   const advice = 'Build the same model on every rank.'
@@ -50,13 +56,16 @@ export async function broadcastWeights(
  * Makes the non-trainable weights of all ranks equal: floating-point ones (the moving mean and variance of batch
  * normalization) become their average, others those of rank 0. `distribute` does this at the end of every epoch.
  *
- * @throws AdasumError the communicator's errors
+ * @throws AdasumError ERR_ARGUMENT for what is no model; the communicator's errors
  */
 export async function averageNonTrainableWeights(
   model: WeightedModel,
   comm: Collectives,
   call: CallOptions = {},
 ): Promise<void> {
+  checkModel(model)
+  checkCommunicator(comm)
+  checkOptions(call, CALL_OPTIONS)
   const variables = uniqueVariables(model.nonTrainableWeights)
   const [floats, others] = [variables.filter(isFloat), variables.filter((variable) => !isFloat(variable))]
   for (const { variables: members, layout, flat } of await groupsOf(floats)) {

@@ -1,7 +1,9 @@
-import type { Collectives } from '../../optim/collectives.ts'
-import type { ExchangeOptions, StepReduction } from '../../optim/flat-exchange.ts'
+import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
+import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from '../../optim/flat-exchange.ts'
 import { checkCount, checkExchangeOptions } from '../../optim/options.ts'
+import type { OptionNames } from '../../types.ts'
 import { type FitParams, FitSession, type Logs, type TrainableModel } from './fit-session.ts'
+import { checkModel } from './variables.ts'
 
 export interface DistributeOptions extends ExchangeOptions {
   /** Batches from one exchange to the next; the end of an epoch always exchanges what is pending. Default 1. */
@@ -9,6 +11,8 @@ export interface DistributeOptions extends ExchangeOptions {
   /** Called after each exchange. */
   onReduction?: (reduction: StepReduction) => void
 }
+
+const DISTRIBUTE_OPTIONS: OptionNames<DistributeOptions> = { localSteps: true, onReduction: true, ...EXCHANGE_OPTIONS }
 
 /** What `model.fit` and `model.fitDataset` take as `callbacks`. */
 export interface FitCallbacks {
@@ -38,11 +42,13 @@ export interface FitCallbacks {
  *
  * An error of any callback rejects `fit`: ERR_MISMATCH with the two numbers, ERR_NON_FINITE, the communicator's errors.
  *
- * @throws AdasumError ERR_ARGUMENT for an option that is out of range
+ * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no model or communicator
  */
 export function distribute(model: TrainableModel, comm: Collectives, options: DistributeOptions): FitCallbacks {
+  checkModel(model)
+  checkCommunicator(comm)
   const session = new FitSession(model, comm, {
-    ...checkExchangeOptions(options),
+    ...checkExchangeOptions(options, DISTRIBUTE_OPTIONS),
     localSteps: checkCount(options.localSteps, 'localSteps', 1),
     onReduction: options.onReduction,
   })

@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../errors.ts'
 import { checkAgreement } from '../../optim/agreement.ts'
-import type { Collectives } from '../../optim/collectives.ts'
+import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
 import { fingerprintOfFloats } from '../../optim/fingerprint.ts'
-import { type ExchangeOptions, FlatExchange, type StepReduction } from '../../optim/flat-exchange.ts'
-import { checkCount, checkExchangeOptions } from '../../optim/options.ts'
+import { EXCHANGE_OPTIONS, type ExchangeOptions, FlatExchange, type StepReduction } from '../../optim/flat-exchange.ts'
+import { callOptionsOf, checkCount, checkExchangeOptions } from '../../optim/options.ts'
 import { checkSameLayout, type WeightLayout } from '../../optim/weight-layout.ts'
 import { OP_CODES } from '../../binding/binding.ts'
+import type { CallOptions, OptionNames } from '../../types.ts'
 import { disposeAll, GradientMean, type Gradients } from './gradient-mean.ts'
 import { checkVariables, gradientsOf, lossOf, type LossFunction, selectVariables } from './gradients.ts'
 import { layoutOfVariables, readVariables, tensorsOf } from './variables.ts'
@@ -26,6 +27,14 @@ export interface DistributedOptimizerOptions extends ExchangeOptions {
   accumulate?: number
   /** Called after each exchange. */
   onReduction?: (reduction: StepReduction) => void
+}
+
+const OPTIMIZER_OPTIONS: OptionNames<DistributedOptimizerOptions> = {
+  mode: true,
+  localSteps: true,
+  accumulate: true,
+  onReduction: true,
+  ...EXCHANGE_OPTIONS,
 }
 
 /**
@@ -50,6 +59,7 @@ export class DistributedOptimizer {
   readonly inner: tf.Optimizer
   readonly #comm: Collectives
   readonly #options: ExchangeOptions
+  readonly #call: CallOptions
   readonly #mode: 'delta' | 'gradient'
   readonly #localSteps: number
   readonly #accumulate: number
@@ -61,11 +71,16 @@ export class DistributedOptimizer {
   #isBusy = false
   #lastReduction: StepReduction | undefined
 
-  /** @throws AdasumError ERR_ARGUMENT for an option that is out of range, or an `inner` that is no tf.Optimizer */
+  /**
+   * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or arguments that are no
+   *   tf.Optimizer and communicator
+   */
   constructor(inner: tf.Optimizer, comm: Collectives, options: DistributedOptimizerOptions) {
     if (typeof inner?.computeGradients !== 'function' || typeof inner.applyGradients !== 'function')
       throw new AdasumError('ERR_ARGUMENT', 'the first argument must be a tf.Optimizer, such as tf.train.adam(1e-3).')
-    this.#options = checkExchangeOptions(options)
+    checkCommunicator(comm)
+    this.#options = checkExchangeOptions(options, OPTIMIZER_OPTIONS)
+    this.#call = callOptionsOf(this.#options)
     this.inner = inner
     this.#comm = comm
     this.#mode = checkMode(options.mode)
@@ -126,7 +141,7 @@ export class DistributedOptimizer {
         { label: 'the number of accumulated gradients', value: this.#mean.count },
       ]
       const advice = 'Call minimizeAsync() equally often on every rank.'
-      await checkAgreement(settings, { comm: this.#comm, caller: 'flush()', advice, call: this.#options })
+      await checkAgreement(settings, { comm: this.#comm, caller: 'flush()', advice, call: this.#call })
       if (this.#mean.count > 0) await this.#step()
       if (this.#pendingSteps > 0) await this.#exchangeDeltas(this.#target as DeltaTarget)
     })
@@ -215,7 +230,7 @@ export class DistributedOptimizer {
   async #agree(layout: WeightLayout, weights: Float32Array): Promise<void> {
     if (this.#hasAgreed) return
     const caller = 'DistributedOptimizer'
-    const shared = { comm: this.#comm, caller, call: this.#options }
+    const shared = { comm: this.#comm, caller, call: this.#call }
     const settings = [
       { label: 'op', value: OP_CODES[this.#options.op], choices: Object.keys(OP_CODES) },
       { label: 'mode', value: MODES.indexOf(this.#mode), choices: MODES },

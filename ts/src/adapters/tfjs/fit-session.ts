@@ -15,6 +15,8 @@ import { OP_CODES } from '../../binding/binding.ts'
 import { checkAgreement, type Setting } from '../../optim/agreement.ts'
 import type { Collectives } from '../../optim/collectives.ts'
 import type { Exchange, ExchangeOptions, StepReduction } from '../../optim/flat-exchange.ts'
+import { callOptionsOf } from '../../optim/options.ts'
+import type { CallOptions } from '../../types.ts'
 import { averageNonTrainableWeights, broadcastWeights } from './broadcast-weights.ts'
 import { trainableVariables, type WeightedModel } from './variables.ts'
 import { VariableRound } from './variable-round.ts'
@@ -52,7 +54,7 @@ export class FitSession {
   readonly #model: TrainableModel
   readonly #comm: Collectives
   readonly #options: SessionOptions
-  readonly #call: Pick<ExchangeOptions, 'timeoutMs' | 'signal'>
+  readonly #call: CallOptions
   #round: VariableRound | undefined
   #batchesPerEpoch: number | undefined
   #pendingBatches = 0
@@ -66,11 +68,10 @@ export class FitSession {
   #isCutUnevenly = false
 
   constructor(model: TrainableModel, comm: Collectives, options: SessionOptions) {
-    const { timeoutMs, signal } = options
     this.#model = model
     this.#comm = comm
     this.#options = options
-    this.#call = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }
+    this.#call = callOptionsOf(options)
   }
 
   async begin(params: FitParams): Promise<void> {

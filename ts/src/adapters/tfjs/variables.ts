@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
+import { describe } from '../../tensor/check.ts'
 import { type WeightLayout, weightLayout } from '../../optim/weight-layout.ts'
 
 /** A weight of a tfjs-layers model: what it reads is the tf.Variable itself. */
@@ -32,6 +33,15 @@ export function newFlat(dtype: WeightDtype, elementCount: number): FlatWeights {
 /** Bytes in the machine's order, at the beginning of a buffer of their own, as elements. */
 export function flatOf(dtype: WeightDtype, bytes: Uint8Array): FlatWeights {
   return new ARRAY_TYPES[dtype](bytes.buffer as ArrayBuffer)
+}
+
+/** @throws AdasumError ERR_ARGUMENT for what has no weights, such as a model written with tfjs-core alone */
+export function checkModel(model: unknown): void {
+  const isObject = typeof model === 'object' && model !== null
+  // Not their values: a model that is still to be built has none.
+  if (isObject && ['weights', 'trainableWeights', 'nonTrainableWeights'].every((name) => name in model)) return
+  const given = describe(model)
+  throw new AdasumError('ERR_ARGUMENT', `model must be one of tfjs-layers; got ${given}. Pass a tf.LayersModel.`)
 }
 
 /**

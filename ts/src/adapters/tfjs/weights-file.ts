@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
-import { AdasumError } from '../../errors.ts'
+import { AdasumError, inspect } from '../../errors.ts'
 import { describeWeight } from '../../optim/weight-layout.ts'
 import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
 import { flatOf, variablesOf, type WeightDtype, type Weights } from './variables.ts'
@@ -12,9 +12,11 @@ import { flatOf, variablesOf, type WeightDtype, type Weights } from './variables
  * there: it is written beside its place, flushed to the disk and then renamed. In a distributed run one rank is
  * enough: `if (comm.rank === 0) await saveWeights(model, path)`.
  *
- * @throws AdasumError ERR_ARGUMENT with the system's error as cause if the file cannot be written
+ * @throws AdasumError ERR_ARGUMENT for what is no model or path, and with the system's error as cause if the file cannot
+ *   be written
  */
 export async function saveWeights(weights: Weights, path: string): Promise<void> {
+  checkPath(path)
   const variables = variablesOf(weights)
   const chunks = encodeSafetensors(await Promise.all(variables.map(storedTensor)))
   const temporary = `${path}.${randomUUID()}.tmp`
@@ -38,6 +40,7 @@ export async function saveWeights(weights: Weights, path: string): Promise<void>
  *   truncated or damaged
  */
 export async function loadWeights(weights: Weights, path: string): Promise<void> {
+  checkPath(path)
   const variables = variablesOf(weights)
   const stored = decodeSafetensors(await readWhole(path), path)
   checkShapes(variables, stored, path)
@@ -45,6 +48,12 @@ export async function loadWeights(weights: Weights, path: string): Promise<void>
     const values = stored.map(({ dtype, shape, bytes }) => tf.tensor(flatOf(dtype, bytes), [...shape], dtype))
     values.forEach((value, index) => variables[index]!.assign(value))
   })
+}
+
+function checkPath(path: unknown): void {
+  if (typeof path === 'string' && path !== '') return
+  const given = path === '' ? 'an empty string' : inspect(path)
+  throw new AdasumError('ERR_ARGUMENT', `path is ${given}; it must be a string, the name of a file.`)
 }
 
 async function storedTensor(variable: tf.Variable): Promise<StoredTensor> {

@@ -42,7 +42,7 @@ export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchC
   const ops = listOf(op, OPS, '--op')
   const dtypes = listOf(dtype, DTYPES, '--dtype')
   const placements = listOf(placement, PLACEMENTS, '--placement')
-  const byteLengths = sizes.split(',').map(parseSize)
+  const byteLengths = wordsOf(sizes, '--sizes').map(parseSize)
   return dtypes.flatMap((dtype) =>
     byteLengths.flatMap((byteLength) =>
       ops.flatMap((op) => placements.map((where) => ({ op, dtype, byteLength, inPlace: where === 'in-place' }))),
@@ -51,10 +51,16 @@ export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchC
 }
 
 function listOf<T extends string>(text: string, known: readonly T[], option: string): T[] {
-  return text.split(',').map((word) => {
+  return wordsOf(text, option).map((word) => {
     if (known.includes(word as T)) return word as T
     throw new CommandError(`${option} ${word} is unknown; there are ${known.join(', ')}`)
   })
+}
+
+function wordsOf(text: string, option: string): string[] {
+  const words = text.split(',').map((word) => word.trim())
+  if (!words.includes('')) return words
+  throw new CommandError(`${option} "${text}" has an empty item: put one comma between two items, and none elsewhere`)
 }
 
 /** Bytes of `512KiB`, `1e6`, `32MiB`; a multiple of 8, so that it holds whole elements of every dtype. */

@@ -2,6 +2,7 @@
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command } from 'commander'
+import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
 import { wholeNumber } from '../whole-number.ts'
 import { launch } from '../run/launcher.ts'
 import { planLaunch } from '../run/plan.ts'
@@ -19,7 +20,7 @@ are any, the exit code is 1.`
 export function defineBench(command: Command, setExitCode: (code: number) => void): void {
   command
     .description('time all-reduce among ranks of this machine')
-    .option('-n, --ranks <count>', 'how many ranks', wholeNumber(1, 16), 4)
+    .option('-n, --ranks <count>', 'how many ranks', wholeNumber(1, MAX_WORLD_SIZE), 4)
     .option('--op <list>', 'operators', 'sum,average,adasum')
     .option('--dtype <list>', 'f32, f64', 'f32')
     .option('--sizes <list>', "bytes of each rank's vector", '1KiB,32KiB,512KiB,4MiB,32MiB')

@@ -1,10 +1,9 @@
 /** The command line of `adasum run`. */
 import type { Command } from 'commander'
+import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
 import { wholeNumber } from '../whole-number.ts'
 import { launch } from './launcher.ts'
 import { type RunOptions, planLaunch } from './plan.ts'
-
-const MAX_RANKS_A_MACHINE = 1024
 
 const EXAMPLES = `
 Examples:
@@ -15,13 +14,9 @@ Examples:
 export function defineRun(command: Command, setExitCode: (code: number) => void): void {
   command
     .description('start a script as several ranks that connect() to one another')
-    .argument('<script>', 'a file for Node.js; a .ts file needs tsx installed')
+    .argument('<script>', 'a file for Node.js; .ts runs through tsx if that is installed here')
     .argument('[args...]', 'passed on to the script')
-    .option(
-      '-n, --ranks <count>',
-      'how many ranks to start on this machine (required)',
-      wholeNumber(1, MAX_RANKS_A_MACHINE),
-    )
+    .option('-n, --ranks <count>', 'how many ranks to start on this machine (required)', wholeNumber(1, MAX_WORLD_SIZE))
     .option('--only <rank>', 'show the output of this rank alone, as it is', wholeNumber(0))
     .option('--node-option <option>', 'an option for Node.js itself; may be repeated', append, [])
     .option('--nodes <count>', 'how many machines take part, each with the same -n', wholeNumber(1), 1)

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
-import { readSecret } from '../../rendezvous/secret.ts'
+import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
+import { readSecret, readSecretFile } from '../../rendezvous/secret.ts'
 import { type Address, parseAddress } from '../../transport/address.ts'
 import { CommandError } from '../command-error.ts'
 import { loaderOptions, resolveScript } from './script.ts'
@@ -65,7 +65,12 @@ export async function planLaunch(
   }
 }
 
-function checkPlace({ node, nodes, only }: RunOptions, worldSize: number): void {
+function checkPlace({ node, nodes, only, ranks }: RunOptions, worldSize: number): void {
+  if (worldSize > MAX_WORLD_SIZE) {
+    throw new CommandError(
+      `-n ${ranks} on --nodes ${nodes} makes ${worldSize} ranks, but this version connects at most ${MAX_WORLD_SIZE} in all`,
+    )
+  }
   if (node >= nodes) {
     throw new CommandError(`--node ${node} is not among --nodes ${nodes}: they are counted from 0 to ${nodes - 1}`)
   }
@@ -101,7 +106,7 @@ function secretOf({ nodes, secretFile }: RunOptions, environment: NodeJS.Process
 function secretIn(path: string): string {
   let secret: string
   try {
-    secret = readFileSync(path, 'utf8').trim()
+    secret = readSecretFile(path)
   } catch (error) {
     throw new CommandError(`--secret-file cannot be read: ${(error as Error).message}`)
   }

@@ -14,16 +14,22 @@ export function resolveScript(script: string): string {
   return path
 }
 
-/** Options with which Node.js runs TypeScript: none if it can by itself, else tsx as installed in the working folder. */
-export function loaderOptions(scriptPath: string): string[] {
+/**
+ * Options with which Node.js runs TypeScript: tsx as installed in the working folder, which knows all of the language,
+ * else none if this version strips types by itself.
+ */
+export function loaderOptions(
+  scriptPath: string,
+  workingFolder: string = process.cwd(),
+  stripsTypes: boolean = Boolean((process.features as { typescript?: unknown }).typescript),
+): string[] {
   if (!/\.([cm]?ts|tsx)$/.test(scriptPath)) return []
-  // Newer versions strip types by themselves, but know no JSX.
-  const stripsTypes = Boolean((process.features as { typescript?: unknown }).typescript)
-  if (stripsTypes && !scriptPath.endsWith('.tsx')) return []
   try {
-    const loader = createRequire(resolve('resolved-from-here.js')).resolve('tsx')
+    const loader = createRequire(resolve(workingFolder, 'resolved-from-here.js')).resolve('tsx')
     return ['--import', pathToFileURL(loader).href]
   } catch {
+    // What Node.js strips is types: it knows no JSX.
+    if (stripsTypes && !scriptPath.endsWith('.tsx')) return []
     throw new CommandError(
       `${scriptPath} is TypeScript, which Node.js ${process.versions.node} runs only through tsx, and tsx is not ` +
         'installed here: run npm install --save-dev tsx',

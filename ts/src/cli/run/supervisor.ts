@@ -44,6 +44,10 @@ export class Supervisor {
 
   #endOthers(): void {
     this.#killAll('SIGTERM')
+    this.#killAfterGrace()
+  }
+
+  #killAfterGrace(): void {
     this.#killTimer ??= setTimeout(() => this.#killAll('SIGKILL'), GRACE_MS)
   }
 
@@ -83,10 +87,12 @@ export class Supervisor {
     if (signal === 'SIGINT') this.#interrupts += 1
     if (this.#interrupts > 1) return this.#killAll('SIGKILL')
     if (this.#stopSignal === undefined && this.#failure === undefined) {
-      const again = signal === 'SIGINT' ? ' (Ctrl-C again kills them)' : ''
-      process.stderr.write(`adasum run: ${signal} passed on; waiting for the ranks to end${again}\n`)
+      const otherwise = signal === 'SIGINT' ? 'Ctrl-C again kills them' : `killed after ${GRACE_MS / 1000} s`
+      process.stderr.write(`adasum run: ${signal} passed on; waiting for the ranks to end (${otherwise})\n`)
     }
     this.#stopSignal ??= signal
     this.#killAll(signal)
+    // At a terminal there is somebody to decide how long to wait.
+    if (signal !== 'SIGINT') this.#killAfterGrace()
   }
 }

@@ -1,0 +1,33 @@
+/** What `adasum run` makes of its command line, without starting anything. */
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import test from 'ava'
+import { planLaunch } from '../../ts/src/cli/run/plan.ts'
+import { loaderOptions } from '../../ts/src/cli/run/script.ts'
+import { readSecret } from '../../ts/src/rendezvous/secret.ts'
+import { folderWith } from '../_user-folder.ts'
+
+test('a file is read as the same secret by --secret-file and by ADASUM_SECRET_FILE', async (t) => {
+  const contents = { plain: 'k', line: 'k\n', windows: 'k\r\n', spaces: '  k \n', lines: 'k\n\n' }
+  const folder = folderWith(t, { ...contents, 'script.mjs': '' })
+  for (const name of Object.keys(contents)) {
+    const secretFile = join(folder, name)
+    const options = { ranks: 2, nodes: 1, node: 0, nodeOption: [], secretFile }
+    const { secret } = await planLaunch(join(folder, 'script.mjs'), [], options, {})
+    t.is(secret, readSecret(undefined, { ADASUM_SECRET_FILE: secretFile }), name)
+  }
+})
+
+test('TypeScript runs through tsx where it is installed, else by Node.js itself where that strips types', (t) => {
+  const tsx = { 'node_modules/tsx/package.json': '{"exports":"./loader.mjs"}', 'node_modules/tsx/loader.mjs': '' }
+  const [withTsx, without] = [folderWith(t, tsx), folderWith(t, {})]
+  const loader = pathToFileURL(resolve(withTsx, 'node_modules/tsx/loader.mjs')).href
+  for (const name of ['a.ts', 'a.mts', 'a.cts', 'a.tsx'])
+    for (const stripsTypes of [true, false])
+      t.deepEqual(loaderOptions(`/work/${name}`, withTsx, stripsTypes), ['--import', loader], name)
+  for (const name of ['a.ts', 'a.mts', 'a.cts']) t.deepEqual(loaderOptions(`/work/${name}`, without, true), [])
+  const refused = { message: /is TypeScript, .* tsx is not installed here: run npm install --save-dev tsx$/ }
+  t.throws(() => loaderOptions('/work/a.ts', without, false), refused)
+  t.throws(() => loaderOptions('/work/a.tsx', without, true), refused)
+  for (const name of ['a.mjs', 'a.js', 'ts']) t.deepEqual(loaderOptions(`/work/${name}`, withTsx, false), [])
+})

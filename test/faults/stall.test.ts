@@ -1,0 +1,93 @@
+/** The report of a call that stands still: a warning, once, and the call goes on. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import anyTest, { type ExecutionContext } from 'ava'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import { failuresOf, makeWorld, onAll } from '../_world.ts'
+
+// One after the other: warnings belong to the process.
+const test = anyTest.serial
+
+interface Warning extends Error {
+  readonly code?: string
+}
+
+/** Our warnings, collected instead of printed, until the test ends. */
+function warningsOf(t: ExecutionContext): Warning[] {
+  const warnings: Warning[] = []
+  const printers = process.listeners('warning')
+  process.removeAllListeners('warning')
+  process.on('warning', (warning: Warning) => {
+    if (warning.name === 'AdasumWarning') warnings.push(warning)
+  })
+  t.teardown(() => {
+    process.removeAllListeners('warning')
+    for (const printer of printers) process.on('warning', printer)
+  })
+  return warnings
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(5)
+}
+
+for (const [name, transport] of Object.entries({ memory: () => createMemoryTransport(), tcp: () => tcp }))
+  test(`${name}: a call without progress is reported once on each rank that waits, and completes all the same`, async (t) => {
+    const warnings = warningsOf(t)
+    const reports = (): string[] => {
+      const messages = warnings.map(({ message }) => message)
+      // Rank 2 comes late, and its call may be slow on a busy machine.
+      return messages.filter((message) => message.startsWith('all-reduce #2 ') && !message.includes('on rank 2'))
+    }
+    const world = await makeWorld(3, { transport: transport(), stallMs: 100 })
+    await onAll(world.ranks, (comm) => comm.barrier())
+    const array = (): Float32Array => new Float32Array(200_000).fill(1)
+    const early = world.ranks.slice(0, 2).map((comm) => comm.allReduce(array(), { op: 'sum' }))
+    await until(() => reports().length >= 2)
+    // Time for a second report that must not come.
+    await sleep(300)
+    const late = world.ranks[2]!.allReduce(array(), { op: 'sum' })
+    for (const { result } of await Promise.all([...early, late])) t.is(result[0], 3)
+    t.is(reports().length, 2)
+    for (const rank of [0, 1]) {
+      const address = world.pipe(rank, 2).remoteAddress.replaceAll('.', String.raw`\.`)
+      const expected = `^all-reduce #2 made no progress for 100 ms on rank ${rank}, which waits for .*rank 2 \\(${address}\\)`
+      const report = reports().find((message) => message.includes(`on rank ${rank}`))!
+      t.regex(report, new RegExp(expected))
+      t.regex(report, /Check that those ranks are running.*: the call fails after 20000 ms without progress\.$/)
+    }
+    t.deepEqual(new Set(warnings.map(({ code }) => code)), new Set(['ADASUM_STALL']))
+    await world.close()
+  })
+
+test('the deadline still comes after the report', async (t) => {
+  const warnings = warningsOf(t)
+  const world = await makeWorld(2, { stallMs: 50, timeoutMs: 400 })
+  const [error] = await failuresOf([world.ranks[0]!.barrier()])
+  t.regex(
+    error!.message,
+    /barrier #1 made no progress for 400 ms on rank 0, which waits for rank 1 .*raise timeoutMs\.$/,
+  )
+  t.is(warnings.length, 1)
+  await world.close()
+})
+
+test('a call that fails before it counts as stalled is not reported', async (t) => {
+  const warnings = warningsOf(t)
+  const world = await makeWorld(2, { stallMs: 10_000, timeoutMs: 50 })
+  await failuresOf([world.ranks[0]!.barrier()])
+  await sleep(0)
+  t.is(warnings.length, 0)
+  await world.close()
+})
+
+test('a process that computed while the data came has no stall to report', async (t) => {
+  const warnings = warningsOf(t)
+  const world = await makeWorld(2, { transport: tcp, stallMs: 200 })
+  const calls = world.ranks.map((comm) => comm.barrier())
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+  await Promise.all(calls)
+  await sleep(0)
+  t.deepEqual(warnings, [])
+  await world.close()
+})

@@ -1,0 +1,21 @@
+/** What a link knows of one collective: which memory waits for which message, and what came or waits before its time. */
+import type { Descriptor, FrameHeader } from '../wire/frame.ts'
+import type { Outgoing } from './outbox.ts'
+
+/** Memory of a call for one message. */
+export interface Posted {
+  readonly parts: readonly Uint8Array[]
+  readonly byteLength: number
+  readonly resolve: (rankFlags: number) => void
+  readonly reject: (error: Error) => void
+}
+
+/** All of it by step. */
+export class Slot {
+  readonly posted = new Map<number, Posted>()
+  readonly early = new Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }>()
+  readonly ready = new Set<number>()
+  readonly waiting = new Map<number, Outgoing>()
+  /** The peer's descriptor, until this rank has begun the collective too. */
+  descriptor: Descriptor | undefined
+}

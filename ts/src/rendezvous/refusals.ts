@@ -1,0 +1,23 @@
+/** Connections that were turned away: one of them may have been the rank that the others wait for. */
+
+export interface Refusals {
+  readonly count: number
+  /** Why the last one was, with its address; empty if there was none. */
+  readonly last: string
+}
+
+/** Characters of a reason that are kept. */
+export const LONGEST_REASON = 1000
+
+export const NO_REFUSALS: Refusals = { count: 0, last: '' }
+
+export function withRefusal({ count }: Refusals, error: unknown): Refusals {
+  const reason = error instanceof Error ? error.message : String(error)
+  return { count: count + 1, last: reason.slice(0, LONGEST_REASON) }
+}
+
+/** Goes behind a message; empty if there is nothing to say. */
+export function refusalClause({ count, last }: Refusals): string {
+  if (count === 0) return ''
+  return count === 1 ? `; 1 connection was refused: ${last}` : `; ${count} connections were refused, the last: ${last}`
+}
