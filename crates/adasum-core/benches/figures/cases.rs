@@ -3,11 +3,12 @@
 use std::hint::black_box;
 
 use adasum_core::Engine;
+use adasum_core::dtype::Dtype;
 use adasum_core::entry::{Results, View, ViewMut};
 
 use crate::exact;
 use crate::limits::{repeats_for, seconds};
-use crate::number::{Dtype, Vector};
+use crate::number::{Numbers, Vector};
 use crate::textbook;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

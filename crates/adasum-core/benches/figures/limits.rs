@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::cases::Case;
+use crate::number::Numbers;
 
 /// Words of a register-sized group, and independent groups: no addition waits for the one before it.
 const GROUP: usize = 4;

@@ -1,35 +1,23 @@
-//! The dtypes of the cases, and numbers as their bytes.
+//! Numbers of any dtype as their bytes.
 
+use adasum_core::dtype::Dtype;
 use adasum_core::half::{Bf16, F16};
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Dtype {
-    F32,
-    F64,
-    F16,
-    Bf16,
+/// What a bench needs of a dtype besides its name.
+pub trait Numbers: Copy {
+    /// The code under which the entry points know it.
+    fn code(self) -> f64;
+    fn byte_length(self) -> usize;
+    fn write(self, x: f64, bytes: &mut [u8]);
+    fn read(self, bytes: &[u8]) -> f64;
 }
 
-impl Dtype {
-    pub fn name(self) -> &'static str {
-        match self {
-            Dtype::F32 => "f32",
-            Dtype::F64 => "f64",
-            Dtype::F16 => "f16",
-            Dtype::Bf16 => "bf16",
-        }
+impl Numbers for Dtype {
+    fn code(self) -> f64 {
+        Dtype::ALL.iter().take_while(|&&dtype| dtype != self).count() as f64
     }
 
-    pub fn code(self) -> f64 {
-        match self {
-            Dtype::F32 => 0.0,
-            Dtype::F64 => 1.0,
-            Dtype::F16 => 2.0,
-            Dtype::Bf16 => 3.0,
-        }
-    }
-
-    pub fn byte_length(self) -> usize {
+    fn byte_length(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::F64 => 8,
@@ -37,7 +25,7 @@ impl Dtype {
         }
     }
 
-    pub fn write(self, x: f64, bytes: &mut [u8]) {
+    fn write(self, x: f64, bytes: &mut [u8]) {
         match self {
             Dtype::F32 => bytes.copy_from_slice(&(x as f32).to_ne_bytes()),
             Dtype::F64 => bytes.copy_from_slice(&x.to_ne_bytes()),
@@ -47,7 +35,7 @@ impl Dtype {
     }
 
     #[inline(always)]
-    pub fn read(self, bytes: &[u8]) -> f64 {
+    fn read(self, bytes: &[u8]) -> f64 {
         match self {
             Dtype::F32 => f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).into(),
             Dtype::F64 => {

@@ -1,6 +1,8 @@
 //! The loops that everybody writes first: one element at a time, sums in f64.
 
-use crate::number::{Dtype, Vector};
+use adasum_core::dtype::Dtype;
+
+use crate::number::{Numbers, Vector};
 
 /// Upper triangle of the products, three f64 sums for two vectors.
 pub fn gram(inputs: &[Vector], element_count: usize) -> Vec<f64> {
