@@ -63,7 +63,7 @@ function kernelFigures() {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const lines = stdout.trim().split('\n')
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
   const isGood = (/** @type {string} */ line) => {
     const figures = JSON.parse(line)
     const largest = LARGEST_ERRORS[figures.dtype] ?? 0

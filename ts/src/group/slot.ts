@@ -12,10 +12,10 @@ export interface Posted {
 
 /** All of it by step. */
 export class Slot {
-  readonly posted = new Map<number, Posted>()
-  readonly early = new Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }>()
-  readonly ready = new Set<number>()
-  readonly waiting = new Map<number, Outgoing>()
+  readonly posted: Map<number, Posted> = new Map()
+  readonly early: Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }> = new Map()
+  readonly ready: Set<number> = new Set()
+  readonly waiting: Map<number, Outgoing> = new Map()
   /** The peer's descriptor, until this rank has begun the collective too. */
   descriptor: Descriptor | undefined
 }
