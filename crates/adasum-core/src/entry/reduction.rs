@@ -70,10 +70,9 @@ impl<E: Element> Reduction<E> {
     fn gram_in_parts<'s>(&self, piece: &Piece, parts: usize, sums: &'s mut Accumulator) -> &'s [f64] {
         let width = sums.width();
         let pieces: Vec<_> = ranges(piece.element_count(), parts).map(|range| piece.part(range)).collect();
-        let (engine, inputs) = (self.engine.with_threads(1), Shared(&self.inputs));
+        let (engine, inputs) = (self.engine.with_threads(1), Shared::new(&self.inputs));
         let nodes = run(pieces.clone(), |part| {
-            let inputs = inputs;
-            Reduction::new(engine, inputs.0.clone()).gram(&part, &mut Accumulator::new(0, width)).to_vec()
+            Reduction::new(engine, inputs.get().clone()).gram(&part, &mut Accumulator::new(0, width)).to_vec()
         });
         sums.restart(piece.run.segment_element_count);
         for (part, nodes) in pieces.iter().zip(&nodes) {
@@ -105,14 +104,13 @@ impl<E: Element> Reduction<E> {
     pub fn combine<O: Output<E>>(&mut self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut O) {
         let parts = part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>());
         if parts > 1 {
-            let (engine, inputs, out) = (self.engine.with_threads(1), Shared(&self.inputs), Shared(out));
+            let (engine, inputs, out) = (self.engine.with_threads(1), Shared::new(&self.inputs), Shared::new(out));
             run(ranges(element_count, parts).collect(), |range| {
-                let (inputs, out) = (inputs, out);
-                Reduction::new(engine, inputs.0.clone()).combine(
+                Reduction::new(engine, inputs.get().clone()).combine(
                     offset + range.start,
                     range.len(),
                     coefficients,
-                    out.0,
+                    out.get(),
                 );
             });
             return;

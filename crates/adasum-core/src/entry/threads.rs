@@ -9,9 +9,20 @@ use crate::blocks::BLOCK_ELEMENTS;
 /// Input bytes that are worth a thread: starting one costs as much as reading about a tenth of them.
 const LEAST_BYTES: usize = 256 << 10;
 
-/// A pointer for another thread.
+/// A pointer, or a list of them, for other threads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shared<T>(pub T);
+pub(super) struct Shared<T>(T);
+
+impl<T: Copy> Shared<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// A method, so that a closure captures the wrapper and not what is in it.
+    pub(super) fn get(self) -> T {
+        self.0
+    }
+}
 
 // SAFETY: whoever wraps a pointer sees to it that no two threads write the same memory, nor one what another reads.
 unsafe impl<T> Send for Shared<T> {}
