@@ -9,6 +9,11 @@ use crate::simd::{Isa, LANES};
 
 /// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
 const UNROLL: usize = 4;
+const CACHE_LINE: usize = 64;
+/// Elements between what is combined and what is asked for.
+const AHEAD: usize = 1024;
+/// With more terms than this, asking costs more than it saves: measured.
+const MOST_ASKED: usize = 4;
 
 /// # Safety
 /// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs.
@@ -46,6 +51,10 @@ unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
 ) {
     // SAFETY: the caller vouches for the elements. All reads come before the first write: `out` may be an input.
     unsafe {
+        if others.len() < MOST_ASKED {
+            ask_ahead::<I, E, U>(first, element);
+            others.iter().for_each(|term| ask_ahead::<I, E, U>(term, element));
+        }
         let coefficient = I::splat(first.coefficient);
         let mut sums = [coefficient; U];
         for (group, sum) in sums.iter_mut().enumerate() {
@@ -61,6 +70,18 @@ unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
         for (group, sum) in sums.into_iter().enumerate() {
             O::store::<I>(sum, out.add(element + group * LANES));
         }
+    }
+}
+
+/// Asks for the cache lines that a later strip will need: with a store among them, streams are not foreseen well.
+///
+/// # Safety
+/// See [`Isa`].
+#[inline(always)]
+unsafe fn ask_ahead<I: Isa, E: Element, const U: usize>(term: &Term<E>, element: usize) {
+    for line in (0..U * LANES).step_by(CACHE_LINE / size_of::<E>()) {
+        // SAFETY: handed on from the caller; the address may be anywhere.
+        unsafe { I::prefetch(term.input.wrapping_add(element + AHEAD + line)) };
     }
 }
 

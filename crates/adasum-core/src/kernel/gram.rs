@@ -3,6 +3,9 @@
 //! Element e goes to lane e mod 8, so every pair needs one accumulator of eight lanes. The pairs are taken in tiles of
 //! two inputs by two: the tile's accumulators stay in registers, and every loaded element serves two products.
 //!
+//! While the tiles on the diagonal multiply, of which every input is in one, they ask for the same elements of the next
+//! block: with many inputs a block takes longer than a CPU looks ahead.
+//!
 //! ```text
 //! for each pair of inputs (i, i + 1):
 //!     tile (i,i) (i,i+1) (i+1,i+1)
@@ -10,6 +13,7 @@
 //! ```
 
 use super::{add_lanes, load_rest};
+use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Isa, LANES};
 
@@ -42,12 +46,12 @@ unsafe fn diagonal<I: Isa, E: Element>(inputs: &[*const E], i: usize, element_co
     let k = inputs.len();
     if i + 1 == k {
         // SAFETY: handed on from the caller.
-        [products[place(k, i, i)]] = unsafe { tile::<I, E, 1, 1>([inputs[i]], [(0, 0)], element_count) };
+        [products[place(k, i, i)]] = unsafe { tile::<I, E, 1, 1, true>([inputs[i]], [(0, 0)], element_count) };
         return;
     }
     let vectors = [inputs[i], inputs[i + 1]];
     // SAFETY: handed on from the caller.
-    let sums = unsafe { tile::<I, E, 2, 3>(vectors, [(0, 0), (0, 1), (1, 1)], element_count) };
+    let sums = unsafe { tile::<I, E, 2, 3, true>(vectors, [(0, 0), (0, 1), (1, 1)], element_count) };
     [products[place(k, i, i)], products[place(k, i, i + 1)], products[place(k, i + 1, i + 1)]] = sums;
 }
 
@@ -64,23 +68,23 @@ unsafe fn rectangle<I: Isa, E: Element>(
     if j + 1 == k {
         let vectors = [inputs[i], inputs[i + 1], inputs[j]];
         // SAFETY: handed on from the caller.
-        let sums = unsafe { tile::<I, E, 3, 2>(vectors, [(0, 2), (1, 2)], element_count) };
+        let sums = unsafe { tile::<I, E, 3, 2, false>(vectors, [(0, 2), (1, 2)], element_count) };
         [products[place(k, i, j)], products[place(k, i + 1, j)]] = sums;
         return;
     }
     let vectors = [inputs[i], inputs[i + 1], inputs[j], inputs[j + 1]];
     // SAFETY: handed on from the caller.
-    let sums = unsafe { tile::<I, E, 4, 4>(vectors, [(0, 2), (0, 3), (1, 2), (1, 3)], element_count) };
+    let sums = unsafe { tile::<I, E, 4, 4, false>(vectors, [(0, 2), (0, 3), (1, 2), (1, 3)], element_count) };
     let (upper, lower) = (place(k, i, j), place(k, i + 1, j));
     [products[upper], products[upper + 1], products[lower], products[lower + 1]] = sums;
 }
 
-/// The products of P pairs among V vectors.
+/// The products of P pairs among V vectors; `AHEAD` also asks for the next block.
 ///
 /// # Safety
 /// See [`gram`].
 #[inline(always)]
-unsafe fn tile<I: Isa, E: Element, const V: usize, const P: usize>(
+unsafe fn tile<I: Isa, E: Element, const V: usize, const P: usize, const AHEAD: bool>(
     vectors: [*const E; V],
     pairs: [(usize, usize); P],
     element_count: usize,
@@ -91,6 +95,9 @@ unsafe fn tile<I: Isa, E: Element, const V: usize, const P: usize>(
         let mut sums = [I::splat(0.0); P];
         let mut element = 0;
         while element < full {
+            if AHEAD {
+                vectors.iter().for_each(|vector| I::prefetch(vector.wrapping_add(element + BLOCK_ELEMENTS)));
+            }
             let values = vectors.map(|vector| E::load::<I>(vector.add(element)));
             accumulate::<I, E, V, P>(&mut sums, values, pairs);
             element += LANES;

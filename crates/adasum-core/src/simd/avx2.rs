@@ -41,6 +41,12 @@ unsafe impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: Registers, p: *mut f64) {
         // SAFETY: the caller vouches for eight numbers and enabled AVX2.
         unsafe {

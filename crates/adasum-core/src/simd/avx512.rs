@@ -37,6 +37,12 @@ unsafe impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: __m512d, p: *mut f64) {
         // SAFETY: the caller vouches for eight numbers and enabled AVX-512.
         unsafe { _mm512_storeu_pd(p, v) };

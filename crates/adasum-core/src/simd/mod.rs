@@ -46,6 +46,12 @@ pub unsafe trait Isa {
     /// # Safety
     /// See [`Isa`].
     unsafe fn mul_add_exact(a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes;
+    /// Asks for the cache line at `p`, which may be anywhere: nothing is read.
+    ///
+    /// # Safety
+    /// See [`Isa`].
+    #[inline(always)]
+    unsafe fn prefetch<T>(_p: *const T) {}
     /// Writes the lanes in order, as they are.
     ///
     /// # Safety

@@ -41,6 +41,12 @@ unsafe impl Isa for Neon {
     }
 
     #[inline(always)]
+    unsafe fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch never faults, and changes nothing that a program can see.
+        unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly)) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: Registers, p: *mut f64) {
         for (i, register) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for eight numbers.
