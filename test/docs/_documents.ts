@@ -6,8 +6,7 @@ import { ROOT } from '../_user-folder.ts'
 /** Paths from the root of the repository. */
 export function documents(): string[] {
   const below = (folder: string): string[] =>
-    readdirSync(join(ROOT, folder), { encoding: 'utf8' }).map((name) => `${folder}/${name}`)
-  const examples = below('examples').map((folder) => `${folder}/README.md`)
-  const names = [...readdirSync(ROOT, { encoding: 'utf8' }), ...below('docs'), ...examples]
+    readdirSync(join(ROOT, folder), { encoding: 'utf8', recursive: true }).map((name) => `${folder}/${name}`)
+  const names = [...readdirSync(ROOT, { encoding: 'utf8' }), ...below('docs'), ...below('examples')]
   return names.filter((name) => name.endsWith('.md') && existsSync(join(ROOT, name)))
 }
