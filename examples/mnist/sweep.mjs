@@ -1,6 +1,6 @@
 /**
  * The learning-rate sweep of README.md: one process alone, a full epoch for each rate and seed, a process a core.
- * Prints the table in Markdown and the two rates that follow from it. About ten minutes on two cores.
+ * Prints the table in Markdown and the two rates that follow from it. A quarter of an hour on two cores.
  *
  *     node examples/mnist/sweep.mjs
  */
