@@ -24,10 +24,10 @@ test('TypeScript runs through tsx where it is installed, else by Node.js itself 
   const loader = pathToFileURL(resolve(withTsx, 'node_modules/tsx/loader.mjs')).href
   for (const name of ['a.ts', 'a.mts', 'a.cts', 'a.tsx'])
     for (const stripsTypes of [true, false])
-      t.deepEqual(loaderOptions(`/work/${name}`, withTsx, stripsTypes), ['--import', loader], name)
-  for (const name of ['a.ts', 'a.mts', 'a.cts']) t.deepEqual(loaderOptions(`/work/${name}`, without, true), [])
+      t.deepEqual(loaderOptions(`/project/${name}`, withTsx, stripsTypes), ['--import', loader], name)
+  for (const name of ['a.ts', 'a.mts', 'a.cts']) t.deepEqual(loaderOptions(`/project/${name}`, without, true), [])
   const refused = { message: /is TypeScript, .* tsx is not installed here: run npm install --save-dev tsx$/ }
-  t.throws(() => loaderOptions('/work/a.ts', without, false), refused)
-  t.throws(() => loaderOptions('/work/a.tsx', without, true), refused)
-  for (const name of ['a.mjs', 'a.js', 'ts']) t.deepEqual(loaderOptions(`/work/${name}`, withTsx, false), [])
+  t.throws(() => loaderOptions('/project/a.ts', without, false), refused)
+  t.throws(() => loaderOptions('/project/a.tsx', without, true), refused)
+  for (const name of ['a.mjs', 'a.js', 'ts']) t.deepEqual(loaderOptions(`/project/${name}`, withTsx, false), [])
 })

@@ -57,7 +57,7 @@ pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
     norm(&difference) / if scale == 0.0 { 1.0 } else { scale }
 }
 
-/// The products of a segment in the canonical order, as DESIGN words it: blocks of 2,048, lanes i mod 8, a binary tree.
+/// The products of a segment in the canonical order, as docs/numerics.md words it: blocks of 2,048, lanes i mod 8, a binary tree.
 pub fn canonical_dot(a: &[f64], b: &[f64]) -> f64 {
     let blocks: Vec<f64> = a.chunks(2048).zip(b.chunks(2048)).map(|(x, y)| block_dot(x, y)).collect();
     let height = blocks.len().next_power_of_two().trailing_zeros();
