@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { EXAMPLE, ROOT } from './_mnist.ts'
+import { EXAMPLE, ROOT, type Summary } from './_mnist.ts'
 
 const MAIN = join(EXAMPLE, 'main.mjs')
 const ENDS_WITHIN_MS = 10_000
@@ -100,18 +100,8 @@ interface Report {
   runs: ReportedRun[]
 }
 
-interface ReportedRun {
-  op: string
-  ranks: number
-  learningRate: number
-  accuracy: number
-  steps: number
-  seconds: number
-  bytesSent: number
-  orthogonality: number | null
-  communicationShare: number
-  weightsEqual: boolean
-}
+/** What the JSON line has of a run. */
+type ReportedRun = Omit<Summary, 'sha256' | 'diverged'>
 
 function checkRun(t: ExecutionContext, run: ReportedRun): void {
   const { op, ranks, steps, bytesSent, orthogonality, communicationShare, weightsEqual } = run

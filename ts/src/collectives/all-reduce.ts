@@ -99,13 +99,14 @@ async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Prom
   const begins = sliceBegins(layout, call.size)
   const rows = new Rows(job, call.size, begins)
   const plan: SingleShot = { call, job, rows, begins, range: rangesOf(begins, layout.dtype) }
+  const resultRange = rangesOf(begins, resultDtype)
   const [begin, end] = plan.range(call.rank)
   const own = scratch(end - begin)
   // A result of another dtype does not fit where the inputs were.
-  const result = resultDtype === layout.dtype ? own : scratch(byteLengthOf(rangesOf(begins, resultDtype)(call.rank)))
+  const result = resultDtype === layout.dtype ? own : scratch(byteLengthOf(resultRange(call.rank)))
   // The slices received make room for the gathered result once they are combined.
   const room = scratch(Math.max((call.size - 1) * own.length, out ? 0 : data.length - own.length))
-  const gathers = out ? gather(plan, partsOf(out, call.size, rangesOf(begins, resultDtype))) : undefined
+  const gathers = out ? gather(plan, partsOf(out, call.size, resultRange)) : undefined
   const { present, nonFiniteRanks, inputs, sends } = await exchangeSlices(plan, own, room)
   if (!present.includes(1)) {
     await Promise.all(sends)
@@ -117,7 +118,7 @@ async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Prom
   sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_GATHER, [result, rows.bytesOf(call.rank)])))
   await Promise.all([...arrivals, ...sends])
   check()
-  if (out) out.set(result, rangesOf(begins, resultDtype)(call.rank)[0])
+  if (out) out.set(result, resultRange(call.rank)[0])
   else {
     data.set(own, begin)
     for (const peer of peersOf(call)) data.set(results[peer]!, plan.range(peer)[0])

@@ -76,10 +76,7 @@ unsafe impl Isa for Avx2 {
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> Registers {
         // SAFETY: the caller vouches for eight elements and enabled AVX2.
-        unsafe {
-            let upper_halves = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())));
-            widen(_mm256_castsi256_ps(upper_halves))
-        }
+        unsafe { widen(f32_of_bf16(p)) }
     }
 
     #[inline(always)]
@@ -116,14 +113,35 @@ unsafe impl Isa for Avx2 {
     unsafe fn store_bf16(v: Registers, p: *mut u16) {
         // SAFETY: the caller vouches for eight elements and enabled AVX2.
         unsafe {
-            let odd = odd_f32(v);
-            let last_bit = _mm256_and_si256(_mm256_srli_epi32::<16>(odd), _mm256_set1_epi32(1));
-            let carried = _mm256_add_epi32(_mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)), last_bit);
-            let upper_halves = _mm256_srli_epi32::<16>(carried);
+            let upper_halves = bf16_of_f32(odd_f32(v));
             let packed = _mm256_packus_epi32(upper_halves, upper_halves);
             let ordered = _mm256_permute4x64_epi64::<0b00_00_10_00>(packed);
             _mm_storeu_si128(p.cast(), _mm256_castsi256_si128(ordered));
         }
+    }
+}
+
+/// Eight bf16 as f32: they are the upper halves.
+///
+/// # Safety
+/// `p` must be valid for reading eight elements, and the caller must have enabled AVX2.
+#[inline(always)]
+pub(super) unsafe fn f32_of_bf16(p: *const u16) -> __m256 {
+    // SAFETY: handed on from the caller.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())))) }
+}
+
+/// Rounds eight f32 to bf16, to nearest; each is the lower half of its 32 bits.
+///
+/// # Safety
+/// The caller must have enabled AVX2.
+#[inline(always)]
+pub(super) unsafe fn bf16_of_f32(bits: __m256i) -> __m256i {
+    // SAFETY: handed on from the caller.
+    unsafe {
+        let last_bit = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let carried = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), last_bit);
+        _mm256_srli_epi32::<16>(carried)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::{bf16_of_f32, f32_of_bf16};
 use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
 
 /// x86-64 with AVX-512 F, BW and VL (Skylake-SP, Zen 4 and later).
@@ -69,10 +70,7 @@ unsafe impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m512d {
         // SAFETY: the caller vouches for eight elements and enabled AVX-512.
-        unsafe {
-            let upper_halves = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())));
-            _mm512_cvtps_pd(_mm256_castsi256_ps(upper_halves))
-        }
+        unsafe { _mm512_cvtps_pd(f32_of_bf16(p)) }
     }
 
     #[inline(always)]
@@ -106,12 +104,7 @@ unsafe impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn store_bf16(v: __m512d, p: *mut u16) {
         // SAFETY: the caller vouches for eight elements and enabled AVX-512.
-        unsafe {
-            let odd = odd_f32(v);
-            let last_bit = _mm256_and_si256(_mm256_srli_epi32::<16>(odd), _mm256_set1_epi32(1));
-            let carried = _mm256_add_epi32(_mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)), last_bit);
-            _mm_storeu_si128(p.cast(), _mm256_cvtepi32_epi16(_mm256_srli_epi32::<16>(carried)));
-        }
+        unsafe { _mm_storeu_si128(p.cast(), _mm256_cvtepi32_epi16(bf16_of_f32(odd_f32(v)))) };
     }
 }
 
