@@ -6,5 +6,7 @@ export default {
   workerThreads: false,
   // Files that open many sockets or start processes with deadlines must not take the cores from each other.
   concurrency: 1,
-  timeout: '1m',
+  // Between two results, for the whole run. A test that calls t.timeout switches this off for good: if the time is up
+  // within that test's own, ava ignores it and does not set it again.
+  timeout: '3m',
 }

@@ -23,6 +23,19 @@ export default defineConfig(
         'error',
         { allowThrowingUnknown: true, allowThrowingAny: true },
       ],
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'AbortSignal',
+          property: 'any',
+          message: 'Use Limit: Node 20 forgets a timeout that only this holds.',
+        },
+        {
+          object: 't',
+          property: 'timeout',
+          message: 'One file that hangs later would never be ended: see ava.config.js.',
+        },
+      ],
       // Off: an implementation of an asynchronous interface may have nothing to wait for.
       '@typescript-eslint/require-await': 'off',
     },

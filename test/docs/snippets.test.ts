@@ -73,7 +73,6 @@ function commandFor(language: string, file: string, options: readonly string[]):
 
 for (const name of documents()) {
   test.serial(`the code in ${name}`, async (t) => {
-    t.timeout(5 * LIMIT_MS)
     const folder = userFolder(t)
     for (const snippet of snippetsOf(readFileSync(join(ROOT, name), 'utf8'))) {
       const where = `${name}:${snippet.line}`

@@ -10,8 +10,7 @@ import { EXAMPLE, ROOT, type Summary } from './_mnist.ts'
 const MAIN = join(EXAMPLE, 'main.mjs')
 const ENDS_WITHIN_MS = 10_000
 
-test.before('what was compiled yesterday would say nothing', (t) => {
-  t.timeout(120_000)
+test.before('what was compiled yesterday would say nothing', () => {
   execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), 'typescript'], { stdio: 'inherit' })
 })
 

@@ -67,7 +67,6 @@ function eachSize(
   ]
   for (const one of cases)
     test(`${title} (rank ${one.deviant} of ${one.size}, ${one.elementCount} elements)`, async (t) => {
-      t.timeout(120_000)
       await run(t, one)
     })
 }

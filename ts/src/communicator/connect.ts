@@ -6,9 +6,10 @@ import { loadBinding } from '../binding/native.ts'
 import { AdasumError } from '../errors.ts'
 import { peersOf } from '../group/call.ts'
 import { Group, checkSignal } from '../group/group.ts'
-import { resolvePlace } from '../rendezvous/environment.ts'
+import { type Place, resolvePlace } from '../rendezvous/environment.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
+import { Limit } from '../transport/limit.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
 import type { ConnectOptions } from '../types.ts'
@@ -41,38 +42,49 @@ export async function connectOver(
   const { rank, size } = place
   if (size === 1)
     return new Communicator(new Group({ rank, size }), { localRank: 0, localSize: 1 }, () => Promise.resolve())
+  const limit = new Limit(place.timeoutMs, options.signal)
+  try {
+    return await connectPeers(transport, place, options.signal, limit)
+  } finally {
+    limit.release()
+  }
+}
+
+async function connectPeers(
+  transport: Transport,
+  place: Place,
+  callersSignal: AbortSignal | undefined,
+  limit: Limit,
+): Promise<Communicator> {
+  const { rank, size } = place
   const peers = new Peers(rank, size)
-  const failure = new AbortController()
-  const deadline = AbortSignal.any([AbortSignal.timeout(place.timeoutMs), ...(options.signal ? [options.signal] : [])])
-  const signal = AbortSignal.any([deadline, failure.signal])
   const meeting = await rendezvous(place, {
     transport,
     timeoutMs: place.timeoutMs,
-    signal: options.signal,
+    signal: callersSignal,
     onPeer: (peer, pipe) => peers.accepted(peer, pipe),
   })
+  const leave = async () => void (await Promise.allSettled([meeting.listener.close(), meeting.release()]))
   try {
     const { runId } = meeting
     const dialled = peersOf(place).map(async (peerRank) => {
       const { host, port } = meeting.peers[peerRank]!
       const identity = { runId, rank, size, peerRank, purpose: 'peer', secret: place.secret } as const
-      peers.dialled(peerRank, await dialAuthenticated(transport, host, port, identity, signal))
+      peers.dialled(peerRank, await dialAuthenticated(transport, host, port, identity, limit.signal))
     })
-    await Promise.race([Promise.all([...dialled, peers.complete]), aborted(deadline)])
+    await Promise.race([Promise.all([...dialled, peers.complete]), aborted(limit.signal)])
   } catch (error) {
-    const isLate = deadline.aborted
-    failure.abort()
+    const isLate = limit.signal.aborted
+    limit.abort()
     peers.destroy()
-    await Promise.allSettled([meeting.listener.close(), meeting.release()])
+    await leave()
     if (error instanceof AdasumError && !isLate) throw error
-    throw options.signal?.aborted ? abortedError(options.signal) : peers.timeoutError(place.timeoutMs, meeting)
+    throw callersSignal?.aborted ? abortedError(callersSignal) : peers.timeoutError(place.timeoutMs, meeting)
   }
   const group = new Group({ rank, size })
   for (const peer of peersOf(place)) group.addPeer(peer, ...peers.pipesOf(peer))
   meeting.listener.unref()
-  return new Communicator(group, meeting, async () => {
-    await Promise.allSettled([meeting.listener.close(), meeting.release()])
-  })
+  return new Communicator(group, meeting, leave)
 }
 
 /** The connections of a rank while they are being made. */

@@ -4,6 +4,7 @@
  */
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress } from '../transport/address.ts'
+import { Limit } from '../transport/limit.ts'
 import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
@@ -106,16 +107,20 @@ async function isHostedElsewhere(
 ): Promise<boolean> {
   // A store that is dialled by a store says that this place is taken, once both have proved themselves; it takes in nobody.
   const identity = { runId: jobId, rank: STORE_RANK, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)])
+  const limit = new Limit(PROBE_MS, signal)
   const probe = async (port: number): Promise<boolean> => {
     try {
-      ;(await dialAuthenticated(transport, host, port, identity, limited)).destroy()
+      ;(await dialAuthenticated(transport, host, port, identity, limit.signal)).destroy()
       return false
     } catch (error) {
       return error instanceof AdasumError && error.code === 'ERR_RANK_TAKEN'
     }
   }
-  return (await Promise.all(ports.map(probe))).includes(true)
+  try {
+    return (await Promise.all(ports.map(probe))).includes(true)
+  } finally {
+    limit.release()
+  }
 }
 
 function taken(address: StoreAddress): AdasumError {

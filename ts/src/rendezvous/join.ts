@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { AdasumError } from '../errors.ts'
 import { formatAddress, parseAddress } from '../transport/address.ts'
+import { Limit } from '../transport/limit.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
 import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
@@ -85,7 +86,7 @@ async function joinOnce(
 ): Promise<StartMessage> {
   const { rank, size, secret, jobId, transport, host } = options
   const identity = { runId: jobId, rank, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
-  const limited = new Limited(signal, options.ports.length > 1 ? PORT_TRY_MS : undefined)
+  const limited = new Limit(options.ports.length > 1 ? PORT_TRY_MS : undefined, signal)
   let pipe: Pipe
   try {
     pipe = await dialAuthenticated(transport, host, port, identity, limited.signal)
@@ -103,30 +104,6 @@ async function joinOnce(
   } finally {
     pipe.destroy()
     await pipe.closed
-  }
-}
-
-/** A signal that also aborts when the time is up, and leaves nothing behind once released. */
-class Limited {
-  readonly #controller: AbortController = new AbortController()
-  readonly #abort: () => void = () => this.#controller.abort(this.#parent.reason)
-  readonly #parent: AbortSignal
-  readonly #timer: NodeJS.Timeout | undefined
-
-  constructor(parent: AbortSignal, timeoutMs: number | undefined) {
-    this.#parent = parent
-    if (parent.aborted) this.#abort()
-    parent.addEventListener('abort', this.#abort, { once: true })
-    if (timeoutMs !== undefined) this.#timer = setTimeout(() => this.#controller.abort(), timeoutMs)
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  release(): void {
-    clearTimeout(this.#timer)
-    this.#parent.removeEventListener('abort', this.#abort)
   }
 }
 

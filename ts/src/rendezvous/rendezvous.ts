@@ -4,7 +4,7 @@
  */
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
-import { patientTimeout } from '../transport/patience.ts'
+import { Limit } from '../transport/limit.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
@@ -65,7 +65,7 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
     throw timeoutError(place, place.store, options.timeoutMs, progress)
   } finally {
-    limit.cancel()
+    limit.release()
   }
 }
 
@@ -134,30 +134,6 @@ class PeerPort {
       const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`
       throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
     }
-  }
-}
-
-/** The caller's signal and the time limit as one signal; `cancel` leaves nothing behind. */
-class Limit {
-  readonly #controller: AbortController = new AbortController()
-  readonly #abort: () => void = () => this.#controller.abort()
-  readonly #cancelTimeout: () => void
-  readonly #callers: AbortSignal | undefined
-
-  constructor(timeoutMs: number, callers: AbortSignal | undefined) {
-    this.#callers = callers
-    if (callers?.aborted === true) this.#abort()
-    callers?.addEventListener('abort', this.#abort, { once: true })
-    this.#cancelTimeout = patientTimeout(this.#abort, timeoutMs)
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  cancel(): void {
-    this.#cancelTimeout()
-    this.#callers?.removeEventListener('abort', this.#abort)
   }
 }
 
