@@ -3,7 +3,7 @@
 use crate::dtype::Dtype;
 use crate::half::{Bf16, F16};
 use crate::kernel::{Combine, Kernels, Table};
-use crate::simd::Isa;
+use crate::simd::{Arithmetic, Isa};
 
 /// An element type that the kernels compute in.
 pub trait Element: Copy + Send + Sync + std::fmt::Debug + 'static {
@@ -19,11 +19,11 @@ pub trait Element: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// Squared norms below this have lost bits to underflow; such a vector counts as orthogonal to every other.
     const SMALLEST_SQUARED_NORM: f64;
 
-    /// Widens eight elements.
+    /// Widens as many elements as there are lanes.
     ///
     /// # Safety
-    /// `p` must be valid for reading eight elements; see [`Isa`].
-    unsafe fn load<I: Isa>(p: *const Self) -> I::Lanes;
+    /// `p` must be valid for reading so many elements; see [`Arithmetic`].
+    unsafe fn load<A: Arithmetic>(p: *const Self) -> A::Lanes;
 
     /// Rounds eight lanes, once, and makes every NaN canonical.
     ///
@@ -58,9 +58,9 @@ macro_rules! element {
             const SMALLEST_SQUARED_NORM: f64 = $smallest;
 
             #[inline(always)]
-            unsafe fn load<I: Isa>(p: *const Self) -> I::Lanes {
+            unsafe fn load<A: Arithmetic>(p: *const Self) -> A::Lanes {
                 // SAFETY: handed on from the caller.
-                unsafe { I::$load(p.cast()) }
+                unsafe { A::$load(p.cast()) }
             }
 
             #[inline(always)]

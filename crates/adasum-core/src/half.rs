@@ -2,9 +2,12 @@
 //!
 //! Rounding goes straight from f64 to the format, to nearest, ties to even. Going through f32 would round twice:
 //! 1 + 2^-11 + 2^-40 is just above the middle between two f16 numbers, but its f32 neighbour is the middle itself. The
-//! remedy is an f32 that is *rounded to odd*: towards zero, with the last bit set if anything was cut off. Its last bit then
-//! says on which side of every middle the number lies, and since f32 has at least two bits more than either format, one
-//! ordinary rounding from there is the right one.
+//! remedy is to round *to odd* first: towards zero, with the last kept bit set if anything was cut off. That bit then says
+//! on which side of every middle the number lies, and one ordinary rounding from there is the right one.
+//!
+//! Thirteen bits of the fraction are kept. f16 needs twelve: its ten, one for the middle and one for the sides. And with no
+//! more than fifteen an f32 holds the number exactly wherever the result is not 0 in any case, also where bf16 is
+//! subnormal: the numbers of bf16 end sixteen bits above those of f32. So all that follows can be done in f32.
 
 /// IEEE binary16: 5 bits of exponent, 11 of significand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,9 @@ pub struct Bf16(pub u16);
 pub const CANONICAL_NAN_F16: u16 = 0x7e00;
 /// The bits of every NaN that is stored as bf16.
 pub const CANONICAL_NAN_BF16: u16 = 0x7fc0;
+
+/// The bits of an f64 that rounding to odd cuts off.
+pub(crate) const CUT_BITS: u64 = (1 << 39) - 1;
 
 const F32_SIGN: u32 = 0x8000_0000;
 const F32_INFINITY: u32 = 0x7f80_0000;
@@ -77,15 +83,12 @@ impl Bf16 {
     }
 }
 
-/// The bits of `x` as an f32 rounded to odd.
+/// The bits of `x` rounded to odd, as an f32.
 fn odd_f32(x: f64) -> u32 {
-    let nearest = x as f32;
-    let back = f64::from(nearest);
-    if back == x || x.is_nan() {
-        return nearest.to_bits();
-    }
-    let toward_zero = nearest.to_bits() - u32::from(back.abs() > x.abs());
-    toward_zero | 1
+    let bits = x.to_bits();
+    // The sum reaches the last kept bit if any bit below it is set.
+    let odd = (bits | ((bits & CUT_BITS) + CUT_BITS)) & !CUT_BITS;
+    (f64::from_bits(odd) as f32).to_bits()
 }
 
 #[cfg(test)]

@@ -1,21 +1,44 @@
 //! All products of k inputs over one block: products[i, j] = sum over e of input_i[e] * input_j[e], j >= i.
 //!
-//! Element e goes to lane e mod 8, so every pair needs one accumulator of eight lanes. The pairs are taken in tiles of
-//! two inputs by two: the tile's accumulators stay in registers, and every loaded element serves two products.
-//!
-//! While the tiles on the diagonal multiply, of which every input is in one, they ask for the same elements of the next
-//! block: with many inputs a block takes longer than a CPU looks ahead.
+//! Element e goes to lane e mod 8, so every pair needs one sum of eight lanes. Widening an element to f64 costs as much as
+//! a product, and registers are few. So the pairs are taken in tiles that share what they widen, triangles on the
+//! diagonal and rectangles beside it:
 //!
 //! ```text
-//! for each pair of inputs (i, i + 1):
-//!     tile (i,i) (i,i+1) (i+1,i+1)
-//!     for each later pair (j, j + 1): tile (i,j) (i,j+1) (i+1,j) (i+1,j+1)
+//! for each chunk of the block that fits into the first-level cache:
+//!     for each group of four rows:
+//!         triangle: the ten products among the rows
+//!         for each two later inputs: rectangle of the four rows and the two
 //! ```
+//!
+//! A tile works on as many lanes at a time as the registers hold its sums for, and passes over the chunk once for each
+//! part of the lanes. Between chunks the sums wait in memory.
+//!
+//! Every pass asks for its share of the next chunk: a CPU looks ahead on its own, but not far enough for many inputs, and
+//! if all were asked for at once, memory would idle for the rest of the chunk.
 
-use super::{add_lanes, load_rest};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::{add_lanes, padded};
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
-use crate::simd::{Isa, LANES};
+use crate::simd::{Arithmetic, Isa, LANES};
+
+const ROWS: usize = 4;
+const COLUMNS: usize = 2;
+/// Pairs among four rows.
+const TRIANGLE: usize = ROWS * (ROWS + 1) / 2;
+/// Most rows and most columns whose sums are kept at once. More inputs than this are taken panel by panel.
+const PANEL: usize = 16;
+/// Fewer rows than this pass over all lanes at once and ask for their own next chunk: with one or two inputs there is just
+/// one pass, and memory is quicker with all streams at once than with one after the other.
+const SHARING: usize = 3;
+/// Of one chunk of all inputs: half of a first-level cache of 32 KiB.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Of one pair.
+type Sum = [f64; LANES];
 
 /// # Safety
 /// See [`Kernels`](super::Kernels).
@@ -23,12 +46,14 @@ use crate::simd::{Isa, LANES};
 pub unsafe fn gram<I: Isa, E: Element>(inputs: &[*const E], element_count: usize, products: &mut [f64]) {
     let k = inputs.len();
     debug_assert_eq!(products.len(), k * (k + 1) / 2);
-    for i in (0..k).step_by(2) {
-        // SAFETY: handed on from the caller.
-        unsafe { diagonal::<I, E>(inputs, i, element_count, products) };
-        for j in (i + 2..k).step_by(2) {
+    if element_count == 0 {
+        return products.fill(0.0);
+    }
+    for row in (0..k).step_by(PANEL) {
+        for column in (row..k).step_by(PANEL) {
+            let (rows, columns) = (row..k.min(row + PANEL), column..k.min(column + PANEL));
             // SAFETY: handed on from the caller.
-            unsafe { rectangle::<I, E>(inputs, (i, j), element_count, products) };
+            unsafe { panel::<I, E>(inputs, rows, columns, element_count, products) };
         }
     }
 }
@@ -39,93 +64,280 @@ fn place(k: usize, i: usize, j: usize) -> usize {
     i * (2 * k + 1 - i) / 2 + (j - i)
 }
 
-/// # Safety
-/// See [`gram`].
-#[inline(always)]
-unsafe fn diagonal<I: Isa, E: Element>(inputs: &[*const E], i: usize, element_count: usize, products: &mut [f64]) {
-    let k = inputs.len();
-    if i + 1 == k {
-        // SAFETY: handed on from the caller.
-        [products[place(k, i, i)]] = unsafe { tile::<I, E, 1, 1, true>([inputs[i]], [(0, 0)], element_count) };
-        return;
-    }
-    let vectors = [inputs[i], inputs[i + 1]];
-    // SAFETY: handed on from the caller.
-    let sums = unsafe { tile::<I, E, 2, 3, true>(vectors, [(0, 0), (0, 1), (1, 1)], element_count) };
-    [products[place(k, i, i)], products[place(k, i, i + 1)], products[place(k, i + 1, i + 1)]] = sums;
-}
-
-/// # Safety
-/// See [`gram`].
-#[inline(always)]
-unsafe fn rectangle<I: Isa, E: Element>(
-    inputs: &[*const E],
-    (i, j): (usize, usize),
-    element_count: usize,
-    products: &mut [f64],
-) {
-    let k = inputs.len();
-    if j + 1 == k {
-        let vectors = [inputs[i], inputs[i + 1], inputs[j]];
-        // SAFETY: handed on from the caller.
-        let sums = unsafe { tile::<I, E, 3, 2, false>(vectors, [(0, 2), (1, 2)], element_count) };
-        [products[place(k, i, j)], products[place(k, i + 1, j)]] = sums;
-        return;
-    }
-    let vectors = [inputs[i], inputs[i + 1], inputs[j], inputs[j + 1]];
-    // SAFETY: handed on from the caller.
-    let sums = unsafe { tile::<I, E, 4, 4, false>(vectors, [(0, 2), (0, 3), (1, 2), (1, 3)], element_count) };
-    let (upper, lower) = (place(k, i, j), place(k, i + 1, j));
-    [products[upper], products[upper + 1], products[lower], products[lower + 1]] = sums;
-}
-
-/// The products of P pairs among V vectors; `AHEAD` also asks for the next block.
+/// The products of some rows with some columns, both at most [`PANEL`]: the same inputs, or other ones.
 ///
 /// # Safety
 /// See [`gram`].
 #[inline(always)]
-unsafe fn tile<I: Isa, E: Element, const V: usize, const P: usize, const AHEAD: bool>(
-    vectors: [*const E; V],
-    pairs: [(usize, usize); P],
+unsafe fn panel<I: Isa, E: Element>(
+    inputs: &[*const E],
+    rows: Range<usize>,
+    columns: Range<usize>,
     element_count: usize,
-) -> [f64; P] {
-    let full = element_count - element_count % LANES;
-    // SAFETY: the caller enabled the instruction set; both loads stay below element_count.
-    unsafe {
-        let mut sums = [I::splat(0.0); P];
-        let mut element = 0;
-        while element < full {
-            if AHEAD {
-                vectors.iter().for_each(|vector| I::prefetch(vector.wrapping_add(element + BLOCK_ELEMENTS)));
+    products: &mut [f64],
+) {
+    let is_diagonal = rows.start == columns.start;
+    let mut sums = Sums::new(rows.start, columns.start);
+    let input_count = if is_diagonal { rows.len() } else { rows.len() + columns.len() };
+    let most = chunk_elements(input_count * size_of::<E>());
+    let ahead = Ahead::new::<I>(if is_diagonal { rows.len() } else { 0 }, rows.start, size_of::<E>());
+    for begin in (0..element_count).step_by(most) {
+        let mut chunk = Chunk { inputs, begin, count: most.min(element_count - begin), sums: &mut sums, ahead };
+        for row in rows.clone().step_by(ROWS) {
+            // SAFETY: the chunk lies in the block; only the last group of all rows is short, and no column comes after it.
+            unsafe {
+                if is_diagonal {
+                    match rows.end - row {
+                        1 => chunk.triangle::<I, 1, 1>(row),
+                        2 => chunk.triangle::<I, 2, 3>(row),
+                        3 => chunk.triangle::<I::Tile, 3, 6>(row),
+                        _ => chunk.triangle::<I::Tile, ROWS, TRIANGLE>(row),
+                    }
+                }
+                let first = if is_diagonal { row + ROWS } else { columns.start };
+                for column in (first..columns.end).step_by(COLUMNS) {
+                    match columns.end - column {
+                        1 => chunk.rectangle::<I::Tile, 1>(row, column),
+                        _ => chunk.rectangle::<I::Tile, COLUMNS>(row, column),
+                    }
+                }
             }
-            let values = vectors.map(|vector| E::load::<I>(vector.add(element)));
-            accumulate::<I, E, V, P>(&mut sums, values, pairs);
-            element += LANES;
         }
-        if full < element_count {
-            let values = vectors.map(|vector| load_rest::<I, E>(vector.add(full), element_count - full));
-            accumulate::<I, E, V, P>(&mut sums, values, pairs);
+    }
+    for i in rows {
+        for j in columns.start.max(i)..columns.end {
+            // SAFETY: the tiles of a chunk cover all pairs, and there was a chunk.
+            products[place(inputs.len(), i, j)] = add_lanes(unsafe { sums.of(i, j).read() });
         }
-        sums.map(|sum| add_lanes(I::to_array(sum)))
+    }
+}
+
+/// Elements of a chunk, when one element of all inputs has so many bytes: whole groups of lanes.
+#[inline(always)]
+fn chunk_elements(byte_length: usize) -> usize {
+    (CHUNK_BYTES / byte_length).clamp(LANES, BLOCK_ELEMENTS) / LANES * LANES
+}
+
+/// The sums of a panel, initialised by its first chunk.
+struct Sums {
+    sums: MaybeUninit<[[Sum; PANEL]; PANEL]>,
+    row: usize,
+    column: usize,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn new(row: usize, column: usize) -> Self {
+        Self { sums: MaybeUninit::uninit(), row, column }
+    }
+
+    /// The sum of inputs i and j, which must be a row and a column of the panel.
+    #[inline(always)]
+    fn of(&mut self, i: usize, j: usize) -> *mut Sum {
+        let place = (i - self.row) * PANEL + (j - self.column);
+        debug_assert!(place < PANEL * PANEL);
+        self.sums.as_mut_ptr().cast::<Sum>().wrapping_add(place)
+    }
+}
+
+/// How far the passes over a chunk have asked for the next one, input after input.
+#[derive(Clone, Copy)]
+struct Ahead {
+    /// Bytes with each element of a pass.
+    rate: usize,
+    input: usize,
+    offset: usize,
+}
+
+impl Ahead {
+    /// Equal shares for all passes that share, over so many inputs from `first` on.
+    #[inline(always)]
+    fn new<I: Isa>(input_count: usize, first: usize, byte_length: usize) -> Self {
+        let parts = LANES / I::Tile::WIDTH;
+        let alone = if input_count % ROWS < SHARING { input_count % ROWS } else { 0 };
+        let mut passes = 0;
+        for row in (0..input_count - alone).step_by(ROWS) {
+            passes += parts * (1 + input_count.saturating_sub(row + ROWS).div_ceil(COLUMNS));
+        }
+        let rate = if passes == 0 { 0 } else { ((input_count - alone) * byte_length).div_ceil(passes) };
+        Self { rate, input: first, offset: 0 }
+    }
+}
+
+/// Some elements of all inputs.
+struct Chunk<'a, E> {
+    inputs: &'a [*const E],
+    begin: usize,
+    count: usize,
+    sums: &'a mut Sums,
+    ahead: Ahead,
+}
+
+impl<E: Element> Chunk<'_, E> {
+    /// Adds the P products among the R inputs from `row` on.
+    ///
+    /// # Safety
+    /// See [`gram`].
+    #[inline(always)]
+    unsafe fn triangle<A: Arithmetic, const R: usize, const P: usize>(&mut self, row: usize) {
+        let rows: [_; R] = std::array::from_fn(|r| self.input(row + r));
+        let mut places = [std::ptr::null_mut(); P];
+        for (place, (i, j)) in places.iter_mut().zip((0..R).flat_map(|i| (i..R).map(move |j| (i, j)))) {
+            *place = self.sums.of(row + i, row + j);
+        }
+        let full = self.count - self.count % LANES;
+        for part in (0..LANES).step_by(A::WIDTH) {
+            let asked = if R < SHARING { std::ptr::null() } else { self.next_share() };
+            // SAFETY: handed on from the caller.
+            unsafe {
+                let mut sums = self.load::<A, P>(places, part);
+                let mut element = 0;
+                while element < full {
+                    if R < SHARING {
+                        rows.iter().for_each(|row| A::prefetch(row.wrapping_add(element + self.count)));
+                    } else {
+                        A::prefetch(asked.wrapping_add(element * self.ahead.rate));
+                    }
+                    let values = rows.map(|row| E::load::<A>(row.add(element + part)));
+                    add_triangle::<A, E, R, P>(values, &mut sums);
+                    element += LANES;
+                }
+                if full < self.count {
+                    let values = rows.map(|row| load_rest::<A, E>(row.add(full), self.count - full, part));
+                    add_triangle::<A, E, R, P>(values, &mut sums);
+                }
+                keep::<A, P>(sums, places, part);
+            }
+        }
+    }
+
+    /// Adds the products of the four inputs from `row` on with the C inputs from `column` on.
+    ///
+    /// # Safety
+    /// See [`gram`].
+    #[inline(always)]
+    unsafe fn rectangle<A: Arithmetic, const C: usize>(&mut self, row: usize, column: usize) {
+        let rows: [_; ROWS] = std::array::from_fn(|r| self.input(row + r));
+        let columns: [_; C] = std::array::from_fn(|c| self.input(column + c));
+        let places: [[_; ROWS]; C] =
+            std::array::from_fn(|c| std::array::from_fn(|r| self.sums.of(row + r, column + c)));
+        let full = self.count - self.count % LANES;
+        for part in (0..LANES).step_by(A::WIDTH) {
+            let asked = self.next_share();
+            // SAFETY: handed on from the caller.
+            unsafe {
+                let mut sums = places.map(|places| self.load::<A, ROWS>(places, part));
+                let mut element = 0;
+                while element < full {
+                    A::prefetch(asked.wrapping_add(element * self.ahead.rate));
+                    let rows = rows.map(|row| E::load::<A>(row.add(element + part)));
+                    let columns = columns.map(|column| E::load::<A>(column.add(element + part)));
+                    add_rectangle::<A, E, C>(rows, columns, &mut sums);
+                    element += LANES;
+                }
+                if full < self.count {
+                    let rest = self.count - full;
+                    let rows = rows.map(|row| load_rest::<A, E>(row.add(full), rest, part));
+                    let columns = columns.map(|column| load_rest::<A, E>(column.add(full), rest, part));
+                    add_rectangle::<A, E, C>(rows, columns, &mut sums);
+                }
+                for (sums, places) in sums.into_iter().zip(places) {
+                    keep::<A, ROWS>(sums, places, part);
+                }
+            }
+        }
+    }
+
+    /// Where one more pass begins to ask.
+    #[inline(always)]
+    fn next_share(&mut self) -> *const u8 {
+        let byte_length = self.count * size_of::<E>();
+        let next = self.inputs[self.ahead.input.min(self.inputs.len() - 1)].wrapping_add(self.begin + self.count);
+        let asked = next.cast::<u8>().wrapping_add(self.ahead.offset);
+        self.ahead.offset += self.count * self.ahead.rate;
+        while self.ahead.offset >= byte_length {
+            self.ahead.offset -= byte_length;
+            self.ahead.input += 1;
+        }
+        asked
+    }
+
+    #[inline(always)]
+    fn input(&self, i: usize) -> *const E {
+        self.inputs[i].wrapping_add(self.begin)
+    }
+
+    /// # Safety
+    /// The places must hold sums unless this is the first chunk; see [`Arithmetic`].
+    #[inline(always)]
+    unsafe fn load<A: Arithmetic, const P: usize>(&self, places: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
+        // SAFETY: handed on from the caller; a sum has eight lanes.
+        unsafe {
+            if self.begin == 0 {
+                return [A::splat(0.0); P];
+            }
+            places.map(|place| A::load_f64(place.cast::<f64>().add(part)))
+        }
     }
 }
 
 /// # Safety
-/// See [`Isa`].
+/// The places must be valid for writing; see [`Arithmetic`].
 #[inline(always)]
-unsafe fn accumulate<I: Isa, E: Element, const V: usize, const P: usize>(
-    sums: &mut [I::Lanes; P],
-    values: [I::Lanes; V],
-    pairs: [(usize, usize); P],
-) {
-    for (sum, (i, j)) in sums.iter_mut().zip(pairs) {
-        // SAFETY: handed on from the caller.
-        *sum = unsafe {
-            if E::EXACT_PRODUCTS {
-                I::mul_add_exact(values[i], values[j], *sum)
-            } else {
-                I::add(I::mul(values[i], values[j]), *sum)
-            }
-        };
+unsafe fn keep<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut Sum; P], part: usize) {
+    for (sum, place) in sums.into_iter().zip(places) {
+        // SAFETY: handed on from the caller; a sum has eight lanes.
+        unsafe { A::keep(sum, place.cast::<f64>().add(part)) };
     }
+}
+
+/// Some of the eight lanes at `p`, of which `rest < 8` are there; the missing ones become zero.
+///
+/// # Safety
+/// `p` must be valid for reading `rest` elements; see [`Arithmetic`].
+#[inline(always)]
+unsafe fn load_rest<A: Arithmetic, E: Element>(p: *const E, rest: usize, part: usize) -> A::Lanes {
+    // SAFETY: handed on from the caller.
+    unsafe { E::load::<A>(padded(p, rest).as_ptr().add(part)) }
+}
+
+/// # Safety
+/// See [`Arithmetic`].
+#[inline(always)]
+unsafe fn add_triangle<A: Arithmetic, E: Element, const R: usize, const P: usize>(
+    values: [A::Lanes; R],
+    sums: &mut [A::Lanes; P],
+) {
+    let mut pair = 0;
+    for i in 0..R {
+        for j in i..R {
+            // SAFETY: handed on from the caller.
+            sums[pair] = unsafe { multiply_add::<A, E>(values[i], values[j], sums[pair]) };
+            pair += 1;
+        }
+    }
+}
+
+/// # Safety
+/// See [`Arithmetic`].
+#[inline(always)]
+unsafe fn add_rectangle<A: Arithmetic, E: Element, const C: usize>(
+    rows: [A::Lanes; ROWS],
+    columns: [A::Lanes; C],
+    sums: &mut [[A::Lanes; ROWS]; C],
+) {
+    for (row, value) in rows.into_iter().enumerate() {
+        for (column, sums) in columns.into_iter().zip(&mut *sums) {
+            // SAFETY: handed on from the caller.
+            sums[row] = unsafe { multiply_add::<A, E>(value, column, sums[row]) };
+        }
+    }
+}
+
+/// # Safety
+/// See [`Arithmetic`].
+#[inline(always)]
+unsafe fn multiply_add<A: Arithmetic, E: Element>(a: A::Lanes, b: A::Lanes, sum: A::Lanes) -> A::Lanes {
+    // SAFETY: handed on from the caller.
+    unsafe { if E::EXACT_PRODUCTS { A::mul_add_exact(a, b, sum) } else { A::add(A::mul(a, b), sum) } }
 }

@@ -74,18 +74,26 @@ fn add_lanes(v: [f64; LANES]) -> f64 {
     ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))
 }
 
-/// Widens the `count < 8` elements at `p`; the missing ones become zero, which leaves every sum as it is.
+/// The `count < 8` elements at `p`, then zeros, which leave every sum as it is.
+///
+/// # Safety
+/// `p` must be valid for reading `count` elements.
+#[inline(always)]
+unsafe fn padded<E: Element>(p: *const E, count: usize) -> [E; LANES] {
+    let mut elements = [E::ZERO; LANES];
+    // SAFETY: `count` is below 8, and the caller vouches for so many elements.
+    unsafe { std::ptr::copy_nonoverlapping(p, elements.as_mut_ptr(), count) };
+    elements
+}
+
+/// Widens the `count < 8` elements at `p`, and zeros after them.
 ///
 /// # Safety
 /// `p` must be valid for reading `count` elements; see [`Isa`].
 #[inline(always)]
 unsafe fn load_rest<I: Isa, E: Element>(p: *const E, count: usize) -> I::Lanes {
-    let mut padded = [E::ZERO; LANES];
-    // SAFETY: `count` is below 8, and the caller vouches for so many elements.
-    unsafe {
-        std::ptr::copy_nonoverlapping(p, padded.as_mut_ptr(), count);
-        E::load::<I>(padded.as_ptr())
-    }
+    // SAFETY: the array has eight elements; the rest is handed on from the caller.
+    unsafe { E::load::<I>(padded(p, count).as_ptr()) }
 }
 
 macro_rules! isa_table {

@@ -2,42 +2,47 @@
 
 use std::arch::x86_64::*;
 
-use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::twice::Twice;
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use crate::half::CUT_BITS;
+
+/// One register: four lanes.
+#[derive(Debug)]
+pub struct Ymm;
 
 /// x86-64 with AVX2, FMA and F16C (Haswell, Zen and later).
-#[derive(Debug)]
-pub struct Avx2;
+pub type Avx2 = Twice<Ymm>;
 
 /// Lanes 0..4 and 4..8.
-#[derive(Clone, Copy, Debug)]
-pub struct Registers(__m256d, __m256d);
+type Registers = (__m256d, __m256d);
 
 // SAFETY: every operation is the IEEE one, as in the scalar implementation.
-unsafe impl Isa for Avx2 {
-    type Lanes = Registers;
+unsafe impl Arithmetic for Ymm {
+    type Lanes = __m256d;
+    const WIDTH: usize = 4;
 
     #[inline(always)]
-    unsafe fn splat(x: f64) -> Registers {
+    unsafe fn splat(x: f64) -> __m256d {
         // SAFETY: the caller enabled AVX2.
-        unsafe { Registers(_mm256_set1_pd(x), _mm256_set1_pd(x)) }
+        unsafe { _mm256_set1_pd(x) }
     }
 
     #[inline(always)]
-    unsafe fn add(a: Registers, b: Registers) -> Registers {
+    unsafe fn add(a: __m256d, b: __m256d) -> __m256d {
         // SAFETY: the caller enabled AVX2.
-        unsafe { Registers(_mm256_add_pd(a.0, b.0), _mm256_add_pd(a.1, b.1)) }
+        unsafe { _mm256_add_pd(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn mul(a: Registers, b: Registers) -> Registers {
+    unsafe fn mul(a: __m256d, b: __m256d) -> __m256d {
         // SAFETY: the caller enabled AVX2.
-        unsafe { Registers(_mm256_mul_pd(a.0, b.0), _mm256_mul_pd(a.1, b.1)) }
+        unsafe { _mm256_mul_pd(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn mul_add_exact(a: Registers, b: Registers, sum: Registers) -> Registers {
+    unsafe fn mul_add_exact(a: __m256d, b: __m256d, sum: __m256d) -> __m256d {
         // SAFETY: the caller enabled FMA.
-        unsafe { Registers(_mm256_fmadd_pd(a.0, b.0, sum.0), _mm256_fmadd_pd(a.1, b.1, sum.1)) }
+        unsafe { _mm256_fmadd_pd(a, b, sum) }
     }
 
     #[inline(always)]
@@ -47,37 +52,43 @@ unsafe impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: Registers, p: *mut f64) {
-        // SAFETY: the caller vouches for eight numbers and enabled AVX2.
+    unsafe fn keep(v: __m256d, p: *mut f64) {
+        // SAFETY: the caller vouches for four numbers and enabled AVX2.
+        unsafe { _mm256_storeu_pd(p, v) };
+    }
+
+    #[inline(always)]
+    unsafe fn load_f32(p: *const f32) -> __m256d {
+        // SAFETY: the caller vouches for four elements and enabled AVX2.
+        unsafe { _mm256_cvtps_pd(_mm_loadu_ps(p)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f64(p: *const f64) -> __m256d {
+        // SAFETY: the caller vouches for four elements and enabled AVX2.
+        unsafe { _mm256_loadu_pd(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> __m256d {
+        // SAFETY: the caller vouches for four elements and enabled F16C.
+        unsafe { _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(p.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> __m256d {
+        // SAFETY: the caller vouches for four elements and enabled AVX2.
         unsafe {
-            _mm256_storeu_pd(p, v.0);
-            _mm256_storeu_pd(p.add(4), v.1);
+            // They are the upper halves of f32.
+            let bits = _mm_unpacklo_epi16(_mm_setzero_si128(), _mm_loadl_epi64(p.cast()));
+            _mm256_cvtps_pd(_mm_castsi128_ps(bits))
         }
     }
+}
 
-    #[inline(always)]
-    unsafe fn load_f32(p: *const f32) -> Registers {
-        // SAFETY: the caller vouches for eight elements and enabled AVX2.
-        unsafe { Registers(_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p.add(4)))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_f64(p: *const f64) -> Registers {
-        // SAFETY: the caller vouches for eight elements and enabled AVX2.
-        unsafe { Registers(_mm256_loadu_pd(p), _mm256_loadu_pd(p.add(4))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_f16(p: *const u16) -> Registers {
-        // SAFETY: the caller vouches for eight elements and enabled F16C.
-        unsafe { widen(_mm256_cvtph_ps(_mm_loadu_si128(p.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> Registers {
-        // SAFETY: the caller vouches for eight elements and enabled AVX2.
-        unsafe { widen(f32_of_bf16(p)) }
-    }
+// SAFETY: all eight lanes; rounding as the scalar implementation does.
+unsafe impl Isa for Avx2 {
+    type Tile = Ymm;
 
     #[inline(always)]
     unsafe fn store_f32(v: Registers, p: *mut f32) {
@@ -121,16 +132,6 @@ unsafe impl Isa for Avx2 {
     }
 }
 
-/// Eight bf16 as f32: they are the upper halves.
-///
-/// # Safety
-/// `p` must be valid for reading eight elements, and the caller must have enabled AVX2.
-#[inline(always)]
-pub(super) unsafe fn f32_of_bf16(p: *const u16) -> __m256 {
-    // SAFETY: handed on from the caller.
-    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())))) }
-}
-
 /// Rounds eight f32 to bf16, to nearest; each is the lower half of its 32 bits.
 ///
 /// # Safety
@@ -145,15 +146,7 @@ pub(super) unsafe fn bf16_of_f32(bits: __m256i) -> __m256i {
     }
 }
 
-/// # Safety
-/// The caller must have enabled AVX2.
-#[inline(always)]
-unsafe fn widen(v: __m256) -> Registers {
-    // SAFETY: handed on from the caller.
-    unsafe { Registers(_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v))) }
-}
-
-/// Eight f32 rounded to odd, every NaN canonical; see [`crate::half`].
+/// Eight f64 rounded to odd, as f32, every NaN canonical; see [`crate::half`].
 ///
 /// # Safety
 /// The caller must have enabled AVX2.
@@ -161,30 +154,14 @@ unsafe fn widen(v: __m256) -> Registers {
 unsafe fn odd_f32(v: Registers) -> __m256i {
     // SAFETY: handed on from the caller.
     unsafe {
-        let nearest = _mm256_set_m128(_mm256_cvtpd_ps(v.1), _mm256_cvtpd_ps(v.0));
-        let back = widen(nearest);
-        let magnitude = _mm256_castsi256_pd(_mm256_set1_epi64x(i64::MAX));
-        let beyond =
-            |back, exact| _mm256_cmp_pd::<_CMP_GT_OQ>(_mm256_and_pd(back, magnitude), _mm256_and_pd(exact, magnitude));
-        let inexact = narrow(_mm256_cmp_pd::<_CMP_NEQ_OQ>(back.0, v.0), _mm256_cmp_pd::<_CMP_NEQ_OQ>(back.1, v.1));
-        // A mask is -1 where it is true: adding it takes one step towards zero.
-        let toward_zero =
-            _mm256_add_epi32(_mm256_castps_si256(nearest), narrow(beyond(back.0, v.0), beyond(back.1, v.1)));
-        let odd = _mm256_or_si256(toward_zero, _mm256_and_si256(inexact, _mm256_set1_epi32(1)));
-        let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(nearest, nearest);
-        _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(odd), _mm256_set1_ps(CANONICAL_NAN_F32), nan))
-    }
-}
-
-/// Eight masks of 64 bits as masks of 32.
-///
-/// # Safety
-/// The caller must have enabled AVX2.
-#[inline(always)]
-unsafe fn narrow(low: __m256d, high: __m256d) -> __m256i {
-    // SAFETY: handed on from the caller.
-    unsafe {
-        let halves = _mm256_shuffle_ps::<0b10_00_10_00>(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
-        _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(halves))
+        let cut = _mm256_set1_epi64x(CUT_BITS as i64);
+        let odd = |exact: __m256d| {
+            let bits = _mm256_castpd_si256(exact);
+            let carried = _mm256_add_epi64(_mm256_and_si256(bits, cut), cut);
+            _mm256_cvtpd_ps(_mm256_castsi256_pd(_mm256_andnot_si256(cut, _mm256_or_si256(bits, carried))))
+        };
+        let all = _mm256_set_m128(odd(v.1), odd(v.0));
+        let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(all, all);
+        _mm256_castps_si256(_mm256_blendv_ps(all, _mm256_set1_ps(CANONICAL_NAN_F32), nan))
     }
 }

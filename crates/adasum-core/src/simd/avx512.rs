@@ -2,16 +2,18 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{bf16_of_f32, f32_of_bf16};
-use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::avx2::bf16_of_f32;
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
+use crate::half::CUT_BITS;
 
 /// x86-64 with AVX-512 F, BW and VL (Skylake-SP, Zen 4 and later).
 #[derive(Debug)]
 pub struct Avx512;
 
 // SAFETY: every operation is the IEEE one, as in the scalar implementation.
-unsafe impl Isa for Avx512 {
+unsafe impl Arithmetic for Avx512 {
     type Lanes = __m512d;
+    const WIDTH: usize = LANES;
 
     #[inline(always)]
     unsafe fn splat(x: f64) -> __m512d {
@@ -70,8 +72,17 @@ unsafe impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m512d {
         // SAFETY: the caller vouches for eight elements and enabled AVX-512.
-        unsafe { _mm512_cvtps_pd(f32_of_bf16(p)) }
+        unsafe {
+            // They are the upper halves of f32.
+            let bits = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())));
+            _mm512_cvtps_pd(_mm256_castsi256_ps(bits))
+        }
     }
+}
+
+// SAFETY: all eight lanes; rounding as the scalar implementation does.
+unsafe impl Isa for Avx512 {
+    type Tile = Avx512;
 
     #[inline(always)]
     unsafe fn store_f32(v: __m512d, p: *mut f32) {
@@ -108,7 +119,7 @@ unsafe impl Isa for Avx512 {
     }
 }
 
-/// Eight f32 rounded to odd, every NaN canonical; see [`crate::half`].
+/// Eight f64 rounded to odd, as f32, every NaN canonical; see [`crate::half`].
 ///
 /// # Safety
 /// The caller must have enabled AVX-512.
@@ -116,14 +127,11 @@ unsafe impl Isa for Avx512 {
 unsafe fn odd_f32(v: __m512d) -> __m256i {
     // SAFETY: handed on from the caller.
     unsafe {
-        let nearest = _mm512_cvtpd_ps(v);
-        let back = _mm512_cvtps_pd(nearest);
-        let inexact = _mm512_cmp_pd_mask::<_CMP_NEQ_OQ>(back, v);
-        let beyond = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(_mm512_abs_pd(back), _mm512_abs_pd(v));
-        let (bits, one) = (_mm256_castps_si256(nearest), _mm256_set1_epi32(1));
-        let toward_zero = _mm256_mask_sub_epi32(bits, beyond, bits, one);
-        let odd = _mm256_mask_or_epi32(toward_zero, inexact, toward_zero, one);
-        let nan = _mm256_cmp_ps_mask::<_CMP_UNORD_Q>(nearest, nearest);
-        _mm256_mask_blend_epi32(nan, odd, _mm256_castps_si256(_mm256_set1_ps(CANONICAL_NAN_F32)))
+        let (bits, cut) = (_mm512_castpd_si512(v), _mm512_set1_epi64(CUT_BITS as i64));
+        let carried = _mm512_add_epi64(_mm512_and_si512(bits, cut), cut);
+        let odd = _mm512_andnot_si512(cut, _mm512_or_si512(bits, carried));
+        let all = _mm512_cvtpd_ps(_mm512_castsi512_pd(odd));
+        let nan = _mm256_cmp_ps_mask::<_CMP_UNORD_Q>(all, all);
+        _mm256_castps_si256(_mm256_mask_blend_ps(nan, all, _mm256_set1_ps(CANONICAL_NAN_F32)))
     }
 }

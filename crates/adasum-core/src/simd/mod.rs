@@ -1,4 +1,4 @@
-//! What a CPU offers: eight f64 lanes, widening loads and rounding stores. One file an instruction set.
+//! What a CPU offers: lanes of f64, widening loads and rounding stores. One file an instruction set.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -7,6 +7,7 @@ pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod scalar;
+mod twice;
 
 /// Lanes on every CPU: equal lanes, equal order of additions, equal bits.
 pub const LANES: usize = 8;
@@ -16,47 +17,80 @@ pub const CANONICAL_NAN_F32: f32 = f32::from_bits(0x7fc0_0000);
 /// The bits of every NaN that is stored as f64.
 pub const CANONICAL_NAN_F64: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
 
-/// An instruction set: registers, arithmetic, loads and stores, and nothing that depends on a kernel.
+/// Some of the eight lanes, and what can be computed with them.
 ///
 /// # Safety
 ///
 /// Implementations must compute exactly what the scalar one does, NaN payloads inside registers excepted.
 /// Callers must run on a CPU that has the instruction set, inside a function that enables its features.
-pub unsafe trait Isa {
-    /// Eight f64 numbers, in one register or several.
+pub unsafe trait Arithmetic {
+    /// So many f64 numbers, in one register or several.
     type Lanes: Copy;
+    /// How many: a divisor of [`LANES`].
+    const WIDTH: usize;
 
     /// All lanes equal to `x`.
     ///
     /// # Safety
-    /// See [`Isa`].
+    /// See [`Arithmetic`].
     unsafe fn splat(x: f64) -> Self::Lanes;
     /// a + b, lane by lane.
     ///
     /// # Safety
-    /// See [`Isa`].
+    /// See [`Arithmetic`].
     unsafe fn add(a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     /// a * b, lane by lane.
     ///
     /// # Safety
-    /// See [`Isa`].
+    /// See [`Arithmetic`].
     unsafe fn mul(a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     /// a * b + sum for products that are exact in f64, where fusing changes nothing.
     ///
     /// # Safety
-    /// See [`Isa`].
+    /// See [`Arithmetic`].
     unsafe fn mul_add_exact(a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes;
     /// Asks for the cache line at `p`, which may be anywhere: nothing is read.
     ///
     /// # Safety
-    /// See [`Isa`].
+    /// See [`Arithmetic`].
     #[inline(always)]
     unsafe fn prefetch<T>(_p: *const T) {}
     /// Writes the lanes in order, as they are.
     ///
     /// # Safety
-    /// `p` must be valid for writing eight numbers; see [`Isa`].
+    /// `p` must be valid for writing `WIDTH` numbers; see [`Arithmetic`].
     unsafe fn keep(v: Self::Lanes, p: *mut f64);
+    /// Widens f32.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `WIDTH` elements; see [`Arithmetic`].
+    unsafe fn load_f32(p: *const f32) -> Self::Lanes;
+    /// Loads f64.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `WIDTH` elements; see [`Arithmetic`].
+    unsafe fn load_f64(p: *const f64) -> Self::Lanes;
+    /// Widens f16.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `WIDTH` elements; see [`Arithmetic`].
+    unsafe fn load_f16(p: *const u16) -> Self::Lanes;
+    /// Widens bf16.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `WIDTH` elements; see [`Arithmetic`].
+    unsafe fn load_bf16(p: *const u16) -> Self::Lanes;
+}
+
+/// An instruction set: all eight lanes, and rounding stores. Nothing here depends on a kernel.
+///
+/// # Safety
+///
+/// As for [`Arithmetic`]; `WIDTH` must be [`LANES`].
+pub unsafe trait Isa: Arithmetic {
+    /// As many lanes as leave room in the registers for ten sums and four values.
+    type Tile: Arithmetic;
+
     /// The lanes in order.
     ///
     /// # Safety
@@ -68,26 +102,6 @@ pub unsafe trait Isa {
         unsafe { Self::keep(v, lanes.as_mut_ptr()) };
         lanes
     }
-    /// Widens eight f32.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading eight elements; see [`Isa`].
-    unsafe fn load_f32(p: *const f32) -> Self::Lanes;
-    /// Loads eight f64.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading eight elements; see [`Isa`].
-    unsafe fn load_f64(p: *const f64) -> Self::Lanes;
-    /// Widens eight f16.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading eight elements; see [`Isa`].
-    unsafe fn load_f16(p: *const u16) -> Self::Lanes;
-    /// Widens eight bf16.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading eight elements; see [`Isa`].
-    unsafe fn load_bf16(p: *const u16) -> Self::Lanes;
     /// Rounds to eight f32, to nearest, every NaN canonical.
     ///
     /// # Safety

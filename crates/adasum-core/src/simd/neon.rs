@@ -3,23 +3,27 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::twice::Twice;
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+
+/// Two registers: four lanes.
+#[derive(Debug)]
+pub struct Pair;
 
 /// Every 64-bit Arm CPU.
-#[derive(Debug)]
-pub struct Neon;
+pub type Neon = Twice<Pair>;
 
-/// Lanes 0..2, 2..4, 4..6 and 6..8.
-type Registers = [float64x2_t; 4];
+type Registers = [float64x2_t; 2];
 
 // SAFETY: every operation is the IEEE one, as in the scalar implementation.
-unsafe impl Isa for Neon {
+unsafe impl Arithmetic for Pair {
     type Lanes = Registers;
+    const WIDTH: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(x: f64) -> Registers {
         // SAFETY: every aarch64 CPU has NEON.
-        unsafe { [vdupq_n_f64(x); 4] }
+        unsafe { [vdupq_n_f64(x); 2] }
     }
 
     #[inline(always)]
@@ -49,50 +53,52 @@ unsafe impl Isa for Neon {
     #[inline(always)]
     unsafe fn keep(v: Registers, p: *mut f64) {
         for (i, register) in v.into_iter().enumerate() {
-            // SAFETY: the caller vouches for eight numbers.
+            // SAFETY: the caller vouches for four numbers.
             unsafe { vst1q_f64(p.add(2 * i), register) };
         }
     }
 
     #[inline(always)]
     unsafe fn load_f32(p: *const f32) -> Registers {
-        // SAFETY: the caller vouches for eight elements.
-        unsafe { widen(vld1q_f32(p), vld1q_f32(p.add(4))) }
+        // SAFETY: the caller vouches for four elements.
+        unsafe { widen(vld1q_f32(p)) }
     }
 
     #[inline(always)]
     unsafe fn load_f64(p: *const f64) -> Registers {
-        // SAFETY: the caller vouches for eight elements.
+        // SAFETY: the caller vouches for four elements.
         std::array::from_fn(|i| unsafe { vld1q_f64(p.add(2 * i)) })
     }
 
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> Registers {
-        // SAFETY: the caller vouches for eight elements.
-        unsafe { widen(f32_of_f16(vld1_u16(p)), f32_of_f16(vld1_u16(p.add(4)))) }
+        // SAFETY: the caller vouches for four elements.
+        unsafe { widen(f32_of_f16(vld1_u16(p))) }
     }
 
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> Registers {
+        // SAFETY: the caller vouches for four elements. They are the upper halves of f32.
+        unsafe { widen(vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p)))) }
+    }
+}
+
+// SAFETY: all eight lanes; rounding as the scalar implementation does.
+unsafe impl Isa for Neon {
+    type Tile = Pair;
+
+    #[inline(always)]
+    unsafe fn store_f32(v: (Registers, Registers), p: *mut f32) {
         // SAFETY: the caller vouches for eight elements.
         unsafe {
-            let upper_half = |p| vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p)));
-            widen(upper_half(p), upper_half(p.add(4)))
+            vst1q_f32(p, canonical(vcvt_high_f32_f64(vcvt_f32_f64(v.0[0]), v.0[1])));
+            vst1q_f32(p.add(4), canonical(vcvt_high_f32_f64(vcvt_f32_f64(v.1[0]), v.1[1])));
         }
     }
 
     #[inline(always)]
-    unsafe fn store_f32(v: Registers, p: *mut f32) {
-        // SAFETY: the caller vouches for eight elements.
-        unsafe {
-            vst1q_f32(p, canonical(vcvt_high_f32_f64(vcvt_f32_f64(v[0]), v[1])));
-            vst1q_f32(p.add(4), canonical(vcvt_high_f32_f64(vcvt_f32_f64(v[2]), v[3])));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store_f64(v: Registers, p: *mut f64) {
-        for (i, register) in v.into_iter().enumerate() {
+    unsafe fn store_f64(v: (Registers, Registers), p: *mut f64) {
+        for (i, register) in v.0.into_iter().chain(v.1).enumerate() {
             // SAFETY: the caller vouches for eight elements.
             unsafe {
                 let is_number = vceqq_f64(register, register);
@@ -102,7 +108,7 @@ unsafe impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn store_f16(v: Registers, p: *mut u16) {
+    unsafe fn store_f16(v: (Registers, Registers), p: *mut u16) {
         let [low, high] = odd_f32(v);
         // SAFETY: the caller vouches for eight elements.
         unsafe {
@@ -112,7 +118,7 @@ unsafe impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn store_bf16(v: Registers, p: *mut u16) {
+    unsafe fn store_bf16(v: (Registers, Registers), p: *mut u16) {
         for (i, odd) in odd_f32(v).into_iter().enumerate() {
             // SAFETY: the caller vouches for eight elements.
             unsafe {
@@ -126,16 +132,9 @@ unsafe impl Isa for Neon {
 }
 
 #[inline(always)]
-fn widen(low: float32x4_t, high: float32x4_t) -> Registers {
+fn widen(v: float32x4_t) -> Registers {
     // SAFETY: every aarch64 CPU has NEON.
-    unsafe {
-        [
-            vcvt_f64_f32(vget_low_f32(low)),
-            vcvt_high_f64_f32(low),
-            vcvt_f64_f32(vget_low_f32(high)),
-            vcvt_high_f64_f32(high),
-        ]
-    }
+    unsafe { [vcvt_f64_f32(vget_low_f32(v)), vcvt_high_f64_f32(v)] }
 }
 
 #[inline(always)]
@@ -146,12 +145,12 @@ fn canonical(v: float32x4_t) -> float32x4_t {
 
 /// Eight f32 rounded to odd, every NaN canonical; see [`crate::half`]. Arm has an instruction for it.
 #[inline(always)]
-fn odd_f32(v: Registers) -> [float32x4_t; 2] {
+fn odd_f32(v: (Registers, Registers)) -> [float32x4_t; 2] {
     // SAFETY: every aarch64 CPU has NEON.
     unsafe {
         [
-            canonical(vcvtx_high_f32_f64(vcvtx_f32_f64(v[0]), v[1])),
-            canonical(vcvtx_high_f32_f64(vcvtx_f32_f64(v[2]), v[3])),
+            canonical(vcvtx_high_f32_f64(vcvtx_f32_f64(v.0[0]), v.0[1])),
+            canonical(vcvtx_high_f32_f64(vcvtx_f32_f64(v.1[0]), v.1[1])),
         ]
     }
 }

@@ -2,19 +2,20 @@
 
 use crate::half::{Bf16, F16};
 
-use super::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
 
-/// The instruction set of every machine.
+/// The instruction set of every machine, on so many lanes.
 #[derive(Debug)]
-pub struct Scalar;
+pub struct Scalar<const WIDTH: usize = LANES>;
 
 // SAFETY: this is the definition that the others follow; it needs no CPU feature.
-unsafe impl Isa for Scalar {
-    type Lanes = [f64; LANES];
+unsafe impl<const WIDTH: usize> Arithmetic for Scalar<WIDTH> {
+    type Lanes = [f64; WIDTH];
+    const WIDTH: usize = WIDTH;
 
     #[inline(always)]
     unsafe fn splat(x: f64) -> Self::Lanes {
-        [x; LANES]
+        [x; WIDTH]
     }
 
     #[inline(always)]
@@ -34,33 +35,38 @@ unsafe impl Isa for Scalar {
 
     #[inline(always)]
     unsafe fn keep(v: Self::Lanes, p: *mut f64) {
-        // SAFETY: the caller vouches for eight numbers.
-        unsafe { p.cast::<[f64; LANES]>().write_unaligned(v) };
+        // SAFETY: the caller vouches for the numbers.
+        unsafe { p.cast::<[f64; WIDTH]>().write_unaligned(v) };
     }
 
     #[inline(always)]
     unsafe fn load_f32(p: *const f32) -> Self::Lanes {
-        // SAFETY: the caller vouches for eight elements.
+        // SAFETY: the caller vouches for the elements.
         std::array::from_fn(|lane| f64::from(unsafe { p.add(lane).read() }))
     }
 
     #[inline(always)]
     unsafe fn load_f64(p: *const f64) -> Self::Lanes {
-        // SAFETY: the caller vouches for eight elements.
+        // SAFETY: the caller vouches for the elements.
         std::array::from_fn(|lane| unsafe { p.add(lane).read() })
     }
 
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> Self::Lanes {
-        // SAFETY: the caller vouches for eight elements.
+        // SAFETY: the caller vouches for the elements.
         std::array::from_fn(|lane| F16(unsafe { p.add(lane).read() }).to_f64())
     }
 
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> Self::Lanes {
-        // SAFETY: the caller vouches for eight elements.
+        // SAFETY: the caller vouches for the elements.
         std::array::from_fn(|lane| Bf16(unsafe { p.add(lane).read() }).to_f64())
     }
+}
+
+// SAFETY: as above; all eight lanes.
+unsafe impl Isa for Scalar {
+    type Tile = Scalar<2>;
 
     #[inline(always)]
     unsafe fn store_f32(v: Self::Lanes, p: *mut f32) {
