@@ -22,21 +22,31 @@ fn inputs<F: Float>(seed: u64, n: usize, length: usize) -> Vec<Vec<F>> {
     round(&Family::Independent.vectors(&mut Random::new(seed), n, length))
 }
 
-fn gram_is_canonical<F: Float>(length: usize) {
-    let inputs = inputs::<F>(length as u64, 5, length);
+fn gram_is_canonical<F: Float>(k: usize, length: usize) {
+    let inputs = inputs::<F>(length as u64, k, length);
     let wide = widen(&inputs);
-    let expected = (0..5).flat_map(|i| (i..5).map(move |j| (i, j))).map(|(i, j)| canonical_dot(&wide[i], &wide[j]));
+    let expected = (0..k).flat_map(|i| (i..k).map(move |j| (i, j))).map(|(i, j)| canonical_dot(&wide[i], &wide[j]));
     let expected: Vec<f64> = expected.collect();
     for engine in engines() {
         let ours = gram(engine, &inputs, &[length as f64, 0.0, length as f64]);
-        assert_eq!(bits(&ours), bits(&expected), "length {length}, {}", engine.isa());
+        assert_eq!(bits(&ours), bits(&expected), "{k} inputs, length {length}, {}", engine.isa());
     }
 }
 
 #[test]
 fn gram_adds_in_the_order_that_is_written_down() {
     for length in (0..70).chain([2040, 2047, 2048, 2049, 4096, 6143, 6144, 6145, 14_336, 20_000, 34_816, 100_001]) {
-        for_dtypes!(gram_is_canonical(length));
+        for_dtypes!(gram_is_canonical(5, length));
+    }
+}
+
+/// Every shape of the last tile, of a chunk, and of the last panel.
+#[test]
+fn gram_of_any_number_of_inputs_adds_in_that_order() {
+    for k in (1..=20).chain([31, 32, 33, 34, 35, 36, 49]) {
+        for length in [5, 513, 2049 + k] {
+            for_dtypes!(gram_is_canonical(k, length));
+        }
     }
 }
 
