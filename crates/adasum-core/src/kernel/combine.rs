@@ -96,9 +96,10 @@ unsafe fn rest<I: Isa, E: Element, O: Element>(
 ) {
     // SAFETY: the caller vouches for the elements. All reads come before the write: `out` may be an input.
     unsafe {
-        let mut sum = I::mul(I::splat(first.coefficient), load_rest::<I, E>(first.input.add(range.start), range.len()));
+        let mut sum =
+            I::mul(I::splat(first.coefficient), load_rest::<I, E>(first.input.add(range.start), range.len(), 0));
         for term in others {
-            let values = load_rest::<I, E>(term.input.add(range.start), range.len());
+            let values = load_rest::<I, E>(term.input.add(range.start), range.len(), 0);
             sum = I::add(sum, I::mul(I::splat(term.coefficient), values));
         }
         let mut rounded = [O::ZERO; LANES];

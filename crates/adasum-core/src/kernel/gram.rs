@@ -20,7 +20,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{add_lanes, padded};
+use super::{add_lanes, load_rest};
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
@@ -289,16 +289,6 @@ unsafe fn keep<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe { A::keep(sum, place.cast::<f64>().add(part)) };
     }
-}
-
-/// Some of the eight lanes at `p`, of which `rest < 8` are there; the missing ones become zero.
-///
-/// # Safety
-/// `p` must be valid for reading `rest` elements; see [`Arithmetic`].
-#[inline(always)]
-unsafe fn load_rest<A: Arithmetic, E: Element>(p: *const E, rest: usize, part: usize) -> A::Lanes {
-    // SAFETY: handed on from the caller.
-    unsafe { E::load::<A>(padded(p, rest).as_ptr().add(part)) }
 }
 
 /// # Safety

@@ -13,7 +13,7 @@ use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::half::{Bf16, F16};
 use crate::simd::scalar::Scalar;
-use crate::simd::{Isa, LANES};
+use crate::simd::{Arithmetic, LANES};
 
 /// Room for one block in f64.
 pub type Scratch = [f64; BLOCK_ELEMENTS];
@@ -86,14 +86,14 @@ unsafe fn padded<E: Element>(p: *const E, count: usize) -> [E; LANES] {
     elements
 }
 
-/// Widens the `count < 8` elements at `p`, and zeros after them.
+/// Widens the lanes from `part` on of eight elements, of which the `count < 8` at `p` are there; the others are zero.
 ///
 /// # Safety
-/// `p` must be valid for reading `count` elements; see [`Isa`].
+/// `p` must be valid for reading `count` elements; see [`Arithmetic`].
 #[inline(always)]
-unsafe fn load_rest<I: Isa, E: Element>(p: *const E, count: usize) -> I::Lanes {
+unsafe fn load_rest<A: Arithmetic, E: Element>(p: *const E, count: usize, part: usize) -> A::Lanes {
     // SAFETY: the array has eight elements; the rest is handed on from the caller.
-    unsafe { E::load::<I>(padded(p, count).as_ptr()) }
+    unsafe { E::load::<A>(padded(p, count).as_ptr().add(part)) }
 }
 
 macro_rules! isa_table {

@@ -47,8 +47,8 @@ unsafe fn dot<I: Isa, E: Element>(x: *const f64, input: *const E, element_count:
         }
         if full < element_count {
             let (a, b) = (
-                load_rest::<I, f64>(x.add(full), element_count - full),
-                load_rest::<I, E>(input.add(full), element_count - full),
+                load_rest::<I, f64>(x.add(full), element_count - full, 0),
+                load_rest::<I, E>(input.add(full), element_count - full, 0),
             );
             sum = I::add(I::mul(a, b), sum);
         }

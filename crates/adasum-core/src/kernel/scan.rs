@@ -27,7 +27,7 @@ pub unsafe fn is_finite<I: Isa, E: Element>(input: *const E, element_count: usiz
             let values = if count == LANES {
                 E::load::<I>(input.add(element))
             } else {
-                load_rest::<I, E>(input.add(element), count)
+                load_rest::<I, E>(input.add(element), count, 0)
             };
             sums[0] = I::mul_add_exact(values, zero, sums[0]);
             element += count;
