@@ -7,8 +7,8 @@ mod common;
 use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
 use common::calls::{
-    AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count, reduce,
-    refine,
+    AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count,
+    reduce_present, refine, whole,
 };
 use common::float::{Float, bits, for_dtypes, for_results, round, widen};
 use common::inputs::{Family, Random};
@@ -177,12 +177,12 @@ fn odd_offsets_change_nothing_and_nothing_is_written_beside_the_result() {
     }
 }
 
-fn in_place<F: Float>(op: f64, target: usize, engine: Engine) {
-    let length = 5003;
+fn in_place<F: Float>(op: f64, target: usize, segments: &[usize], engine: Engine) {
+    let length: usize = segments.iter().sum();
     let mut inputs = inputs::<F>(10, 4, length);
-    let expected = reduce(engine, op, &inputs);
-    let mut stats = [0.0; 5];
-    let pieces = [length as f64, 0.0, length as f64];
+    let expected = reduce_present(engine, op, &inputs, &[1; 4], segments);
+    let mut stats = vec![0.0; 5 * segments.len()];
+    let pieces = whole(segments);
     let views: Vec<View<'_>> = inputs
         .iter_mut()
         .map(|g| {
@@ -196,14 +196,16 @@ fn in_place<F: Float>(op: f64, target: usize, engine: Engine) {
     let out = unsafe { ViewMut::new(ptr, length * size_of::<F>()) };
     let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
     engine.reduce(op, F::CODE, F::CODE, &views, View::of(&[1_u8; 4]), View::of(&pieces), results).unwrap();
-    assert_eq!(bits(&inputs[target]), bits(&expected.result), "op {op}, in place of input {target}");
+    assert_eq!(bits(&inputs[target]), bits(&expected.result), "op {op}, in place of input {target}, {segments:?}");
 }
 
 #[test]
 fn the_result_may_replace_any_input() {
     for engine in engines() {
         for (op, target) in [SUM, AVERAGE, 2.0].into_iter().flat_map(|op| (0..4).map(move |target| (op, target))) {
-            for_dtypes!(in_place(op, target, engine));
+            for segments in [&[5003][..], &[7, 2500, 0, 1, 2048, 3000, 600]] {
+                for_dtypes!(in_place(op, target, segments, engine));
+            }
         }
     }
 }

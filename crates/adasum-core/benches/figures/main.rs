@@ -2,7 +2,8 @@
 //!
 //! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's size,
 //! the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the rounds.
-//! `--quick` takes few rounds on small vectors, to try the program itself; names of kernels leave out the others.
+//! `--quick` takes few rounds on small vectors, to try the program itself. Other words choose cases: kernels (`gram`), places
+//! (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`).
 //!
 //! | field | meaning |
 //! |---|---|
@@ -37,18 +38,31 @@ fn main() {
     if !is_json {
         println!("{}", report::header());
     }
-    // Cargo adds a flag of its own; whatever is no flag names the kernels that are wanted.
+    // Cargo adds a flag of its own; whatever is no flag chooses cases.
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    for case in cases(is_quick)
-        .into_iter()
-        .filter(|case| wanted.is_empty() || wanted.iter().any(|&name| name == case.kernel.name()))
-    {
+    for case in cases(is_quick).into_iter().filter(|case| is_wanted(case, &wanted)) {
         for engine in Engine::available().filter(|engine| case.is_for(engine.isa())) {
             let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
             let line = measure(&case, engine, rounds);
             println!("{}", if is_json { line.json() } else { line.row() });
         }
     }
+}
+
+/// True if each word that speaks of kernels, places, dtypes or k has one among its like that fits the case.
+fn is_wanted(case: &Case, words: &[&String]) -> bool {
+    let fits = |own: String, all: &dyn Fn(&Case) -> String| {
+        let known: Vec<_> = cases(true).iter().map(all).collect();
+        let mut of_its_kind = words.iter().filter(|word| known.contains(word)).peekable();
+        of_its_kind.peek().is_none() || of_its_kind.any(|word| **word == own)
+    };
+    let properties: [fn(&Case) -> String; 4] = [
+        |case| case.kernel.name().to_owned(),
+        |case| case.place.to_owned(),
+        |case| case.dtype.name().to_owned(),
+        |case| format!("k={}", case.k),
+    ];
+    properties.iter().all(|property| fits(property(case), property))
 }
 
 fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {

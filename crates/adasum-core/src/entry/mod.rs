@@ -111,7 +111,7 @@ impl Engine {
 fn has_non_finite<E: Element>(engine: Engine, input: View<'_>, segment_element_counts: View<'_>) -> Result<bool> {
     let (parts, element_count) =
         parse_parts("segmentElementCounts", &segment_element_counts.doubles("segmentElementCounts")?)?;
-    let mut reduction = Reduction::new(engine, vec![input.elements::<E>("input", element_count)?]);
+    let reduction = Reduction::new(engine, vec![input.elements::<E>("input", element_count)?]);
     if E::EXACT_PRODUCTS {
         return Ok(!reduction.is_finite(element_count));
     }
@@ -124,7 +124,7 @@ fn has_non_finite<E: Element>(engine: Engine, input: View<'_>, segment_element_c
 
 fn gram<E: Element>(engine: Engine, inputs: &[View<'_>], pieces: View<'_>, nodes: ViewMut<'_>) -> Result<()> {
     let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
-    let mut reduction = Reduction::new(engine, input_elements::<E>(inputs, pieces.element_count)?);
+    let reduction = Reduction::new(engine, input_elements::<E>(inputs, pieces.element_count)?);
     Exclusive::reading(inputs).writing("nodes", nodes)?;
     let width = product_count(inputs.len());
     let mut nodes = nodes.doubles("nodes", pieces.node_count(|_| true) * width as u64)?;
@@ -169,7 +169,7 @@ fn combine<E: Element, O: Output<E>>(
     out: ViewMut<'_>,
 ) -> Result<()> {
     let (parts, element_count) = parse_parts("elementCounts", &element_counts.doubles("elementCounts")?)?;
-    let mut reduction = Reduction::new(engine, input_elements::<E>(inputs, element_count)?);
+    let reduction = Reduction::new(engine, input_elements::<E>(inputs, element_count)?);
     let coefficients = coefficients.doubles("coefficients")?;
     if coefficients.len() as u128 != parts.len() as u128 * inputs.len() as u128 {
         return Err(argument_error!(
@@ -182,7 +182,7 @@ fn combine<E: Element, O: Output<E>>(
     let out_elements = out.elements::<O>("out", element_count)?;
     Exclusive::reading(inputs).writing_in_place("out", out)?;
     for (&(offset, count), coefficients) in parts.iter().zip(coefficients.chunks_exact(inputs.len())) {
-        reduction.combine(offset, count, coefficients, out_elements);
+        reduction.combine(offset..offset + count, coefficients, out_elements);
     }
     Ok(())
 }

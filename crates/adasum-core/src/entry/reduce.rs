@@ -1,8 +1,11 @@
-//! A slice reduced in one call. Whole segments go gram -> coefficients -> combine, one after the other, so that combine
-//! finds gram's data still in the cache; of cut segments only the partial Gram matrices can be known here.
+//! A slice reduced in one call. Whole segments go gram -> coefficients -> combine, so that combine finds gram's data still
+//! in the cache; of cut segments only the partial Gram matrices can be known here.
+//!
+//! Gram of a segment takes turns with combine of the segment before it, chunk by chunk: combine works in the cache, and
+//! meanwhile memory brings what gram reads next.
 
 use super::layout::{Piece, Pieces};
-use super::reduction::{Reduction, input_elements, product_count};
+use super::reduction::{Combination, Reduction, input_elements, product_count};
 use super::tables::parse_present;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
 use super::with_elements;
@@ -58,11 +61,11 @@ fn reduce<E: Element, O: Output<E>>(
     let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
     let elements = input_elements::<E>(inputs, pieces.element_count)?;
     let present = Present::new(parse_present(present, inputs.len())?);
-    let mut reduction = Reduction::new(engine, present.indices.iter().map(|&i| elements[i]).collect());
+    let reduction = Reduction::new(engine, present.indices.iter().map(|&i| elements[i]).collect());
     let out_elements = out.elements::<O>("out", pieces.element_count)?;
     let exclusive = Exclusive::reading(inputs).writing_in_place("out", out)?;
     if op != Op::Adasum {
-        reduction.combine(0, pieces.element_count, &constant_coefficients(op, present.indices.len()), out_elements);
+        reduction.combine(0..pieces.element_count, &constant_coefficients(op, present.indices.len()), out_elements);
         return Ok(());
     }
     exclusive.writing("nodes", nodes)?.writing("stats", stats)?;
@@ -72,6 +75,7 @@ fn reduce<E: Element, O: Output<E>>(
         stats: stats.doubles("stats", pieces.pieces.len() as u64 * (1 + inputs.len() as u64))?,
         sums: Accumulator::new(0, product_count(present.indices.len())),
         reduction,
+        combination: Combination::new(),
         present,
         out: out_elements,
         gram: Vec::new(),
@@ -79,6 +83,7 @@ fn reduce<E: Element, O: Output<E>>(
         memory: Memory::default(),
     };
     pieces.pieces.iter().for_each(|piece| adasum.piece(piece));
+    adasum.finish();
     Ok(())
 }
 
@@ -132,6 +137,8 @@ impl Present {
 /// The reduction of one slice.
 struct Adasum<'a, E, O> {
     reduction: Reduction<E>,
+    /// Of the whole piece before.
+    combination: Combination<E>,
     present: Present,
     sums: Accumulator,
     out: *mut O,
@@ -145,7 +152,12 @@ struct Adasum<'a, E, O> {
 
 impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
     fn piece(&mut self, piece: &Piece) {
-        let sums = self.reduction.gram(piece, &mut self.sums);
+        let (reduction, combination, out) = (&self.reduction, &mut self.combination, self.out);
+        let sums = if reduction.part_count(piece.element_count()) == 1 {
+            reduction.gram_between(piece, &mut self.sums, &mut |next| combination.advance(reduction, next, out))
+        } else {
+            reduction.gram(piece, &mut self.sums)
+        };
         if !piece.run.is_whole() {
             let width = product_count(self.present.indices.len());
             for node in 0..piece.node_count() as usize {
@@ -157,7 +169,13 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
         }
         self.present.spread_triangle(sums, &mut self.gram);
         self.solve(piece);
-        self.reduction.combine(piece.offset, piece.element_count(), &self.of_present, self.out);
+        self.finish();
+        let elements = piece.offset..piece.offset + piece.element_count();
+        self.combination.begin(&self.reduction, elements, &self.of_present);
+    }
+
+    fn finish(&mut self) {
+        self.combination.finish(&self.reduction, self.out);
     }
 
     /// Writes the piece's statistics and finds the coefficients of the inputs that are present. Asks until no vector is

@@ -1,5 +1,7 @@
 //! The kernels over whole pieces: what is left to do once the arguments are checked.
 
+use std::ops::Range;
+
 use super::layout::Piece;
 use super::threads::{Shared, part_count, ranges, run};
 use super::view::View;
@@ -7,7 +9,7 @@ use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
 use crate::element::{Element, Output};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
-use crate::kernel::Term;
+use crate::kernel::{Between, Term};
 
 /// Most inputs of one call; their Gram matrix then has 64 MiB.
 pub const MAX_INPUTS: usize = 4096;
@@ -29,18 +31,15 @@ pub(super) fn input_elements<E: Element>(inputs: &[View<'_>], element_count: usi
     elements.map(|(i, input)| input.elements(&format!("inputs[{i}]"), element_count)).collect()
 }
 
-/// Checked inputs: pointers to slices of equal length. The methods take offsets and counts inside that length.
+/// Checked inputs: pointers to slices of equal length. The methods take elements inside that length.
 pub(super) struct Reduction<E> {
     engine: Engine,
     inputs: Vec<*const E>,
-    // Kept from call to call: a model has thousands of small segments.
-    at: Vec<*const E>,
-    terms: Vec<Term<E>>,
 }
 
 impl<E: Element> Reduction<E> {
     pub fn new(engine: Engine, inputs: Vec<*const E>) -> Self {
-        Self { engine, inputs, at: Vec::new(), terms: Vec::new() }
+        Self { engine, inputs }
     }
 
     pub fn is_finite(&self, element_count: usize) -> bool {
@@ -49,19 +48,38 @@ impl<E: Element> Reduction<E> {
         self.inputs.iter().all(|&input| unsafe { (kernels.is_finite)(input, element_count) })
     }
 
+    /// How many threads share so many elements.
+    pub fn part_count(&self, element_count: usize) -> usize {
+        part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>())
+    }
+
     /// The sums of the piece's maximal nodes.
-    pub fn gram<'s>(&mut self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
-        let parts = part_count(self.engine.threads, piece.element_count() * self.inputs.len() * size_of::<E>());
-        if parts > 1 {
-            return self.gram_in_parts(piece, parts, sums);
+    pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
+        match self.part_count(piece.element_count()) {
+            1 => self.gram_blocks(piece, sums, None),
+            parts => self.gram_in_parts(piece, parts, sums),
         }
+    }
+
+    /// The same on this thread, chunk by chunk while something else is done.
+    pub fn gram_between<'s>(
+        &self,
+        piece: &Piece,
+        sums: &'s mut Accumulator,
+        between: &mut dyn FnMut(Range<usize>),
+    ) -> &'s [f64] {
+        self.gram_blocks(piece, sums, Some(between))
+    }
+
+    fn gram_blocks<'s>(&self, piece: &Piece, sums: &'s mut Accumulator, mut between: Between<'_>) -> &'s [f64] {
         let kernels = E::kernels(self.engine.table);
         sums.restart(piece.run.segment_element_count);
         for (block, offset, count) in piece.blocks() {
-            self.at.clear();
-            self.at.extend(at(&self.inputs, offset));
+            let between = between.as_mut().map(|between| &mut **between as &mut dyn FnMut(Range<usize>));
             // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was checked.
-            sums.push_block(block, |products| unsafe { (kernels.gram)(&self.at, count, products) });
+            sums.push_block(block, |products| unsafe {
+                (kernels.gram)(&self.inputs, offset..offset + count, products, between);
+            });
         }
         sums.finish()
     }
@@ -88,11 +106,12 @@ impl<E: Element> Reduction<E> {
         let mut scratch = Box::new([0.0; BLOCK_ELEMENTS]);
         let mut sums = Accumulator::new(piece.run.segment_element_count, vectors.len() / k * (k + 1));
         for (block, offset, count) in piece.blocks() {
-            let inputs: Vec<_> = at(&self.inputs, offset).collect();
+            // SAFETY: the block lies in the piece, whose length was checked.
+            let inputs: Vec<_> = self.inputs.iter().map(|input| unsafe { input.add(offset) }).collect();
             sums.push_block(block, |products| {
                 for (vector, products) in vectors.chunks_exact(k).zip(products.chunks_exact_mut(k + 1)) {
-                    let terms: Vec<_> = terms(inputs.iter().copied(), vector).collect();
-                    // SAFETY: as in `gram`; the scratch holds a block.
+                    let terms: Vec<_> = terms(&inputs, vector).collect();
+                    // SAFETY: as in `gram_blocks`; the scratch holds a block.
                     unsafe { (kernels.refine)(&terms, &inputs, count, &mut scratch, products) };
                 }
             });
@@ -101,36 +120,73 @@ impl<E: Element> Reduction<E> {
     }
 
     /// `out` is the whole slice, as long as the inputs.
-    pub fn combine<O: Output<E>>(&mut self, offset: usize, element_count: usize, coefficients: &[f64], out: *mut O) {
-        let parts = part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>());
-        if parts > 1 {
-            let (engine, inputs, out) = (self.engine.with_threads(1), Shared::new(&self.inputs), Shared::new(out));
-            run(ranges(element_count, parts).collect(), |range| {
-                Reduction::new(engine, inputs.get().clone()).combine(
-                    offset + range.start,
-                    range.len(),
-                    coefficients,
-                    out.get(),
-                );
-            });
-            return;
-        }
-        let kernels = E::kernels(self.engine.table);
-        self.terms.clear();
-        self.terms.extend(terms(at(&self.inputs, offset), coefficients));
-        // SAFETY: the engine's instruction set is available; offset and count lie in the checked length of inputs and out.
-        unsafe { O::combine(kernels)(&self.terms, element_count, out.add(offset)) };
+    pub fn combine<O: Output<E>>(&self, elements: Range<usize>, coefficients: &[f64], out: *mut O) {
+        let mut combination = Combination::new();
+        combination.begin(self, elements, coefficients);
+        combination.finish(self, out);
     }
 }
 
-/// The inputs' elements from `offset` on.
-fn at<E>(inputs: &[*const E], offset: usize) -> impl Iterator<Item = *const E> {
-    // SAFETY: offsets of pieces and parts lie inside the slices, whose length was checked.
-    inputs.iter().map(move |input| unsafe { input.add(offset) })
+/// A combination that can be computed piece by piece, while something else goes on.
+pub(super) struct Combination<E> {
+    terms: Vec<Term<E>>,
+    /// Not combined yet.
+    left: Range<usize>,
+}
+
+impl<E: Element> Combination<E> {
+    /// One of nothing.
+    pub fn new() -> Self {
+        Self { terms: Vec::new(), left: 0..0 }
+    }
+
+    /// Forgets what is left, and begins with other elements.
+    pub fn begin(&mut self, of: &Reduction<E>, elements: Range<usize>, coefficients: &[f64]) {
+        self.terms.clear();
+        self.terms.extend(terms(&of.inputs, coefficients));
+        self.left = elements;
+    }
+
+    /// Combines as many elements as there are in `next`, which will be read after that. `out` is the whole slice.
+    pub fn advance<O: Output<E>>(&mut self, of: &Reduction<E>, next: Range<usize>, out: *mut O) {
+        let begin = self.left.start;
+        self.left.start = self.left.end.min(begin + next.len());
+        if begin < self.left.start {
+            // SAFETY: the elements lie in the checked length of inputs and out.
+            unsafe { combine(of.engine, &self.terms, begin..self.left.start, out, Some(next.start)) };
+        }
+    }
+
+    /// Combines all that is left.
+    pub fn finish<O: Output<E>>(&mut self, of: &Reduction<E>, out: *mut O) {
+        let left = std::mem::replace(&mut self.left, 0..0);
+        let (engine, parts) = (of.engine, of.part_count(left.len()));
+        if parts == 1 {
+            // SAFETY: the elements lie in the checked length of inputs and out.
+            return unsafe { combine(engine, &self.terms, left, out, None) };
+        }
+        let (terms, out) = (Shared::new(&self.terms), Shared::new(out));
+        let jobs = ranges(left.len(), parts).map(|part| left.start + part.start..left.start + part.end).collect();
+        // SAFETY: as above, and no two threads get the same elements.
+        run(jobs, |elements| unsafe { combine(engine, terms.get(), elements, out.get(), None) });
+    }
+}
+
+/// # Safety
+/// The elements must exist in all terms and in `out`.
+unsafe fn combine<E: Element, O: Output<E>>(
+    engine: Engine,
+    terms: &[Term<E>],
+    elements: Range<usize>,
+    out: *mut O,
+    next: Option<usize>,
+) {
+    // SAFETY: the engine's instruction set is available; the rest is handed on from the caller.
+    unsafe { O::combine(E::kernels(engine.table))(terms, elements, out, next) };
 }
 
 /// The inputs that take part: those whose coefficient is not 0.
-fn terms<E>(inputs: impl Iterator<Item = *const E>, coefficients: &[f64]) -> impl Iterator<Item = Term<E>> {
-    let terms = inputs.zip(coefficients).map(|(input, &coefficient)| Term { input, coefficient });
+fn terms<E>(inputs: &[*const E], coefficients: &[f64]) -> impl Iterator<Item = Term<E>> {
+    let terms = inputs.iter().zip(coefficients).map(|(&input, &coefficient)| Term { input, coefficient });
     terms.filter(|term| term.coefficient != 0.0)
 }

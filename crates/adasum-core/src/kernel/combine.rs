@@ -3,6 +3,8 @@
 //! Multiply and add are separate and in input order, starting from the first product, all in f64, and the sum is rounded
 //! once: then every instruction set stores the same bits.
 
+use std::ops::Range;
+
 use super::{Term, load_rest};
 use crate::element::Element;
 use crate::simd::{Isa, LANES};
@@ -10,32 +12,59 @@ use crate::simd::{Isa, LANES};
 /// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
 const UNROLL: usize = 4;
 const CACHE_LINE: usize = 64;
-/// Elements between what is combined and what is asked for.
-const AHEAD: usize = 1024;
+/// Bytes between what is combined and what is asked for. A CPU looks ahead on its own; asking far beyond, in the next page
+/// of memory, makes it stop: measured.
+const AHEAD: usize = 512;
 /// With more terms than this, asking costs more than it saves: measured.
-const MOST_ASKED: usize = 4;
+const MOST_ASKED: usize = 8;
 
 /// # Safety
 /// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs.
 #[inline(always)]
-pub unsafe fn combine<I: Isa, E: Element, O: Element>(terms: &[Term<E>], element_count: usize, out: *mut O) {
-    let Some((first, others)) = terms.split_first() else {
-        // SAFETY: the caller vouches for so many elements; no loop reads them, and all-zero bytes are +0 in every dtype.
-        return unsafe { std::ptr::write_bytes(out, 0, element_count) };
-    };
-    let mut element = 0;
-    // SAFETY: every strip ends at element_count or before, and the caller vouches for so many elements.
+pub unsafe fn combine<I: Isa, E: Element, O: Element>(
+    terms: &[Term<E>],
+    elements: Range<usize>,
+    out: *mut O,
+    next: Option<usize>,
+) {
+    // SAFETY: handed on from the caller.
     unsafe {
-        while element + UNROLL * LANES <= element_count {
+        match next {
+            None => strips::<I, E, O, false>(terms, elements, out, AHEAD / size_of::<E>()),
+            Some(next) => strips::<I, E, O, true>(terms, elements.clone(), out, next.wrapping_sub(elements.start)),
+        }
+    }
+}
+
+/// Asks for what lies so many elements ahead; IS_FAR: for something else to read.
+///
+/// # Safety
+/// See [`combine`].
+#[inline(always)]
+unsafe fn strips<I: Isa, E: Element, O: Element, const IS_FAR: bool>(
+    terms: &[Term<E>],
+    elements: Range<usize>,
+    out: *mut O,
+    ahead: usize,
+) {
+    let Some((first, others)) = terms.split_first() else {
+        // SAFETY: the caller vouches for the elements; no loop reads them, and all-zero bytes are +0 in every dtype.
+        return unsafe { std::ptr::write_bytes(out.add(elements.start), 0, elements.len()) };
+    };
+    let mut element = elements.start;
+    // SAFETY: every strip ends where the elements end or before, and the caller vouches for them.
+    unsafe {
+        while element + UNROLL * LANES <= elements.end {
+            ask::<I, E, UNROLL, IS_FAR>(terms, element.wrapping_add(ahead));
             strip::<I, E, O, UNROLL>(first, others, element, out);
             element += UNROLL * LANES;
         }
-        while element + LANES <= element_count {
+        while element + LANES <= elements.end {
             strip::<I, E, O, 1>(first, others, element, out);
             element += LANES;
         }
-        if element < element_count {
-            rest::<I, E, O>(first, others, element..element_count, out);
+        if element < elements.end {
+            rest::<I, E, O>(first, others, element..elements.end, out);
         }
     }
 }
@@ -51,10 +80,6 @@ unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
 ) {
     // SAFETY: the caller vouches for the elements. All reads come before the first write: `out` may be an input.
     unsafe {
-        if others.len() < MOST_ASKED {
-            ask_ahead::<I, E, U>(first, element);
-            others.iter().for_each(|term| ask_ahead::<I, E, U>(term, element));
-        }
         let coefficient = I::splat(first.coefficient);
         let mut sums = [coefficient; U];
         for (group, sum) in sums.iter_mut().enumerate() {
@@ -73,27 +98,28 @@ unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
     }
 }
 
-/// Asks for the cache lines that a later strip will need: with a store among them, streams are not foreseen well.
+/// Asks for the cache lines from `element` on that a later strip will need, or somebody else.
 ///
 /// # Safety
 /// See [`Isa`].
 #[inline(always)]
-unsafe fn ask_ahead<I: Isa, E: Element, const U: usize>(term: &Term<E>, element: usize) {
-    for line in (0..U * LANES).step_by(CACHE_LINE / size_of::<E>()) {
-        // SAFETY: handed on from the caller; the address may be anywhere.
-        unsafe { I::prefetch(term.input.wrapping_add(element + AHEAD + line)) };
+unsafe fn ask<I: Isa, E: Element, const U: usize, const IS_FAR: bool>(terms: &[Term<E>], element: usize) {
+    if !IS_FAR && terms.len() > MOST_ASKED {
+        return;
+    }
+    for term in terms {
+        for line in (0..U * LANES).step_by(CACHE_LINE / size_of::<E>()) {
+            let address = term.input.wrapping_add(element.wrapping_add(line));
+            // SAFETY: handed on from the caller; the address may be anywhere.
+            unsafe { if IS_FAR { I::prefetch_far(address) } else { I::prefetch(address) } };
+        }
     }
 }
 
 /// # Safety
 /// See [`combine`]; `range` must hold fewer than eight elements, all of which exist.
 #[inline(always)]
-unsafe fn rest<I: Isa, E: Element, O: Element>(
-    first: &Term<E>,
-    others: &[Term<E>],
-    range: std::ops::Range<usize>,
-    out: *mut O,
-) {
+unsafe fn rest<I: Isa, E: Element, O: Element>(first: &Term<E>, others: &[Term<E>], range: Range<usize>, out: *mut O) {
     // SAFETY: the caller vouches for the elements. All reads come before the write: `out` may be an input.
     unsafe {
         let mut sum =

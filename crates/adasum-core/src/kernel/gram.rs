@@ -15,27 +15,32 @@
 //! part of the lanes. Between chunks the sums wait in memory.
 //!
 //! Every pass asks for its share of the next chunk: a CPU looks ahead on its own, but not far enough for many inputs, and
-//! if all were asked for at once, memory would idle for the rest of the chunk.
+//! if all were asked for at once, memory would idle for the rest of the chunk. Where another kernel runs between the chunks,
+//! it asks instead.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{add_lanes, load_rest};
+use super::{Between, add_lanes, load_rest};
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
 
 const ROWS: usize = 4;
-const COLUMNS: usize = 2;
 /// Pairs among four rows.
 const TRIANGLE: usize = ROWS * (ROWS + 1) / 2;
 /// Most rows and most columns whose sums are kept at once. More inputs than this are taken panel by panel.
 const PANEL: usize = 16;
-/// Fewer rows than this pass over all lanes at once and ask for their own next chunk: with one or two inputs there is just
-/// one pass, and memory is quicker with all streams at once than with one after the other.
+/// Fewer rows than this pass over all lanes at once and ask for what they will read next themselves: with one or two inputs
+/// there is just one pass, and memory is quicker with all streams at once than with one after the other.
 const SHARING: usize = 3;
 /// Of one chunk of all inputs: half of a first-level cache of 32 KiB.
 const CHUNK_BYTES: usize = 16 << 10;
+/// Most elements of a chunk if something else is done in between: measured.
+const SHARED_CHUNK: usize = 512;
+/// Bytes between what rows read and what they ask for themselves. Asking farther, beyond the page, keeps the CPU from
+/// looking ahead on its own: measured.
+const NEAR: usize = 512;
 
 /// Of one pair.
 type Sum = [f64; LANES];
@@ -43,17 +48,22 @@ type Sum = [f64; LANES];
 /// # Safety
 /// See [`Kernels`](super::Kernels).
 #[inline(always)]
-pub unsafe fn gram<I: Isa, E: Element>(inputs: &[*const E], element_count: usize, products: &mut [f64]) {
+pub unsafe fn gram<I: Isa, E: Element>(
+    inputs: &[*const E],
+    elements: Range<usize>,
+    products: &mut [f64],
+    mut between: Between<'_>,
+) {
     let k = inputs.len();
     debug_assert_eq!(products.len(), k * (k + 1) / 2);
-    if element_count == 0 {
+    if elements.is_empty() {
         return products.fill(0.0);
     }
     for row in (0..k).step_by(PANEL) {
         for column in (row..k).step_by(PANEL) {
             let (rows, columns) = (row..k.min(row + PANEL), column..k.min(column + PANEL));
             // SAFETY: handed on from the caller.
-            unsafe { panel::<I, E>(inputs, rows, columns, element_count, products) };
+            unsafe { panel::<I, E>(inputs, rows, columns, elements.clone(), products, between.take()) };
         }
     }
 }
@@ -73,16 +83,22 @@ unsafe fn panel<I: Isa, E: Element>(
     inputs: &[*const E],
     rows: Range<usize>,
     columns: Range<usize>,
-    element_count: usize,
+    elements: Range<usize>,
     products: &mut [f64],
+    mut between: Between<'_>,
 ) {
     let is_diagonal = rows.start == columns.start;
     let mut sums = Sums::new(rows.start, columns.start);
     let input_count = if is_diagonal { rows.len() } else { rows.len() + columns.len() };
-    let most = chunk_elements(input_count * size_of::<E>());
-    let ahead = Ahead::new::<I>(if is_diagonal { rows.len() } else { 0 }, rows.start, size_of::<E>());
-    for begin in (0..element_count).step_by(most) {
-        let mut chunk = Chunk { inputs, begin, count: most.min(element_count - begin), sums: &mut sums, ahead };
+    let most = chunk_elements(input_count * size_of::<E>(), between.is_some());
+    let is_asking = is_diagonal && between.is_none();
+    let ahead = Ahead::new::<I>(if is_asking { rows.len() } else { 0 }, rows.start, size_of::<E>());
+    for begin in elements.clone().step_by(most) {
+        let (is_first, count) = (begin == elements.start, most.min(elements.end - begin));
+        if let Some(between) = &mut between {
+            between(begin..begin + count);
+        }
+        let mut chunk = Chunk { inputs, begin, is_first, count, sums: &mut sums, ahead };
         for row in rows.clone().step_by(ROWS) {
             // SAFETY: the chunk lies in the block; only the last group of all rows is short, and no column comes after it.
             unsafe {
@@ -95,11 +111,13 @@ unsafe fn panel<I: Isa, E: Element>(
                     }
                 }
                 let first = if is_diagonal { row + ROWS } else { columns.start };
-                for column in (first..columns.end).step_by(COLUMNS) {
-                    match columns.end - column {
+                let mut column = first;
+                while column < columns.end {
+                    column += match I::TILE_COLUMNS.min(columns.end - column) {
                         1 => chunk.rectangle::<I::Tile, 1>(row, column),
-                        _ => chunk.rectangle::<I::Tile, COLUMNS>(row, column),
-                    }
+                        2 | 3 => chunk.rectangle::<I::Tile, 2>(row, column),
+                        _ => chunk.rectangle::<I::Tile, 4>(row, column),
+                    };
                 }
             }
         }
@@ -114,8 +132,9 @@ unsafe fn panel<I: Isa, E: Element>(
 
 /// Elements of a chunk, when one element of all inputs has so many bytes: whole groups of lanes.
 #[inline(always)]
-fn chunk_elements(byte_length: usize) -> usize {
-    (CHUNK_BYTES / byte_length).clamp(LANES, BLOCK_ELEMENTS) / LANES * LANES
+fn chunk_elements(byte_length: usize, is_shared: bool) -> usize {
+    let most = if is_shared { SHARED_CHUNK } else { BLOCK_ELEMENTS };
+    (CHUNK_BYTES / byte_length).clamp(LANES, most) / LANES * LANES
 }
 
 /// The sums of a panel, initialised by its first chunk.
@@ -157,9 +176,9 @@ impl Ahead {
         let alone = if input_count % ROWS < SHARING { input_count % ROWS } else { 0 };
         let mut passes = 0;
         for row in (0..input_count - alone).step_by(ROWS) {
-            passes += parts * (1 + input_count.saturating_sub(row + ROWS).div_ceil(COLUMNS));
+            passes += parts * (1 + input_count.saturating_sub(row + ROWS).div_ceil(I::TILE_COLUMNS));
         }
-        let rate = if passes == 0 { 0 } else { ((input_count - alone) * byte_length).div_ceil(passes) };
+        let rate = if passes < 2 { 0 } else { ((input_count - alone) * byte_length).div_ceil(passes) };
         Self { rate, input: first, offset: 0 }
     }
 }
@@ -168,6 +187,7 @@ impl Ahead {
 struct Chunk<'a, E> {
     inputs: &'a [*const E],
     begin: usize,
+    is_first: bool,
     count: usize,
     sums: &'a mut Sums,
     ahead: Ahead,
@@ -187,14 +207,15 @@ impl<E: Element> Chunk<'_, E> {
         }
         let full = self.count - self.count % LANES;
         for part in (0..LANES).step_by(A::WIDTH) {
-            let asked = if R < SHARING { std::ptr::null() } else { self.next_share() };
+            let is_near = R < SHARING || self.ahead.rate == 0;
+            let asked = if is_near { std::ptr::null() } else { self.next_share() };
             // SAFETY: handed on from the caller.
             unsafe {
                 let mut sums = self.load::<A, P>(places, part);
                 let mut element = 0;
                 while element < full {
-                    if R < SHARING {
-                        rows.iter().for_each(|row| A::prefetch(row.wrapping_add(element + self.count)));
+                    if is_near {
+                        rows.iter().for_each(|row| A::prefetch(row.wrapping_add(element + NEAR / size_of::<E>())));
                     } else {
                         A::prefetch(asked.wrapping_add(element * self.ahead.rate));
                     }
@@ -211,12 +232,12 @@ impl<E: Element> Chunk<'_, E> {
         }
     }
 
-    /// Adds the products of the four inputs from `row` on with the C inputs from `column` on.
+    /// Adds the products of the four inputs from `row` on with the C inputs from `column` on; returns C.
     ///
     /// # Safety
     /// See [`gram`].
     #[inline(always)]
-    unsafe fn rectangle<A: Arithmetic, const C: usize>(&mut self, row: usize, column: usize) {
+    unsafe fn rectangle<A: Arithmetic, const C: usize>(&mut self, row: usize, column: usize) -> usize {
         let rows: [_; ROWS] = std::array::from_fn(|r| self.input(row + r));
         let columns: [_; C] = std::array::from_fn(|c| self.input(column + c));
         let places: [[_; ROWS]; C] =
@@ -246,6 +267,7 @@ impl<E: Element> Chunk<'_, E> {
                 }
             }
         }
+        C
     }
 
     /// Where one more pass begins to ask.
@@ -273,7 +295,7 @@ impl<E: Element> Chunk<'_, E> {
     unsafe fn load<A: Arithmetic, const P: usize>(&self, places: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe {
-            if self.begin == 0 {
+            if self.is_first {
                 return [A::splat(0.0); P];
             }
             places.map(|place| A::load_f64(place.cast::<f64>().add(part)))

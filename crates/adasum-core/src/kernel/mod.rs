@@ -9,6 +9,8 @@ mod gram;
 mod refine;
 mod scan;
 
+use std::ops::Range;
+
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::half::{Bf16, F16};
@@ -27,18 +29,22 @@ pub struct Term<E> {
     pub coefficient: f64,
 }
 
-/// `combine(terms, element_count, out)`: out = sum of coefficient * input, rounded to O. `out` may be an input.
-pub type Combine<E, O> = unsafe fn(&[Term<E>], usize, *mut O);
+/// `combine(terms, elements, out, next)`: out = sum of coefficient * input over these elements, rounded to O. `out` may be
+/// an input. Meanwhile memory is asked for as many elements from `next` on, if there is one.
+pub type Combine<E, O> = unsafe fn(&[Term<E>], Range<usize>, *mut O, Option<usize>);
+
+/// What is done between the chunks of a block: it gets the elements of the chunk that comes next.
+pub type Between<'a> = Option<&'a mut dyn FnMut(Range<usize>)>;
 
 /// One dtype's kernels on one instruction set.
 ///
-/// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid for
-/// `element_count` elements.
+/// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid for the
+/// elements named.
 #[derive(Debug)]
 pub struct Kernels<E> {
-    /// `gram(inputs, element_count, products)`: the upper triangle of the inputs' products over one block of at most
-    /// [`BLOCK_ELEMENTS`] elements, row by row.
-    pub gram: unsafe fn(&[*const E], usize, &mut [f64]),
+    /// `gram(inputs, elements, products, between)`: the upper triangle of the inputs' products over one block of at most
+    /// [`BLOCK_ELEMENTS`] elements, row by row. If something is done in between, it asks memory for the chunk to come.
+    pub gram: unsafe fn(&[*const E], Range<usize>, &mut [f64], Between<'_>),
     /// See [`Combine`].
     pub combine: Combine<E, E>,
     /// The same, stored as f32.
@@ -101,14 +107,24 @@ macro_rules! isa_table {
         $(#[$attribute])*
         pub static $table: Table = {
             $(#[target_feature(enable = $features)])?
-            unsafe fn gram<E: Element>(inputs: &[*const E], element_count: usize, products: &mut [f64]) {
+            unsafe fn gram<E: Element>(
+                inputs: &[*const E],
+                elements: Range<usize>,
+                products: &mut [f64],
+                between: Between<'_>,
+            ) {
                 // SAFETY: handed on from the caller, and the features are enabled.
-                unsafe { gram::gram::<$isa, E>(inputs, element_count, products) }
+                unsafe { gram::gram::<$isa, E>(inputs, elements, products, between) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn combine<E: Element, O: Element>(terms: &[Term<E>], element_count: usize, out: *mut O) {
+            unsafe fn combine<E: Element, O: Element>(
+                terms: &[Term<E>],
+                elements: Range<usize>,
+                out: *mut O,
+                next: Option<usize>,
+            ) {
                 // SAFETY: handed on from the caller, and the features are enabled.
-                unsafe { combine::combine::<$isa, E, O>(terms, element_count, out) }
+                unsafe { combine::combine::<$isa, E, O>(terms, elements, out, next) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn refine<E: Element>(

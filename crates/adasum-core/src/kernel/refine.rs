@@ -24,7 +24,7 @@ pub unsafe fn refine<I: Isa, E: Element>(
     let x = scratch.as_mut_ptr();
     // SAFETY: the scratch holds a block; everything else is handed on from the caller.
     unsafe {
-        combine::<I, E, f64>(terms, element_count, x);
+        combine::<I, E, f64>(terms, 0..element_count, x, None);
         products[0] = dot::<I, f64>(x, x, element_count);
         for (product, &input) in products[1..].iter_mut().zip(inputs) {
             *product = dot::<I, E>(x, input, element_count);

@@ -52,6 +52,12 @@ unsafe impl Arithmetic for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far<T>(p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: __m256d, p: *mut f64) {
         // SAFETY: the caller vouches for four numbers and enabled AVX2.
         unsafe { _mm256_storeu_pd(p, v) };

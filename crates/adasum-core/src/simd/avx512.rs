@@ -46,6 +46,12 @@ unsafe impl Arithmetic for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far<T>(p: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: __m512d, p: *mut f64) {
         // SAFETY: the caller vouches for eight numbers and enabled AVX-512.
         unsafe { _mm512_storeu_pd(p, v) };
@@ -83,6 +89,7 @@ unsafe impl Arithmetic for Avx512 {
 // SAFETY: all eight lanes; rounding as the scalar implementation does.
 unsafe impl Isa for Avx512 {
     type Tile = Avx512;
+    const TILE_COLUMNS: usize = 4;
 
     #[inline(always)]
     unsafe fn store_f32(v: __m512d, p: *mut f32) {

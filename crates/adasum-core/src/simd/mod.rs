@@ -55,6 +55,12 @@ pub unsafe trait Arithmetic {
     /// See [`Arithmetic`].
     #[inline(always)]
     unsafe fn prefetch<T>(_p: *const T) {}
+    /// The same, into the second-level cache only.
+    ///
+    /// # Safety
+    /// See [`Arithmetic`].
+    #[inline(always)]
+    unsafe fn prefetch_far<T>(_p: *const T) {}
     /// Writes the lanes in order, as they are.
     ///
     /// # Safety
@@ -90,6 +96,8 @@ pub unsafe trait Arithmetic {
 pub unsafe trait Isa: Arithmetic {
     /// As many lanes as leave room in the registers for ten sums and four values.
     type Tile: Arithmetic;
+    /// Columns of a rectangle of four rows whose sums and values the registers hold: 2 or 4.
+    const TILE_COLUMNS: usize = 2;
 
     /// The lanes in order.
     ///

@@ -51,6 +51,12 @@ unsafe impl Arithmetic for Pair {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far<T>(p: *const T) {
+        // SAFETY: a prefetch never faults, and changes nothing that a program can see.
+        unsafe { asm!("prfm pldl2keep, [{0}]", in(reg) p, options(nostack, preserves_flags, readonly)) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: Registers, p: *mut f64) {
         for (i, register) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for four numbers.

@@ -44,6 +44,12 @@ unsafe impl<A: Arithmetic> Arithmetic for Twice<A> {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far<T>(p: *const T) {
+        // SAFETY: handed on from the caller.
+        unsafe { A::prefetch_far(p) };
+    }
+
+    #[inline(always)]
     unsafe fn keep(v: Self::Lanes, p: *mut f64) {
         // SAFETY: the caller vouches for both halves.
         unsafe {
