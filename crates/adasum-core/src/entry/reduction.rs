@@ -127,6 +127,9 @@ impl<E: Element> Reduction<E> {
     }
 }
 
+/// So few elements are combined at once: calls cost more than turns with something else save.
+const FEW_ELEMENTS: usize = 1024;
+
 /// A combination that can be computed piece by piece, while something else goes on.
 pub(super) struct Combination<E> {
     terms: Vec<Term<E>>,
@@ -147,10 +150,12 @@ impl<E: Element> Combination<E> {
         self.left = elements;
     }
 
-    /// Combines as many elements as there are in `next`, which will be read after that. `out` is the whole slice.
+    /// Combines as many elements as there are in `next`, which will be read after that, or few elements at once. `out` is the
+    /// whole slice.
     pub fn advance<O: Output<E>>(&mut self, of: &Reduction<E>, next: Range<usize>, out: *mut O) {
         let begin = self.left.start;
-        self.left.start = self.left.end.min(begin + next.len());
+        let count = if self.left.len() <= FEW_ELEMENTS { self.left.len() } else { next.len().min(self.left.len()) };
+        self.left.start += count;
         if begin < self.left.start {
             // SAFETY: the elements lie in the checked length of inputs and out.
             unsafe { combine(of.engine, &self.terms, begin..self.left.start, out, Some(next.start)) };

@@ -59,6 +59,16 @@ pub unsafe fn gram<I: Isa, E: Element>(
     if elements.is_empty() {
         return products.fill(0.0);
     }
+    // SAFETY: handed on from the caller.
+    unsafe {
+        match (k, I::Tile::WIDTH) {
+            (1, _) => return few::<I, E, 1, 1>(inputs, elements, products, between),
+            (2, _) => return few::<I, E, 2, 3>(inputs, elements, products, between),
+            (3, LANES) => return few::<I, E, 3, 6>(inputs, elements, products, between),
+            (4, LANES) => return few::<I, E, ROWS, TRIANGLE>(inputs, elements, products, between),
+            _ => (),
+        }
+    }
     for row in (0..k).step_by(PANEL) {
         for column in (row..k).step_by(PANEL) {
             let (rows, columns) = (row..k.min(row + PANEL), column..k.min(column + PANEL));
@@ -66,6 +76,56 @@ pub unsafe fn gram<I: Isa, E: Element>(
             unsafe { panel::<I, E>(inputs, rows, columns, elements.clone(), products, between.take()) };
         }
     }
+}
+
+/// So few inputs that the registers hold all their sums, from the first element to the last.
+///
+/// # Safety
+/// See [`gram`].
+#[inline(always)]
+unsafe fn few<I: Isa, E: Element, const R: usize, const P: usize>(
+    inputs: &[*const E],
+    elements: Range<usize>,
+    products: &mut [f64],
+    mut between: Between<'_>,
+) {
+    let rows: [_; R] = std::array::from_fn(|r| inputs[r]);
+    let most = if between.is_some() { SHARED_CHUNK } else { BLOCK_ELEMENTS };
+    let full = elements.end - elements.len() % LANES;
+    let mut element = elements.start;
+    // SAFETY: the full groups end where the elements end or before; the rest is handed on from the caller.
+    unsafe {
+        let mut sums = [I::splat(0.0); P];
+        for begin in elements.clone().step_by(most) {
+            let end = elements.end.min(begin + most);
+            if let Some(between) = &mut between {
+                between(begin..end);
+            }
+            while element < end.min(full) {
+                rows.iter().for_each(|row| ask_near::<I, E>(row.wrapping_add(element)));
+                let values = rows.map(|row| E::load::<I>(row.add(element)));
+                add_triangle::<I, E, R, P>(values, &mut sums);
+                element += LANES;
+            }
+        }
+        if full < elements.end {
+            let values = rows.map(|row| load_rest::<I, E>(row.add(full), elements.end - full, 0));
+            add_triangle::<I, E, R, P>(values, &mut sums);
+        }
+        for (product, sum) in products.iter_mut().zip(sums) {
+            *product = add_lanes(I::to_array(sum));
+        }
+    }
+}
+
+/// Asks for what comes soon after `p`.
+///
+/// # Safety
+/// See [`Arithmetic`].
+#[inline(always)]
+unsafe fn ask_near<A: Arithmetic, E: Element>(p: *const E) {
+    // SAFETY: handed on from the caller; the address may be anywhere.
+    unsafe { A::prefetch(p.wrapping_add(NEAR / size_of::<E>())) };
 }
 
 /// Where the upper triangle holds the product of inputs i <= j.
@@ -215,7 +275,7 @@ impl<E: Element> Chunk<'_, E> {
                 let mut element = 0;
                 while element < full {
                     if is_near {
-                        rows.iter().for_each(|row| A::prefetch(row.wrapping_add(element + NEAR / size_of::<E>())));
+                        rows.iter().for_each(|row| ask_near::<A, E>(row.wrapping_add(element)));
                     } else {
                         A::prefetch(asked.wrapping_add(element * self.ahead.rate));
                     }
