@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, the packed package in an empty folder, and a short run of the kernels'
-// figures. `.ci/run` starts it.
+// What a change must pass: lint, `npm test`, the core's tests under valgrind, the packed package in an empty folder, and a
+// short run of the kernels' figures. `.ci/run` starts it.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -45,8 +45,8 @@ function npmSuite(script) {
   return runSuite({ name: script, command: 'npm', args: ['run', script], read: readSummary, limitMinutes: 40 }, root)
 }
 
-const packageSuite = (/** @type {import('./lib/results.mjs').Counts} */ counts) =>
-  // The package has no part that a machine may lack.
+const wholeSuite = (/** @type {import('./lib/results.mjs').Counts} */ counts) =>
+  // These have no part that a machine may lack.
   counts.skipped === 0 ? counts : { ...counts, failed: counts.failed + counts.skipped }
 
 const KEYS = ['kernel', 'k', 'dtype', 'isa', 'bytes', 'gbps', 'limitGbps', 'ratioToLimit', 'ratioToTextbook']
@@ -78,7 +78,8 @@ const before = changes()
 const results = [
   lint(),
   await npmSuite('test'),
-  packageSuite(await npmSuite('test:package')),
+  wholeSuite(await npmSuite('test:valgrind')),
+  wholeSuite(await npmSuite('test:package')),
   kernelFigures(),
   unchanged(before),
 ]

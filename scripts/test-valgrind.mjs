@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+// The core's tests under valgrind: no kernel reads or writes beside its arguments, whatever lengths, offsets and tables
+// it is given. (Miri would see more, but needs a nightly compiler, and runs no vector instructions.) Valgrind knows no
+// AVX-512 and hides it, so AVX2 and the scalar form are what runs. `npm run test:valgrind` runs it; the last line counts.
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readCargo, summaryLine } from './lib/results.mjs'
+import { runSuite } from './lib/suite.mjs'
+
+/** Hostile arguments, conversions, odd offsets and lengths, threads. */
+const TESTS = ['hostile', 'half', 'canonical', 'threads']
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+if (spawnSync('valgrind', ['--version'], { stdio: 'ignore' }).status !== 0) {
+  execFileSync('apt-get', ['update', '--quiet'], { stdio: 'inherit' })
+  execFileSync('apt-get', ['install', '--yes', '--quiet', 'valgrind'], { stdio: 'inherit' })
+}
+const env = { CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER: 'valgrind --quiet --error-exitcode=9' }
+const args = ['test', '--release', '--package', 'adasum-core', ...TESTS.flatMap((name) => ['--test', name])]
+const counts = await runSuite(
+  { name: 'valgrind', command: 'cargo', args, read: readCargo, limitMinutes: 20, env },
+  root,
+)
+for (const note of counts.notes) console.log(note)
+console.log(summaryLine(counts))
+if (counts.failed > 0) process.exitCode = 1
