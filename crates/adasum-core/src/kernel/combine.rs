@@ -51,19 +51,26 @@ unsafe fn strips<I: Isa, E: Element, O: Element, const IS_FAR: bool>(
         // SAFETY: the caller vouches for the elements; no loop reads them, and all-zero bytes are +0 in every dtype.
         return unsafe { std::ptr::write_bytes(out.add(elements.start), 0, elements.len()) };
     };
+    // The last eight elements, before any of them is overwritten: what is left over after whole groups is stored with a part
+    // of the last group, which gets the same values a second time.
+    let last = elements.end.wrapping_sub(LANES);
+    let is_overlapping = elements.len() > LANES && !elements.len().is_multiple_of(LANES);
     let mut element = elements.start;
     // SAFETY: every strip ends where the elements end or before, and the caller vouches for them.
     unsafe {
+        let overlapping = if is_overlapping { sums::<I, E, 1>(first, others, last) } else { [I::splat(0.0)] };
         while element + UNROLL * LANES <= elements.end {
             ask::<I, E, UNROLL, IS_FAR>(terms, element.wrapping_add(ahead));
-            strip::<I, E, O, UNROLL>(first, others, element, out);
+            store::<I, O, UNROLL>(sums::<I, E, UNROLL>(first, others, element), out.add(element));
             element += UNROLL * LANES;
         }
         while element + LANES <= elements.end {
-            strip::<I, E, O, 1>(first, others, element, out);
+            store::<I, O, 1>(sums::<I, E, 1>(first, others, element), out.add(element));
             element += LANES;
         }
-        if element < elements.end {
+        if is_overlapping {
+            store::<I, O, 1>(overlapping, out.add(last));
+        } else if element < elements.end {
             rest::<I, E, O>(first, others, element..elements.end, out);
         }
     }
@@ -72,13 +79,12 @@ unsafe fn strips<I: Isa, E: Element, O: Element, const IS_FAR: bool>(
 /// # Safety
 /// See [`combine`]; U * 8 elements from `element` on must exist.
 #[inline(always)]
-unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
+unsafe fn sums<I: Isa, E: Element, const U: usize>(
     first: &Term<E>,
     others: &[Term<E>],
     element: usize,
-    out: *mut O,
-) {
-    // SAFETY: the caller vouches for the elements. All reads come before the first write: `out` may be an input.
+) -> [I::Lanes; U] {
+    // SAFETY: the caller vouches for the elements.
     unsafe {
         let coefficient = I::splat(first.coefficient);
         let mut sums = [coefficient; U];
@@ -92,9 +98,17 @@ unsafe fn strip<I: Isa, E: Element, O: Element, const U: usize>(
                 *sum = I::add(*sum, product);
             }
         }
-        for (group, sum) in sums.into_iter().enumerate() {
-            O::store::<I>(sum, out.add(element + group * LANES));
-        }
+        sums
+    }
+}
+
+/// # Safety
+/// See [`combine`]; U * 8 elements from `out` on must exist.
+#[inline(always)]
+unsafe fn store<I: Isa, O: Element, const U: usize>(sums: [I::Lanes; U], out: *mut O) {
+    for (group, sum) in sums.into_iter().enumerate() {
+        // SAFETY: the caller vouches for the elements.
+        unsafe { O::store::<I>(sum, out.add(group * LANES)) };
     }
 }
 

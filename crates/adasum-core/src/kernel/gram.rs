@@ -109,12 +109,31 @@ unsafe fn few<I: Isa, E: Element, const R: usize, const P: usize>(
             }
         }
         if full < elements.end {
-            let values = rows.map(|row| load_rest::<I, E>(row.add(full), elements.end - full, 0));
+            let count = elements.end - full;
+            let values = if full > elements.start {
+                rows.map(|row| load_last::<I, E>(row.add(elements.end), count))
+            } else {
+                rows.map(|row| load_rest::<I, E>(row.add(full), count, 0))
+            };
             add_triangle::<I, E, R, P>(values, &mut sums);
         }
         for (product, sum) in products.iter_mut().zip(sums) {
             *product = add_lanes(I::to_array(sum));
         }
+    }
+}
+
+/// Widens the last `count < 8` elements before `end`, then zeros. Quicker than a copy of any length.
+///
+/// # Safety
+/// The eight elements before `end` must be valid for reading; see [`Isa`].
+#[inline(always)]
+unsafe fn load_last<I: Isa, E: Element>(end: *const E, count: usize) -> I::Lanes {
+    let mut lanes = [0.0; 2 * LANES];
+    // SAFETY: `count` is below 8, so that both halves lie in the array; the rest is handed on from the caller.
+    unsafe {
+        I::keep(E::load::<I>(end.sub(LANES)), lanes.as_mut_ptr());
+        I::load_f64(lanes.as_ptr().add(LANES - count))
     }
 }
 
