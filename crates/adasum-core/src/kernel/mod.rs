@@ -5,6 +5,7 @@
 //! is one body, one more instruction set one file in `simd` and one line at the end of this one.
 
 mod combine;
+mod few;
 mod gram;
 mod refine;
 mod scan;

@@ -1,0 +1,83 @@
+//! Gram of so few inputs that the registers hold all their sums, from a block's first element to its last: one pass, no
+//! tiles, and every stream asks for itself what it will read next.
+
+use std::ops::Range;
+
+use super::gram::{SHARED_CHUNK, add_triangle};
+use super::{Between, add_lanes, load_rest};
+use crate::blocks::BLOCK_ELEMENTS;
+use crate::element::Element;
+use crate::simd::{Arithmetic, Isa, LANES};
+
+/// Bytes between what rows read and what they ask for themselves. Asking farther, beyond the page, keeps the CPU from
+/// looking ahead on its own: measured.
+const NEAR: usize = 512;
+
+/// The P products of R inputs.
+///
+/// # Safety
+/// See [`gram`](super::gram::gram).
+#[inline(always)]
+pub(super) unsafe fn few<I: Isa, E: Element, const R: usize, const P: usize>(
+    inputs: &[*const E],
+    elements: Range<usize>,
+    products: &mut [f64],
+    mut between: Between<'_>,
+) {
+    let rows: [_; R] = std::array::from_fn(|r| inputs[r]);
+    let most = if between.is_some() { SHARED_CHUNK } else { BLOCK_ELEMENTS };
+    let full = elements.end - elements.len() % LANES;
+    let mut element = elements.start;
+    // SAFETY: the full groups end where the elements end or before; the rest is handed on from the caller.
+    unsafe {
+        let mut sums = [I::splat(0.0); P];
+        for begin in elements.clone().step_by(most) {
+            let end = elements.end.min(begin + most);
+            if let Some(between) = &mut between {
+                between(begin..end);
+            }
+            while element < end.min(full) {
+                rows.iter().for_each(|row| ask_near::<I, E>(row.wrapping_add(element)));
+                let values = rows.map(|row| E::load::<I>(row.add(element)));
+                add_triangle::<I, E, R, P>(values, &mut sums);
+                element += LANES;
+            }
+        }
+        if full < elements.end {
+            let count = elements.end - full;
+            let values = if full > elements.start {
+                rows.map(|row| load_last::<I, E>(row.add(elements.end), count))
+            } else {
+                rows.map(|row| load_rest::<I, E>(row.add(full), count, 0))
+            };
+            add_triangle::<I, E, R, P>(values, &mut sums);
+        }
+        for (product, sum) in products.iter_mut().zip(sums) {
+            *product = add_lanes(I::to_array(sum));
+        }
+    }
+}
+
+/// Widens the last `count < 8` elements before `end`, then zeros. Quicker than a copy of any length.
+///
+/// # Safety
+/// The eight elements before `end` must be valid for reading; see [`Isa`].
+#[inline(always)]
+unsafe fn load_last<I: Isa, E: Element>(end: *const E, count: usize) -> I::Lanes {
+    let mut lanes = [0.0; 2 * LANES];
+    // SAFETY: `count` is below 8, so that both halves lie in the array; the rest is handed on from the caller.
+    unsafe {
+        I::keep(E::load::<I>(end.sub(LANES)), lanes.as_mut_ptr());
+        I::load_f64(lanes.as_ptr().add(LANES - count))
+    }
+}
+
+/// Asks for what comes soon after `p`.
+///
+/// # Safety
+/// See [`Arithmetic`].
+#[inline(always)]
+pub(super) unsafe fn ask_near<A: Arithmetic, E: Element>(p: *const E) {
+    // SAFETY: handed on from the caller; the address may be anywhere.
+    unsafe { A::prefetch(p.wrapping_add(NEAR / size_of::<E>())) };
+}
