@@ -117,7 +117,7 @@ fn has_non_finite<E: Element>(engine: Engine, input: View<'_>, segment_element_c
     }
     let mut squared_norm = Accumulator::new(0, 1);
     let mut is_finite = |&(offset, count): &(usize, usize)| {
-        reduction.gram(&Piece::whole(offset, count), &mut squared_norm)[0].is_finite()
+        reduction.gram(&Piece::whole(offset, count), &mut squared_norm, None)[0].is_finite()
     };
     Ok(!parts.iter().all(&mut is_finite))
 }
@@ -130,7 +130,7 @@ fn gram<E: Element>(engine: Engine, inputs: &[View<'_>], pieces: View<'_>, nodes
     let mut nodes = nodes.doubles("nodes", pieces.node_count(|_| true) * width as u64)?;
     let mut accumulator = Accumulator::new(0, width);
     for piece in &pieces.pieces {
-        nodes.write(reduction.gram(piece, &mut accumulator));
+        nodes.write(reduction.gram(piece, &mut accumulator, None));
     }
     Ok(())
 }

@@ -153,11 +153,8 @@ struct Adasum<'a, E, O> {
 impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
     fn piece(&mut self, piece: &Piece) {
         let (reduction, combination, out) = (&self.reduction, &mut self.combination, self.out);
-        let sums = if reduction.part_count(piece.element_count()) == 1 {
-            reduction.gram_between(piece, &mut self.sums, &mut |next| combination.advance(reduction, next, out))
-        } else {
-            reduction.gram(piece, &mut self.sums)
-        };
+        let mut turn = |next| combination.advance(reduction, next, out);
+        let sums = reduction.gram(piece, &mut self.sums, Some(&mut turn));
         if !piece.run.is_whole() {
             let width = product_count(self.present.indices.len());
             for node in 0..piece.node_count() as usize {

@@ -48,27 +48,17 @@ impl<E: Element> Reduction<E> {
         self.inputs.iter().all(|&input| unsafe { (kernels.is_finite)(input, element_count) })
     }
 
-    /// How many threads share so many elements.
-    pub fn part_count(&self, element_count: usize) -> usize {
+    fn part_count(&self, element_count: usize) -> usize {
         part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>())
     }
 
-    /// The sums of the piece's maximal nodes.
-    pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator) -> &'s [f64] {
+    /// The sums of the piece's maximal nodes. `between` is called on one thread only, and not at all if several share the
+    /// piece.
+    pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator, between: Between<'_>) -> &'s [f64] {
         match self.part_count(piece.element_count()) {
-            1 => self.gram_blocks(piece, sums, None),
+            1 => self.gram_blocks(piece, sums, between),
             parts => self.gram_in_parts(piece, parts, sums),
         }
-    }
-
-    /// The same on this thread, chunk by chunk while something else is done.
-    pub fn gram_between<'s>(
-        &self,
-        piece: &Piece,
-        sums: &'s mut Accumulator,
-        between: &mut dyn FnMut(Range<usize>),
-    ) -> &'s [f64] {
-        self.gram_blocks(piece, sums, Some(between))
     }
 
     fn gram_blocks<'s>(&self, piece: &Piece, sums: &'s mut Accumulator, mut between: Between<'_>) -> &'s [f64] {
@@ -90,7 +80,7 @@ impl<E: Element> Reduction<E> {
         let pieces: Vec<_> = ranges(piece.element_count(), parts).map(|range| piece.part(range)).collect();
         let (engine, inputs) = (self.engine.with_threads(1), Shared::new(&self.inputs));
         let nodes = run(pieces.clone(), |part| {
-            Reduction::new(engine, inputs.get().clone()).gram(&part, &mut Accumulator::new(0, width)).to_vec()
+            Reduction::new(engine, inputs.get().clone()).gram(&part, &mut Accumulator::new(0, width), None).to_vec()
         });
         sums.restart(piece.run.segment_element_count);
         for (part, nodes) in pieces.iter().zip(&nodes) {

@@ -3,9 +3,8 @@
 
 use std::ops::Range;
 
-use super::gram::{SHARED_CHUNK, add_triangle};
+use super::gram::{add_triangle, most_elements};
 use super::{Between, add_lanes, load_rest};
-use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
 
@@ -25,7 +24,7 @@ pub(super) unsafe fn few<I: Isa, E: Element, const R: usize, const P: usize>(
     mut between: Between<'_>,
 ) {
     let rows: [_; R] = std::array::from_fn(|r| inputs[r]);
-    let most = if between.is_some() { SHARED_CHUNK } else { BLOCK_ELEMENTS };
+    let most = most_elements(between.is_some());
     let full = elements.end - elements.len() % LANES;
     let mut element = elements.start;
     // SAFETY: the full groups end where the elements end or before; the rest is handed on from the caller.

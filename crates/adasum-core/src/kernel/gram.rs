@@ -38,7 +38,7 @@ const SHARING: usize = 3;
 /// Of one chunk of all inputs: half of a first-level cache of 32 KiB.
 const CHUNK_BYTES: usize = 16 << 10;
 /// Most elements of a chunk if something else is done in between: measured.
-pub(super) const SHARED_CHUNK: usize = 512;
+const SHARED_CHUNK: usize = 512;
 
 /// Of one pair.
 type Sum = [f64; LANES];
@@ -141,8 +141,13 @@ unsafe fn panel<I: Isa, E: Element>(
 /// Elements of a chunk, when one element of all inputs has so many bytes: whole groups of lanes.
 #[inline(always)]
 fn chunk_elements(byte_length: usize, is_shared: bool) -> usize {
-    let most = if is_shared { SHARED_CHUNK } else { BLOCK_ELEMENTS };
-    (CHUNK_BYTES / byte_length).clamp(LANES, most) / LANES * LANES
+    (CHUNK_BYTES / byte_length).clamp(LANES, most_elements(is_shared)) / LANES * LANES
+}
+
+/// Most elements of any chunk.
+#[inline(always)]
+pub(super) fn most_elements(is_shared: bool) -> usize {
+    if is_shared { SHARED_CHUNK } else { BLOCK_ELEMENTS }
 }
 
 /// The sums of a panel, initialised by its first chunk.
@@ -186,7 +191,7 @@ impl Ahead {
         for row in (0..input_count - alone).step_by(ROWS) {
             passes += parts * (1 + input_count.saturating_sub(row + ROWS).div_ceil(I::TILE_COLUMNS));
         }
-        let rate = if passes < 2 { 0 } else { ((input_count - alone) * byte_length).div_ceil(passes) };
+        let rate = if passes == 0 { 0 } else { ((input_count - alone) * byte_length).div_ceil(passes) };
         Self { rate, input: first, offset: 0 }
     }
 }
