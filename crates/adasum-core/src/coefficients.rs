@@ -155,6 +155,7 @@ fn pairwise_sum<T>(items: &[T], value: &impl Fn(&T) -> f64) -> f64 {
     match items {
         [] => 0.0,
         [item] => value(item),
+        [left, right] => value(left) + value(right),
         _ => {
             let (left, right) = items.split_at(items.len().div_ceil(2));
             pairwise_sum(left, value) + pairwise_sum(right, value)
@@ -232,15 +233,21 @@ impl<'a> Solver<'a> {
         memory.coefficients.resize(present.len(), 0.0);
         let (measured, requests) = (Vec::new(), Vec::new());
         let mut solver = Self { thresholds, present, gram, refinements, scale: 1.0, measured, requests, memory };
-        let largest = solver.present_entries().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+        let mut largest: f64 = 0.0;
+        solver.each_present_entry(|entry| largest = largest.max(entry.abs()));
         solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
         solver
     }
 
-    fn present_entries(&self) -> impl Iterator<Item = f64> {
-        let k = self.present.len();
-        let pairs = (0..k).flat_map(move |i| (i..k).map(move |j| (i, j)));
-        pairs.filter(|&(i, j)| self.present[i] && self.present[j]).map(move |(i, j)| self.gram[triangle_index(k, i, j)])
+    #[inline(always)]
+    fn each_present_entry(&self, mut visit: impl FnMut(f64)) {
+        let (mut row, mut present) = (self.gram, self.present);
+        while let [is_present, others @ ..] = present {
+            if *is_present {
+                row.iter().zip(present).filter(|(_, present)| **present).for_each(|(&entry, _)| visit(entry));
+            }
+            (row, present) = (&row[present.len()..], others);
+        }
     }
 
     fn is_finite(&self) -> bool {
@@ -248,7 +255,9 @@ impl<'a> Solver<'a> {
             let products = refinement.products[1..].iter().zip(self.present);
             refinement.products[0].is_finite() && products.filter(|(_, present)| **present).all(|(x, _)| x.is_finite())
         });
-        measured && self.present_entries().all(f64::is_finite)
+        let mut gram = true;
+        self.each_present_entry(|entry| gram &= entry.is_finite());
+        measured && gram
     }
 
     /// The sum of the squared norms of the inputs that are present.
