@@ -1,9 +1,12 @@
 /** Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives need. */
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
-import { Group } from '../ts/src/group/group.ts'
+import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
+import type { Group } from '../ts/src/group/group.ts'
 import { createMemoryTransport } from '../ts/src/transport/memory.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
+import { WORLD_GROUP_ID } from '../ts/src/wire/handshake-format.ts'
 
 export interface World {
   readonly ranks: Communicator[]
@@ -13,27 +16,37 @@ export interface World {
   readonly close: () => Promise<void>
 }
 
+/** @param isConnected - whether all ranks are connected from the start, or only when they need it */
 export async function makeWorld(
   size: number,
   {
     transport = createMemoryTransport(),
+    isConnected = size <= 16,
     ...limits
-  }: { transport?: Transport; timeoutMs?: number; stallMs?: number } = {},
+  }: { transport?: Transport; isConnected?: boolean; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
-  const groups = Array.from({ length: size }, (_, rank) => new Group({ rank, size, timeoutMs: 20_000, ...limits }))
-  const pipes = new Map<string, [reader: Pipe, writer: Pipe]>()
-  const pairs = groups
-    .flatMap((_, reader) => groups.map((_, writer) => [reader, writer] as const))
-    .filter(([r, w]) => r !== w)
-  for (const [reader, writer] of pairs) pipes.set(`${reader}<${writer}`, await connectPair(transport))
-  for (const [rank, peer] of pairs)
-    groups[rank]!.addPeer(peer, pipes.get(`${rank}<${peer}`)![0], pipes.get(`${peer}<${rank}`)![1])
-  const place = (rank: number) => ({ localRank: rank, localSize: size })
-  const ranks = groups.map((group, rank) => new Communicator(group, place(rank), () => Promise.resolve()))
+  const pipes = new Map<string, Pipe>()
+  const worlds = Array.from({ length: size }, (_, rank) => {
+    const peers = Array.from({ length: size }, (__, peer) => ({ host: 'memory', address: `memory:${peer}` }))
+    const dial = async (peer: number, groupId: string): Promise<Pipe> => {
+      const [dialled, accepted] = await connectPair(transport)
+      if (groupId === WORLD_GROUP_ID) pipes.set(`${rank}<${peer}`, dialled)
+      worlds[peer]!.connections.accepted(rank, groupId, accepted)
+      return dialled
+    }
+    return new CommunicatorWorld({ peers, dial, release: () => Promise.resolve() })
+  })
+  const roots = worlds.map((world, rank) => world.root(rank, { timeoutMs: 20_000, ...limits }))
+  const groups = roots.map(({ group }) => group)
+  if (isConnected) {
+    for (const group of groups) for (const peer of groups) if (peer !== group) group.linkTo(peer.rank)
+    while (pipes.size < size * (size - 1)) await nextTurn()
+  }
+  const ranks = worlds.map((world, rank) => new Communicator(world, roots[rank]!))
   return {
     ranks,
     groups,
-    pipe: (reader, writer) => pipes.get(`${reader}<${writer}`)![0],
+    pipe: (reader, writer) => pipes.get(`${reader}<${writer}`)!,
     close: async () => void (await Promise.all(ranks.map((comm) => comm.close()))),
   }
 }

@@ -126,7 +126,7 @@ const BROADCAST_REFUSED: Refused = {
 
 const GATHER_REFUSED: Refused = {
   'named arrays': [{ a: DATA }, {}, /data must be a typed array; got an object/],
-  'a misspelt option': [DATA, { timeout: 1000 }, unknown('timeout', 'timeoutMs, signal')],
+  'a misspelt option': [DATA, { timeout: 1000 }, unknown('timeout', 'uneven, timeoutMs, signal')],
 }
 
 type Call = (comm: Communicator, data: never, options: object) => Promise<unknown>

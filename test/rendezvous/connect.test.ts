@@ -1,11 +1,13 @@
 /** `connect`, from its options to the connections among ranks. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
+import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
 import { rendezvous } from '../../ts/src/rendezvous/rendezvous.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import type { Transport } from '../../ts/src/transport/transport.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 
 const WRONG: [name: string, options: unknown, message: RegExp][] = [
@@ -36,18 +38,71 @@ test('a rank that met the others but does not connect is named, with what was re
   const network = createMemoryTransport()
   const options = { size: 2, store: '127.0.0.1:29500', secret: 'k', timeoutMs: 2000 }
   const connecting = connectOver(network, { ...options, rank: 0 }, {})
-  connecting.catch(() => {})
   const place = resolvePlace({ ...options, rank: 1 }, {})
   const onPeer = (): void => undefined
   const { peers, runId, listener } = await rendezvous(place, { transport: network, timeoutMs: 20_000, onPeer })
   const identity = { runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'other' } as const
   const { host, port } = peers[0]!
+  const comm = await connecting
   await t.throwsAsync(dialAuthenticated(network, host, port, identity))
-  const error = await t.throwsAsync(connecting, { instanceOf: AdasumError })
+  const error = await t.throwsAsync(comm.barrier({ timeoutMs: 500 }), { instanceOf: AdasumError })
   t.is(error?.code, 'ERR_TIMEOUT')
-  t.regex(error?.message ?? '', /^Rank 0 could not connect within 2000 ms to rank 1 \(127\.0\.0\.1:\d+\)/)
+  t.regex(error?.message ?? '', /no progress for 500 ms on rank 0, which waits for rank 1 \(127\.0\.0\.1:\d+\)/)
   t.regex(error?.message ?? '', /; 1 connection was refused: .* and rank 0 have different secrets/)
+  await comm.close()
   await listener.close()
   for (const pipe of network.pipes) pipe.destroy()
   await sleep(0)
+})
+
+/** A world over a network, ranks in order. */
+function world(size: number, transport: Transport): Promise<Communicator[]> {
+  const options = { size, store: '127.0.0.1:29500', timeoutMs: 20_000 }
+  return Promise.all(Array.from({ length: size }, (_, rank) => connectOver(transport, { ...options, rank }, {})))
+}
+
+test('connections open when a collective first needs them', async (t) => {
+  const network = createMemoryTransport()
+  const ranks = await world(4, network)
+  const count = async (): Promise<number> => {
+    // Until those to the store are gone, and those that are dialled back are there.
+    await sleep(100)
+    return network.pipes.size
+  }
+  const before = await count()
+  const data = Uint8Array.of(7)
+  await Promise.all(ranks.map((comm) => comm.broadcast(comm.rank === 0 ? data : Uint8Array.of(0))))
+  // Two connections for each pair with the root, and a pipe has two ends.
+  t.is((await count()) - before, 2 * 2 * 3)
+  await Promise.all(ranks.map((comm) => comm.barrier()))
+  t.is((await count()) - before, 2 * 4 * 3)
+  await Promise.all(ranks.map((comm) => comm.close()))
+})
+
+test('a rank that ended before anybody needed it is named by the first call that does', async (t) => {
+  const network = createMemoryTransport()
+  const ranks = await world(3, network)
+  await ranks[2]!.close()
+  const errors = await Promise.all(
+    ranks.slice(0, 2).map((comm) => t.throwsAsync<AdasumError>(comm.barrier({ timeoutMs: 5000 }))),
+  )
+  for (const error of errors) {
+    t.is(error?.code, 'ERR_PEER_LOST')
+    t.is(error?.peerRank, 2)
+    t.regex(error?.message ?? '', /rank 2 cannot be reached at 127\.0\.0\.1:\d+/)
+  }
+  await Promise.all(ranks.map((comm) => comm.close()))
+})
+
+test('a rank that comes to a group which has failed meanwhile is told why', async (t) => {
+  const network = createMemoryTransport()
+  const ranks = await world(3, network)
+  const controller = new AbortController()
+  const failing = ranks[0]!.broadcast(Uint8Array.of(1), { root: 1, signal: controller.signal })
+  controller.abort()
+  t.is((await t.throwsAsync<AdasumError>(failing))?.code, 'ERR_ABORTED')
+  const error = await t.throwsAsync<AdasumError>(ranks[2]!.broadcast(Uint8Array.of(1), { root: 0 }))
+  t.is(error?.code, 'ERR_ABORTED')
+  t.is(error?.rank, 0)
+  await Promise.all(ranks.map((comm) => comm.close()))
 })

@@ -298,7 +298,10 @@ test('two handshakes with one nonce at the same time: the first wins', async (t)
 })
 
 test('the bytes of proofs are fixed: HMAC-SHA-256 over role, status and both hellos', (t) => {
-  const [one, two] = [new Uint8Array(68).fill(1), new Uint8Array(68).fill(2)]
+  const [one, two] = [
+    new Uint8Array(format.HELLO_BYTE_LENGTH).fill(1),
+    new Uint8Array(format.HELLO_BYTE_LENGTH).fill(2),
+  ]
   const hmac = (label: string) =>
     createHmac('sha256', 'k')
       .update(Buffer.concat([Buffer.from(label), one, two]))
@@ -347,13 +350,17 @@ test('a slow dialler is told so and sent away', async (t) => {
     const sink = new Collector()
     dialled.setSink(sink)
     const accepting = acceptHandshake(accepted, acceptor(), 150)
-    const drip = setInterval(() => dialled.write(new Uint8Array(prepared.length === 68 ? 1 : 0)), 20)
+    const drip = setInterval(
+      () => dialled.write(new Uint8Array(prepared.length === format.HELLO_BYTE_LENGTH ? 1 : 0)),
+      20,
+    )
     dialled.write(prepared)
     const error = await t.throwsAsync<AdasumError>(accepting)
     clearInterval(drip)
     t.is(error.code, 'ERR_TIMEOUT')
     await sink.finished
-    const status = prepared.length === 68 ? sink.bytes.at(-format.VERDICT_BYTE_LENGTH) : sink.bytes.at(-1)
+    const status =
+      prepared.length === format.HELLO_BYTE_LENGTH ? sink.bytes.at(-format.VERDICT_BYTE_LENGTH) : sink.bytes.at(-1)
     t.is(status, format.STATUS.slow)
     dialled.end()
     await accepted.closed

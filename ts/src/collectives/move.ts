@@ -1,5 +1,6 @@
-/** Collectives that move bytes without computing: broadcast, all-gather, barrier. */
+/** What moves bytes without computing: broadcast, all-gather, all-to-all, barrier, and messages between two ranks. */
 import { type Call, peersOf } from '../group/call.ts'
+import { bytesOf } from '../tensor/check.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import { broadcastSchedule, equalParts } from './schedule.ts'
 
@@ -45,13 +46,50 @@ async function scatterGather(call: Call, root: number, bytes: Uint8Array): Promi
   await Promise.all(rest)
 }
 
-/** Every rank's bytes into `result`, in rank order. */
-export async function allGather(call: Call, bytes: Uint8Array, result: Uint8Array): Promise<void> {
-  const part = (rank: number): Uint8Array => result.subarray(rank * bytes.length, (rank + 1) * bytes.length)
-  const receives = peersOf(call).map((peer) => call.receive(peer, 0, [part(peer)]))
-  part(call.rank).set(bytes)
-  await Promise.all(peersOf(call).map((peer) => call.send(peer, 0, [part(call.rank)])))
+const STEP_LENGTHS = 0
+const STEP_PARTS = 1
+
+/** The first of `outgoing` to rank 0 and so on; what they send this rank goes into `incoming`, by rank. */
+export async function exchange(
+  call: Call,
+  outgoing: readonly Uint8Array[],
+  incoming: readonly Uint8Array[],
+): Promise<void> {
+  await exchangeStep(call, STEP_PARTS, outgoing, incoming)
+  incoming[call.rank]!.set(outgoing[call.rank]!)
+}
+
+/** A number for each rank, and what each has for this one. */
+export async function exchangeNumbers(call: Call, numbers: readonly number[]): Promise<number[]> {
+  const outgoing = numbers.map((number) => bytesOf(Float64Array.of(number)))
+  const incoming = numbers.map((number) => Float64Array.of(number))
+  await exchangeStep(call, STEP_LENGTHS, outgoing, incoming.map(bytesOf))
+  return incoming.map(([number], rank) => (rank === call.rank ? numbers[rank]! : number!))
+}
+
+async function exchangeStep(
+  call: Call,
+  step: number,
+  outgoing: readonly Uint8Array[],
+  incoming: readonly Uint8Array[],
+): Promise<void> {
+  const receives = peersOf(call).map((peer) => call.receive(peer, step, [incoming[peer]!]))
+  await Promise.all(peersOf(call).map((peer) => call.send(peer, step, [outgoing[peer]!])))
   await Promise.all(receives)
+}
+
+/** One message between two ranks; the receiver's memory is filled when all of it has come. */
+export async function message(
+  call: Call,
+  { from, to }: { from: number; to: number },
+  { data, scratch, check }: Pick<BroadcastJob, 'data' | 'scratch' | 'check'>,
+): Promise<void> {
+  if (call.rank === from) return call.send(to, 0, [data])
+  const bytes = scratch.acquire(data.length)
+  await call.receive(from, 0, [bytes])
+  check()
+  data.set(bytes)
+  scratch.release(bytes)
 }
 
 /** Nobody leaves before everybody has come. */

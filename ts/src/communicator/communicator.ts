@@ -2,16 +2,16 @@
 import { OP_CODES } from '../binding/binding.ts'
 import { loadBinding } from '../binding/native.ts'
 import { allReduce } from '../collectives/all-reduce.ts'
-import { allGather, barrier, broadcast } from '../collectives/move.ts'
+import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
 import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
-import { AdasumError } from '../errors.ts'
-import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, WITH_COEFFICIENTS } from '../group/descriptor.ts'
+import { AdasumError, inspect } from '../errors.ts'
+import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, UNEVEN, WITH_COEFFICIENTS } from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
 import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions, reducibleDtype } from '../tensor/check.ts'
-import { newArrayLike } from '../tensor/dtype.ts'
+import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import {
   ALL_REDUCE_OPTIONS,
@@ -27,7 +27,9 @@ import {
   type Reduction,
 } from '../types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
-import { type Data, type Packed, checkOut, layoutOf, pack } from './data.ts'
+import { WORLD_GROUP_ID } from '../wire/handshake-format.ts'
+import { type Data, type Packed, checkOut, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
+import type { Membership, World } from './world.ts'
 
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose data all ranks get. Default 0. */
@@ -35,6 +37,37 @@ export interface BroadcastOptions extends CallOptions {
 }
 
 const BROADCAST_OPTIONS: OptionNames<BroadcastOptions> = { root: true, ...CALL_OPTIONS }
+
+export interface GatherOptions extends CallOptions {
+  /** Ranks may have different lengths. Default false. */
+  uneven?: boolean
+}
+
+export interface AllToAllOptions extends CallOptions {
+  /** Elements for each rank, in rank order. Default: equal parts. */
+  counts?: ArrayLike<number>
+}
+
+export interface SendOptions extends CallOptions {
+  to: number
+}
+
+export interface ReceiveOptions extends CallOptions {
+  from: number
+}
+
+/** What all ranks have for this one. */
+export interface Gathered<A> {
+  /** In rank order. */
+  result: A
+  /** How many elements each rank has sent. */
+  counts: number[]
+}
+
+const GATHER_OPTIONS: OptionNames<GatherOptions> = { uneven: true, ...CALL_OPTIONS }
+const ALL_TO_ALL_OPTIONS: OptionNames<AllToAllOptions> = { counts: true, ...CALL_OPTIONS }
+const SEND_OPTIONS: OptionNames<SendOptions> = { to: true, ...CALL_OPTIONS }
+const RECEIVE_OPTIONS: OptionNames<ReceiveOptions> = { from: true, ...CALL_OPTIONS }
 
 /** A rank's place among the others. */
 export interface Place {
@@ -56,16 +89,18 @@ export class Communicator implements AsyncDisposable {
   readonly localRank: number
   /** How many ranks are on this host. */
   readonly localSize: number
+  readonly #world: World
+  readonly #membership: Membership
   readonly #group: Group
-  readonly #release: () => Promise<void>
 
-  constructor(group: Group, place: Place, release: () => Promise<void>) {
-    this.#group = group
-    this.rank = group.rank
-    this.size = group.size
+  constructor(world: World, membership: Membership, place: Place = world.placeOf(membership)) {
+    this.#world = world
+    this.#membership = membership
+    this.#group = membership.group
+    this.rank = this.#group.rank
+    this.size = this.#group.size
     this.localRank = place.localRank
     this.localSize = place.localSize
-    this.#release = release
   }
 
   /**
@@ -154,18 +189,88 @@ export class Communicator implements AsyncDisposable {
   }
 
   /**
-   * The data of all ranks, one after the other in rank order: a new array, size x data.length long.
+   * The data of all ranks, one after the other in rank order: a new array, size x data.length long. With `uneven`, ranks
+   * may have different lengths, 0 included; one short round more tells them, and they come back as `counts`.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async allGather<A extends NumericArray>(data: A, options: CallOptions = {}): Promise<A> {
-    checkOptions(options, CALL_OPTIONS)
-    checkArray(data, 'data')
-    const layout = layoutOf(data, 'data')
-    const descriptor = { ...describe('all-gather', layout), schedule: SCHEDULES.flat }
+  allGather<A extends NumericArray>(data: A, options: GatherOptions & { uneven: true }): Promise<Gathered<A>>
+  allGather<A extends NumericArray>(data: A, options?: GatherOptions): Promise<A>
+  async allGather<A extends NumericArray>(data: A, options: GatherOptions = {}): Promise<A | Gathered<A>> {
+    checkOptions(options, GATHER_OPTIONS)
+    const dtype = checkArray(data, 'data')
+    const isUneven = options.uneven === true
+    const layout = isUneven ? undefined : layoutOf(data, 'data')
+    const descriptor = describeExchange('all-gather', dtype, layout)
     return this.#group.run(descriptor, options, async (call) => {
-      const result = newArrayLike(data, data.length * this.size)
-      await allGather(call, bytesOf(data), bytesOf(result))
-      return result
+      const lengths = Array.from({ length: this.size }, () => data.length)
+      const counts = isUneven ? await exchangeNumbers(call, lengths) : lengths
+      const { result, incoming } = newParts(data, counts)
+      await exchange(
+        call,
+        counts.map(() => bytesOf(data)),
+        incoming,
+      )
+      return isUneven ? { result, counts } : result
+    })
+  }
+
+  /**
+   * Part r of the data goes to rank r; the result has what each rank has for this one, in rank order. The parts are equal,
+   * or as long as `counts` says (one number a rank, adding up to the length; 0 is allowed): then all ranks must give
+   * counts, and one short round more tells each what it will get.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async allToAll<A extends NumericArray>(data: A, options: AllToAllOptions = {}): Promise<Gathered<A>> {
+    checkOptions(options, ALL_TO_ALL_OPTIONS)
+    const dtype = checkArray(data, 'data')
+    const isUneven = options.counts !== undefined
+    const sent = partCounts(data.length, this.size, options.counts)
+    const descriptor = describeExchange('all-to-all', dtype, isUneven ? undefined : layoutOf(data, 'data'))
+    return this.#group.run(descriptor, options, async (call) => {
+      const counts = isUneven ? await exchangeNumbers(call, sent) : sent
+      const { result, incoming } = newParts(data, counts)
+      await exchange(call, partsOf(data, sent), incoming)
+      return { result, counts }
+    })
+  }
+
+  /**
+   * Sends an array, or named arrays, to one rank, which must call `receive` with as many elements of the same dtype.
+   * Messages between two ranks match in the order of the calls. Resolves when the data may change again.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async send(data: NumericArray | NamedArrays<NumericArray>, options: SendOptions): Promise<void> {
+    checkOptions(options, SEND_OPTIONS)
+    const pair = { from: this.rank, to: this.#checkPeer(options.to, 'to') }
+    await this.#message(data, pair, options)
+  }
+
+  /**
+   * Fills an array, or named arrays, with what one rank sends. Unchanged if the call fails.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, options: ReceiveOptions): Promise<D> {
+    checkOptions(options, RECEIVE_OPTIONS)
+    const pair = { from: this.#checkPeer(options.from, 'from'), to: this.rank }
+    await this.#message(data, pair, options)
+    return data
+  }
+
+  #checkPeer(peer: unknown, what: string): number {
+    const isRank = Number.isSafeInteger(peer) && (peer as number) >= 0 && (peer as number) < this.size
+    if (isRank && peer !== this.rank) return peer as number
+    const message = `${what} is ${inspect(peer)}; it must be one of the ranks 0 to ${this.size - 1}, and not this one (${this.rank}).`
+    throw new AdasumError('ERR_ARGUMENT', message)
+  }
+
+  #message(data: Data, pair: { from: number; to: number }, options: CallOptions): Promise<void> {
+    const layout = layoutOf(data, 'data')
+    const scratch = this.#group.scratch
+    return this.#group.runMessage(pair, describe('message', layout), options, async (call) => {
+      const packed = pack(data, layout, scratch)
+      await message(call, pair, { data: packed.bytes, scratch, check: packed.check })
+      if (pair.to === this.rank) packed.unpack()
+      packed.release()
     })
   }
 
@@ -175,10 +280,43 @@ export class Communicator implements AsyncDisposable {
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
   }
 
-  /** Waits for this rank's calls, says goodbye to the other ranks and lets go of all connections. Never throws. */
+  /**
+   * Sub-groups: all ranks call it, and those that give the same color get a communicator of their own, numbered by key,
+   * then by rank here. A rank without a color gets undefined. The new communicator fails and closes by itself; closing
+   * the world closes it, too.
+   * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
+   */
+  async split(
+    color: number | undefined,
+    key: number = this.rank,
+    options: CallOptions = {},
+  ): Promise<Communicator | undefined> {
+    checkOptions(options, CALL_OPTIONS)
+    const mine = Float64Array.of(checkColor(color), checkKey(key))
+    const descriptor = { ...NO_DESCRIPTOR, collective: COLLECTIVES.split }
+    const members = await this.#group.run(descriptor, options, async (call) => {
+      const all = new Float64Array(2 * this.size)
+      const part = (rank: number): Uint8Array => bytesOf(all.subarray(2 * rank, 2 * rank + 2))
+      const ranks = [...Array(this.size).keys()]
+      await exchange(
+        call,
+        ranks.map(() => bytesOf(mine)),
+        ranks.map(part),
+      )
+      return { sequence: call.sequence, ranks: ranksOfColor(all, mine[0]!) }
+    })
+    if (color === undefined) return undefined
+    const { sequence, ranks } = members
+    return new Communicator(this.#world, this.#world.subgroup(this.#membership, sequence, color, ranks))
+  }
+
+  /**
+   * Waits for this rank's calls, says goodbye to the other ranks and lets go of all connections; the world's communicator
+   * closes those split off from it, too. Never throws.
+   */
   async close(): Promise<void> {
-    await this.#group.close()
-    await this.#release()
+    if (this.#membership.id === WORLD_GROUP_ID) await this.#world.close()
+    else await this.#group.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -206,6 +344,27 @@ export class Communicator implements AsyncDisposable {
   }
 }
 
+/** What a rank without a color says. */
+const NO_COLOR = -1
+
+function checkColor(color: unknown): number {
+  if (color === undefined) return NO_COLOR
+  if (Number.isSafeInteger(color) && (color as number) >= 0) return color as number
+  const message = `color is ${inspect(color)}; it must be a whole number from 0, or undefined to stay out.`
+  throw new AdasumError('ERR_ARGUMENT', message)
+}
+
+function checkKey(key: unknown): number {
+  if (Number.isSafeInteger(key)) return key as number
+  throw new AdasumError('ERR_ARGUMENT', `key is ${inspect(key)}; it must be a whole number. Ranks are ordered by it.`)
+}
+
+/** Ranks of one color in the order of their keys. `all` has color and key of each rank. */
+function ranksOfColor(all: Float64Array, color: number): number[] {
+  const ranks = Array.from({ length: all.length / 2 }, (_, rank) => rank).filter((rank) => all[2 * rank] === color)
+  return ranks.sort((a, b) => all[2 * a + 1]! - all[2 * b + 1]! || a - b)
+}
+
 interface AllReducePlan {
   readonly op: ReduceOp
   readonly onNonFinite: OnNonFinite
@@ -215,6 +374,13 @@ interface AllReducePlan {
   /** Numbers of statistics a segment. */
   readonly width: number
   readonly descriptor: Descriptor
+}
+
+/** All ranks must have the same layout, or (undefined) only the same dtype. */
+function describeExchange(collective: keyof typeof COLLECTIVES, dtype: Dtype, layout: Layout | undefined): Descriptor {
+  if (layout) return { ...describe(collective, layout), schedule: SCHEDULES.flat }
+  const code = COLLECTIVES[collective]
+  return { ...NO_DESCRIPTOR, collective: code, dtype: dtype.code, flags: UNEVEN, schedule: SCHEDULES.flat }
 }
 
 function describe(collective: keyof typeof COLLECTIVES, layout: Layout): Descriptor {

@@ -2,9 +2,9 @@
  * A caller's data as one run of bytes: a typed array as it is, named arrays packed into scratch memory and unpacked at
  * the end.
  */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import { bytesOf, checkArray, checkDisjoint, isDetached, transferredAway } from '../tensor/check.ts'
-import { resultDtypeOf } from '../tensor/dtype.ts'
+import { newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
@@ -73,13 +73,54 @@ export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {
   if (arrays.length === 1)
     return { layout, bytes: bytesOf(arrays[0]!), unpack: () => undefined, release: () => undefined, check }
   const bytes = scratch.acquire(layout.elementCount * layout.dtype.byteLength)
-  const parts = partsOf(arrays, bytes)
+  const parts = spread(arrays, bytes)
   parts.forEach((part, i) => part.set(bytesOf(arrays[i]!)))
   const unpack = (): void => parts.forEach((part, i) => bytesOf(arrays[i]!).set(part))
   return { layout, bytes, unpack, release: () => scratch.release(bytes), check }
 }
 
-function partsOf(arrays: readonly NumericArray[], bytes: Uint8Array): Uint8Array[] {
+function spread(arrays: readonly NumericArray[], bytes: Uint8Array): Uint8Array[] {
   let at = 0
   return arrays.map((array) => bytes.subarray(at, (at += array.byteLength)))
+}
+
+/** Element counts of the parts for all ranks: equal ones, or those given. ERR_ARGUMENT unless they add up. */
+export function partCounts(elementCount: number, size: number, counts: ArrayLike<number> | undefined): number[] {
+  if (counts === undefined) {
+    if (elementCount % size === 0) return Array.from({ length: size }, () => elementCount / size)
+    const message = `${elementCount} elements cannot be cut into ${size} equal parts. Give \`counts\`, one number a rank.`
+    throw new AdasumError('ERR_ARGUMENT', message)
+  }
+  const list = Array.from(counts)
+  const wrong = list.find((count) => !Number.isSafeInteger(count) || count < 0)
+  const sum = list.reduce((total, count) => total + count, 0)
+  if (list.length === size && wrong === undefined && sum === elementCount) return list
+  const what =
+    list.length !== size
+      ? `\`counts\` has ${list.length} numbers for ${size} ranks`
+      : wrong !== undefined
+        ? `\`counts\` has ${inspect(wrong)} in it, which is no number of elements`
+        : `\`counts\` add up to ${sum} elements, the data has ${elementCount}`
+  throw new AdasumError('ERR_ARGUMENT', `${what}. Give one whole number a rank.`)
+}
+
+/** Consecutive parts of an array. */
+export function partsOf(array: NumericArray, counts: readonly number[]): Uint8Array[] {
+  const { byteLength, length } = array
+  const elementByteLength = length === 0 ? 0 : byteLength / length
+  const bytes = bytesOf(array)
+  let at = 0
+  return counts.map((count) => bytes.subarray(at, (at += count * elementByteLength)))
+}
+
+/** A new array like `array` for parts of so many elements. */
+export function newParts<A extends NumericArray>(
+  array: A,
+  counts: readonly number[],
+): { result: A; incoming: Uint8Array[] } {
+  const result = newArrayLike(
+    array,
+    counts.reduce((sum, count) => sum + count, 0),
+  )
+  return { result, incoming: partsOf(result, counts) }
 }

@@ -2,14 +2,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { totalByteLength } from '../tensor/check.ts'
 import type { Descriptor } from '../wire/frame.ts'
-import { EAGER_BYTE_LENGTH, HEADER_BYTE_LENGTH } from '../wire/frame.ts'
+import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
 import type { Link } from './link.ts'
+import { isEager, messageOf } from './numbering.ts'
 
 export interface CallLinks {
   readonly rank: number
   readonly size: number
+  /** What follows the names of calls; empty for the world. */
+  readonly name: string
   linkTo(peer: number): Link
+  /** To the peers that this rank has been in touch with. */
+  links(): Iterable<Link>
   /** Nothing has moved for `stallMs`; the call goes on. */
   stalled(call: Call): void
   /** Nothing has moved for `timeoutMs`. */
@@ -58,13 +63,13 @@ export class Call {
 
   /** `all-reduce #17` */
   get title(): string {
-    return `${this.operation} #${this.sequence}`
+    return titleOf(this.descriptor, this.sequence, this.#links)
   }
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
   receive(from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
     // A large message is asked for by a READY frame.
-    if (totalByteLength(parts) > EAGER_BYTE_LENGTH) this.bytesSent += HEADER_BYTE_LENGTH
+    if (!isEager(this.sequence, totalByteLength(parts))) this.bytesSent += HEADER_BYTE_LENGTH
     return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts))
   }
 
@@ -83,9 +88,7 @@ export class Call {
 
   /** Peers this call waits for. */
   waitingFor(): Link[] {
-    return peersOf(this)
-      .map((peer) => this.#links.linkTo(peer))
-      .filter((link) => link.isWaiting(this.sequence))
+    return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
   }
 
   ended(): void {
@@ -115,6 +118,13 @@ export class Call {
     }
     this.#timer = this.#wakeAfter(Math.max(1, this.#idleLimitMs() - idleMs()))
   }
+}
+
+/** `all-reduce #17`, `message #3 from rank 0 to rank 2` */
+export function titleOf(descriptor: Descriptor, sequence: number, group: { size: number; name: string }): string {
+  const message = messageOf(sequence, group.size)
+  const place = message ? `${message.index + 1} from rank ${message.from} to rank ${message.to}` : sequence
+  return `${collectiveName(descriptor)} #${place}${group.name}`
 }
 
 /** All other ranks, nearest higher one first, so that not all ranks start with the same peer. */

@@ -3,7 +3,15 @@ import { AdasumError } from '../errors.ts'
 import { dtypeName } from '../tensor/dtype.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
-export const COLLECTIVES = { 'all-reduce': 1, broadcast: 2, 'all-gather': 3, barrier: 4 } as const
+export const COLLECTIVES = {
+  'all-reduce': 1,
+  broadcast: 2,
+  'all-gather': 3,
+  barrier: 4,
+  split: 5,
+  'all-to-all': 6,
+  message: 7,
+} as const
 export type CollectiveName = keyof typeof COLLECTIVES
 
 export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4 } as const
@@ -13,6 +21,7 @@ export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
 
 /** Call flags. */
 export const WITH_COEFFICIENTS = 1
+export const UNEVEN = 2
 /** Rank flags. */
 export const NOT_FINITE = 1
 
@@ -36,7 +45,12 @@ function describe(descriptor: Descriptor): string {
     case COLLECTIVES.broadcast:
       return `broadcast ${array}${segments} from rank ${descriptor.root}`
     case COLLECTIVES['all-gather']:
-      return `all-gather ${array}`
+    case COLLECTIVES['all-to-all']: {
+      const what = (descriptor.flags & UNEVEN) !== 0 ? `${dtypeName(descriptor.dtype)}, uneven` : array
+      return `${collectiveName(descriptor)} ${what}`
+    }
+    case COLLECTIVES.message:
+      return `${array}${segments}`
     default:
       return collectiveName(descriptor)
   }
@@ -69,7 +83,8 @@ interface Side {
 }
 
 /** ERR_MISMATCH that prints what both ranks called, lower rank first. */
-export function mismatch(sequence: number, mine: Side, theirs: Side): AdasumError {
+/** @param title - `all-reduce #17` */
+export function mismatch(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
   let [a, b] = [describe(mine.descriptor), describe(theirs.descriptor)]
   if (a === b) {
     const [moreA, moreB] = finePrint(mine.descriptor, theirs.descriptor)
@@ -85,7 +100,7 @@ export function mismatch(sequence: number, mine: Side, theirs: Side): AdasumErro
   const operation = collectiveName(mine.descriptor)
   return new AdasumError(
     'ERR_MISMATCH',
-    `${operation} #${sequence} differs. ${list[0]!.toUpperCase()}${list.slice(1)}. ` +
+    `${title} differs. ${list[0]!.toUpperCase()}${list.slice(1)}. ` +
       'Call the same collectives in the same order with the same shapes, segments and options on every rank.',
     { rank: mine.rank, peerRank: theirs.rank, peerAddress: theirs.address, operation, sequence },
   )

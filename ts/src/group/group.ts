@@ -6,12 +6,16 @@
  */
 import { AdasumError } from '../errors.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
+import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
-import { Call, type CallLinks } from './call.ts'
+import { lingerAndClose } from '../wire/handshake.ts'
+import { Call, type CallLinks, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
+import { abortFrame, goodbyeFrame } from './last-words.ts'
 import { Link, type LinkOwner } from './link.ts'
+import { isMessage, messageOf, messageSequence } from './numbering.ts'
 
 export const COLLECTIVE_TIMEOUT_MS = 300_000
 export const STALL_REPORT_MS = 10_000
@@ -25,6 +29,19 @@ export interface GroupOptions {
   readonly timeoutMs?: number
   /** Time without any progress of a call after which a warning names the ranks that it waits for. */
   readonly stallMs?: number
+  /** What follows the names of its calls in messages. */
+  readonly name?: string
+  /** How the group opens connections; a group of one needs none. */
+  readonly dialler?: Dialler
+}
+
+export interface Dialler {
+  /** Where a peer listens, `host:port`. */
+  addressOf(peer: number): string
+  /** Opens the connection on which this rank reads what the peer writes. Rejects with an AdasumError. */
+  dial(peer: number, signal: AbortSignal): Promise<Pipe>
+  /** Connections that were turned away: a clause for messages about ranks that do not come. */
+  refusals(): string
 }
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
@@ -40,27 +57,63 @@ export class Group implements LinkOwner, CallLinks {
   readonly rank: number
   readonly size: number
   readonly scratch: ScratchPool = new ScratchPool()
-  readonly #timeoutMs: number
-  readonly #stallMs: number
+  /** Default for calls. */
+  readonly timeoutMs: number
+  readonly stallMs: number
+  /** What follows the names of its calls; empty for the world. */
+  readonly name: string
+  readonly #dialler: Dialler | undefined
   readonly #links = new Map<number, Link>()
+  /** Those of `links` on which this rank writes: the peers dial them. */
+  readonly #writers = new Map<number, PendingPipe>()
+  readonly #dialling = new AbortController()
   readonly #active = new Map<number, Call>()
   readonly #completed = new Set<number>()
   #nextSequence = 1
+  /** Messages begun here so far, by ordered pair. */
+  readonly #messageCounts = new Map<string, number>()
   #lastCompleted = 0
   #failure: AdasumError | undefined
   #closing: Promise<void> | undefined
   #whenIdle: (() => void) | undefined
 
-  constructor({ rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS }: GroupOptions) {
+  constructor(options: GroupOptions) {
+    const { rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS, name = '', dialler } = options
     this.rank = rank
     this.size = size
-    this.#timeoutMs = timeoutMs
-    this.#stallMs = stallMs
+    this.timeoutMs = timeoutMs
+    this.stallMs = stallMs
+    this.name = name
+    this.#dialler = dialler
   }
 
-  /** Adds a peer: `reader` is the connection this rank dialled, `writer` the one the peer dialled. */
-  addPeer(peer: number, reader: Pipe, writer: Pipe): void {
-    this.#links.set(peer, new Link(peer, reader, writer, this))
+  /** Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. */
+  accepted(peer: number, pipe: Pipe): void {
+    const lastWords = this.#lastWords()
+    if (lastWords) return lingerAndClose(pipe, lastWords)
+    this.linkTo(peer)
+    // A second connection can only be a mistake or a replay: the first one counts.
+    if (!this.#writers.get(peer)?.attach(pipe)) pipe.destroy()
+  }
+
+  /** What a peer that comes when all is over is told. */
+  #lastWords(): Buffer | undefined {
+    if (this.#failure) return abortFrame(this.#failure)
+    return this.#closing && this.#active.size === 0 ? goodbyeFrame(this.#nextSequence - 1) : undefined
+  }
+
+  #connect(peer: number): Link {
+    if (!this.#dialler) throw new Error(`Rank ${this.rank} has no connection to rank ${peer}.`)
+    const address = this.#dialler.addressOf(peer)
+    const [reader, writer] = [new PendingPipe(address), new PendingPipe(address)]
+    const link = new Link(peer, reader, writer, this)
+    this.#links.set(peer, link)
+    this.#writers.set(peer, writer)
+    this.#dialler.dial(peer, this.#dialling.signal).then(
+      (pipe) => reader.attach(pipe) || pipe.destroy(),
+      (error: unknown) => reader.fail(error as Error),
+    )
+    return link
   }
 
   /** The sequence number of the last collective up to which all are complete. */
@@ -72,8 +125,36 @@ export class Group implements LinkOwner, CallLinks {
    * Runs a collective. The sequence number is taken, and `body` started, before this returns. If the body fails, the
    * group does, unless with an AgreedFailure; the promise settles only when no connection uses the call's memory.
    */
-  async run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
-    const call = this.#begin(descriptor, options)
+  run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
+    return this.#run(descriptor, options, () => this.#nextSequence++, body)
+  }
+
+  /** The same for a message between two ranks, of which this is one; they match by order. */
+  runMessage<T>(
+    { from, to }: { from: number; to: number },
+    descriptor: Descriptor,
+    options: CallOptions,
+    body: (call: Call) => Promise<T>,
+  ): Promise<T> {
+    const take = (): number => {
+      const index = this.#messageCountOf(from, to)
+      this.#messageCounts.set(`${from}>${to}`, index + 1)
+      return messageSequence({ from, to, index }, this.size)
+    }
+    return this.#run(descriptor, options, take, body)
+  }
+
+  #messageCountOf(from: number, to: number): number {
+    return this.#messageCounts.get(`${from}>${to}`) ?? 0
+  }
+
+  async #run<T>(
+    descriptor: Descriptor,
+    options: CallOptions,
+    takeSequence: () => number,
+    body: (call: Call) => Promise<T>,
+  ): Promise<T> {
+    const call = this.#begin(descriptor, options, takeSequence)
     const abort = (): void => this.#abort(call, options.signal)
     options.signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -95,13 +176,13 @@ export class Group implements LinkOwner, CallLinks {
     }
   }
 
-  #begin(descriptor: Descriptor, options: CallOptions): Call {
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs)
+  #begin(descriptor: Descriptor, options: CallOptions, takeSequence: () => number): Call {
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.timeoutMs)
     checkSignal(options.signal)
     if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
     if (this.#failure) throw this.#later(descriptor)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
-    const call = new Call(this, this.#nextSequence++, descriptor, { stallMs: this.#stallMs, timeoutMs })
+    const call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
     this.#active.set(call.sequence, call)
     for (const link of this.#links.values())
       if (link.lastSequence !== undefined) queueMicrotask(() => this.departed(link, link.lastSequence!))
@@ -116,6 +197,7 @@ export class Group implements LinkOwner, CallLinks {
           new AdasumError('ERR_MISMATCH', `Rank ${link.peer} sent more data for ${call.title} than belongs to it.`),
           call,
         )
+    if (isMessage(call.sequence)) return
     this.#completed.add(call.sequence)
     while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
   }
@@ -139,6 +221,7 @@ export class Group implements LinkOwner, CallLinks {
     if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
     if (this.#failure) await this.#quiet()
     else await Promise.all([...this.#links.values()].map((link) => link.goodbye(this.#nextSequence - 1)))
+    this.#dialling.abort()
     this.scratch.clear()
   }
 
@@ -156,6 +239,7 @@ export class Group implements LinkOwner, CallLinks {
       cause: error.cause,
     })
     for (const link of this.#links.values()) link.abort(this.#failure)
+    this.#dialling.abort()
   }
 
   async #quiet(): Promise<void> {
@@ -209,27 +293,40 @@ export class Group implements LinkOwner, CallLinks {
     const waiting = call.waitingFor().map((link) => `rank ${link.peer} (${link.address})`)
     const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
     const what = `${call.title} made no progress for ${idleMs} ms on rank ${this.rank}, which waits for ${whom}`
-    return `${what}. Check that those ranks are running and call the same collectives`
+    return `${what}${this.#dialler?.refusals() ?? ''}. Check that those ranks are running and call the same collectives`
   }
 
   // ---- what links tell (LinkOwner)
 
   linkTo(peer: number): Link {
-    return this.#links.get(peer)!
+    return this.#links.get(peer) ?? this.#connect(peer)
+  }
+
+  links(): Iterable<Link> {
+    return this.#links.values()
   }
 
   stateOf(sequence: number): Descriptor | 'finished' | undefined {
-    if (sequence >= this.#nextSequence) return undefined
+    const message = messageOf(sequence, this.size)
+    const isToCome = message
+      ? message.index >= this.#messageCountOf(message.from, message.to)
+      : sequence >= this.#nextSequence
+    if (isToCome) return undefined
     return this.#active.get(sequence)?.descriptor ?? 'finished'
   }
 
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
     const me = { rank: this.rank, descriptor: mine }
-    return mismatch(sequence, me, { rank: link.peer, descriptor: theirs, address: link.address })
+    return mismatch(titleOf(mine, sequence, this), sequence, me, {
+      rank: link.peer,
+      descriptor: theirs,
+      address: link.address,
+    })
   }
 
   oldestSequence(): number {
-    return this.#oldest()?.sequence ?? Infinity
+    for (const sequence of this.#active.keys()) if (!isMessage(sequence)) return sequence
+    return Infinity
   }
 
   progressed(sequence: number): void {
@@ -260,7 +357,7 @@ export class Group implements LinkOwner, CallLinks {
 
   departed(link: Link, lastSequence: number): void {
     for (const call of this.#active.values()) {
-      if (call.sequence <= lastSequence) continue
+      if (isMessage(call.sequence) ? !link.needs(call.sequence) : call.sequence <= lastSequence) continue
       const message = `Rank ${link.peer} (${link.address}) closed its communicator after collective #${lastSequence}; ${call.title} needs it.`
       const place = { peerRank: link.peer, peerAddress: link.address }
       this.#fail(new AdasumError('ERR_PEER_LOST', `${message} Call the same collectives on every rank.`, place), call)

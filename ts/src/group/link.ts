@@ -23,8 +23,10 @@ import {
   HEADER_BYTE_LENGTH,
   sameDescriptor,
 } from '../wire/frame.ts'
-import { decodeCause, encodeCause } from './abort.ts'
-import { type Outgoing, Outbox, encodeFrame } from './outbox.ts'
+import { decodeCause } from './abort.ts'
+import { type Outgoing, Outbox } from './outbox.ts'
+import { abortFrame, goodbyeFrame } from './last-words.ts'
+import { isEager } from './numbering.ts'
 import { copyParts } from './parts.ts'
 import { type Posted, Slot } from './slot.ts'
 
@@ -57,7 +59,6 @@ export interface LinkOwner {
 
 export class Link implements FrameHandler {
   readonly peer: number
-  readonly address: string
   readonly #owner: LinkOwner
   readonly #reader: Pipe
   readonly #writer: Pipe
@@ -76,7 +77,6 @@ export class Link implements FrameHandler {
 
   constructor(peer: number, reader: Pipe, writer: Pipe, owner: LinkOwner) {
     this.peer = peer
-    this.address = reader.remoteAddress
     this.#owner = owner
     this.#reader = reader
     this.#writer = writer
@@ -103,6 +103,10 @@ export class Link implements FrameHandler {
       failed: (error) => this.failed(error),
       ended: (_, error) => this.#unexplainedEnd('its connection ended without a goodbye', error),
     }
+  }
+
+  get address(): string {
+    return this.#reader.remoteAddress
   }
 
   /** The peer's last collective, once it has said goodbye. */
@@ -150,7 +154,7 @@ export class Link implements FrameHandler {
         return
       }
       slot.posted.set(step, posted)
-      if (byteLength > EAGER_BYTE_LENGTH) this.#outbox.control('ready', { sequence, step, descriptor })
+      if (!isEager(sequence, byteLength)) this.#outbox.control('ready', { sequence, step, descriptor })
     })
   }
 
@@ -159,16 +163,21 @@ export class Link implements FrameHandler {
     if (this.#ended) return Promise.reject(this.#cause!)
     return new Promise((resolve, reject) => {
       const outgoing: Outgoing = { header, parts, resolve, reject }
-      if (header.payloadByteLength <= EAGER_BYTE_LENGTH) this.#outbox.sendEager(outgoing)
+      if (isEager(header.sequence, header.payloadByteLength)) this.#outbox.sendEager(outgoing)
       else if (this.#slot(header.sequence).ready.has(header.step)) this.#outbox.sendLarge(outgoing)
       else this.#slot(header.sequence).waiting.set(header.step, outgoing)
     })
   }
 
-  /** Whether this rank waits for the peer in that collective. */
-  isWaiting(sequence: number): boolean {
+  /** Whether the peer still has to send something for that call, or to say that it is ready. */
+  needs(sequence: number): boolean {
     const slot = this.#slots.get(sequence)
-    return (slot?.posted.size ?? 0) > 0 || (slot?.waiting.size ?? 0) > 0 || this.#outbox.isHolding(sequence)
+    return (slot?.posted.size ?? 0) > 0 || (slot?.waiting.size ?? 0) > 0
+  }
+
+  /** Whether this rank waits for the peer in that call. */
+  isWaiting(sequence: number): boolean {
+    return this.needs(sequence) || this.#outbox.isHolding(sequence)
   }
 
   // ---- the end
@@ -177,9 +186,7 @@ export class Link implements FrameHandler {
   async goodbye(lastSequence: number): Promise<void> {
     this.#end(new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.'))
     this.#writer.ref()
-    const hasLeft = new Promise<void>((resolve) =>
-      this.#writer.write(encodeFrame('goodbye', { sequence: lastSequence }), () => resolve()),
-    )
+    const hasLeft = new Promise<void>((resolve) => this.#writer.write(goodbyeFrame(lastSequence), () => resolve()))
     this.#writer.end()
     await within(GOODBYE_MS, hasLeft)
     await within(LAST_WORDS_MS, this.#writer.closed)
@@ -191,7 +198,7 @@ export class Link implements FrameHandler {
     if (this.#ended) return
     this.#end(cause)
     this.#rejectAll(cause)
-    const lastWords = encodeFrame('abort', { sequence: cause.sequence ?? 0 }, encodeCause(cause))
+    const lastWords = abortFrame(cause)
     this.#outbox.abort(cause, lastWords)
     this.#reader.setSink(NOBODY)
     this.#reader.write(lastWords)
@@ -245,7 +252,7 @@ export class Link implements FrameHandler {
       return posted.parts
     }
     this.#earlyByteLength += HEADER_BYTE_LENGTH + payloadByteLength
-    if (payloadByteLength > EAGER_BYTE_LENGTH || this.#earlyByteLength > CREDIT_BYTE_LENGTH)
+    if (!isEager(sequence, payloadByteLength) || this.#earlyByteLength > CREDIT_BYTE_LENGTH)
       throw this.#violation(`${payloadByteLength} bytes for collective #${sequence}, step ${step}, unasked`)
     return payloadByteLength > 0 ? [Buffer.allocUnsafe(payloadByteLength)] : []
   }
@@ -315,6 +322,8 @@ export class Link implements FrameHandler {
   }
 
   ended(insideFrame: boolean, error?: Error): void {
+    // Why it could not be opened: there is nothing to wait for.
+    if (error instanceof AdasumError) return this.failed(error)
     // Letting go of this end too tells the peer that its last words have arrived.
     if (this.#lastSequence !== undefined) return this.#reader.destroy()
     const where = insideFrame ? 'inside a frame' : 'without a goodbye'
@@ -361,7 +370,7 @@ export class Link implements FrameHandler {
   }
 
   #consumed(header: FrameHeader): void {
-    if (header.payloadByteLength > EAGER_BYTE_LENGTH) return
+    if (!isEager(header.sequence, header.payloadByteLength)) return
     this.#consumedUnreported += HEADER_BYTE_LENGTH + header.payloadByteLength
     // Most of the credit stays usable meanwhile, so the sender never waits for a report that is not due.
     if (this.#consumedUnreported < CREDIT_REPORT_BYTE_LENGTH) return

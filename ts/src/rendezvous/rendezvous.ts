@@ -5,8 +5,8 @@
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
-import type { Listener, Pipe, Transport } from '../transport/transport.ts'
-import { listenAuthenticated } from '../wire/authenticated.ts'
+import type { Listener, Transport } from '../transport/transport.ts'
+import { type OnPeer, listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
 import { joinStore, type JoinProgress } from './join.ts'
@@ -18,7 +18,7 @@ export interface RendezvousOptions {
   timeoutMs: number
   signal?: AbortSignal | undefined
   /** A peer has dialled this rank and proved who it is. Called only after the rendezvous has settled. */
-  onPeer: (peerRank: number, pipe: Pipe) => void
+  onPeer: OnPeer
 }
 
 /** The world, once all ranks have come. */

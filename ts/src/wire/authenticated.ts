@@ -4,7 +4,14 @@ import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { encodeNotice } from './handshake-format.ts'
-import { acceptHandshake, dialHandshake, lingerAndClose, type AcceptIdentity, type DialIdentity } from './handshake.ts'
+import {
+  acceptHandshake,
+  dialHandshake,
+  lingerAndClose,
+  type AcceptIdentity,
+  type Admitted,
+  type DialIdentity,
+} from './handshake.ts'
 
 const FIRST_RETRY_MS = 20
 const LONGEST_RETRY_MS = 500
@@ -12,6 +19,9 @@ const LONGEST_RETRY_MS = 500
 const MOST_RETRIES = 30
 
 export type ListenIdentity = Omit<AcceptIdentity, 'nonces'>
+
+/** Takes the connection of a rank that has proved itself, and the group that it is for. */
+export type OnPeer = (peerRank: number, pipe: Pipe, groupId: string) => void
 
 export interface ListenOptions {
   /** Time for one handshake, HANDSHAKE_TIMEOUT_MS by default. */
@@ -43,7 +53,7 @@ export async function listenAuthenticated(
   host: string,
   port: number,
   local: ListenIdentity,
-  onPeer: (peerRank: number, pipe: Pipe) => void,
+  onPeer: OnPeer,
   options: ListenOptions = {},
 ): Promise<Listener> {
   requireSecret(host, local.secret)
@@ -65,13 +75,13 @@ export async function listenAuthenticated(
 
 class Acceptor {
   readonly #local: AcceptIdentity
-  readonly #onPeer: (peerRank: number, pipe: Pipe) => void
+  readonly #onPeer: OnPeer
   readonly #options: ListenOptions
   readonly #capacity: number
   readonly #strangers: Set<Pipe> = new Set()
   #closed = false
 
-  constructor(local: ListenIdentity, onPeer: (peerRank: number, pipe: Pipe) => void, options: ListenOptions) {
+  constructor(local: ListenIdentity, onPeer: OnPeer, options: ListenOptions) {
     this.#local = { ...local, nonces: new Set() }
     this.#onPeer = onPeer
     this.#options = options
@@ -96,16 +106,16 @@ class Acceptor {
   }
 
   async #judge(pipe: Pipe): Promise<void> {
-    let peerRank: number
+    let admitted: Admitted
     try {
-      peerRank = (await acceptHandshake(pipe, this.#local, this.#options.handshakeTimeoutMs)).peerRank
+      admitted = await acceptHandshake(pipe, this.#local, this.#options.handshakeTimeoutMs)
     } catch (error) {
       this.#options.onRefused?.(error, pipe.remoteAddress)
       return
     }
     this.#strangers.delete(pipe)
     if (this.#closed) pipe.destroy()
-    else this.#onPeer(peerRank, pipe)
+    else this.#onPeer(admitted.peerRank, pipe, admitted.groupId)
   }
 }
 

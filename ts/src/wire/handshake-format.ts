@@ -3,7 +3,7 @@
  * a length. Numbers are big-endian.
  *
  *     prefix  (8)   magic "ADSM", version u16, role u8, then purpose (hello) or status (notice) u8
- *     hello   (68)  prefix, rank u32, peer rank u32, world size u32, run id (16), nonce (32)
+ *     hello   (76)  prefix, rank u32, peer rank u32, world size u32, run id (16), group id (8), nonce (32)
  *     notice  (8)   prefix whose last byte is a status: what the acceptor sends before its hello, or instead of it
  *     proof   (32)  HMAC-SHA-256(secret, "adasum dialler\0" || dialler's hello || acceptor's hello)
  *     verdict (33)  status u8, HMAC-SHA-256(secret, "adasum acceptor\0" || status || both hellos)
@@ -14,11 +14,15 @@ import { createHmac } from 'node:crypto'
 
 export const PROTOCOL_VERSION = 1
 export const PREFIX_BYTE_LENGTH = 8
-export const HELLO_BYTE_LENGTH = 68
+export const HELLO_BYTE_LENGTH = 76
 export const PROOF_BYTE_LENGTH = 32
 export const VERDICT_BYTE_LENGTH: number = 1 + PROOF_BYTE_LENGTH
 export const RUN_ID_BYTE_LENGTH = 16
 export const NONCE_BYTE_LENGTH = 32
+export const GROUP_ID_BYTE_LENGTH = 8
+
+/** The group of all ranks, in hexadecimal. */
+export const WORLD_GROUP_ID: string = '00'.repeat(GROUP_ID_BYTE_LENGTH)
 
 /** The rank of a store, which is none. */
 export const STORE_RANK = 0xffff_ffff
@@ -61,6 +65,8 @@ export interface Hello {
   peerRank: number
   size: number
   runId: Uint8Array
+  /** The group that the connection is for, in hexadecimal; the world if absent. */
+  groupId?: string | undefined
   nonce: Uint8Array
 }
 
@@ -97,12 +103,13 @@ export function encodeHello(hello: Hello): Uint8Array {
   view.setUint32(12, hello.peerRank)
   view.setUint32(16, hello.size)
   bytes.set(hello.runId, 20)
-  bytes.set(hello.nonce, 36)
+  bytes.set(Buffer.from(hello.groupId ?? WORLD_GROUP_ID, 'hex'), 36)
+  bytes.set(hello.nonce, 44)
   return bytes
 }
 
 /** A hello of this version in the given role, or undefined if it is none. */
-export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): Hello | undefined {
+export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): (Hello & { groupId: string }) | undefined {
   const prefix = decodePrefix(bytes)
   if (prefix === undefined || prefix.version !== PROTOCOL_VERSION || prefix.role !== ROLE[role]) return undefined
   const purpose = (Object.keys(PURPOSE) as Purpose[]).find((name) => PURPOSE[name] === prefix.tag)
@@ -115,7 +122,8 @@ export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): Hello |
     peerRank: view.getUint32(12),
     size: view.getUint32(16),
     runId: bytes.slice(20, 36),
-    nonce: bytes.slice(36, 68),
+    groupId: Buffer.from(bytes.slice(36, 44)).toString('hex'),
+    nonce: bytes.slice(44, 76),
   }
 }
 

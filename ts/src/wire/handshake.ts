@@ -35,6 +35,8 @@ export interface DialIdentity {
   /** STORE_RANK when dialling a store. */
   peerRank: number
   purpose: Purpose
+  /** The group that the connection is for, in hexadecimal; the world if absent. */
+  groupId?: string
   /** Empty: none, which is for loopback only. */
   secret: string
 }
@@ -51,6 +53,12 @@ export interface AcceptIdentity {
   nonces: Set<string>
   /** Whether this rank may come in now; if not, the dialler gets ERR_RANK_TAKEN. */
   admit?: (peerRank: number) => boolean
+}
+
+/** Who was let in, and for which group it came. */
+export interface Admitted {
+  readonly peerRank: number
+  readonly groupId: string
 }
 
 /**
@@ -143,7 +151,7 @@ export async function acceptHandshake(
   pipe: Pipe,
   local: AcceptIdentity,
   timeoutMs: number = HANDSHAKE_TIMEOUT_MS,
-): Promise<{ peerRank: number }> {
+): Promise<Admitted> {
   const judgement = new Judgement(pipe, local)
   const expired = new Promise<never>((_, reject) => {
     judgement.expire = () => reject(judgement.refuse('slow'))
@@ -179,7 +187,7 @@ class Judgement {
     this.cancelTimeout = patientTimeout(() => this.expire(), timeoutMs)
   }
 
-  async run(timeoutMs: number): Promise<{ peerRank: number }> {
+  async run(timeoutMs: number): Promise<Admitted> {
     const { secret, nonces } = this.#local
     const theirs = await this.#readHello()
     if (!this.refused) this.restartTimeout(timeoutMs)
@@ -204,7 +212,7 @@ class Judgement {
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
     this.#pipe.write(verdict)
-    return { peerRank: hello.rank }
+    return { peerRank: hello.rank, groupId: hello.groupId }
   }
 
   /** Sends the refusal and closes the pipe once it has been fetched. */
@@ -228,7 +236,8 @@ class Judgement {
   #hello(theirs: Hello, runId: Uint8Array): Uint8Array {
     const { rank, size, purpose } = this.#local
     const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
-    return format.encodeHello({ role: 'acceptor', purpose, rank, peerRank: theirs.rank, size, runId, nonce })
+    const { groupId } = theirs
+    return format.encodeHello({ role: 'acceptor', purpose, rank, peerRank: theirs.rank, size, runId, groupId, nonce })
   }
 
   #status(theirs: Hello, runId: Uint8Array): Status {

@@ -1,0 +1,102 @@
+/** Sub-groups: who is in them, that they live side by side, and how they end. */
+import test from 'ava'
+import { AdasumError } from '../../ts/src/errors.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import { fc } from '../_property.ts'
+import { makeWorld, onAll } from '../_world.ts'
+
+for (const transport of [undefined, tcp])
+  test(`${transport?.name ?? 'memory'}: ranks of a color meet, ordered by key; those without a color stay out`, async (t) => {
+    const world = await makeWorld(5, transport ? { transport } : {})
+    const colors = [0, 1, 0, undefined, 0]
+    const keys = [5, 0, -1, 0, 5]
+    const groups = await onAll(world.ranks, (comm, rank) => comm.split(colors[rank], keys[rank]))
+    t.deepEqual(
+      groups.map((group) => group && [group.rank, group.size]),
+      [[1, 3], [0, 1], [0, 3], undefined, [2, 3]],
+    )
+    const gathered = await Promise.all(
+      groups.map((group, rank) => group?.allGather(Float32Array.of(rank)).then((all) => [...all])),
+    )
+    t.deepEqual(gathered, [[2, 0, 4], [1], [2, 0, 4], undefined, [2, 0, 4]])
+    await world.close()
+  })
+
+test('any colors and keys: every group sums over its own ranks, while the world sums over all', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ color: fc.option(fc.nat(2)), key: fc.integer({ min: -3, max: 3 }) }), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      async (places) => {
+        const world = await makeWorld(places.length)
+        const colorOf = (rank: number): number | undefined => places[rank]!.color ?? undefined
+        const groups = await onAll(world.ranks, (comm, rank) => comm.split(colorOf(rank), places[rank]!.key))
+        const sums = await Promise.all(
+          world.ranks.map(async (comm, rank) => {
+            const own = groups[rank]?.allReduce(Float64Array.of(2 ** rank), { op: 'sum' })
+            const all = comm.allReduce(Float64Array.of(2 ** rank), { op: 'sum' })
+            return [(await own)?.result[0], (await all).result[0]]
+          }),
+        )
+        const sumOf = (color: number): number =>
+          places.reduce((sum, place, rank) => sum + (place.color === color ? 2 ** rank : 0), 0)
+        const want = places.map(({ color }) => [color === null ? undefined : sumOf(color), 2 ** places.length - 1])
+        t.deepEqual(sums, want)
+        await world.close()
+      },
+    ),
+    { numRuns: 20 },
+  )
+})
+
+test('a group of a group; one that fails leaves the others alone', async (t) => {
+  const world = await makeWorld(4)
+  const halves = await onAll(world.ranks, (comm, rank) => comm.split(rank >> 1))
+  const pairs = await Promise.all(halves.map((half) => half!.split(0, -half!.rank)))
+  t.deepEqual(
+    pairs.map((pair) => pair!.rank),
+    [1, 0, 1, 0],
+  )
+  const wrong = pairs.map((pair, rank) =>
+    rank < 2 ? pair!.allReduce(new Float32Array(1 + pair!.rank), { op: 'sum' }) : pair!.barrier(),
+  )
+  const [first, second, ...others] = await Promise.allSettled(wrong)
+  for (const result of [first, second]) {
+    const { reason } = result as PromiseRejectedResult
+    t.is((reason as AdasumError).code, 'ERR_MISMATCH')
+    t.regex((reason as AdasumError).message, /^all-reduce #1 in the group of color 0 .* differs/)
+  }
+  t.true(others.every(({ status }) => status === 'fulfilled'))
+  await Promise.all(halves.map((half) => half!.barrier()))
+  await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+  await t.throwsAsync(halves[0]!.barrier(), { code: 'ERR_CLOSED' })
+})
+
+test('a group closes by itself, and the world goes on', async (t) => {
+  const world = await makeWorld(2)
+  const groups = await onAll(world.ranks, (comm) => comm.split(0))
+  await Promise.all(groups.map((group) => group!.close()))
+  await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+  t.pass()
+})
+
+test('a color must be a whole number or undefined, a key any whole number; only that call fails', async (t) => {
+  const world = await makeWorld(2)
+  for (const [color, key, message] of [
+    [-1, 0, /color is -1/],
+    [0.5, 0, /color is 0.5/],
+    [0, NaN, /key is NaN/],
+    ['one', 0, /color is one/],
+  ] as const)
+    await t.throwsAsync(world.ranks[0]!.split(color as number, key), {
+      instanceOf: AdasumError,
+      code: 'ERR_ARGUMENT',
+      message,
+    })
+  await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+})

@@ -1,0 +1,85 @@
+/**
+ * What the communicators of one process share: the connections, and who the ranks of the world are. The world's own
+ * communicator comes first; `split` makes others of some of its ranks.
+ */
+import { createHash } from 'node:crypto'
+import { Connections, type Dial } from '../group/connections.ts'
+import { Group, type GroupOptions } from '../group/group.ts'
+import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
+
+export interface WorldOptions {
+  /** Where each rank listens: host and, for messages, `host:port`. */
+  readonly peers: readonly { readonly host: string; readonly address: string }[]
+  readonly dial: Dial
+  /** Connections that were turned away: a clause for messages about ranks that do not come. */
+  readonly refusals?: () => string
+  /** Gives up what the world holds besides its groups. */
+  readonly release: () => Promise<void>
+}
+
+/** A group, and which ranks of the world its ranks are. */
+export interface Membership {
+  readonly id: string
+  readonly worldRanks: readonly number[]
+  readonly group: Group
+}
+
+export class World {
+  readonly connections: Connections
+  readonly #options: WorldOptions
+  readonly #groups = new Set<Group>()
+  #closing: Promise<void> | undefined
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.connections = new Connections(options.dial)
+  }
+
+  /** The group of all ranks. */
+  root(rank: number, limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
+    const worldRanks = this.#options.peers.map((_, peer) => peer)
+    return this.#add(WORLD_GROUP_ID, worldRanks, { rank, size: worldRanks.length, ...limits })
+  }
+
+  /** A group of some ranks of another one; `members` are ranks there. All members come to the same id. */
+  subgroup(parent: Membership, sequence: number, color: number, members: readonly number[]): Membership {
+    const hash = createHash('sha256').update(`${parent.id} ${sequence} ${color}`).digest('hex')
+    const rank = members.indexOf(parent.group.rank)
+    const { timeoutMs, stallMs } = parent.group
+    const name = `${parent.group.name} in the group of color ${color} (split #${sequence})`
+    const options = { rank, size: members.length, timeoutMs, stallMs, name }
+    const worldRanks = members.map((member) => parent.worldRanks[member]!)
+    return this.#add(hash.slice(0, 2 * GROUP_ID_BYTE_LENGTH), worldRanks, options)
+  }
+
+  /** Number of a member among those on its host, and how many they are. */
+  placeOf({ group, worldRanks }: Membership): { localRank: number; localSize: number } {
+    const hostOf = (member: number): string => this.#options.peers[worldRanks[member]!]!.host
+    const local = [...worldRanks.keys()].filter((member) => hostOf(member) === hostOf(group.rank))
+    return { localRank: local.indexOf(group.rank), localSize: local.length }
+  }
+
+  /** Closes all groups. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#groups].map((group) => group.close()))
+    this.connections.close()
+    await this.#options.release()
+  }
+
+  #add(id: string, worldRanks: readonly number[], options: GroupOptions): Membership {
+    const dialler = {
+      addressOf: (peer: number) => this.#options.peers[worldRanks[peer]!]!.address,
+      dial: this.connections.diallerOf(id, worldRanks),
+      refusals: this.#options.refusals ?? (() => ''),
+    }
+    const group = new Group({ ...options, dialler })
+    this.#groups.add(group)
+    this.connections.add(id, group, worldRanks)
+    return { id, worldRanks, group }
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The connections of one process for all its groups. They open on first use: whoever needs a peer dials it and names the
+ * group, and a rank that is dialled dials back, so that each pair of a group has two connections, one each way (the
+ * reader of a direction dials; see transport/tcp.ts).
+ *
+ * A peer may be ahead and dial for a group that this rank has not made yet. Its connection waits until the group is there.
+ */
+import type { Pipe } from '../transport/transport.ts'
+import type { Group } from './group.ts'
+
+/** Opens an authenticated connection to a rank of the world, for a group. */
+export type Dial = (worldRank: number, groupId: string, signal: AbortSignal) => Promise<Pipe>
+
+/** Connections for groups to come that one peer may hold open. */
+const EARLY_LIMIT = 64
+
+interface Early {
+  readonly worldRank: number
+  readonly pipe: Pipe
+}
+
+interface Member {
+  readonly group: Group
+  /** The world's ranks by the group's. */
+  readonly worldRanks: readonly number[]
+}
+
+export class Connections {
+  readonly #dial: Dial
+  readonly #members = new Map<string, Member>()
+  readonly #early = new Map<string, Early[]>()
+  #isClosed = false
+
+  constructor(dial: Dial) {
+    this.#dial = dial
+  }
+
+  /** What a group needs to reach its ranks. */
+  diallerOf(groupId: string, worldRanks: readonly number[]) {
+    return (peer: number, signal: AbortSignal): Promise<Pipe> => this.#dial(worldRanks[peer]!, groupId, signal)
+  }
+
+  /** From now on the group gets the connections that peers dial for it, those that have come already included. */
+  add(groupId: string, group: Group, worldRanks: readonly number[]): void {
+    this.#members.set(groupId, { group, worldRanks })
+    const early = this.#early.get(groupId) ?? []
+    this.#early.delete(groupId)
+    for (const { worldRank, pipe } of early) this.accepted(worldRank, groupId, pipe)
+  }
+
+  accepted(worldRank: number, groupId: string, pipe: Pipe): void {
+    const member = this.#members.get(groupId)
+    if (member) {
+      const peer = member.worldRanks.indexOf(worldRank)
+      return peer < 0 ? pipe.destroy() : member.group.accepted(peer, pipe)
+    }
+    if (this.#isClosed || this.#earlyCountOf(worldRank) >= EARLY_LIMIT) return pipe.destroy()
+    const early = this.#early.get(groupId)
+    if (early) early.push({ worldRank, pipe })
+    else this.#early.set(groupId, [{ worldRank, pipe }])
+    // A script that forgets to close its communicator ends all the same.
+    pipe.unref()
+  }
+
+  /** Turns away whoever waits for a group that will not come. */
+  close(): void {
+    this.#isClosed = true
+    for (const { pipe } of [...this.#early.values()].flat()) pipe.destroy()
+    this.#early.clear()
+  }
+
+  #earlyCountOf(worldRank: number): number {
+    return [...this.#early.values()].flat().filter((early) => early.worldRank === worldRank).length
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * A pipe that is not open yet: what is written waits, and goes out once the connection is there. Whoever uses it need not
+ * know when that is.
+ */
+import type { Pipe, Sink } from './transport.ts'
+
+interface Write {
+  readonly bytes: Uint8Array
+  readonly done: ((error?: Error) => void) | undefined
+}
+
+export class PendingPipe implements Pipe {
+  readonly closed: Promise<void>
+  readonly #announcedAddress: string
+  #pipe: Pipe | undefined
+  #sink: Sink | null = null
+  #writes: Write[] = []
+  #isReferenced = true
+  #error: Error | undefined
+  #settleClosed: () => void = () => undefined
+
+  /** @param announcedAddress - where the other end is expected, `host:port` */
+  constructor(announcedAddress: string) {
+    this.#announcedAddress = announcedAddress
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
+  }
+
+  get remoteAddress(): string {
+    return this.#pipe?.remoteAddress ?? this.#announcedAddress
+  }
+
+  get localAddress(): string {
+    return this.#pipe?.localAddress ?? 'not connected'
+  }
+
+  /** Opens it. Returns false, and leaves the connection alone, if it is open already or was given up. */
+  attach(pipe: Pipe): boolean {
+    if (this.#pipe || this.#error) return false
+    this.#pipe = pipe
+    void pipe.closed.then(this.#settleClosed)
+    if (!this.#isReferenced) pipe.unref()
+    for (const { bytes, done } of this.#writes.splice(0)) pipe.write(bytes, done)
+    pipe.setSink(this.#sink)
+    return true
+  }
+
+  /** Gives it up, if it is not open: as a connection that breaks. */
+  fail(error: Error): void {
+    if (this.#pipe || this.#error) return
+    this.#error = error
+    const sink = this.#sink
+    queueMicrotask(() => {
+      for (const { done } of this.#writes.splice(0)) done?.(error)
+      sink?.ended(error)
+      this.#settleClosed()
+    })
+  }
+
+  setSink(sink: Sink | null): void {
+    this.#sink = sink
+    this.#pipe?.setSink(sink)
+  }
+
+  write(bytes: Uint8Array, done?: (error?: Error) => void): void {
+    if (this.#pipe) return this.#pipe.write(bytes, done)
+    const error = this.#error
+    if (error) queueMicrotask(() => done?.(error))
+    else this.#writes.push({ bytes, done })
+  }
+
+  /** Where nobody has come yet, there is nobody to wait for. */
+  end(): void {
+    if (this.#pipe) this.#pipe.end()
+    else this.destroy()
+  }
+
+  destroy(): void {
+    if (this.#pipe) this.#pipe.destroy()
+    else this.fail(new Error(`the connection to ${this.#announcedAddress} was given up before it was open`))
+  }
+
+  ref(): void {
+    this.#isReferenced = true
+    this.#pipe?.ref()
+  }
+
+  unref(): void {
+    this.#isReferenced = false
+    this.#pipe?.unref()
+  }
+}
