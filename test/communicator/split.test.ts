@@ -16,7 +16,7 @@ for (const transport of [undefined, tcp])
       [[1, 3], [0, 1], [0, 3], undefined, [2, 3]],
     )
     const gathered = await Promise.all(
-      groups.map((group, rank) => group?.allGather(Float32Array.of(rank)).then((all) => [...all])),
+      groups.map(async (group, rank) => group && [...(await group.allGather(Float32Array.of(rank)))]),
     )
     t.deepEqual(gathered, [[2, 0, 4], [1], [2, 0, 4], undefined, [2, 0, 4]])
     await world.close()
@@ -64,9 +64,9 @@ test('a group of a group; one that fails leaves the others alone', async (t) => 
   )
   const [first, second, ...others] = await Promise.allSettled(wrong)
   for (const result of [first, second]) {
-    const { reason } = result as PromiseRejectedResult
-    t.is((reason as AdasumError).code, 'ERR_MISMATCH')
-    t.regex((reason as AdasumError).message, /^all-reduce #1 in the group of color 0 .* differs/)
+    const error = (result as PromiseRejectedResult).reason as AdasumError
+    t.is(error.code, 'ERR_MISMATCH')
+    t.regex(error.message, /^all-reduce #1 in the group of color 0 .* differs/)
   }
   t.true(others.every(({ status }) => status === 'fulfilled'))
   await Promise.all(halves.map((half) => half!.barrier()))

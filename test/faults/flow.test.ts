@@ -1,11 +1,15 @@
 /** Credit and slow networks: ranks that do the same, at another pace. */
 import anyTest from 'ava'
+import type { Communicator } from '../../ts/src/communicator/communicator.ts'
+import type { AdasumError } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Sink, Transport } from '../../ts/src/transport/transport.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 const test = anyTest.serial
+
+type Play = (comm: Communicator) => Promise<unknown>
 
 const TRANSPORTS = { memory: () => createMemoryTransport(), tcp: () => tcp }
 
@@ -99,3 +103,23 @@ function deliver(kept: Buffer[], sink: Sink, most: number): number {
   sink.filled(count)
   return count
 }
+
+for (const [name, calls] of Object.entries({
+  'two roots of a large broadcast, of whom each waits for the other': [
+    (comm) => comm.broadcast(new Float32Array(100_000), { root: 0 }),
+    (comm) => comm.broadcast(new Float32Array(100_000), { root: 1 }),
+  ],
+  'two ranks that wait for small parts of different calls': [
+    (comm) => comm.broadcast(new Float32Array(10), { root: 1 }),
+    (comm) => comm.broadcast(new Float32Array(10), { root: 0 }),
+  ],
+} satisfies Record<string, [Play, Play]>))
+  test(`${name} learn of it long before the deadline`, async (t) => {
+    const world = await makeWorld(2, { isConnected: false })
+    const errors = await failuresOf<unknown>(world.ranks.map((comm, rank) => calls[rank]!(comm)))
+    for (const error of errors) {
+      t.is((error as AdasumError).code, 'ERR_MISMATCH')
+      t.regex(error.message, /broadcast #1 differs\. Rank 0.* from rank [01]; rank 1.* from rank [01]\./)
+    }
+    await world.close()
+  })

@@ -15,11 +15,16 @@ export interface CallLinks {
   linkTo(peer: number): Link
   /** To the peers that this rank has been in touch with. */
   links(): Iterable<Link>
+  /** Nothing has moved for a while: whoever this rank waits for should hear what it is waiting in. */
+  announced(call: Call): void
   /** Nothing has moved for `stallMs`; the call goes on. */
   stalled(call: Call): void
   /** Nothing has moved for `timeoutMs`. */
   timedOut(call: Call): void
 }
+
+/** How long a call may be without any progress before it tells those that it waits for. */
+const ANNOUNCE_MS = 1000
 
 /** How long a call may be without any progress before this is reported, and before it fails. */
 export interface CallLimits {
@@ -37,7 +42,8 @@ export class Call {
   readonly #links: CallLinks
   #lastProgress = performance.now()
   #timer: NodeJS.Timeout
-  #isReported = false
+  /** What has been done so far about standing still. */
+  #stage: 'fresh' | 'announced' | 'reported' = 'fresh'
   #isOver = false
 
   constructor(links: CallLinks, sequence: number, descriptor: Descriptor, { stallMs, timeoutMs }: CallLimits) {
@@ -96,9 +102,10 @@ export class Call {
     clearTimeout(this.#timer)
   }
 
-  /** What comes next: the report of a stall, once, or the deadline. */
+  /** When the next stage comes: announcing, once, the report of a stall, once, then the deadline. */
   #idleLimitMs(): number {
-    return this.#isReported ? this.timeoutMs : Math.min(this.stallMs, this.timeoutMs)
+    const limits = { fresh: Math.min(ANNOUNCE_MS, this.stallMs), announced: this.stallMs, reported: this.timeoutMs }
+    return Math.min(limits[this.#stage], this.timeoutMs)
   }
 
   #wakeAfter(waitMs: number): NodeJS.Timeout {
@@ -112,11 +119,17 @@ export class Call {
     for (let turn = 0; turn < 2 && idleMs() >= this.#idleLimitMs(); turn++) await nextTurn()
     if (this.#isOver) return
     if (idleMs() >= this.timeoutMs) return this.#links.timedOut(this)
-    if (idleMs() >= this.#idleLimitMs()) {
-      this.#isReported = true
-      this.#links.stalled(this)
-    }
+    if (idleMs() >= this.#idleLimitMs()) this.#standStill()
     this.#timer = this.#wakeAfter(Math.max(1, this.#idleLimitMs() - idleMs()))
+  }
+
+  #standStill(): void {
+    if (this.#stage === 'fresh') {
+      this.#stage = 'announced'
+      return this.#links.announced(this)
+    }
+    this.#stage = 'reported'
+    this.#links.stalled(this)
   }
 }
 

@@ -283,6 +283,10 @@ export class Group implements LinkOwner, CallLinks {
     this.#fail(new AdasumError('ERR_TIMEOUT', message, { peerRank: first?.peer, peerAddress: first?.address }), call)
   }
 
+  announced(call: Call): void {
+    for (const link of call.waitingFor()) link.announce(call.sequence, call.descriptor)
+  }
+
   stalled(call: Call): void {
     const message = `${this.#standstill(call, call.stallMs)}: the call fails after ${call.timeoutMs} ms without progress.`
     process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })

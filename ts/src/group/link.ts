@@ -11,14 +11,13 @@
  */
 import { AdasumError } from '../errors.ts'
 import { totalByteLength } from '../tensor/check.ts'
-import { patientTimeout } from '../transport/patience.ts'
+import { patientTimeout, within } from '../transport/patience.ts'
 import type { Pipe, Sink } from '../transport/transport.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
   ABORT_BYTE_LENGTH,
   CREDIT_BYTE_LENGTH,
   type Descriptor,
-  EAGER_BYTE_LENGTH,
   type FrameHeader,
   HEADER_BYTE_LENGTH,
   sameDescriptor,
@@ -180,6 +179,14 @@ export class Link implements FrameHandler {
     return this.needs(sequence) || this.#outbox.isHolding(sequence)
   }
 
+  /**
+   * Tells the peer what this rank waits for it in. Ranks of which each waits for the other to begin would not see
+   * otherwise that they called different things.
+   */
+  announce(sequence: number, descriptor: Descriptor): void {
+    if (!this.#ended) this.#outbox.control('call', { sequence, descriptor })
+  }
+
   // ---- the end
 
   /** Says goodbye after everything written; resolves when it has left. */
@@ -237,7 +244,7 @@ export class Link implements FrameHandler {
   #beginControl(header: FrameHeader): readonly Uint8Array[] {
     if (header.payloadByteLength > (header.kind === 'abort' ? ABORT_BYTE_LENGTH : 0))
       throw this.#violation(`a ${header.kind} frame with ${header.payloadByteLength} bytes of payload`)
-    if (header.kind === 'ready') this.#checkDescriptor(header)
+    if (header.kind === 'ready' || header.kind === 'call') this.#checkDescriptor(header)
     return header.payloadByteLength > 0 ? [Buffer.allocUnsafe(header.payloadByteLength)] : []
   }
 
@@ -268,6 +275,8 @@ export class Link implements FrameHandler {
         return this.#completeData(header, payload)
       case 'ready':
         return this.#readyCame(header)
+      case 'call':
+        return
       case 'credit':
         return this.#outbox.credit(header.credit)
       case 'abort':
@@ -388,11 +397,3 @@ export class Link implements FrameHandler {
 const scrap = Buffer.allocUnsafeSlow(64 << 10)
 /** Reads a connection empty. */
 const NOBODY: Sink = { target: () => scrap, filled: () => undefined, ended: () => undefined }
-
-/** Waits for a promise, but not longer; if the event loop was held up, what has long been there comes first. */
-async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
-  let cancel: () => void = () => undefined
-  const late = new Promise<void>((resolve) => (cancel = patientTimeout(resolve, timeMs)))
-  await Promise.race([promise, late])
-  cancel()
-}

@@ -18,3 +18,11 @@ export function patientTimeout(action: () => void, timeoutMs: number, isReferenc
     clearImmediate(immediate)
   }
 }
+
+/** Waits for a promise, but not longer; if the event loop was held up, what has long been there comes first. */
+export async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
+  let cancel: () => void = () => undefined
+  const late = new Promise<void>((resolve) => (cancel = patientTimeout(resolve, timeMs)))
+  await Promise.race([promise, late])
+  cancel()
+}
