@@ -29,7 +29,8 @@ const milliseconds = (us) => Number((us / 1e3).toPrecision(3)).toString()
 /** @param {readonly Row[]} rows */
 export function table(rows) {
   const cells = [COLUMNS.map(([title]) => title), ...rows.map((row) => COLUMNS.map(([, of]) => of(row)))]
-  const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => (line[i] ?? '').length)))
+  // Three, as prettier makes them.
+  const widths = COLUMNS.map((_, i) => Math.max(3, ...cells.map((line) => (line[i] ?? '').length)))
   const isText = COLUMNS.map(([title]) => TEXT_COLUMNS.includes(title))
   const lines = cells.map((line) =>
     line.map((text, i) => (isText[i] ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))),
