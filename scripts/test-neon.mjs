@@ -4,10 +4,11 @@
 // a standard library for both machines is unpacked into .tools/, unless rustup has the target already.
 // `npm run test:neon` runs it; the last line counts.
 
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { installPackages, works } from './lib/debian.mjs'
 import { readCargo, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
@@ -23,14 +24,7 @@ function run(command, args, cwd = root) {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-/** @param {string} command @param {string[]} args */
-const works = (command, args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0
-
-function installEmulator() {
-  if (works('qemu-aarch64-static', ['--version']) && works('aarch64-linux-gnu-gcc', ['--version'])) return
-  run('apt-get', ['update', '--quiet'])
-  run('apt-get', ['install', '--yes', '--quiet', 'gcc-aarch64-linux-gnu', 'qemu-user-static'])
-}
+const hasEmulator = () => works('qemu-aarch64-static', ['--version']) && works('aarch64-linux-gnu-gcc', ['--version'])
 
 /** What a package needs directly, of those whose names match. @param {string} name @param {RegExp} pattern */
 function needs(name, pattern) {
@@ -56,7 +50,7 @@ function unpackCompiler() {
 
 /** @returns {NodeJS.ProcessEnv} */
 function crossEnvironment() {
-  installEmulator()
+  installPackages(['gcc-aarch64-linux-gnu', 'libc6-dev-arm64-cross', 'qemu-user-static'], hasEmulator)
   const hasTarget = works('rustup', ['target', 'add', TARGET])
   return {
     ...(hasTarget ? {} : unpackCompiler()),

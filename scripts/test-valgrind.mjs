@@ -3,9 +3,9 @@
 // it is given. (Miri would see more, but needs a nightly compiler, and runs no vector instructions.) Valgrind knows no
 // AVX-512 and hides it, so AVX2 and the scalar form are what runs. `npm run test:valgrind` runs it; the last line counts.
 
-import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { installPackages, works } from './lib/debian.mjs'
 import { readCargo, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
@@ -14,10 +14,7 @@ const TESTS = ['hostile', 'half', 'canonical', 'threads']
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-if (spawnSync('valgrind', ['--version'], { stdio: 'ignore' }).status !== 0) {
-  execFileSync('apt-get', ['update', '--quiet'], { stdio: 'inherit' })
-  execFileSync('apt-get', ['install', '--yes', '--quiet', 'valgrind'], { stdio: 'inherit' })
-}
+installPackages(['valgrind'], () => works('valgrind', ['--version']))
 const env = { CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER: 'valgrind --quiet --error-exitcode=9' }
 const args = ['test', '--release', '--package', 'adasum-core', ...TESTS.flatMap((name) => ['--test', name])]
 const counts = await runSuite(

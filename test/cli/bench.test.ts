@@ -19,13 +19,20 @@ test('sizes are bytes in whole elements of every dtype', (t) => {
 test('cases are the cross product of the lists', (t) => {
   const options = { ranks: 2, op: 'sum,adasum', dtype: 'f32,f64', sizes: '8,16,24', placement: 'out,in-place' }
   t.is(planCases(options).length, 24)
-  t.throws(() => planCases({ ...options, op: 'median' }), { message: /--op median.*sum, average, adasum/ })
+  t.throws(() => planCases({ ...options, op: 'median' }), { message: /--op median.*sum, average, adasum, barrier/ })
   t.is(planCases({ ...options, sizes: '8, 16' }).length, 16)
   for (const sizes of ['', ',', '8,', ',:', '8,,16'])
     t.throws(() => planCases({ ...options, sizes }), {
       message: `--sizes "${sizes}" has an empty item: put one comma between two items, and none elsewhere`,
     })
   t.throws(() => planCases({ ...options, op: 'sum,' }), { message: /^--op "sum," has an empty item/ })
+})
+
+test('an empty round is measured once, before all else', (t) => {
+  const options = { ranks: 2, op: 'sum,barrier', dtype: 'f32,f64', sizes: '8,16', placement: 'out,in-place' }
+  const [first, ...rest] = planCases(options)
+  t.deepEqual(first, { op: 'barrier', dtype: 'f32', byteLength: 0, inPlace: false })
+  t.deepEqual(rest, planCases({ ...options, op: 'sum' }))
 })
 
 test('bandwidths follow from the median', (t) => {
@@ -62,6 +69,16 @@ test('adasum bench prints a JSON line a case, and every result is right', async 
     t.true((line['minUs'] as number) > 0 && (line['minUs'] as number) <= (line['p50Us'] as number))
   }
   t.deepEqual(new Set(lines.map((line) => line['schedule'])), new Set(['direct', 'single-shot']))
+})
+
+test('adasum bench times an empty round', async (t) => {
+  const args = ['bench', '-n', '2', '--op', 'barrier', '--iterations', '3', '--json']
+  const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT })
+  t.is(exitCode, 0, stderr)
+  const line = JSON.parse(stdout) as Record<string, unknown>
+  t.deepEqual(Object.keys(line), KEYS)
+  t.deepEqual([line['op'], line['bytes'], line['busbwGBps'], line['wrong']], ['barrier', 0, 0, 0])
+  t.true((line['p50Us'] as number) > 0)
 })
 
 test('a wrong size is one line and exit code 2', async (t) => {

@@ -4,10 +4,13 @@ import { CommandError } from '../command-error.ts'
 
 export type FloatDtype = 'f32' | 'f64'
 
+/** `barrier` is an empty round: what every collective costs before it has moved a byte. */
+export type BenchOp = ReduceOp | 'barrier'
+
 export interface BenchCase {
-  readonly op: ReduceOp
+  readonly op: BenchOp
   readonly dtype: FloatDtype
-  /** Bytes of each rank's vector. */
+  /** Bytes of each rank's vector; 0 for a barrier. */
   readonly byteLength: number
   readonly inPlace: boolean
 }
@@ -23,7 +26,7 @@ export interface BenchOptions {
   json?: boolean
 }
 
-const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
+const OPS: readonly BenchOp[] = ['sum', 'average', 'adasum', 'barrier']
 const DTYPES: readonly FloatDtype[] = ['f32', 'f64']
 const PLACEMENTS = ['out', 'in-place'] as const
 const UNITS: Record<string, number> = {
@@ -43,11 +46,16 @@ export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchC
   const dtypes = listOf(dtype, DTYPES, '--dtype')
   const placements = listOf(placement, PLACEMENTS, '--placement')
   const byteLengths = wordsOf(sizes, '--sizes').map(parseSize)
-  return dtypes.flatMap((dtype) =>
+  const reductions = ops.filter((op) => op !== 'barrier')
+  const emptyRounds: BenchCase[] = ops.includes('barrier')
+    ? [{ op: 'barrier', dtype: dtypes[0]!, byteLength: 0, inPlace: false }]
+    : []
+  const cases = dtypes.flatMap((dtype) =>
     byteLengths.flatMap((byteLength) =>
-      ops.flatMap((op) => placements.map((where) => ({ op, dtype, byteLength, inPlace: where === 'in-place' }))),
+      reductions.flatMap((op) => placements.map((where) => ({ op, dtype, byteLength, inPlace: where === 'in-place' }))),
     ),
   )
+  return [...emptyRounds, ...cases]
 }
 
 function listOf<T extends string>(text: string, known: readonly T[], option: string): T[] {

@@ -21,7 +21,7 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
   command
     .description('time all-reduce among ranks of this machine')
     .option('-n, --ranks <count>', 'how many ranks', wholeNumber(1, MAX_WORLD_SIZE), 4)
-    .option('--op <list>', 'operators', 'sum,average,adasum')
+    .option('--op <list>', 'sum, average, adasum; barrier: an empty round', 'sum,average,adasum')
     .option('--dtype <list>', 'f32, f64', 'f32')
     .option('--sizes <list>', "bytes of each rank's vector", '1KiB,32KiB,512KiB,4MiB,32MiB')
     .option('--placement <list>', 'out, in-place', 'out,in-place')

@@ -2,7 +2,7 @@
  * What every rank of a benchmark runs. Rank 0 prints.
  *
  * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call. Results
- * are compared bit for bit with the local function on all ranks' inputs, once a case.
+ * are compared bit for bit with the local function on all ranks' inputs, once a case. A barrier has no result.
  */
 import { allReduceSchedule } from '../../collectives/schedule.ts'
 import type { Communicator } from '../../communicator/communicator.ts'
@@ -10,7 +10,7 @@ import { connect } from '../../communicator/connect.ts'
 import { adasumSync, averageSync, sumSync } from '../../reduction/local.ts'
 import { bytesOf } from '../../tensor/check.ts'
 import type { FloatArray } from '../../types.ts'
-import type { BenchCase } from './cases.ts'
+import type { BenchCase, BenchOp } from './cases.ts'
 import { resultOf, tableHead, tableRow } from './result.ts'
 
 interface Settings {
@@ -35,17 +35,32 @@ function fill(array: FloatArray, rank: number): void {
   }
 }
 
-async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
+interface Preparation {
+  /** Before the barrier, outside the time. */
+  readonly refill: () => void
+  readonly call: () => Promise<unknown>
+}
+
+function prepare(comm: Communicator, bench: BenchCase): Preparation {
   const { op, inPlace } = bench
+  if (op === 'barrier') return { refill: () => {}, call: () => comm.barrier() }
   const input = newVector(bench, comm.rank)
-  const data = inPlace ? input.slice() : input
-  const options = inPlace ? { op } : { op, out: newVector(bench) }
+  if (!inPlace) {
+    const options = { op, out: newVector(bench) }
+    return { refill: () => {}, call: () => comm.allReduce(input, options) }
+  }
+  const data = input.slice()
+  return { refill: () => data.set(input), call: () => comm.allReduce(data, { op }) }
+}
+
+async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
+  const { refill, call } = prepare(comm, bench)
   const times = new Float64Array(iterations)
   for (let i = -WARM_UPS; i < iterations; i++) {
-    if (inPlace) data.set(input)
+    refill()
     await comm.barrier()
     const start = performance.now()
-    await comm.allReduce(data, options)
+    await call()
     if (i >= 0) times[i] = (performance.now() - start) * 1e3
   }
   const all = await comm.allGather(times)
@@ -54,13 +69,12 @@ async function measure(comm: Communicator, bench: BenchCase, iterations: number)
 
 /** How many elements of the result differ from the local function's, over all ranks. */
 async function countWrong(comm: Communicator, bench: BenchCase): Promise<number> {
+  const { op, inPlace } = bench
+  if (op === 'barrier') return 0
   const inputs = Array.from({ length: comm.size }, (_, rank) => newVector(bench, rank))
-  const want = LOCAL[bench.op](inputs).result
+  const want = LOCAL[op](inputs).result
   const data = newVector(bench, comm.rank)
-  const { result } = await comm.allReduce(
-    data,
-    bench.inPlace ? { op: bench.op } : { op: bench.op, out: newVector(bench) },
-  )
+  const { result } = await comm.allReduce(data, inPlace ? { op } : { op, out: newVector(bench) })
   let wrong = 0
   if (Buffer.compare(bytesOf(result), bytesOf(want)) !== 0)
     for (let i = 0; i < want.length; i++) if (!Object.is(result[i], want[i])) wrong++
@@ -73,6 +87,11 @@ function newVector({ dtype, byteLength }: BenchCase, rank?: number): FloatArray 
   return array
 }
 
+/** A barrier is one round among all, as under the direct schedule. */
+function scheduleOf(op: BenchOp, size: number, byteLength: number): string {
+  return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength)
+}
+
 async function main(settings: Settings): Promise<void> {
   const comm = await connect()
   const transport = 'tcp'
@@ -81,7 +100,7 @@ async function main(settings: Settings): Promise<void> {
     const times = await measure(comm, bench, settings.iterations ?? iterationsFor(bench.byteLength))
     const wrong = await countWrong(comm, bench)
     const { op, dtype, byteLength: bytes, inPlace } = bench
-    const schedule = allReduceSchedule(comm.size, bytes)
+    const schedule = scheduleOf(op, comm.size, bytes)
     const result = resultOf({ op, dtype, n: comm.size, bytes, transport, schedule, inPlace, wrong }, times)
     if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result))
     if (wrong > 0) process.exitCode = 1
