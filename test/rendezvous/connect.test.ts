@@ -94,6 +94,16 @@ test('a rank that ended before anybody needed it is named by the first call that
   await Promise.all(ranks.map((comm) => comm.close()))
 })
 
+test('a root that has sent everything and ends at once is heard by those who come later', async (t) => {
+  const ranks = await world(3, createMemoryTransport())
+  const sending = ranks[0]!.broadcast(Uint8Array.of(7)).then(() => ranks[0]!.close())
+  await sleep(50)
+  const others = ranks.slice(1)
+  const got = await Promise.all(others.map((comm) => comm.broadcast(Uint8Array.of(0))))
+  t.deepEqual(got, [Uint8Array.of(7), Uint8Array.of(7)])
+  await Promise.all([sending, ...others.map((comm) => comm.close())])
+})
+
 test('a rank that comes to a group which has failed meanwhile is told why', async (t) => {
   const network = createMemoryTransport()
   const ranks = await world(3, network)

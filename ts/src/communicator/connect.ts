@@ -3,7 +3,7 @@
  * (see group/connections.ts).
  */
 import { loadBinding } from '../binding/native.ts'
-import { checkSignal } from '../group/group.ts'
+import { checkSignal } from '../group/call-options.ts'
 import { type Place, resolvePlace } from '../rendezvous/environment.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'

@@ -39,3 +39,22 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
 function wholeNumber(value: unknown): number | undefined {
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined
 }
+
+/** @param rank - the rank whose caller aborted, if anything had been sent */
+export function abortError(title: string, signal: AbortSignal | undefined, rank?: number): AdasumError {
+  const by = rank === undefined ? 'before it sent anything' : `by its caller on rank ${rank}`
+  return new AdasumError('ERR_ABORTED', `${title} was aborted ${by}.`, { rank, cause: signal?.reason })
+}
+
+/** What a failure of this rank's own code is for the others. */
+export function unexpected(reason: unknown): AdasumError {
+  const message = reason instanceof Error ? reason.message : String(reason)
+  return new AdasumError('ERR_ABORTED', `This rank failed inside a collective: ${message}`, { cause: reason })
+}
+
+/** The fields of an error that say where it came about, as far as they are known. */
+export function placeOf({ rank, peerRank, peerAddress, operation, sequence }: AdasumError): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries({ rank, peerRank, peerAddress, operation, sequence }).filter(([, value]) => value !== undefined),
+  )
+}

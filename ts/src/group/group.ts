@@ -11,16 +11,17 @@ import type { Pipe } from '../transport/transport.ts'
 import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
+import { abortError, placeOf, unexpected } from './abort.ts'
+import { checkSignal, checkTimeout } from './call-options.ts'
 import { Call, type CallLinks, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
-import { Link, type LinkOwner } from './link.ts'
+import { Link } from './link.ts'
+import type { LinkOwner } from './link-owner.ts'
 import { isMessage, messageOf, messageSequence } from './numbering.ts'
 
 export const COLLECTIVE_TIMEOUT_MS = 300_000
 export const STALL_REPORT_MS = 10_000
-/** The longest time a timer can hold. */
-const LONGEST_MS = 2 ** 31 - 1
 
 export interface GroupOptions {
   readonly rank: number
@@ -91,9 +92,10 @@ export class Group implements LinkOwner, CallLinks {
   accepted(peer: number, pipe: Pipe): void {
     const lastWords = this.#lastWords()
     if (lastWords) return lingerAndClose(pipe, lastWords)
-    this.linkTo(peer)
+    const link = this.linkTo(peer)
     // A second connection can only be a mistake or a replay: the first one counts.
-    if (!this.#writers.get(peer)?.attach(pipe)) pipe.destroy()
+    if (this.#writers.get(peer)?.attach(pipe)) link.opened()
+    else pipe.destroy()
   }
 
   /** What a peer that comes when all is over is told. */
@@ -367,33 +369,4 @@ export class Group implements LinkOwner, CallLinks {
       this.#fail(new AdasumError('ERR_PEER_LOST', `${message} Call the same collectives on every rank.`, place), call)
     }
   }
-}
-
-function checkTimeout(timeoutMs: number): number {
-  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_MS) return timeoutMs
-  throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${timeoutMs}; it must be from 1 to ${LONGEST_MS}.`)
-}
-
-/** @throws AdasumError ERR_ARGUMENT */
-export function checkSignal(signal: unknown): void {
-  // Not instanceof: signals of other realms and of polyfills serve as well.
-  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>
-  if (signal === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function')) return
-  throw new AdasumError('ERR_ARGUMENT', 'signal must be an AbortSignal. Pass the `signal` of an AbortController.')
-}
-
-function abortError(title: string, signal: AbortSignal | undefined, rank?: number): AdasumError {
-  const by = rank === undefined ? 'before it sent anything' : `by its caller on rank ${rank}`
-  return new AdasumError('ERR_ABORTED', `${title} was aborted ${by}.`, { rank, cause: signal?.reason })
-}
-
-function unexpected(reason: unknown): AdasumError {
-  const message = reason instanceof Error ? reason.message : String(reason)
-  return new AdasumError('ERR_ABORTED', `This rank failed inside a collective: ${message}`, { cause: reason })
-}
-
-function placeOf({ rank, peerRank, peerAddress, operation, sequence }: AdasumError): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries({ rank, peerRank, peerAddress, operation, sequence }).filter(([, value]) => value !== undefined),
-  )
 }

@@ -25,6 +25,7 @@ import {
 import { decodeCause } from './abort.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
+import type { LinkOwner } from './link-owner.ts'
 import { isEager } from './numbering.ts'
 import { copyParts } from './parts.ts'
 import { type Posted, Slot } from './slot.ts'
@@ -39,22 +40,6 @@ const EXPLANATION_MS = 1000
 const CREDIT_REPORT_BYTE_LENGTH = CREDIT_BYTE_LENGTH / 8
 /** Announcements of memory that a peer may make for the calls that are under way or to come. */
 const READY_LIMIT = 1 << 16
-
-/** What a link asks of its group. */
-export interface LinkOwner {
-  /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
-  stateOf(sequence: number): Descriptor | 'finished' | undefined
-  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
-  /** The sequence number of the oldest collective under way here; infinity if there is none. */
-  oldestSequence(): number
-  /** A byte of that collective has gone or come. */
-  progressed(sequence: number): void
-  aborted(cause: AdasumError): void
-  lost(link: Link, reason: string, cause?: Error): void
-  /** The peer has closed after its collective `lastSequence`. */
-  departed(link: Link, lastSequence: number): void
-  broken(link: Link, error: Error): void
-}
 
 export class Link implements FrameHandler {
   readonly peer: number
@@ -106,6 +91,11 @@ export class Link implements FrameHandler {
 
   get address(): string {
     return this.#reader.remoteAddress
+  }
+
+  /** The peer has dialled: what is written arrives. */
+  opened(): void {
+    this.#outbox.open()
   }
 
   /** The peer's last collective, once it has said goodbye. */

@@ -57,10 +57,20 @@ export class Outbox {
   /** The large payload that is being written, and what waits behind it: encoded frames and large payloads. */
   #payload: Outgoing | undefined
   #behind: (Uint8Array | Outgoing)[] = []
+  #isOpen = false
 
   constructor(writer: Pipe, owner: OutboxOwner) {
     this.#writer = writer
     this.#owner = owner
+  }
+
+  /**
+   * The connection is there. Until then small frames are kept here, and count as not sent: a rank that has sent all of
+   * its may end.
+   */
+  open(): void {
+    this.#isOpen = true
+    this.flush()
   }
 
   /** Sends as soon as the peer's credit allows. */
@@ -82,6 +92,7 @@ export class Outbox {
   }
 
   #nextEager(): number {
+    if (!this.#isOpen) return -1
     const fits = (outgoing: Outgoing | undefined, limit: number): boolean =>
       outgoing !== undefined && this.#underWay + frameByteLength(outgoing) <= limit
     const oldest = this.#owner.oldestSequence()

@@ -1,0 +1,19 @@
+import type { AdasumError } from '../errors.ts'
+import type { Descriptor } from '../wire/frame.ts'
+import type { Link } from './link.ts'
+
+/** What a link asks of its group. */
+export interface LinkOwner {
+  /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
+  stateOf(sequence: number): Descriptor | 'finished' | undefined
+  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
+  /** The sequence number of the oldest collective under way here; infinity if there is none. */
+  oldestSequence(): number
+  /** A byte of that collective has gone or come. */
+  progressed(sequence: number): void
+  aborted(cause: AdasumError): void
+  lost(link: Link, reason: string, cause?: Error): void
+  /** The peer has closed after its collective `lastSequence`. */
+  departed(link: Link, lastSequence: number): void
+  broken(link: Link, error: Error): void
+}
