@@ -1,5 +1,5 @@
 /** The binding with typed arrays of the right length, and the distributed use of it on slices in one process. */
-import { type Binding, BLOCK_ELEMENTS, DTYPE_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
+import { type Binding, BLOCK_ELEMENTS, DTYPE_CODES, FOLD_OP_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
 import type { HalfDtype, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
 
 export interface Reduced<A extends ReducibleArray> {
@@ -67,6 +67,12 @@ export function reduce<A extends ReducibleArray>(binding: Binding, op: ReduceOp,
   const { args, results } = reduceArguments(binding, op, inputs)
   binding.reduce(...args)
   return results
+}
+
+export function fold<A extends ReducibleArray>(binding: Binding, op: 'min' | 'max', inputs: readonly A[]): A {
+  const out = inputs[0]!.slice() as A
+  binding.fold(FOLD_OP_CODES[op], dtypeOf(out), allBytes(inputs), bytesOf(out))
+  return out
 }
 
 /** Adasum of one segment as ranks do it: each has a run of blocks, and the small tables are exchanged. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { runInNewContext } from 'node:vm'
 import { setFlagsFromString } from 'node:v8'
 import test from 'ava'
-import { ABI, type Binding } from '../../ts/src/binding/binding.ts'
+import { ABI, type Binding, FOLD_OP_CODES } from '../../ts/src/binding/binding.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
 import { fc } from '../_property.ts'
 import { FAMILIES, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
@@ -20,6 +20,7 @@ import {
   reduceCut,
   wholePieces,
 } from './_calls.ts'
+import { foldsContract } from './_folds.ts'
 import { hostileContract } from './_hostile.ts'
 
 const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
@@ -52,6 +53,7 @@ export function contract(binding: Binding, { isa }: { isa?: string } = {}): void
 
   reductions(binding)
   halfFormats(binding)
+  foldsContract(binding)
   tables(binding)
   asynchronousForms(binding)
   hostileContract(binding)
@@ -352,6 +354,11 @@ function asynchronousForms(binding: Binding): void {
       () => new Float32Array(length),
       (out) => binding.combine(0, 0, bytes, doubles(length), vectors, bytesOf(out)),
       (out) => binding.combineAsync(0, 0, bytes, doubles(length), vectors, bytesOf(out)),
+    )
+    await both(
+      () => new Float32Array(length),
+      (out) => binding.fold(FOLD_OP_CODES.max, 0, bytes, bytesOf(out)),
+      (out) => binding.foldAsync(FOLD_OP_CODES.max, 0, bytes, bytesOf(out)),
     )
   })
 

@@ -44,6 +44,7 @@ const CALLS: Record<string, Call> = {
     coefficients: doubles(1, 2, 3, 4),
     out: bytesOf(m.out),
   }),
+  fold: (m) => ({ op: 3, dtype: 0, inputs: inputs(m), out: bytesOf(m.out) }),
   hasNonFinite: (m) => ({ dtype: 0, input: bytesOf(m.inputs[0]!), elementCounts: doubles(10, 6) }),
   nodeCount: () => ({ pieces: doubles(10, 0, 10) }),
   gramFinish: () => ({ segment: 4096, runs: doubles(0, 2048, 2048, 2048), nodes: doubles(1, 2), productCount: 1 }),
@@ -146,6 +147,19 @@ const DISAGREEING: Record<string, Spoil[]> = {
     set('coefficients', doubles(1, 2)),
     overlapping('out', 'inputs'),
   ],
+  fold: [
+    set('op', 0),
+    set('op', 2),
+    set('op', 5),
+    set('dtype', 4),
+    set('dtype', 13),
+    set('inputs', new Array(4097).fill(new Uint8Array(64))),
+    set('out', new Uint8Array(60)),
+    set('out', new Uint8Array(new ArrayBuffer(65), 1, 64)),
+    (args) => Object.assign(args, { dtype: 11, out: new Uint8Array(63), inputs: [new Uint8Array(63)] }),
+    (args) => (args.inputs = [new Uint8Array(64), new Uint8Array(68)]),
+    overlapping('out', 'inputs'),
+  ],
   hasNonFinite: [set('elementCounts', doubles(10, 5)), set('input', new Uint8Array(63))],
   nodeCount: [set('pieces', doubles(10)), set('pieces', doubles(10, 1, 2)), set('pieces', doubles(10, 0, 11))],
   gramFinish: [
@@ -221,6 +235,7 @@ export function hostileContract(binding: Binding): void {
     binding.reduce(2, 0, 0, [none, none], ones(2), doubles(0, 0, 0), none, doubles(), stats)
     t.deepEqual([...stats], [1, 0, 0, 0])
     t.false(binding.hasNonFinite(0, none, doubles()))
+    t.notThrows(() => binding.fold(4, 9, [none, none], none))
   })
 }
 

@@ -95,6 +95,28 @@ fn scan(c: &mut Criterion) {
     });
 }
 
+/// The largest of two vectors' elements, in place of the first, of every dtype.
+fn fold(c: &mut Criterion) {
+    let mut group = c.benchmark_group("fold");
+    let codes = [("f32", 0.0), ("f64", 1.0), ("f16", 2.0), ("bf16", 3.0), ("u8", 5.0), ("i32", 9.0), ("i64", 11.0)];
+    for (size, elements) in SIZES {
+        let words = || (0..elements as u64 / 4).map(|e| e.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect::<Vec<_>>();
+        let (mut first, second) = (words(), words());
+        group.throughput(Throughput::Bytes(2 * size_of_val(&second[..]) as u64));
+        for (name, code) in codes {
+            for engine in Engine::available() {
+                let id = BenchmarkId::new(format!("{}/{size}", engine.isa()), name);
+                group.bench_function(id, |b| {
+                    b.iter(|| {
+                        let out = ViewMut::of(black_box(&mut first));
+                        engine.fold(4.0, code, &[out.as_view(), View::of(&second)], out).unwrap();
+                    });
+                });
+            }
+        }
+    }
+}
+
 /// The reference: an integer sum, which the compiler vectorises and which waits for nothing but memory.
 fn memory(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory");
@@ -107,5 +129,5 @@ fn memory(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory, gram, combine, adasum, scan);
+criterion_group!(benches, memory, gram, combine, adasum, scan, fold);
 criterion_main!(benches);

@@ -11,7 +11,8 @@
 //! combine       out = sum c_i g_i           reads every input once      kernel/combine.rs
 //! ```
 //!
-//! Sum and average are the same combine with constant coefficients.
+//! Sum and average are the same combine with constant coefficients. Minimum, maximum and everything of integers are folds,
+//! element by element (kernel/fold.rs).
 //!
 //! **What it promises.** Equal inputs give equal bits: on every CPU and instruction set, however a vector is cut over ranks,
 //! and in whatever order the parts arrive. [`blocks`] fixes the order of additions, `simd` the arithmetic, and combine
@@ -25,6 +26,7 @@
 //! | [`blocks`] | the canonical order of additions; cutting and rejoining partial sums |
 //! | [`coefficients`] | the count-weighted balanced tree, zero vectors, cancellation |
 //! | `kernel` | the loops over elements, one generic body each |
+//! | `rules` | minimum, maximum and integer sums, which are folded without coefficients |
 //! | `simd` | instruction sets, one file each |
 //! | `element`, [`half`], [`dtype`] | element types, the half formats, and the codes of dtypes and operators |
 //! | [`Engine`] | which instruction set runs |
@@ -57,6 +59,7 @@ pub mod entry;
 mod error;
 pub mod half;
 mod kernel;
+mod rules;
 mod simd;
 
 pub use engine::{Engine, ISA_VARIABLE, THREADS_VARIABLE};

@@ -117,6 +117,8 @@ fn element_bytes(dtype: f64) -> usize {
     match dtype {
         1.0 => 8,
         2.0 | 3.0 => 2,
+        5.0 => 1,
+        11.0 | 12.0 => 8,
         _ => 4,
     }
 }
@@ -214,6 +216,18 @@ impl Session {
         (vec![out], result)
     }
 
+    fn fold(&mut self) -> Call {
+        let k = self.arguments.random.below(4);
+        let (op, dtype) =
+            *self.arguments.random.pick(&[(3.0, 0.0), (4.0, 1.0), (3.0, 2.0), (0.0, 5.0), (4.0, 9.0), (0.0, 12.0)]);
+        let byte_length = self.arguments.random.below(700) * element_bytes(dtype);
+        let (op, dtype) = (self.arguments.number(op), self.arguments.number(dtype));
+        let (inputs, views) = self.inputs(k, byte_length);
+        let out = self.out(&inputs, byte_length);
+        let result = self.engine.fold(op, dtype, &views, self.arena.write(&out));
+        (vec![out], result)
+    }
+
     fn tables(&mut self) -> Call {
         let (k, dtype) = self.header();
         let (count, products) = (*self.arguments.random.pick(&[0, 5, 9000]), k * (k + 1) / 2);
@@ -279,6 +293,11 @@ fn refine_survives() {
 #[test]
 fn combine_survives() {
     attack_all(Session::combine);
+}
+
+#[test]
+fn fold_survives() {
+    attack_all(Session::fold);
 }
 
 #[test]

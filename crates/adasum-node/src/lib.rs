@@ -21,7 +21,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    3
+    4
 }
 
 /// Name of the instruction set in use.
@@ -113,6 +113,11 @@ pub fn combine(
         .map_err(to_js)
 }
 
+#[napi(catch_unwind)]
+pub fn fold(op: f64, dtype: f64, inputs: List<Bytes>, out: Bytes) -> Result<()> {
+    Engine::active().and_then(|core| core.fold(op, dtype, &inputs.read(), out.write())).map_err(to_js)
+}
+
 #[napi]
 pub fn reduce_async(
     op: f64,
@@ -171,4 +176,9 @@ pub fn combine_async(
             out.write(),
         )
     })
+}
+
+#[napi]
+pub fn fold_async(op: f64, dtype: f64, inputs: List<Kept<Bytes>>, out: Kept<Bytes>) -> AsyncTask<Work> {
+    work(move || Engine::active()?.fold(op, dtype, &inputs.read(), out.write()))
 }

@@ -15,15 +15,19 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 3
+export const ABI = 4
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
 
-/** Codes of the dtypes that can be reduced; the half formats are storage, everything is computed in f64. */
+/** Codes of the dtypes that can be reduced, and folded; the half formats are storage, everything is computed in f64. */
 export const DTYPE_CODES = { f32: 0, f64: 1, f16: 2, bf16: 3 } as const
+/** Codes of the dtypes that can be folded only. */
+export const INTEGER_CODES = { u8: 5, i32: 9, u32: 10, i64: 11, u64: 12 } as const
 /** Codes of the reduction operators. */
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
+/** Codes of the operators that fold elements without coefficients. */
+export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
 
 /** Functions, not methods: each may be passed on alone. */
 export interface Binding {
@@ -115,6 +119,13 @@ export interface Binding {
     out: Uint8Array,
   ) => void
 
+  /**
+   * Element by element over all inputs, which have the length of `out`; `out` may be one of them, any other overlap is
+   * refused. min, max: of floats NaN if there is one (stored as the canonical NaN), and -0 is less than +0. sum: of integers
+   * only, modulo 2^bits. No bit depends on the order of the inputs.
+   */
+  readonly fold: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => void
+
   readonly reduceAsync: (
     op: number,
     dtype: number,
@@ -142,4 +153,5 @@ export interface Binding {
     coefficients: Float64Array,
     out: Uint8Array,
   ) => Promise<void>
+  readonly foldAsync: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => Promise<void>
 }
