@@ -4,7 +4,7 @@ import { loadBinding } from '../../ts/src/binding/native.ts'
 import type { ReducibleArray } from '../../ts/src/types.ts'
 import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
 import { halfFamilyOf } from '../reduction/_half.ts'
-import { asHalf, reduce, reduceCut } from './_calls.ts'
+import { asHalf, fold, reduce, reduceCut } from './_calls.ts'
 
 const binding = loadBinding()
 const hash = createHash('sha256')
@@ -23,6 +23,7 @@ for (const make of makers) {
         for (const op of ['sum', 'average', 'adasum'] as const) hash.update(reduce(binding, op, inputs).out)
         hash.update(reduce(binding, 'adasum', inputs).stats)
         hash.update(reduceCut(binding, inputs, 1).out)
+        for (const op of ['min', 'max'] as const) hash.update(fold(binding, op, inputs))
       }
     }
   }

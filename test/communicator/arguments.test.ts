@@ -52,8 +52,23 @@ const NAMED_REFUSED: Refused = {
 }
 
 const REDUCE_REFUSED: Refused = {
-  integers: [Int32Array.of(1), {}, /the data is i32, which cannot be reduced\. Reductions take f32, f64, and f16/],
-  'named integers': [{ a: Int32Array.of(1) }, {}, /data is i32/],
+  'integers by adasum': [Int32Array.of(1), {}, /op is adasum, and the data is i32; .* sum, min, max\. .*Float32Array/],
+  'integers by average': [BigInt64Array.of(1n), { op: 'average' }, /op is average, and the data is i64/],
+  'named integers': [{ a: Uint8Array.of(1) }, {}, /the data is u8; integers are combined by one of/],
+  'small integers': [
+    Int8Array.of(1),
+    { op: 'sum' },
+    /the data is i8, which cannot be reduced\. .* By sum, min, max also u8, i32, u32, i64 and u64/,
+  ],
+  'clamped integers': [Uint8ClampedArray.of(1), { op: 'max' }, /the data is u8c, which cannot be reduced/],
+  'u16 by max': [HALF, { op: 'max' }, /the data is u16, which cannot be reduced/],
+  'another dtype for integers': [Int32Array.of(1), { op: 'sum', dtype: 'f16' }, /dtype is f16, and the data is i32/],
+  'out of floats for integers': [
+    Int32Array.of(1),
+    { op: 'sum', out: new Float32Array(1) },
+    /out is f32\[1\], the data is i32\[1\]/,
+  ],
+  'an unknown policy for integers': [Int32Array.of(1), { op: 'sum', onNonFinite: 'drop' }, /onNonFinite is drop/],
   'halves without a dtype': [HALF, {}, /the data is u16, which cannot be reduced\. .*dtype: 'f16' or 'bf16'/],
   'named halves without a dtype': [{ a: HALF }, {}, /the data is u16, which cannot be reduced/],
   'an unknown dtype': [HALF, { dtype: 'fp16' }, /dtype is fp16, and the data is u16\. .*'f16' or 'bf16'/],
@@ -87,8 +102,8 @@ const REDUCE_REFUSED: Refused = {
     { dtype: 'f16', out: { b: new Float32Array(4) } },
     /out has the arrays \[\["b",4\]\]/,
   ],
-  'no op': [DATA, { op: undefined }, /op is undefined; it must be one of sum, average, adasum/],
-  'an unknown op': [DATA, { op: 'max' }, /op is max/],
+  'no op': [DATA, { op: undefined }, /op is undefined; it must be one of sum, average, adasum, min, max/],
+  'an unknown op': [DATA, { op: 'product' }, /op is product/],
   'an op of the prototype': [DATA, { op: 'toString' }, /op is toString/],
   'an unknown policy': [DATA, { onNonFinite: 'drop' }, /onNonFinite is drop/],
   'segments that do not add up': [DATA, { segments: [1, 2] }, /add up to 3 elements, the data has 4/],
@@ -200,7 +215,7 @@ test('shard gives every rank as many items, in rank order, and drops the rest', 
 test('a world of one: every collective gives what the data says', async (t) => {
   const { ranks, close } = await makeWorld(1)
   const [comm] = ranks as [Communicator]
-  for (const op of ['sum', 'average', 'adasum'] as const) {
+  for (const op of ['sum', 'average', 'adasum', 'min', 'max'] as const) {
     const { result, bytesSent } = await comm.allReduce(DATA, { op, out: new Float32Array(4) })
     t.deepEqual([...result], [1, 2, 3, 4])
     t.is(bytesSent, 0)

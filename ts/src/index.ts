@@ -3,11 +3,14 @@ export { connect } from './communicator/connect.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
 export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
 export type {
+  AllReduceOp,
   AllReduceOptions,
   CallOptions,
   ConnectOptions,
   FloatArray,
+  FoldOp,
   HalfDtype,
+  IntegerArray,
   NamedArrays,
   NumericArray,
   OnNonFinite,

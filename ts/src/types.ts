@@ -9,6 +9,9 @@ export type HalfDtype = 'f16' | 'bf16'
 /** Arrays that can be reduced: a Uint16Array holds the bits of a half format, named by the option `dtype`. */
 export type ReducibleArray = FloatArray | Uint16Array
 
+/** Arrays of integers that all-reduce combines by sum (which wraps), min and max. */
+export type IntegerArray = Uint8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array
+
 /** Arrays whose elements can be moved (broadcast, allGather); the reducible ones included. */
 export type NumericArray =
   | FloatArray
@@ -27,8 +30,14 @@ export type NamedArrays<A extends NumericArray = FloatArray> = Record<string, A>
 
 export type ReduceOp = 'sum' | 'average' | 'adasum'
 
+/** What all-reduce combines integers by: element by element, to the same bits in any order. */
+export type FoldOp = 'sum' | 'min' | 'max'
+
+export type AllReduceOp = ReduceOp | FoldOp
+
 /**
- * What to do if a rank's input has NaN or infinity in it (for f64 also: a segment whose squared norm overflows).
+ * What to do if a rank's input has NaN or infinity in it (for f64, unless the op is min or max, also: a segment whose
+ * squared norm overflows). Integers never have.
  * `throw`: ERR_NON_FINITE on every rank, buffers untouched. `skip`: leave that rank out. `propagate`: compute on.
  */
 export type OnNonFinite = 'throw' | 'skip' | 'propagate'
@@ -75,7 +84,7 @@ export interface ReduceOptions<D> {
   dtype?: HalfDtype
   /** Element counts of the segments (layers), adding up to the array's length. Named arrays bring their own. */
   segments?: ArrayLike<number>
-  /** Default `throw` for adasum, `propagate` for sum and average. */
+  /** Default `throw` for adasum, `propagate` for all other operators. */
   onNonFinite?: OnNonFinite
   /** Also report each input's coefficients, a segment at a time. */
   coefficients?: boolean
@@ -89,8 +98,9 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
   coefficients: true,
 }
 
-export interface AllReduceOptions<D> extends ReduceOptions<D>, CallOptions {
-  op: ReduceOp
+export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> extends ReduceOptions<D>, CallOptions {
+  /** Integers take `sum`, `min` and `max` only. */
+  op: Op
 }
 
 export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {

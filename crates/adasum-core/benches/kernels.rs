@@ -76,12 +76,12 @@ fn adasum(c: &mut Criterion) {
         let (k, length) = (vectors.inputs.len(), vectors.out.len());
         let segment = length.min(1 << 14);
         let pieces = [segment as f64, 0.0, segment as f64].repeat(length / segment);
-        let mut stats = vec![0.0; (1 + k) * length / segment];
+        let mut stats = vec![0.0; (2 + k) * length / segment];
         let mut out = std::mem::take(&mut vectors.out);
         let results =
             Results { out: ViewMut::of(&mut out), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-        let (present, pieces) = (vec![1_u8; k], View::of(&pieces));
-        engine.reduce(2.0, 0.0, 0.0, &vectors.views(), View::of(&present), pieces, results).unwrap();
+        let (weights, pieces) = (vec![1.0; k], View::of(&pieces));
+        engine.reduce(2.0, 0.0, 0.0, &vectors.views(), View::of(&weights), pieces, results).unwrap();
         vectors.out = out;
     });
 }
@@ -93,6 +93,28 @@ fn scan(c: &mut Criterion) {
             assert!(!black_box(is_bad));
         }
     });
+}
+
+/// The largest of two vectors' elements, in place of the first, of every dtype.
+fn fold(c: &mut Criterion) {
+    let mut group = c.benchmark_group("fold");
+    let codes = [("f32", 0.0), ("f64", 1.0), ("f16", 2.0), ("bf16", 3.0), ("u8", 5.0), ("i32", 9.0), ("i64", 11.0)];
+    for (size, elements) in SIZES {
+        let words = || (0..elements as u64 / 4).map(|e| e.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect::<Vec<_>>();
+        let (mut first, second) = (words(), words());
+        group.throughput(Throughput::Bytes(2 * size_of_val(&second[..]) as u64));
+        for (name, code) in codes {
+            for engine in Engine::available() {
+                let id = BenchmarkId::new(format!("{}/{size}", engine.isa()), name);
+                group.bench_function(id, |b| {
+                    b.iter(|| {
+                        let out = ViewMut::of(black_box(&mut first));
+                        engine.fold(4.0, code, &[out.as_view(), View::of(&second)], out).unwrap();
+                    });
+                });
+            }
+        }
+    }
 }
 
 /// The reference: an integer sum, which the compiler vectorises and which waits for nothing but memory.
@@ -107,5 +129,5 @@ fn memory(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory, gram, combine, adasum, scan);
+criterion_group!(benches, memory, gram, combine, adasum, scan, fold);
 criterion_main!(benches);

@@ -29,7 +29,7 @@ impl Dtype {
     }
 
     /// The name used in messages.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Dtype::F32 => "f32",
             Dtype::F64 => "f64",
@@ -39,12 +39,51 @@ impl Dtype {
     }
 }
 
+/// Integers, which can be folded only; their codes are those that frames between ranks have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integer {
+    /// Code 5.
+    U8,
+    /// Code 9.
+    I32,
+    /// Code 10.
+    U32,
+    /// Code 11.
+    I64,
+    /// Code 12.
+    U64,
+}
+
+/// Element types that can be folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredDtype {
+    /// One that can be reduced, too.
+    Float(Dtype),
+    /// An integer.
+    Integer(Integer),
+}
+
+impl StoredDtype {
+    /// The dtype with this code.
+    pub fn from_code(code: f64) -> Result<Self> {
+        let integers =
+            [(5.0, Integer::U8), (9.0, Integer::I32), (10.0, Integer::U32), (11.0, Integer::I64), (12.0, Integer::U64)];
+        let integer = integers.into_iter().find(|&(of, _)| of == code).map(|(_, integer)| Self::Integer(integer));
+        integer.or_else(|| Some(Self::Float(from_code(&Dtype::ALL, code)?))).ok_or_else(|| {
+            argument_error!(
+                "the dtype code is {code}, known are 0 (f32), 1 (f64), 2 (f16), 3 (bf16), 5 (u8), 9 (i32), 10 (u32), 11 (i64) \
+                 and 12 (u64). Take it from DTYPE_CODES or INTEGER_CODES."
+            )
+        })
+    }
+}
+
 /// Reduction operators: rules that turn a Gram matrix, or nothing at all, into coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Every coefficient is 1; code 0.
     Sum,
-    /// Every coefficient is 1 / (number of inputs that are present); code 1.
+    /// Every coefficient is the input's part of the sum of all weights; code 1.
     Average,
     /// The coefficients of the count-weighted balanced tree; code 2.
     Adasum,
@@ -59,6 +98,29 @@ impl Op {
         from_code(&Self::ALL, code).ok_or_else(|| {
             argument_error!(
                 "the operator code is {code}, known are 0 (sum), 1 (average) and 2 (adasum). Take it from OP_CODES."
+            )
+        })
+    }
+}
+
+/// Operators that join elements without coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldOp {
+    /// The sum modulo 2^bits, of integers; code 0.
+    Sum,
+    /// The smallest element; code 3.
+    Min,
+    /// The largest element; code 4.
+    Max,
+}
+
+impl FoldOp {
+    /// The operator with this code.
+    pub fn from_code(code: f64) -> Result<Self> {
+        let all = [(0.0, Self::Sum), (3.0, Self::Min), (4.0, Self::Max)];
+        all.into_iter().find(|&(of, _)| of == code).map(|(_, op)| op).ok_or_else(|| {
+            argument_error!(
+                "the operator code is {code}, folds are 0 (sum), 3 (min) and 4 (max). Take it from FOLD_OP_CODES."
             )
         })
     }

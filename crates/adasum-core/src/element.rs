@@ -1,14 +1,50 @@
-//! What a dtype is to the kernels: how it widens to f64 and how it is rounded back. One more dtype is one more impl.
+//! What a dtype is to the kernels: how it widens to f64 and how it is rounded back, and, for those that are folded only,
+//! where their kernels are. One more dtype is one more impl.
 
 use crate::dtype::Dtype;
 use crate::half::{Bf16, F16};
-use crate::kernel::{Combine, Kernels, Table};
+use crate::kernel::{Combine, Folds, Kernels, Table};
 use crate::simd::{Arithmetic, Isa};
 
+/// An element type of any kernel.
+pub trait Stored: Copy + Send + Sync + std::fmt::Debug + 'static {
+    /// The dtype's name.
+    const NAME: &'static str;
+}
+
+/// An element type that can be folded.
+pub trait Foldable: Stored {
+    /// This dtype's folds.
+    fn folds(table: &Table) -> &Folds<Self>;
+}
+
+macro_rules! foldable {
+    ($($type:ty, $field:ident, $name:expr;)*) => {$(
+        impl Stored for $type {
+            const NAME: &'static str = $name;
+        }
+
+        impl Foldable for $type {
+            fn folds(table: &Table) -> &Folds<Self> {
+                &table.folds.$field
+            }
+        }
+    )*};
+}
+foldable! {
+    f32, f32, Dtype::F32.name();
+    f64, f64, Dtype::F64.name();
+    F16, f16, Dtype::F16.name();
+    Bf16, bf16, Dtype::Bf16.name();
+    u8, u8, "u8";
+    i32, i32, "i32";
+    u32, u32, "u32";
+    i64, i64, "i64";
+    u64, u64, "u64";
+}
+
 /// An element type that the kernels compute in.
-pub trait Element: Copy + Send + Sync + std::fmt::Debug + 'static {
-    /// The dtype's name and code.
-    const DTYPE: Dtype;
+pub trait Element: Stored {
     /// Positive zero.
     const ZERO: Self;
     /// True if the product of any two elements is exact in f64: then fused and separate accumulation agree, and squares
@@ -48,10 +84,9 @@ impl<E: Element> Output<E> for E {
 }
 
 macro_rules! element {
-    ($type:ty, $dtype:ident, $field:ident, $zero:expr, $load:ident, $store:ident,
+    ($type:ty, $field:ident, $zero:expr, $load:ident, $store:ident,
      exact: $exact:expr, refine_below: $refine:expr, smallest: $smallest:expr) => {
         impl Element for $type {
-            const DTYPE: Dtype = Dtype::$dtype;
             const ZERO: Self = $zero;
             const EXACT_PRODUCTS: bool = $exact;
             const REFINE_BELOW: f64 = $refine;
@@ -76,11 +111,11 @@ macro_rules! element {
     };
 }
 
-element!(f32, F32, f32, 0.0, load_f32, store_f32, exact: true, refine_below: 1e-8, smallest: 0.0);
+element!(f32, f32, 0.0, load_f32, store_f32, exact: true, refine_below: 1e-8, smallest: 0.0);
 // The smallest squared norm is sqrt(f64::MIN_POSITIVE).
-element!(f64, F64, f64, 0.0, load_f64, store_f64, exact: false, refine_below: 1e-3, smallest: 1.5e-154);
-element!(F16, F16, f16, F16(0), load_f16, store_f16, exact: true, refine_below: 1e-8, smallest: 0.0);
-element!(Bf16, Bf16, bf16, Bf16(0), load_bf16, store_bf16, exact: true, refine_below: 1e-8, smallest: 0.0);
+element!(f64, f64, 0.0, load_f64, store_f64, exact: false, refine_below: 1e-3, smallest: 1.5e-154);
+element!(F16, f16, F16(0), load_f16, store_f16, exact: true, refine_below: 1e-8, smallest: 0.0);
+element!(Bf16, bf16, Bf16(0), load_bf16, store_bf16, exact: true, refine_below: 1e-8, smallest: 0.0);
 
 macro_rules! stored_as_f32 {
     ($type:ty) => {

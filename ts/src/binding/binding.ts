@@ -15,15 +15,19 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 2
+export const ABI = 4
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
 
-/** Codes of the dtypes that can be reduced; the half formats are storage, everything is computed in f64. */
+/** Codes of the dtypes that can be reduced, and folded; the half formats are storage, everything is computed in f64. */
 export const DTYPE_CODES = { f32: 0, f64: 1, f16: 2, bf16: 3 } as const
+/** Codes of the dtypes that can be folded only. */
+export const INTEGER_CODES = { u8: 5, i32: 9, u32: 10, i64: 11, u64: 12 } as const
 /** Codes of the reduction operators. */
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
+/** Codes of the operators that fold elements without coefficients. */
+export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
 
 /** Functions, not methods: each may be passed on alone. */
 export interface Binding {
@@ -42,9 +46,12 @@ export interface Binding {
   /**
    * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
    * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
-   * `present` has a byte an input: 0 leaves the input out (count 0).
-   * `stats` has 1 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), then
-   * the coefficients; all NaN for cut pieces. sum and average touch neither nodes nor stats.
+   * `weights` has a number an input: how many ranks' vectors it stands for, whole, from 0 to 2^32; 0 leaves the input out,
+   * unread. adasum joins subtrees in proportion to their weights, average multiplies with weight / sum of the weights, sum
+   * with 1 what is not left out.
+   * `stats` has 2 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), the
+   * sum of the squared norms of the inputs that are not left out, then the coefficients; all NaN for cut pieces. sum and
+   * average touch neither nodes nor stats.
    * `out` is of resultDtype: dtype, or f32 where dtype is f16 or bf16. It may be one of the inputs; any other overlap is
    * refused.
    */
@@ -53,7 +60,7 @@ export interface Binding {
     dtype: number,
     resultDtype: number,
     inputs: Uint8Array[],
-    present: Uint8Array,
+    weights: Float64Array,
     pieces: Float64Array,
     out: Uint8Array,
     nodes: Float64Array,
@@ -76,13 +83,13 @@ export interface Binding {
 
   /**
    * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
-   * Returns [0, orthogonality, c_0 .. c_(k-1)], or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
+   * Returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)] as in `stats`, or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
    * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
    * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
    */
   readonly coefficients: (
     dtype: number,
-    present: Uint8Array,
+    weights: Float64Array,
     gram: Float64Array,
     refinements: Float64Array,
   ) => Float64Array
@@ -112,12 +119,19 @@ export interface Binding {
     out: Uint8Array,
   ) => void
 
+  /**
+   * Element by element over all inputs, which have the length of `out`; `out` may be one of them, any other overlap is
+   * refused. min, max: of floats NaN if there is one (stored as the canonical NaN), and -0 is less than +0. sum: of integers
+   * only, modulo 2^bits. No bit depends on the order of the inputs.
+   */
+  readonly fold: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => void
+
   readonly reduceAsync: (
     op: number,
     dtype: number,
     resultDtype: number,
     inputs: Uint8Array[],
-    present: Uint8Array,
+    weights: Float64Array,
     pieces: Float64Array,
     out: Uint8Array,
     nodes: Float64Array,
@@ -139,4 +153,5 @@ export interface Binding {
     coefficients: Float64Array,
     out: Uint8Array,
   ) => Promise<void>
+  readonly foldAsync: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => Promise<void>
 }

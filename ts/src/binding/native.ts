@@ -66,10 +66,12 @@ function withTypedErrors(addon: Binding): Binding {
     coefficients: sync(addon.coefficients),
     refine: sync(addon.refine),
     combine: sync(addon.combine),
+    fold: sync(addon.fold),
     reduceAsync: async(addon.reduceAsync),
     gramAsync: async(addon.gramAsync),
     refineAsync: async(addon.refineAsync),
     combineAsync: async(addon.combineAsync),
+    foldAsync: async(addon.foldAsync),
   }
 }
 

@@ -1,28 +1,36 @@
 /** The communicator: its methods check their arguments and join a collective with a reducer. */
-import { OP_CODES } from '../binding/binding.ts'
 import { loadBinding } from '../binding/native.ts'
 import { allReduce } from '../collectives/all-reduce.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
 import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, UNEVEN, WITH_COEFFICIENTS } from '../group/descriptor.ts'
+import {
+  ALL_REDUCE_OP_CODES,
+  COLLECTIVES,
+  NON_FINITE_CODES,
+  SCHEDULES,
+  UNEVEN,
+  WITH_COEFFICIENTS,
+} from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
-import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { checkAllReduceOp, checkDtype, checkOnNonFinite } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray, checkOptions, reducibleDtype } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import {
   ALL_REDUCE_OPTIONS,
+  type AllReduceOp,
   type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
+  type FoldOp,
+  type IntegerArray,
   type NamedArrays,
   type NumericArray,
   type OnNonFinite,
   type OptionNames,
-  type ReduceOp,
   type ReducibleArray,
   type Reduction,
 } from '../types.ts'
@@ -122,6 +130,11 @@ export class Communicator implements AsyncDisposable {
     data: Uint16Array | NamedArrays<Uint16Array>,
     options: AllReduceOptions<R> & { out: R },
   ): Promise<Reduction<R>>
+  /** Integers: folded, element by element. */
+  allReduce<D extends IntegerArray | NamedArrays<IntegerArray>>(
+    data: D,
+    options: AllReduceOptions<D, FoldOp>,
+  ): Promise<Reduction<D>>
   /**
    * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
    * unchanged, and `out` undefined if the call fails.
@@ -144,7 +157,7 @@ export class Communicator implements AsyncDisposable {
       const job = {
         layout,
         resultDtype: (outLayout ?? layout).dtype,
-        reducer: makeReducer(op, loadBinding()),
+        reducer: makeReducer(op, layout.dtype, loadBinding()),
         onNonFinite,
         data: input.bytes,
         statistics,
@@ -325,16 +338,18 @@ export class Communicator implements AsyncDisposable {
 
   #planAllReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
     checkOptions(options, ALL_REDUCE_OPTIONS)
-    const op = checkOp(options.op)
-    const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
+    const op = checkAllReduceOp(options.op)
     const found = layoutOf(data, 'data', options.segments)
-    const layout = { ...found, dtype: reducibleDtype(found.dtype, options.dtype, 'the data') }
+    const layout = { ...found, dtype: checkDtype(found.dtype, options.dtype, op) }
+    const policy = checkOnNonFinite(options.onNonFinite, op)
+    // Integers are always finite: whatever the policy is, there is nothing to look for.
+    const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const withCoefficients = options.coefficients === true
     const descriptor = {
       ...describe('all-reduce', layout),
       resultDtype: (outLayout ?? layout).dtype.code,
-      op: OP_CODES[op],
+      op: ALL_REDUCE_OP_CODES[op],
       schedule: SCHEDULES[allReduceSchedule(this.size, layout.elementCount * layout.dtype.byteLength)],
       onNonFinite: NON_FINITE_CODES[onNonFinite],
       flags: withCoefficients ? WITH_COEFFICIENTS : 0,
@@ -366,7 +381,7 @@ function ranksOfColor(all: Float64Array, color: number): number[] {
 }
 
 interface AllReducePlan {
-  readonly op: ReduceOp
+  readonly op: AllReduceOp
   readonly onNonFinite: OnNonFinite
   readonly layout: Layout
   /** That of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */

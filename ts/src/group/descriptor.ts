@@ -1,6 +1,8 @@
 /** Codes and words of what a collective's descriptor says. */
+import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { dtypeName } from '../tensor/dtype.ts'
+import type { AllReduceOp } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
 export const COLLECTIVES = {
@@ -25,8 +27,8 @@ export const UNEVEN = 2
 /** Rank flags. */
 export const NOT_FINITE = 1
 
-// all-reduce ops as in the binding; 0 is also what the other collectives carry.
-const OP_NAMES = ['sum', 'average', 'adasum']
+/** All-reduce operators, as in the binding; 0 is also what the other collectives carry. */
+export const ALL_REDUCE_OP_CODES: Readonly<Record<AllReduceOp, number>> = { ...OP_CODES, ...FOLD_OP_CODES }
 
 const nameOf = (codes: Record<string, number>, code: number): string =>
   Object.keys(codes).find((name) => codes[name] === code) ?? `unknown (${code})`
@@ -41,7 +43,7 @@ function describe(descriptor: Descriptor): string {
   const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
   switch (descriptor.collective) {
     case COLLECTIVES['all-reduce']:
-      return `${OP_NAMES[descriptor.op] ?? `op ${descriptor.op}`} ${array}${segments}`
+      return `${nameOf(ALL_REDUCE_OP_CODES, descriptor.op)} ${array}${segments}`
     case COLLECTIVES.broadcast:
       return `broadcast ${array}${segments} from rank ${descriptor.root}`
     case COLLECTIVES['all-gather']:

@@ -1,16 +1,46 @@
+import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import type { OnNonFinite, ReduceOp } from '../types.ts'
-import { OP_CODES } from '../binding/binding.ts'
+import { reducibleDtype } from '../tensor/check.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
 
-export function checkOp(op: unknown): ReduceOp {
-  if (typeof op === 'string' && Object.hasOwn(OP_CODES, op)) return op as ReduceOp
-  throw new AdasumError('ERR_ARGUMENT', `op is ${inspect(op)}; it must be one of ${Object.keys(OP_CODES).join(', ')}.`)
+function checkName<Name extends string>(op: unknown, codes: Readonly<Record<Name, number>>): Name {
+  if (typeof op === 'string' && Object.hasOwn(codes, op)) return op as Name
+  throw new AdasumError('ERR_ARGUMENT', `op is ${inspect(op)}; it must be one of ${Object.keys(codes).join(', ')}.`)
 }
 
-/** The policy for non-finite inputs; by default adasum refuses them, and sum and average compute on. */
-export function checkOnNonFinite(policy: unknown, op: ReduceOp): OnNonFinite {
+export function checkOp(op: unknown): ReduceOp {
+  return checkName(op, OP_CODES)
+}
+
+export function checkAllReduceOp(op: unknown): AllReduceOp {
+  return checkName(op, { ...OP_CODES, ...FOLD_OP_CODES })
+}
+
+/** Whether data of a dtype are folded, and not combined with coefficients: integers always are. */
+export function isFold(op: AllReduceOp, dtype: Dtype): op is FoldOp {
+  return dtype.isFoldedInteger || !Object.hasOwn(OP_CODES, op)
+}
+
+const FOLDS = Object.keys(FOLD_OP_CODES).join(', ')
+
+/** The dtype in which an all-reduce combines data, or ERR_ARGUMENT: one that can be reduced, or an integer that is folded. */
+export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype {
+  const isNamed = named === undefined || named === found.name
+  if (!found.isFoldedInteger || !isNamed)
+    return reducibleDtype(found, named, 'the data', ` By ${FOLDS} also u8, i32, u32, i64 and u64.`)
+  if (Object.hasOwn(FOLD_OP_CODES, op)) return found
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `op is ${op}, and the data is ${found.name}; integers are combined by one of ${FOLDS}. Use one of these, or a Float32Array ` +
+      'or Float64Array.',
+  )
+}
+
+/** The policy for non-finite inputs; by default adasum refuses them, and the other operators compute on. */
+export function checkOnNonFinite(policy: unknown, op: AllReduceOp): OnNonFinite {
   if (policy === undefined) return op === 'adasum' ? 'throw' : 'propagate'
   if (POLICIES.includes(policy as OnNonFinite)) return policy as OnNonFinite
   throw new AdasumError('ERR_ARGUMENT', `onNonFinite is ${inspect(policy)}; it must be one of ${POLICIES.join(', ')}.`)

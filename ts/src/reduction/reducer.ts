@@ -1,26 +1,44 @@
-/** The operators sum, average and adasum over the binding's kernels. */
+/** The operators over the binding's kernels: those with coefficients, and the folds. */
 import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
-import { type SliceStatistics, convert, reduceSlice } from '../kernels/reduce.ts'
+import { foldSlice } from '../kernels/fold.ts'
+import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, offThread, run } from '../kernels/run.ts'
 import { totalByteLength } from '../tensor/check.ts'
-import type { Layout } from '../tensor/layout.ts'
-import type { ReduceOp } from '../types.ts'
-import { scanNonFinite } from './scan.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
+import { isFold } from './options.ts'
+import { scanElements, scanNonFinite } from './scan.ts'
 
 /** Below this many bytes of input a trip to another thread costs more than the kernel. */
 const OFF_THREAD_BYTE_LENGTH = 1 << 20
 
-export function makeReducer(op: ReduceOp, binding: Binding): Reducer {
+export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding): Reducer {
+  return isFold(op, dtype) ? makeFolder(op, binding) : makeCombiner(op, binding)
+}
+
+function makeCombiner(op: ReduceOp, binding: Binding): Reducer {
   return {
-    hasNonFinite: (layout: Layout, data: Uint8Array, check: () => void) => scanNonFinite(binding, layout, data, check),
+    ...reducerOf(binding, (job) => reduceSlice({ op, ...job }, binding)),
+    hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
+  }
+}
+
+/** Nothing is multiplied, so no norm can overflow: an input is finite if its elements are. */
+function makeFolder(op: FoldOp, binding: Binding): Reducer {
+  return {
+    ...reducerOf(binding, (job) => foldSlice({ op, ...job })),
+    hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
+  }
+}
+
+function reducerOf(binding: Binding, bodyOf: (job: ReduceJob) => ReduceBody): Omit<Reducer, 'hasNonFinite'> {
+  return {
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
-    nodeCount: (pieces: Float64Array) => binding.nodeCount(pieces),
-    reduce: (job: ReduceJob): Promise<SliceStatistics> => {
-      const body = reduceSlice({ op, ...job }, binding)
-      const byteLength = totalByteLength(job.inputs)
-      const isOffThread = job.memory === 'pool' && byteLength > OFF_THREAD_BYTE_LENGTH
-      return run(body, binding, isOffThread ? offThread : cooperative(job.check), job.exchange)
+    nodeCount: (pieces) => binding.nodeCount(pieces),
+    reduce: (job) => {
+      const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) > OFF_THREAD_BYTE_LENGTH
+      return run(bodyOf(job), binding, isOffThread ? offThread : cooperative(job.check), job.exchange)
     },
   }
 }

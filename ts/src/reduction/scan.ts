@@ -16,13 +16,32 @@ export async function scanNonFinite(
 ): Promise<boolean> {
   const { dtype, segmentElementCounts } = layout
   if (data.length <= SCAN_BYTE_LENGTH) return binding.hasNonFinite(dtype.code, data, segmentElementCounts)
-  const steps = dtype.name === 'f64' ? normSteps : elementSteps
-  for (const found of steps(binding, layout, data)) {
-    if (found) return true
+  return inTurns(dtype.name === 'f64' ? normSteps(binding, layout, data) : elementSteps(binding, layout, data), check)
+}
+
+/** Whether a vector has NaN or infinity in it, however large its numbers are; lets the event loop turn. */
+export function scanElements(binding: Binding, layout: Layout, data: Uint8Array, check: () => void): Promise<boolean> {
+  return inTurns(layout.dtype.name === 'f64' ? f64Steps(data) : elementSteps(binding, layout, data), check)
+}
+
+async function inTurns(steps: Generator<boolean>, check: () => void): Promise<boolean> {
+  let step = steps.next()
+  while (!step.done) {
+    if (step.value) return true
+    step = steps.next()
+    if (step.done) break
     await nextTurn()
     check()
   }
   return false
+}
+
+/** The kernel for f64 looks at squared norms; what has none to look at is seen through here. */
+function* f64Steps(data: Uint8Array): Generator<boolean> {
+  for (let at = 0; at < data.length; at += SCAN_BYTE_LENGTH) {
+    const count = Math.min(SCAN_BYTE_LENGTH, data.length - at) / Float64Array.BYTES_PER_ELEMENT
+    yield !new Float64Array(data.buffer, data.byteOffset + at, count).every(Number.isFinite)
+  }
 }
 
 /** For dtypes whose norms cannot overflow, the vector may be cut anywhere. */

@@ -66,13 +66,13 @@ export function checkArray(value: unknown, what: string): Dtype {
 
 /**
  * The dtype in which an array is reduced, or ERR_ARGUMENT: that of a Float32Array or Float64Array, and for a Uint16Array
- * the half format that the caller names.
+ * the half format that the caller names. `more` is what else the operation takes, as a sentence.
  */
-export function reducibleDtype(found: Dtype, named: unknown, what: string): Dtype {
+export function reducibleDtype(found: Dtype, named: unknown, what: string, more = ''): Dtype {
   const half = found.name === 'u16' ? halfDtype(named) : undefined
   if (half) return half
   if (found.isFloat && (named === undefined || named === found.name)) return found
-  const takes = "Reductions take f32, f64, and f16 or bf16 in a Uint16Array with dtype: 'f16' or 'bf16'."
+  const takes = "Reductions take f32, f64, and f16 or bf16 in a Uint16Array with dtype: 'f16' or 'bf16'." + more
   if (named === undefined) refuse(`${what} is ${found.name}, which cannot be reduced. ${takes}`)
   refuse(`dtype is ${inspect(named)}, and ${what} is ${found.name}. ${takes}`)
 }

@@ -1,6 +1,6 @@
 import { AdasumError } from '../errors.ts'
 import type { NumericArray } from '../types.ts'
-import { DTYPE_CODES } from '../binding/binding.ts'
+import { DTYPE_CODES, INTEGER_CODES } from '../binding/binding.ts'
 
 /** A dtype: its code in frame headers (and, for those that can be reduced, in the binding) and its array type. */
 export interface Dtype {
@@ -8,6 +8,8 @@ export interface Dtype {
   readonly code: number
   readonly byteLength: number
   readonly isFloat: boolean
+  /** Whether it is an integer that can be folded. */
+  readonly isFoldedInteger: boolean
   readonly Array: NumericArrayConstructor
 }
 
@@ -19,9 +21,17 @@ interface NumericArrayConstructor {
 }
 
 const FLOAT_CODES: ReadonlySet<number> = new Set(Object.values(DTYPE_CODES))
+const FOLDED_CODES: ReadonlySet<number> = new Set(Object.values(INTEGER_CODES))
 
 function dtype(name: string, code: number, constructor: NumericArrayConstructor): Dtype {
-  return { name, code, byteLength: constructor.BYTES_PER_ELEMENT, isFloat: FLOAT_CODES.has(code), Array: constructor }
+  return {
+    name,
+    code,
+    byteLength: constructor.BYTES_PER_ELEMENT,
+    isFloat: FLOAT_CODES.has(code),
+    isFoldedInteger: FOLDED_CODES.has(code),
+    Array: constructor,
+  }
 }
 
 /** The half formats have no typed array on every platform: their bits lie in a Uint16Array, and the caller says which. */
@@ -34,14 +44,14 @@ const ARRAY_DTYPES: readonly Dtype[] = [
   dtype('f32', DTYPE_CODES.f32, Float32Array),
   dtype('f64', DTYPE_CODES.f64, Float64Array),
   dtype('i8', 4, Int8Array),
-  dtype('u8', 5, Uint8Array),
+  dtype('u8', INTEGER_CODES.u8, Uint8Array),
   dtype('u8c', 6, Uint8ClampedArray),
   dtype('i16', 7, Int16Array),
   dtype('u16', 8, Uint16Array),
-  dtype('i32', 9, Int32Array),
-  dtype('u32', 10, Uint32Array),
-  dtype('i64', 11, BigInt64Array),
-  dtype('u64', 12, BigUint64Array),
+  dtype('i32', INTEGER_CODES.i32, Int32Array),
+  dtype('u32', INTEGER_CODES.u32, Uint32Array),
+  dtype('i64', INTEGER_CODES.i64, BigInt64Array),
+  dtype('u64', INTEGER_CODES.u64, BigUint64Array),
 ]
 
 const BY_TAG: ReadonlyMap<string, Dtype> = new Map(ARRAY_DTYPES.map((entry) => [entry.Array.name, entry]))

@@ -6,7 +6,7 @@ use super::layout::Piece;
 use super::threads::{Shared, part_count, ranges, run};
 use super::view::View;
 use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
-use crate::element::{Element, Output};
+use crate::element::{Element, Output, Stored};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
 use crate::kernel::{Between, Term};
@@ -20,7 +20,7 @@ pub(super) fn product_count(k: usize) -> usize {
 }
 
 /// The inputs' first elements, once all of them have been found to have `element_count` elements.
-pub(super) fn input_elements<E: Element>(inputs: &[View<'_>], element_count: usize) -> Result<Vec<*const E>> {
+pub(super) fn input_elements<E: Stored>(inputs: &[View<'_>], element_count: usize) -> Result<Vec<*const E>> {
     if !(1..=MAX_INPUTS).contains(&inputs.len()) {
         return Err(argument_error!(
             "there are {} inputs, 1 to {MAX_INPUTS} can be reduced at once. Reduce in groups.",

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use crate::element::Element;
+use crate::element::Stored;
 use crate::error::{Result, argument_error};
 
 /// Where empty views lie: JavaScript's empty arrays may have no address, or a misaligned one.
@@ -47,22 +47,17 @@ impl<'a> View<'a> {
         unsafe { Self::new(slice.as_ptr().cast(), size_of_val(slice)) }
     }
 
-    /// The bytes, copied.
-    pub(super) fn bytes(self) -> Vec<u8> {
-        // SAFETY: the view vouches for the bytes, and nobody writes them during the copy.
-        unsafe { std::slice::from_raw_parts(self.ptr, self.byte_length) }.to_vec()
-    }
-
     /// The view as doubles, copied: small tables are read before anything is written, so they may alias what is.
     pub(super) fn doubles(self, name: &str) -> Result<Vec<f64>> {
         double_count(name, self.byte_length)?;
-        let bytes = self.bytes();
+        // SAFETY: the view vouches for the bytes, and nobody writes them during the copy.
+        let bytes = unsafe { std::slice::from_raw_parts(self.ptr, self.byte_length) };
         let (doubles, _) = bytes.as_chunks::<8>();
         Ok(doubles.iter().map(|&double| f64::from_ne_bytes(double)).collect())
     }
 
     /// The first of `element_count` elements, which must be all of the view.
-    pub(super) fn elements<E: Element>(self, name: &str, element_count: usize) -> Result<*const E> {
+    pub(super) fn elements<E: Stored>(self, name: &str, element_count: usize) -> Result<*const E> {
         check_elements::<E>(name, self.ptr, self.byte_length, element_count)?;
         Ok(self.ptr.cast())
     }
@@ -84,13 +79,17 @@ impl<'a> ViewMut<'a> {
         unsafe { Self::new(slice.as_mut_ptr().cast(), size_of_val(slice)) }
     }
 
+    pub(super) fn byte_length(self) -> usize {
+        self.byte_length
+    }
+
     /// The same bytes, to be read.
     pub fn as_view(self) -> View<'a> {
         View { ptr: self.ptr, byte_length: self.byte_length, lifetime: PhantomData }
     }
 
     /// The first of `element_count` elements, which must be all of the view.
-    pub(super) fn elements<E: Element>(self, name: &str, element_count: usize) -> Result<*mut E> {
+    pub(super) fn elements<E: Stored>(self, name: &str, element_count: usize) -> Result<*mut E> {
         check_elements::<E>(name, self.ptr, self.byte_length, element_count)?;
         Ok(self.ptr.cast())
     }
@@ -185,8 +184,8 @@ fn double_count(name: &str, byte_length: usize) -> Result<usize> {
     Ok(byte_length / size_of::<f64>())
 }
 
-fn check_elements<E: Element>(name: &str, ptr: *const u8, byte_length: usize, element_count: usize) -> Result<()> {
-    let dtype = E::DTYPE.name();
+fn check_elements<E: Stored>(name: &str, ptr: *const u8, byte_length: usize, element_count: usize) -> Result<()> {
+    let dtype = E::NAME;
     let expected = element_count as u128 * size_of::<E>() as u128;
     if byte_length as u128 != expected {
         return Err(argument_error!(

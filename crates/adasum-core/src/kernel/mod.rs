@@ -6,6 +6,7 @@
 
 mod combine;
 mod few;
+mod fold;
 mod gram;
 mod refine;
 mod scan;
@@ -13,10 +14,13 @@ mod scan;
 use std::ops::Range;
 
 use crate::blocks::BLOCK_ELEMENTS;
-use crate::element::Element;
+use crate::element::{Element, Stored};
 use crate::half::{Bf16, F16};
+use crate::rules::{Max, Min, Sum};
 use crate::simd::scalar::Scalar;
 use crate::simd::{Arithmetic, LANES};
+
+pub use fold::{Folds, Rule};
 
 /// Room for one block in f64.
 pub type Scratch = [f64; BLOCK_ELEMENTS];
@@ -73,6 +77,22 @@ pub struct Table {
     pub f16: Kernels<F16>,
     /// Kernels for bf16.
     pub bf16: Kernels<Bf16>,
+    /// Folds of all dtypes.
+    pub folds: FoldsByDtype,
+}
+
+/// The folds of every dtype on one instruction set.
+#[derive(Debug)]
+pub struct FoldsByDtype {
+    pub f32: Folds<f32>,
+    pub f64: Folds<f64>,
+    pub f16: Folds<F16>,
+    pub bf16: Folds<Bf16>,
+    pub u8: Folds<u8>,
+    pub i32: Folds<i32>,
+    pub u32: Folds<u32>,
+    pub i64: Folds<i64>,
+    pub u64: Folds<u64>,
 }
 
 /// Adds the lanes in the canonical order.
@@ -143,6 +163,26 @@ macro_rules! isa_table {
                 // SAFETY: handed on from the caller, and the features are enabled.
                 unsafe { scan::is_finite::<$isa, E>(input, element_count) }
             }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { fold::fold::<E, R>(inputs, elements, out) }
+            }
+            const fn order<E: Stored>() -> Folds<E>
+            where
+                Min: Rule<E>,
+                Max: Rule<E>,
+            {
+                Folds { min: fold::<E, Min>, max: fold::<E, Max>, sum: None }
+            }
+            const fn integer<E: Stored>() -> Folds<E>
+            where
+                Min: Rule<E>,
+                Max: Rule<E>,
+                Sum: Rule<E>,
+            {
+                Folds { sum: Some(fold::<E, Sum>), ..order::<E>() }
+            }
             const fn kernels<E: Element>() -> Kernels<E> {
                 Kernels {
                     gram: gram::<E>,
@@ -159,6 +199,17 @@ macro_rules! isa_table {
                 f64: kernels(),
                 f16: kernels(),
                 bf16: kernels(),
+                folds: FoldsByDtype {
+                    f32: order(),
+                    f64: order(),
+                    f16: order(),
+                    bf16: order(),
+                    u8: integer(),
+                    i32: integer(),
+                    u32: integer(),
+                    i64: integer(),
+                    u64: integer(),
+                },
             }
         };
     };

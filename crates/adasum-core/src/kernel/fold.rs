@@ -1,0 +1,88 @@
+//! Element by element over all inputs, by a rule that is commutative and associative to the bit: no order of inputs, cut or
+//! instruction set can change a result. The loops are plain; the compiler makes vectors of them for the features that are
+//! switched on around them.
+
+use std::ops::Range;
+
+use crate::element::Stored;
+
+/// Elements whose keys are kept in the first-level cache while one input after the other is read.
+const STRIP: usize = 512;
+
+/// How elements of type `E` are joined: as keys, which are numbers that the rule's order or addition is plain for.
+pub trait Rule<E> {
+    /// What is computed on.
+    type Key: Copy + Default;
+
+    /// An element's key.
+    fn enter(element: E) -> Self::Key;
+    /// The key of two elements' join.
+    fn join(a: Self::Key, b: Self::Key) -> Self::Key;
+    /// The element of a key.
+    fn leave(key: Self::Key) -> E;
+}
+
+/// `fold(inputs, elements, out)`: the join of all inputs over these elements. `out` may be an input.
+pub type Fold<E> = unsafe fn(&[*const E], Range<usize>, *mut E);
+
+/// One dtype's folds on one instruction set; requirements as for [`Kernels`](super::Kernels).
+#[derive(Debug)]
+pub struct Folds<E> {
+    /// The smallest element.
+    pub min: Fold<E>,
+    /// The largest element.
+    pub max: Fold<E>,
+    /// The sum modulo 2^bits; of integers only.
+    pub sum: Option<Fold<E>>,
+}
+
+/// # Safety
+/// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs.
+#[inline(always)]
+pub unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
+    let Some((first, others)) = inputs.split_first() else { return };
+    let mut strip = [R::Key::default(); STRIP];
+    let mut element = elements.start;
+    while element < elements.end {
+        let keys = &mut strip[..STRIP.min(elements.end - element)];
+        // SAFETY: the strip ends where the elements end or before. All its reads come before its writes.
+        unsafe {
+            enter::<E, R>(first.add(element), keys);
+            for input in others {
+                join::<E, R>(input.add(element), keys);
+            }
+            leave::<E, R>(keys, out.add(element));
+        }
+        element += STRIP;
+    }
+}
+
+/// # Safety
+/// `input` must be valid for reading as many elements as there are keys.
+#[inline(always)]
+unsafe fn enter<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
+    for (i, key) in keys.iter_mut().enumerate() {
+        // SAFETY: handed on from the caller.
+        *key = R::enter(unsafe { input.add(i).read() });
+    }
+}
+
+/// # Safety
+/// See [`enter`].
+#[inline(always)]
+unsafe fn join<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
+    for (i, key) in keys.iter_mut().enumerate() {
+        // SAFETY: handed on from the caller.
+        *key = R::join(*key, R::enter(unsafe { input.add(i).read() }));
+    }
+}
+
+/// # Safety
+/// `out` must be valid for writing as many elements as there are keys.
+#[inline(always)]
+unsafe fn leave<E: Stored, R: Rule<E>>(keys: &[R::Key], out: *mut E) {
+    for (i, &key) in keys.iter().enumerate() {
+        // SAFETY: handed on from the caller.
+        unsafe { out.add(i).write(R::leave(key)) };
+    }
+}

@@ -1,0 +1,63 @@
+/**
+ * The fold of a slice: minimum, maximum, and the sum of integers. No element depends on another one or on the order of the
+ * inputs, so a slice is cut anywhere, and there is nothing to exchange. It is driven like a reduction, by run.ts.
+ */
+import { type Binding, FOLD_OP_CODES } from '../binding/binding.ts'
+import type { FoldOp } from '../types.ts'
+import type { KernelTask, ReduceBody, ReduceWork } from './reduce.ts'
+import { chunkElementCount } from './slice.ts'
+
+export interface FoldWork extends Omit<ReduceWork, 'op'> {
+  readonly op: FoldOp
+}
+
+export function* foldSlice(work: FoldWork): ReduceBody {
+  yield { kind: 'kernels', tasks: foldTasks(work) }
+  return { firstSegment: 0, values: new Float64Array(0) }
+}
+
+function foldTasks({ op, layout, resultDtype, slice, inputs, weights, out }: FoldWork): KernelTask[] {
+  const { dtype } = layout
+  const present = inputs.filter((_, i) => weights[i]! > 0)
+  const elementCount = slice.end - slice.begin
+  const chunk = chunkElementCount(dtype.byteLength, present.length)
+  return Array.from({ length: Math.ceil(elementCount / chunk) }, (_, i) => {
+    const [begin, end] = [i * chunk, Math.min(elementCount, (i + 1) * chunk)]
+    const part = (bytes: Uint8Array, byteLength: number) => bytes.subarray(begin * byteLength, end * byteLength)
+    const parts = present.map((input) => part(input, dtype.byteLength))
+    const result = part(out, resultDtype.byteLength)
+    if (resultDtype === dtype) return foldTask(op, dtype.code, parts, result)
+    return widenedTask(op, dtype.code, parts, resultDtype.code, result, end - begin)
+  })
+}
+
+function foldTask(op: FoldOp, dtype: number, inputs: Uint8Array[], out: Uint8Array): KernelTask {
+  const args = [FOLD_OP_CODES[op], dtype, inputs, out] as const
+  return { sync: (b) => b.fold(...args), async: (b) => b.foldAsync(...args) }
+}
+
+/** A half format folded as it is, and stored as f32. */
+function widenedTask(
+  op: FoldOp,
+  dtype: number,
+  inputs: Uint8Array[],
+  resultDtype: number,
+  out: Uint8Array,
+  elementCount: number,
+): KernelTask {
+  const folded = (): Uint8Array => new Uint8Array(inputs[0]!.length)
+  const counts = Float64Array.of(elementCount)
+  const one = Float64Array.of(1)
+  return {
+    sync: (b: Binding) => {
+      const half = folded()
+      foldTask(op, dtype, inputs, half).sync(b)
+      b.combine(dtype, resultDtype, [half], counts, one, out)
+    },
+    async: async (b: Binding) => {
+      const half = folded()
+      await foldTask(op, dtype, inputs, half).async(b)
+      await b.combineAsync(dtype, resultDtype, [half], counts, one, out)
+    },
+  }
+}
