@@ -24,7 +24,8 @@ export function dtypeOf(array: ReducibleArray): number {
   if (array instanceof Bf16Array) return DTYPE_CODES.bf16
   return array instanceof Float32Array ? DTYPE_CODES.f32 : DTYPE_CODES.f64
 }
-export const present = (count: number): Uint8Array => new Uint8Array(count).fill(1)
+/** Each input stands for one rank's vector. */
+export const ones = (count: number): Float64Array => new Float64Array(count).fill(1)
 export const productCount = (count: number): number => (count * (count + 1)) / 2
 export const wholePieces = (...segments: number[]): Float64Array => doubles(...segments.flatMap((n) => [n, 0, n]))
 
@@ -44,7 +45,7 @@ export function reduceArguments<A extends ReducibleArray>(
   const results: Reduced<A> = {
     out: inputs[0]!.slice().fill(-77) as A,
     nodes: new Float64Array(binding.nodeCount(pieces) * productCount(k)),
-    stats: new Float64Array((pieces.length / 3) * (1 + k)),
+    stats: new Float64Array((pieces.length / 3) * (2 + k)),
   }
   const { out, nodes, stats } = results
   const code = dtypeOf(inputs[0]!)
@@ -53,7 +54,7 @@ export function reduceArguments<A extends ReducibleArray>(
     code,
     code,
     allBytes(inputs),
-    present(k),
+    ones(k),
     pieces,
     bytesOf(out),
     nodes,
@@ -89,11 +90,11 @@ export function reduceCut<A extends ReducibleArray>(
   const gram = gather(productCount(k), (slices, piece, nodes) => binding.gram(code, slices, piece, nodes))
   const refinements: number[] = []
   for (let rounds = 0; ; rounds++) {
-    const answer = binding.coefficients(code, present(k), gram, doubles(...refinements))
+    const answer = binding.coefficients(code, ones(k), gram, doubles(...refinements))
     const requestCount = answer[0]!
     if (requestCount === 0) {
       const out = inputs[0]!.slice() as A
-      const coefficients = answer.subarray(2)
+      const coefficients = answer.subarray(3)
       binding.combine(code, code, allBytes(inputs), doubles(length), coefficients, bytesOf(out))
       return { out, coefficients, rounds }
     }

@@ -14,7 +14,7 @@ import {
   bytesOf,
   doubles,
   dtypeOf,
-  present,
+  ones,
   reduce,
   reduceArguments,
   reduceCut,
@@ -86,7 +86,7 @@ function reductions(binding: Binding): void {
           for (const blocks of [1, 2, 3, 100]) {
             const cut = reduceCut(binding, inputs, blocks)
             t.is(bitsOf(cut.out), bitsOf(whole.out))
-            t.deepEqual(cut.coefficients, whole.stats.subarray(1))
+            t.deepEqual(cut.coefficients, whole.stats.subarray(2))
             rounds += cut.rounds
           }
         }
@@ -106,7 +106,7 @@ function reductions(binding: Binding): void {
     t.deepEqual(results.out.subarray(0, 10), first.out)
     t.true(results.out.subarray(10, 4106).every((x) => x === -77))
     t.deepEqual(results.out.subarray(4106), last.out)
-    t.deepEqual(results.stats, doubles(...first.stats, NaN, NaN, NaN, NaN, ...last.stats))
+    t.deepEqual(results.stats, doubles(...first.stats, NaN, NaN, NaN, NaN, NaN, ...last.stats))
     // Blocks 1 and 2 of 5 are no siblings: two nodes.
     t.is(binding.nodeCount(pieces), 2)
     const nodes = new Float64Array(12)
@@ -119,15 +119,32 @@ function reductions(binding: Binding): void {
     inputs[2]!.fill(NaN)
     for (const op of OPS) {
       const { args, results } = reduceArguments(binding, op, inputs)
-      args[4] = Uint8Array.of(1, 1, 0, 1)
+      args[4] = doubles(1, 2, 0, 3)
       binding.reduce(...args)
       t.true(results.out.every(Number.isFinite), op)
     }
     const { args, results } = reduceArguments(binding, 'adasum', inputs)
-    args[4] = Uint8Array.of(0, 0, 0, 1)
+    args[4] = doubles(0, 0, 0, 1)
     binding.reduce(...args)
     t.deepEqual(results.out, inputs[3])
-    t.deepEqual(results.stats, doubles(1, 0, 0, 0, 1))
+    t.deepEqual([results.stats[0], ...results.stats.subarray(2)], [1, 0, 0, 0, 1])
+  })
+
+  test('an input counts as often as it weighs', (t) => {
+    const inputs = [doubles(1, 0), doubles(3, 0)]
+    const of = (op: ReduceOp, weights: Float64Array) => {
+      const { args, results } = reduceArguments(binding, op, inputs)
+      args[4] = weights
+      binding.reduce(...args)
+      return [...results.out, ...(op === 'adasum' ? results.stats : [])]
+    }
+    t.deepEqual(of('average', doubles(3, 1)), [1.5, 0])
+    t.deepEqual(of('average', doubles(2 ** 32, 2 ** 32)), [2, 0])
+    t.deepEqual(of('sum', doubles(3, 1)), [4, 0])
+    // Parallel vectors average: 3/4 of the one, 1/4 of the other. |1.5|^2 of 1 + 9.
+    const [first, second, orthogonality, squaredNormSum, ...coefficients] = of('adasum', doubles(3, 1))
+    t.deepEqual([first, second, squaredNormSum, ...coefficients], [1.5, 0, 10, 1 - (3 * 3) / 4, 1 - 1 / 3 / 4])
+    t.true(Math.abs(orthogonality! - 0.225) < 1e-15)
   })
 
   test('the result may take the place of an input', (t) => {
@@ -155,7 +172,7 @@ function reductions(binding: Binding): void {
         const { out, stats } = reduce(binding, 'adasum', inputs)
         const combined = new Float32Array(out.length)
         const counts = doubles(out.length)
-        binding.combine(0, 0, inputs.map(bytesOf), counts, stats.subarray(1), bytesOf(combined))
+        binding.combine(0, 0, inputs.map(bytesOf), counts, stats.subarray(2), bytesOf(combined))
         return bitsOf(combined) === bitsOf(out)
       }),
       { numRuns: 300 },
@@ -250,26 +267,29 @@ function tables(binding: Binding): void {
   })
 
   test('coefficients of hand-made matrices', (t) => {
-    const of = (k: number, gram: number[], flags = present(k)) => [
-      ...binding.coefficients(0, flags, doubles(...gram), doubles()),
+    const of = (k: number, gram: number[], weights = ones(k)) => [
+      ...binding.coefficients(0, weights, doubles(...gram), doubles()),
     ]
-    t.deepEqual(of(1, [4]), [0, 1, 1])
-    t.deepEqual(of(2, [1, 0, 1]), [0, 1, 1, 1])
-    t.deepEqual(of(2, [1, 1, 1]), [0, 0.5, 0.5, 0.5])
-    t.deepEqual(of(2, [0, 0, 3]), [0, 1, 0, 1])
-    t.deepEqual(of(2, [0, 0, 0]), [0, 1, 0, 0])
+    t.deepEqual(of(1, [4]), [0, 1, 4, 1])
+    t.deepEqual(of(2, [1, 0, 1]), [0, 1, 2, 1, 1])
+    t.deepEqual(of(2, [1, 1, 1]), [0, 0.5, 2, 0.5, 0.5])
+    t.deepEqual(of(2, [1, 1, 1], doubles(1, 3)), [0, 0.5, 2, 0.75, 0.25])
+    t.deepEqual(of(2, [0, 0, 3]), [0, 1, 3, 0, 1])
+    t.deepEqual(of(2, [0, 0, 0]), [0, 1, 0, 0, 0])
     // Three equal inputs give that input: the coefficients add up to 1, however they are shared out.
-    const [, orthogonality, ...ofEqual] = of(3, [1, 1, 1, 1, 1, 1])
+    const [, orthogonality, , ...ofEqual] = of(3, [1, 1, 1, 1, 1, 1])
     t.true(Math.abs(orthogonality! - 1 / 3) < 1e-15)
     t.true(Math.abs(ofEqual.reduce((sum, c) => sum + c, 0) - 1) < 1e-15)
     // Input 1 is absent, and its products mean nothing.
-    t.deepEqual(of(3, [1, NaN, 0, NaN, NaN, 1], Uint8Array.of(1, 0, 1)), [0, 1, 1, 0, 1])
-    t.deepEqual(of(2, [1, NaN, 1]), [0, NaN, NaN, NaN])
+    t.deepEqual(of(3, [1, NaN, 0, NaN, NaN, 1], doubles(1, 0, 1)), [0, 1, 2, 1, 0, 1])
+    t.deepEqual(of(2, [1, NaN, 1]), [0, NaN, NaN, NaN, NaN])
+    // Products are scaled down before they are multiplied; their sum is told as it is.
+    t.deepEqual(of(2, [2 ** 1000, 0, 2 ** 1000]), [0, 1, 2 ** 1001, 1, 1])
     // The first pair cancels exactly: its vector must be measured.
     const opposite = [1, -1, 0, 0, 1, 0, 0, 1, 0, 1]
     t.deepEqual(of(4, opposite), [1, 0, 2, 1.5, 1.5, 0, 0])
-    const measured = binding.coefficients(0, present(4), doubles(...opposite), doubles(0, 2, 0, 0, 0, 0, 0))
-    t.deepEqual([...measured], [0, 0.5, 0, 0, 1, 1])
+    const measured = binding.coefficients(0, ones(4), doubles(...opposite), doubles(0, 2, 0, 0, 0, 0, 0))
+    t.deepEqual([...measured], [0, 0.5, 4, 0, 0, 1, 1])
   })
 
   test('hasNonFinite finds NaN and infinity, and in f64 a squared norm that overflows', (t) => {

@@ -2,7 +2,7 @@
 import test from 'ava'
 import { type Binding } from '../../ts/src/binding/binding.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
-import { bitsOf, bytesOf, doubles, present } from './_calls.ts'
+import { bitsOf, bytesOf, doubles, ones } from './_calls.ts'
 
 type Arguments = Record<string, unknown>
 /** Named arguments in the order of the call. */
@@ -14,7 +14,7 @@ class Memory {
   readonly inputs = [new Float32Array(16).fill(1), new Float32Array(16).fill(2)]
   readonly out = new Float32Array(16).fill(-77)
   readonly nodes = new Float64Array(3).fill(-77)
-  readonly stats = new Float64Array(6).fill(-77)
+  readonly stats = new Float64Array(8).fill(-77)
 
   bits(): string[] {
     return [...this.inputs, this.out, this.nodes, this.stats].map(bitsOf)
@@ -28,7 +28,7 @@ const CALLS: Record<string, Call> = {
     dtype: 0,
     resultDtype: 0,
     inputs: inputs(m),
-    present: present(2),
+    weights: ones(2),
     pieces: doubles(10, 0, 10, 6, 0, 6),
     out: bytesOf(m.out),
     nodes: new Float64Array(0),
@@ -49,7 +49,7 @@ const CALLS: Record<string, Call> = {
   gramFinish: () => ({ segment: 4096, runs: doubles(0, 2048, 2048, 2048), nodes: doubles(1, 2), productCount: 1 }),
   coefficients: () => ({
     dtype: 0,
-    present: present(4),
+    weights: ones(4),
     gram: doubles(1, -1, 0, 0, 1, 0, 0, 1, 0, 1),
     refinements: doubles(0, 2, 0, 0, 0, 0, 0),
   }),
@@ -98,6 +98,8 @@ function unusable(value: unknown): unknown[] {
   return Array.isArray(value) ? unusable(value[0]).map((bad) => [bad, value[1] as unknown]) : []
 }
 
+const BAD_WEIGHTS = [0.5, -1, NaN, Infinity, 2 ** 32 + 1]
+
 /** What disagrees with the other arguments. */
 const DISAGREEING: Record<string, Spoil[]> = {
   reduce: [
@@ -107,7 +109,8 @@ const DISAGREEING: Record<string, Spoil[]> = {
     set('dtype', 2),
     set('resultDtype', 1),
     set('resultDtype', 2),
-    set('present', present(1)),
+    set('weights', ones(1)),
+    ...BAD_WEIGHTS.map((bad) => set('weights', doubles(1, bad))),
     set('pieces', doubles(10, 0, 10)),
     set('pieces', doubles(10, 0, 10, 6, 0)),
     set('pieces', doubles(10, 0, 10, 6, 0, NaN)),
@@ -115,15 +118,15 @@ const DISAGREEING: Record<string, Spoil[]> = {
     set('pieces', doubles(5, 0, 10, 6, 0, 6)),
     set('pieces', doubles(20, 10, 10, 6, 0, 6)),
     set('pieces', doubles(4096, 0, 10, 6, 0, 6)),
-    set('stats', new Float64Array(5)),
+    set('stats', new Float64Array(7)),
     set('nodes', new Float64Array(1)),
     set('out', new Uint8Array(60)),
     (args, m) => (args.out = bytesOf(new Float32Array(m.inputs[0]!.buffer, 0, 16)).subarray(0, 63)),
     (args) => (args.inputs = [new Uint8Array(64), new Uint8Array(60)]),
     (args) => (args.inputs = [new Uint8Array(64), new Uint8Array(new ArrayBuffer(65), 1, 64)]),
     overlapping('out', 'inputs'),
-    (args, m) => (args.stats = new Float64Array(m.out.buffer, 0, 6)),
-    (args, m) => (args.stats = new Float64Array(m.inputs[1]!.buffer, 0, 6)),
+    (args, m) => (args.stats = new Float64Array(m.out.buffer, 0, 8)),
+    (args, m) => (args.stats = new Float64Array(m.inputs[1]!.buffer, 0, 8)),
   ],
   gram: [
     set('nodes', new Float64Array(2)),
@@ -156,8 +159,9 @@ const DISAGREEING: Record<string, Spoil[]> = {
     set('runs', doubles()),
   ],
   coefficients: [
-    set('present', present(3)),
-    set('present', present(0)),
+    set('weights', ones(3)),
+    set('weights', ones(0)),
+    ...BAD_WEIGHTS.map((bad) => set('weights', doubles(1, bad, 1, 1))),
     set('gram', doubles(1)),
     set('refinements', doubles(0, 2)),
     set('refinements', doubles(1, 2, 0, 0, 0, 0, 0)),
@@ -213,9 +217,9 @@ export function hostileContract(binding: Binding): void {
   })
 
   test('empty inputs are no error', (t) => {
-    const [none, stats] = [new Uint8Array(0), new Float64Array(3)]
-    binding.reduce(2, 0, 0, [none, none], present(2), doubles(0, 0, 0), none, doubles(), stats)
-    t.deepEqual([...stats], [1, 0, 0])
+    const [none, stats] = [new Uint8Array(0), new Float64Array(4)]
+    binding.reduce(2, 0, 0, [none, none], ones(2), doubles(0, 0, 0), none, doubles(), stats)
+    t.deepEqual([...stats], [1, 0, 0, 0])
     t.false(binding.hasNonFinite(0, none, doubles()))
   })
 }

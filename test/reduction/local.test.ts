@@ -123,21 +123,21 @@ function inOnePiece(dtype: 'f32' | 'f64', inputs: FloatArray[]): { result: Float
   const length = inputs[0]!.length
   const result = DTYPES[dtype](length)
   const [bytes, ...parts] = [result, ...inputs].map((array) => new Uint8Array(array.buffer))
-  const statistics = new Float64Array(1 + inputs.length)
-  const present = new Uint8Array(inputs.length).fill(1)
+  const statistics = new Float64Array(2 + inputs.length)
+  const weights = new Float64Array(inputs.length).fill(1)
   const [pieces, nodes] = [Float64Array.of(length, 0, length), new Float64Array(0)]
   loadBinding().reduce(
     OP_CODES.adasum,
     DTYPE_CODES[dtype],
     DTYPE_CODES[dtype],
     parts,
-    present,
+    weights,
     pieces,
     bytes!,
     nodes,
     statistics,
   )
-  return { result, statistics: [...statistics] }
+  return { result, statistics: [statistics[0]!, ...statistics.subarray(2)] }
 }
 
 test('orthogonality is 1 for disjoint supports, 1/n for identical inputs, and told by segment', (t) => {

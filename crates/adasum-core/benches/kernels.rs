@@ -76,12 +76,12 @@ fn adasum(c: &mut Criterion) {
         let (k, length) = (vectors.inputs.len(), vectors.out.len());
         let segment = length.min(1 << 14);
         let pieces = [segment as f64, 0.0, segment as f64].repeat(length / segment);
-        let mut stats = vec![0.0; (1 + k) * length / segment];
+        let mut stats = vec![0.0; (2 + k) * length / segment];
         let mut out = std::mem::take(&mut vectors.out);
         let results =
             Results { out: ViewMut::of(&mut out), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-        let (present, pieces) = (vec![1_u8; k], View::of(&pieces));
-        engine.reduce(2.0, 0.0, 0.0, &vectors.views(), View::of(&present), pieces, results).unwrap();
+        let (weights, pieces) = (vec![1.0; k], View::of(&pieces));
+        engine.reduce(2.0, 0.0, 0.0, &vectors.views(), View::of(&weights), pieces, results).unwrap();
         vectors.out = out;
     });
 }

@@ -1,7 +1,7 @@
 //! From the Gram matrix to the coefficients.
 //!
 //! The inputs are the leaves of a contiguous balanced tree: n inputs split into ceil(n/2) and floor(n/2). A node combines
-//! the vectors a and b of its children, made of m and k inputs that are present, as
+//! the vectors a and b of its children, which stand for m and k ranks' vectors, as
 //!
 //! ```text
 //! Adasum(a, b) = (1 - a.b / |a|^2 * m / (m + k)) a  +  (1 - a.b / |b|^2 * k / (m + k)) b
@@ -10,8 +10,8 @@
 //! which for m = k is the operator of arXiv 2006.02924. Every node's vector is sum c_i g_i over its inputs, so all the
 //! products follow from K_ij = g_i . g_j, and no vector is ever formed. Three cases need care:
 //!
-//! - **Absent inputs** have count 0: the other child passes through.
-//! - **Zero vectors** keep their count but are neutral: coefficient 0, and the other child passes through.
+//! - **Absent inputs** have weight 0: the other child passes through.
+//! - **Zero vectors** keep their weight but are neutral: coefficient 0, and the other child passes through.
 //! - **Cancellation.** If the terms of a node's vector nearly cancel, c^T K c is mostly rounding error. Unless the node is
 //!   the root, whose products nobody needs, its vector is then *measured*: the caller forms it and returns its products
 //!   with itself and with every input. From there on it is a term of its own, like an input. If even the measured norm is
@@ -76,6 +76,8 @@ pub enum Outcome<'m> {
         /// |result|^2 / sum |g_i|^2 over the inputs that are present: 1 for orthogonal inputs, 1/n for n identical ones.
         /// 1 if all inputs are zero, NaN if the matrix is not finite.
         orthogonality: f64,
+        /// sum |g_i|^2 over the inputs that are present, infinite if it overflows, NaN if the matrix is not finite.
+        squared_norm_sum: f64,
         /// One coefficient an input.
         coefficients: &'m [f64],
     },
@@ -111,38 +113,39 @@ pub fn is_inner_node(n: usize, first: usize, count: usize) -> bool {
     false
 }
 
-/// The balanced coefficients of one segment. `gram` is the upper triangle over all inputs; the entries of inputs that are
-/// not `present` are not read.
+/// The balanced coefficients of one segment. `weights` says how many ranks' vectors each input stands for. `gram` is the
+/// upper triangle over all inputs; the entries of inputs of weight 0 are not read.
 pub fn coefficients<'m>(
     memory: &'m mut Memory,
     thresholds: Thresholds,
-    present: &[bool],
+    weights: &[f64],
     gram: &[f64],
     refinements: &[Refinement<'_>],
 ) -> Outcome<'m> {
-    let mut solver = Solver::new(memory, thresholds, present, gram, refinements);
+    let mut solver = Solver::new(memory, thresholds, weights, gram, refinements);
     if !solver.is_finite() {
-        return not_finite(memory, present);
+        return not_finite(memory, weights);
     }
-    let root = solver.node(0..present.len());
+    let root = solver.node(0..weights.len());
     if !solver.requests.is_empty() {
         return Outcome::Measure(solver.requests);
     }
     let smallest_squared_norm = solver.smallest_squared_norm();
     let trace = solver.trace();
+    let squared_norm_sum = trace / solver.scale;
     let squared_norm = root.map_or(0.0, |vector| vector.squared_norm.max(0.0));
     if memory.coefficients.iter().any(|c| !c.is_finite()) {
-        return not_finite(memory, present);
+        return not_finite(memory, weights);
     }
     let is_negligible = trace == 0.0 || trace < smallest_squared_norm;
     let orthogonality = if is_negligible { 1.0 } else { squared_norm / trace };
-    Outcome::Done { orthogonality, coefficients: &memory.coefficients }
+    Outcome::Done { orthogonality, squared_norm_sum, coefficients: &memory.coefficients }
 }
 
-fn not_finite<'m>(memory: &'m mut Memory, present: &[bool]) -> Outcome<'m> {
+fn not_finite<'m>(memory: &'m mut Memory, weights: &[f64]) -> Outcome<'m> {
     memory.coefficients.clear();
-    memory.coefficients.extend(present.iter().map(|&present| if present { f64::NAN } else { 0.0 }));
-    Outcome::Done { orthogonality: f64::NAN, coefficients: &memory.coefficients }
+    memory.coefficients.extend(weights.iter().map(|&weight| if weight == 0.0 { 0.0 } else { f64::NAN }));
+    Outcome::Done { orthogonality: f64::NAN, squared_norm_sum: f64::NAN, coefficients: &memory.coefficients }
 }
 
 /// ceil(n/2) inputs go left.
@@ -184,7 +187,7 @@ struct Measured<'a> {
 struct Vector {
     /// The inputs below the node in which the vector came about.
     inputs: Range<usize>,
-    /// How many inputs the vector stands for: those that are present, zero or not.
+    /// How many ranks' vectors it stands for, zero or not.
     weight: f64,
     squared_norm: f64,
     /// Sum over the atoms of the squared norm of their contributions.
@@ -210,7 +213,7 @@ impl Vector {
 
 struct Solver<'a> {
     thresholds: Thresholds,
-    present: &'a [bool],
+    weights: &'a [f64],
     gram: &'a [f64],
     refinements: &'a [Refinement<'a>],
     /// Power of two that all products are multiplied with.
@@ -224,15 +227,15 @@ impl<'a> Solver<'a> {
     fn new(
         memory: &'a mut Memory,
         thresholds: Thresholds,
-        present: &'a [bool],
+        weights: &'a [f64],
         gram: &'a [f64],
         refinements: &'a [Refinement<'a>],
     ) -> Self {
         memory.atoms.clear();
         memory.coefficients.clear();
-        memory.coefficients.resize(present.len(), 0.0);
+        memory.coefficients.resize(weights.len(), 0.0);
         let (measured, requests) = (Vec::new(), Vec::new());
-        let mut solver = Self { thresholds, present, gram, refinements, scale: 1.0, measured, requests, memory };
+        let mut solver = Self { thresholds, weights, gram, refinements, scale: 1.0, measured, requests, memory };
         let mut largest: f64 = 0.0;
         solver.each_present_entry(|entry| largest = largest.max(entry.abs()));
         solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
@@ -241,30 +244,30 @@ impl<'a> Solver<'a> {
 
     #[inline(always)]
     fn each_present_entry(&self, mut visit: impl FnMut(f64)) {
-        let (mut row, mut present) = (self.gram, self.present);
-        while let [is_present, others @ ..] = present {
-            if *is_present {
-                row.iter().zip(present).filter(|(_, present)| **present).for_each(|(&entry, _)| visit(entry));
+        let (mut row, mut weights) = (self.gram, self.weights);
+        while let [weight, others @ ..] = weights {
+            if *weight != 0.0 {
+                row.iter().zip(weights).filter(|(_, weight)| **weight != 0.0).for_each(|(&entry, _)| visit(entry));
             }
-            (row, present) = (&row[present.len()..], others);
+            (row, weights) = (&row[weights.len()..], others);
         }
     }
 
     fn is_finite(&self) -> bool {
         let measured = self.refinements.iter().all(|refinement| {
-            let products = refinement.products[1..].iter().zip(self.present);
-            refinement.products[0].is_finite() && products.filter(|(_, present)| **present).all(|(x, _)| x.is_finite())
+            let mut products = refinement.products[1..].iter().zip(self.weights);
+            refinement.products[0].is_finite() && products.all(|(x, weight)| *weight == 0.0 || x.is_finite())
         });
         let mut gram = true;
         self.each_present_entry(|entry| gram &= entry.is_finite());
         measured && gram
     }
 
-    /// The sum of the squared norms of the inputs that are present.
+    /// The sum of the squared norms of the inputs that are present, scaled.
     fn trace(&mut self) -> f64 {
         let mut squared_norms = std::mem::take(&mut self.memory.squared_norms);
         squared_norms.clear();
-        squared_norms.extend((0..self.present.len()).filter(|&i| self.present[i]).map(|i| self.gram(i, i)));
+        squared_norms.extend((0..self.weights.len()).filter(|&i| self.weights[i] != 0.0).map(|i| self.gram(i, i)));
         let trace = pairwise_sum(&squared_norms, &|&x| x);
         self.memory.squared_norms = squared_norms;
         trace
@@ -275,7 +278,7 @@ impl<'a> Solver<'a> {
     }
 
     fn gram(&self, i: usize, j: usize) -> f64 {
-        self.gram[triangle_index(self.present.len(), i, j)] * self.scale
+        self.gram[triangle_index(self.weights.len(), i, j)] * self.scale
     }
 
     /// The vector of a tree node; None if no input below it is present, or if products are missing.
@@ -294,9 +297,7 @@ impl<'a> Solver<'a> {
 
     fn leaf(&mut self, inputs: Range<usize>) -> Option<Vector> {
         let input = inputs.start;
-        if !*self.present.get(input)? {
-            return None;
-        }
+        let weight = *self.weights.get(input).filter(|weight| **weight != 0.0)?;
         let squared_norm = self.gram(input, input);
         let is_zero = squared_norm == 0.0 && self.thresholds.smallest_squared_norm == 0.0;
         self.memory.coefficients[input] = if is_zero { 0.0 } else { 1.0 };
@@ -306,7 +307,7 @@ impl<'a> Solver<'a> {
         }
         Some(Vector {
             inputs,
-            weight: 1.0,
+            weight,
             squared_norm,
             atom_scale: squared_norm,
             input_scale: squared_norm,
@@ -377,7 +378,7 @@ impl<'a> Solver<'a> {
             Some(refinement) => Some(self.measure(vector, refinement)),
             None => {
                 let mut request =
-                    Request { first: node.start, count: node.len(), vector: vec![0.0; self.present.len()] };
+                    Request { first: node.start, count: node.len(), vector: vec![0.0; self.weights.len()] };
                 request.vector[node.clone()].copy_from_slice(&self.memory.coefficients[node.clone()]);
                 self.requests.push(request);
                 None

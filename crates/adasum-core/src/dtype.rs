@@ -44,7 +44,7 @@ impl Dtype {
 pub enum Op {
     /// Every coefficient is 1; code 0.
     Sum,
-    /// Every coefficient is 1 / (number of inputs that are present); code 1.
+    /// Every coefficient is the input's part of the sum of all weights; code 1.
     Average,
     /// The coefficients of the count-weighted balanced tree; code 2.
     Adasum,

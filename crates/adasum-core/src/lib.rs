@@ -33,18 +33,18 @@
 //! use adasum_core::{Engine, entry::{Results, View, ViewMut}};
 //!
 //! let (a, b) = ([1.0_f32, 0.0], [0.0_f32, 1.0]); // orthogonal: Adasum is the sum
-//! let (mut out, mut stats) = ([0.0_f32; 2], [0.0_f64; 3]);
+//! let (mut out, mut stats) = ([0.0_f32; 2], [0.0_f64; 4]);
 //! Engine::active()?.reduce(
 //!     2.0, // adasum
 //!     0.0, // f32 in
 //!     0.0, // f32 out
 //!     &[View::of(&a), View::of(&b)],
-//!     View::of(&[1_u8, 1]),
+//!     View::of(&[1.0, 1.0]), // one rank's vector each
 //!     View::of(&[2.0, 0.0, 2.0]), // one segment of two elements, from its first element, both of them
 //!     Results { out: ViewMut::of(&mut out), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) },
 //! )?;
 //! assert_eq!(out, [1.0, 1.0]);
-//! assert_eq!(stats, [1.0, 1.0, 1.0]);
+//! assert_eq!(stats, [1.0, 2.0, 1.0, 1.0]); // orthogonality, sum of the squared norms, coefficients
 //! # Ok::<(), adasum_core::Error>(())
 //! ```
 

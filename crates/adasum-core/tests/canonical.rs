@@ -8,7 +8,7 @@ use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
 use common::calls::{
     AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count,
-    reduce_present, refine, whole,
+    reduce_weighted, refine, whole,
 };
 use common::float::{Float, bits, for_dtypes, for_results, round, widen};
 use common::inputs::{Family, Random};
@@ -153,7 +153,7 @@ fn offsets_do_not_matter<E: Float, O: Float>(length: usize, offset: usize, engin
     let expected = adasum_into::<E, O>(engine, &inputs);
     let mut moved = at_offset(&inputs, offset);
     let mut out = vec![O::from_f64(-77.0); length + 2 * offset];
-    let mut stats = [0.0; 4];
+    let mut stats = [0.0; 5];
     let views: Vec<_> = moved.iter().map(|g| View::of(&g[offset..offset + length])).collect();
     let pieces = [length as f64, 0.0, length as f64];
     let results = Results {
@@ -161,7 +161,7 @@ fn offsets_do_not_matter<E: Float, O: Float>(length: usize, offset: usize, engin
         nodes: ViewMut::of::<f64>(&mut []),
         stats: ViewMut::of(&mut stats),
     };
-    engine.reduce(2.0, E::CODE, O::CODE, &views, View::of(&[1_u8; 3]), View::of(&pieces), results).unwrap();
+    engine.reduce(2.0, E::CODE, O::CODE, &views, View::of(&[1.0; 3]), View::of(&pieces), results).unwrap();
     assert_eq!(bits(&out[offset..offset + length]), bits(&expected.result), "length {length}, offset {offset}");
     let around = out[..offset].iter().chain(&out[offset + length..]);
     assert!(around.clone().all(|&x| x == O::from_f64(-77.0)), "written beside `out`");
@@ -180,8 +180,8 @@ fn odd_offsets_change_nothing_and_nothing_is_written_beside_the_result() {
 fn in_place<F: Float>(op: f64, target: usize, segments: &[usize], engine: Engine) {
     let length: usize = segments.iter().sum();
     let mut inputs = inputs::<F>(10, 4, length);
-    let expected = reduce_present(engine, op, &inputs, &[1; 4], segments);
-    let mut stats = vec![0.0; 5 * segments.len()];
+    let expected = reduce_weighted(engine, op, &inputs, &[1.0; 4], segments);
+    let mut stats = vec![0.0; 6 * segments.len()];
     let pieces = whole(segments);
     let views: Vec<View<'_>> = inputs
         .iter_mut()
@@ -195,7 +195,7 @@ fn in_place<F: Float>(op: f64, target: usize, segments: &[usize], engine: Engine
     // SAFETY: as above; that it is an input too is what is tested.
     let out = unsafe { ViewMut::new(ptr, length * size_of::<F>()) };
     let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-    engine.reduce(op, F::CODE, F::CODE, &views, View::of(&[1_u8; 4]), View::of(&pieces), results).unwrap();
+    engine.reduce(op, F::CODE, F::CODE, &views, View::of(&[1.0; 4]), View::of(&pieces), results).unwrap();
     assert_eq!(bits(&inputs[target]), bits(&expected.result), "op {op}, in place of input {target}, {segments:?}");
 }
 

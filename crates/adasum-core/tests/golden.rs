@@ -108,13 +108,13 @@ impl<O: Float> Slice<O> {
         let table: Vec<f64> = pieces.iter().flat_map(of_piece).collect();
         let mut result = vec![O::default(); end - begin];
         let mut nodes = vec![0.0; node_count(&table) * product_count(k)];
-        let mut stats = vec![0.0; pieces.len() * (1 + k)];
+        let mut stats = vec![0.0; pieces.len() * (2 + k)];
         let results =
             Results { out: ViewMut::of(&mut result), nodes: ViewMut::of(&mut nodes), stats: ViewMut::of(&mut stats) };
         // Slices of the vectors themselves: they begin at odd places in memory.
         let slices: Vec<View<'_>> = inputs.iter().map(|g| View::of(&g[begin..end])).collect();
-        let (present, pieces_table) = (vec![1_u8; k], View::of(&table));
-        engine.reduce(ADASUM, E::CODE, O::CODE, &slices, View::of(&present), pieces_table, results).unwrap();
+        let (weights, pieces_table) = (vec![1.0; k], View::of(&table));
+        engine.reduce(ADASUM, E::CODE, O::CODE, &slices, View::of(&weights), pieces_table, results).unwrap();
         Self { pieces, result, nodes, stats }
     }
 }
@@ -124,13 +124,19 @@ fn reduce_cut<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>], cuts: &[usi
     let edges: Vec<usize> = [0].into_iter().chain(cuts.iter().copied()).chain([LENGTH]).collect();
     let mut slices: Vec<Slice<O>> =
         edges.windows(2).map(|edge| Slice::reduced(engine, inputs, edge[0], edge[1])).collect();
-    let mut all = Reduced { result: Vec::new(), orthogonality: Vec::new(), coefficients: Vec::new() };
+    let mut all = Reduced {
+        result: Vec::new(),
+        orthogonality: Vec::new(),
+        squared_norm_sum: Vec::new(),
+        coefficients: Vec::new(),
+    };
     let mut start = 0;
     for (segment, count) in SEGMENTS.into_iter().enumerate() {
         let of_segment = slice_of(inputs, (start, count));
         let part = finish_segment(engine, &of_segment, segment, &mut slices);
         all.result.extend(part.result);
         all.orthogonality.extend(part.orthogonality);
+        all.squared_norm_sum.extend(part.squared_norm_sum);
         all.coefficients.extend(part.coefficients);
         start += count;
     }
@@ -149,9 +155,10 @@ fn finish_segment<E: Float, O: Float>(
     for slice in slices.iter_mut().filter(|slice| slice.pieces.first().is_some_and(|piece| piece.0 == segment)) {
         let (_, first, count) = slice.pieces.remove(0);
         let result = slice.result.drain(..count).collect();
-        let stats: Vec<f64> = slice.stats.drain(..1 + k).collect();
+        let stats: Vec<f64> = slice.stats.drain(..2 + k).collect();
         if count == length {
-            return Reduced { result, orthogonality: vec![stats[0]], coefficients: vec![stats[1..].to_vec()] };
+            let (orthogonality, squared_norm_sum) = (vec![stats[0]], vec![stats[1]]);
+            return Reduced { result, orthogonality, squared_norm_sum, coefficients: vec![stats[2..].to_vec()] };
         }
         assert!(stats.iter().all(|x| x.is_nan()) && result.iter().all(|x| *x == O::default()), "a cut piece");
         let piece = [length, first, count].map(|x| x as f64);
@@ -200,7 +207,7 @@ fn check<E: Float, O: Float>(golden: &mut Golden, family: &str, vectors: &[Vec<f
     let (k, inputs) = (vectors.len(), round::<E>(vectors));
     let name = format!("{family}/{}->{}/{k}", E::NAME, O::NAME);
     for engine in engines() {
-        let whole = reduce_into::<E, O>(engine, ADASUM, &inputs, &vec![1; k], &SEGMENTS);
+        let whole = reduce_into::<E, O>(engine, ADASUM, &inputs, &vec![1.0; k], &SEGMENTS);
         golden.check(&name, engine.isa(), hash(&whole));
         for cuts in CUTS {
             let how = format!("{}, cut at {cuts:?}", engine.isa());

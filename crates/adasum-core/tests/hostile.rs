@@ -162,9 +162,9 @@ impl Session {
         let op = self.arguments.random.below(3) as f64;
         let op = self.arguments.number(op);
         let nodes = entry::node_count(View::of(&table)).unwrap() as usize * k * (k + 1) / 2;
-        let stats = table.len() / 3 * (1 + k);
+        let stats = table.len() / 3 * (2 + k);
         let pieces = self.arguments.numbers(table);
-        let present: Vec<u8> = self.arguments.numbers(vec![1.0; k]).iter().map(|&x| x as u8).collect();
+        let weights = self.arguments.numbers(vec![1.0; k]);
         let (inputs, views) = self.inputs(k, total * element_bytes(dtype));
         let written = [
             self.out(&inputs, total * element_bytes(result_dtype)),
@@ -172,9 +172,9 @@ impl Session {
             self.arguments.place(8 * stats),
         ];
         let [out, nodes, stats] = [0, 1, 2].map(|i| self.arena.write(&written[i]));
-        let (present, pieces) = (View::of(&present), View::of(&pieces));
+        let (weights, pieces) = (View::of(&weights), View::of(&pieces));
         let result =
-            self.engine.reduce(op, dtype, result_dtype, &views, present, pieces, Results { out, nodes, stats });
+            self.engine.reduce(op, dtype, result_dtype, &views, weights, pieces, Results { out, nodes, stats });
         (written.to_vec(), result)
     }
 
@@ -219,9 +219,9 @@ impl Session {
         let (count, products) = (*self.arguments.random.pick(&[0, 5, 9000]), k * (k + 1) / 2);
         let gram = self.arguments.numbers(vec![1.0; products]);
         let refinements = self.arguments.numbers(if k > 2 { vec![0.0, 2.0, 1.0, 1.0, 1.0, 1.0] } else { vec![] });
-        let present = vec![1_u8; k];
+        let weights = self.arguments.numbers(vec![1.0; k]);
         let coefficients =
-            entry::balanced_coefficients(dtype, View::of(&present), View::of(&gram), View::of(&refinements));
+            entry::balanced_coefficients(dtype, View::of(&weights), View::of(&gram), View::of(&refinements));
         let runs = self.arguments.numbers([0.0, f64::from(count)]);
         let (segment, width) = (self.arguments.number(f64::from(count)), self.arguments.number(products as f64));
         let finished = entry::gram_finish(segment, View::of(&runs), View::of(&gram), width);
@@ -289,17 +289,17 @@ fn tables_survive() {
 /// Everything fits but, perhaps, the pair of dtypes.
 fn reduce_and_combine(engine: Engine, dtype: f64, result_dtype: f64) -> [(Result<(), Error>, bool); 2] {
     let bytes = |dtype| vec![0_u64; 8 * element_bytes(dtype) / 8];
-    let (input, mut stats) = (bytes(dtype), [7.0; 2]);
+    let (input, mut stats) = (bytes(dtype), [7.0; 3]);
     let [mut reduced, mut combined] = [0; 2].map(|_| vec![7_u64; 8 * element_bytes(result_dtype) / 8]);
     let results =
         Results { out: ViewMut::of(&mut reduced), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
     let (inputs, pieces) = ([View::of(&input)], [8.0, 0.0, 8.0]);
-    let present = [1_u8];
-    let of_reduce = engine.reduce(2.0, dtype, result_dtype, &inputs, View::of(&present), View::of(&pieces), results);
+    let weights = [1.0];
+    let of_reduce = engine.reduce(2.0, dtype, result_dtype, &inputs, View::of(&weights), View::of(&pieces), results);
     let (counts, out) = ([8.0], ViewMut::of(&mut combined));
     let of_combine = engine.combine(dtype, result_dtype, &inputs, View::of(&counts), View::of(&[1.0]), out);
     let is_untouched = |words: &[u64]| words.iter().all(|&word| word == 7);
-    [(of_reduce, is_untouched(&reduced) && stats == [7.0; 2]), (of_combine, is_untouched(&combined))]
+    [(of_reduce, is_untouched(&reduced) && stats == [7.0; 3]), (of_combine, is_untouched(&combined))]
 }
 
 #[test]

@@ -173,12 +173,12 @@ fn inputs_that_are_all_zero_give_zero_and_count_as_orthogonal() {
 fn nothing_gives_zero<E: Float, O: Float>() {
     let inputs = vec![vec![E::from_f64(f64::NAN); 9]; 3];
     for op in 0..3 {
-        let ours = reduce_into::<E, O>(fastest(), f64::from(op), &inputs, &[0; 3], &[9]);
+        let ours = reduce_into::<E, O>(fastest(), f64::from(op), &inputs, &[0.0; 3], &[9]);
         assert_eq!(bits(&ours.result), [0; 9]);
     }
-    let ours = reduce_into::<E, O>(fastest(), ADASUM, &inputs, &[0; 3], &[9]);
-    let (orthogonality, coefficients) = (vec![1.0], vec![vec![0.0; 3]]);
-    assert_eq!(ours, Reduced { result: vec![O::default(); 9], orthogonality, coefficients });
+    let ours = reduce_into::<E, O>(fastest(), ADASUM, &inputs, &[0.0; 3], &[9]);
+    let (orthogonality, squared_norm_sum, coefficients) = (vec![1.0], vec![0.0], vec![vec![0.0; 3]]);
+    assert_eq!(ours, Reduced { result: vec![O::default(); 9], orthogonality, squared_norm_sum, coefficients });
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn what_is_not_finite_poisons_its_segment<E: Float, O: Float>() {
         let mut inputs = vec![vec![E::from_f64(1.0); 12]; n];
         inputs[n - 1][2] = E::from_f64(bad);
         for engine in engines() {
-            let ours = reduce_into::<E, O>(engine, ADASUM, &inputs, &vec![1; n], &[5, 7]);
+            let ours = reduce_into::<E, O>(engine, ADASUM, &inputs, &vec![1.0; n], &[5, 7]);
             assert_eq!(bits(&ours.result[..5]), [O::CANONICAL_NAN; 5], "{} into {}", E::NAME, O::NAME);
             assert!(ours.result[5..].iter().all(|&x| x == O::from_f64(1.0)), "{}", engine.isa());
             assert!(ours.orthogonality[0].is_nan() && ours.coefficients[0].iter().all(|c| c.is_nan()));

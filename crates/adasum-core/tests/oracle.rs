@@ -109,43 +109,49 @@ fn adasum_in_bf16_equals_the_recursion() {
     grid((0..=67).chain([2049])).for_each(|case| check::<Bf16, f32>(&case));
 }
 
-fn check_absent<E: Float, O: Float>(case: &Case) {
+fn check_weights<E: Float, O: Float>(case: &Case) {
     let mut inputs = case.inputs::<E>();
     for mask in 0..1_u32 << case.n {
-        let present: Vec<bool> = (0..case.n).map(|i| mask >> i & 1 == 1).collect();
-        let flags: Vec<u8> = present.iter().map(|&p| u8::from(p)).collect();
+        // Weights from 1 to 7 beside zeros.
+        let weight = |i: usize| f64::from(mask >> i & 1) * (1 + (i + mask as usize) % 7) as f64;
+        let weights: Vec<f64> = (0..case.n).map(weight).collect();
         // What is absent is not read: it may be anything.
-        for (input, _) in inputs.iter_mut().zip(&present).filter(|(_, present)| !**present) {
+        for (input, _) in inputs.iter_mut().zip(&weights).filter(|(_, weight)| **weight == 0.0) {
             input.fill(E::from_f64(f64::NAN));
         }
-        let compute = |engine| reduce_into::<E, O>(engine, ADASUM, &inputs, &flags, &[case.length]);
+        let compute = |engine| reduce_into::<E, O>(engine, ADASUM, &inputs, &weights, &[case.length]);
         let ours = on_all(case, compute);
         let wide = widen(&inputs);
-        let expected = oracle::adasum(&wide, &present).unwrap_or(vec![0.0; case.length]);
+        let expected = oracle::adasum(&wide, &weights).unwrap_or(vec![0.0; case.length]);
         is_near::<E, O>(case, &wide, &ours.result, &expected);
         for (i, coefficient) in ours.coefficients[0].iter().enumerate() {
-            assert!(present[i] || *coefficient == 0.0, "{case}: absent input {i} has a coefficient");
+            assert!(weights[i] > 0.0 || *coefficient == 0.0, "{case}: absent input {i} has a coefficient");
         }
+        let of_present = wide.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
+        let trace: f64 = of_present.map(|(g, _)| oracle::dot(g, g)).sum();
+        let ours_trace = ours.squared_norm_sum[0];
+        assert!((ours_trace - trace).abs() <= 1e-14 * trace, "{case}: squared norms sum to {ours_trace}, not {trace}");
         inputs = case.inputs();
     }
 }
 
 #[test]
-fn absent_inputs_count_nothing_and_are_not_read() {
+fn inputs_count_as_often_as_they_weigh_and_are_not_read_if_they_weigh_nothing() {
     for case in grid([3, 100].into_iter()).filter(|case| case.n <= 6) {
-        for_results!(check_absent(&case));
+        for_results!(check_weights(&case));
     }
 }
 
 fn check_constant<E: Float, O: Float>(case: &Case) {
     let inputs = case.inputs::<E>();
     let wide = widen(&inputs);
-    let (present, segments) = (vec![1; case.n], [case.length]);
+    let (weights, segments) = (vec![1.0; case.n], [case.length]);
     for (op, coefficient) in [(SUM, 1.0), (AVERAGE, 1.0 / case.n as f64)] {
         let compute = |engine| Reduced {
             orthogonality: vec![],
+            squared_norm_sum: vec![],
             coefficients: vec![],
-            ..reduce_into::<E, O>(engine, op, &inputs, &present, &segments)
+            ..reduce_into::<E, O>(engine, op, &inputs, &weights, &segments)
         };
         let ours = on_all(case, compute);
         let sum_at = |e: usize| wide[1..].iter().fold(coefficient * wide[0][e], |sum, g| sum + coefficient * g[e]);
@@ -165,7 +171,7 @@ fn check_segments<E: Float, O: Float>(segments: &[usize]) {
     let length = segments.iter().sum();
     let case = Case { family: Family::Alternating, n: 5, length, seed: 1 };
     let inputs = case.inputs::<E>();
-    let ours = on_all(&case, |engine| reduce_into::<E, O>(engine, ADASUM, &inputs, &[1; 5], segments));
+    let ours = on_all(&case, |engine| reduce_into::<E, O>(engine, ADASUM, &inputs, &[1.0; 5], segments));
     let mut start = 0;
     for (segment, &count) in segments.iter().enumerate() {
         let of_segment: Vec<Vec<E>> = inputs.iter().map(|g| g[start..start + count].to_vec()).collect();
@@ -173,6 +179,7 @@ fn check_segments<E: Float, O: Float>(segments: &[usize]) {
         assert_eq!(bits(&ours.result[start..start + count]), bits(&alone.result), "segment {segment}");
         assert_eq!(ours.coefficients[segment], alone.coefficients[0], "segment {segment}");
         assert_eq!(ours.orthogonality[segment], alone.orthogonality[0], "segment {segment}");
+        assert_eq!(ours.squared_norm_sum[segment], alone.squared_norm_sum[0], "segment {segment}");
         start += count;
     }
 }

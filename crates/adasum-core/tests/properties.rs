@@ -47,15 +47,20 @@ fn coefficients() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(prop_oneof![Just(0.0), -3.0_f64..3.0, any::<f64>()], 14)
 }
 
+fn weights() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), Just(5.0), Just(4_294_967_296.0)], 7)
+}
+
 /// Everything that is stored as O.
-fn results<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>], present: &[u8], coefficients: &[f64]) -> Vec<u64> {
+fn results<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>], weights: &[f64], coefficients: &[f64]) -> Vec<u64> {
     let (k, length) = (inputs.len(), inputs[0].len());
     let segments = [length / 3, length - length / 3];
     let mut all: Vec<u64> = Vec::new();
     for op in [SUM, AVERAGE, ADASUM] {
-        let reduced = reduce_into::<E, O>(engine, op, inputs, present, &segments);
+        let reduced = reduce_into::<E, O>(engine, op, inputs, weights, &segments);
         all.extend(bits(&reduced.result));
         all.extend(bits(&reduced.orthogonality));
+        all.extend(bits(&reduced.squared_norm_sum));
         reduced.coefficients.iter().for_each(|of_segment| all.extend(bits(of_segment)));
     }
     let counts = segments.map(|count| count as f64);
@@ -72,13 +77,13 @@ fn measurements<E: Float>(engine: Engine, inputs: &[Vec<E>], vector: &[f64]) -> 
     all
 }
 
-fn all_engines_store_the_same<E: Float, O: Float>(inputs: &[Vec<E>], present: &[u8], coefficients: &[f64]) {
-    let present = &present[..inputs.len()];
+fn all_engines_store_the_same<E: Float, O: Float>(inputs: &[Vec<E>], weights: &[f64], coefficients: &[f64]) {
+    let weights = &weights[..inputs.len()];
     let engines = engines();
-    let expected = results::<E, O>(engines[0], inputs, present, coefficients);
+    let expected = results::<E, O>(engines[0], inputs, weights, coefficients);
     let measured = measurements(engines[0], inputs, &coefficients[..inputs.len()]);
     for &engine in &engines[1..] {
-        assert_eq!(expected, results::<E, O>(engine, inputs, present, coefficients), "{}", engine.isa());
+        assert_eq!(expected, results::<E, O>(engine, inputs, weights, coefficients), "{}", engine.isa());
         assert_eq!(measured, measurements(engine, inputs, &coefficients[..inputs.len()]), "{}", engine.isa());
     }
 }
@@ -93,7 +98,7 @@ fn the_scan_is_right<F: Float>(input: &[F]) {
 fn is_what_the_coefficients_name<E: Float, O: Float>(inputs: &[Vec<E>]) {
     for engine in engines() {
         let (k, length) = (inputs.len(), inputs[0].len());
-        let reduced = reduce_into::<E, O>(engine, ADASUM, inputs, &vec![1; k], &[length]);
+        let reduced = reduce_into::<E, O>(engine, ADASUM, inputs, &vec![1.0; k], &[length]);
         let combined: Vec<O> = combine_into(engine, inputs, &[length as f64], &reduced.coefficients[0]);
         assert_eq!(bits(&reduced.result), bits(&combined), "{} into {}, {}", E::NAME, O::NAME, engine.isa());
     }
@@ -105,39 +110,39 @@ proptest! {
     #[test]
     fn all_isas_agree_in_f32(
         inputs in vectors(any_bits()),
-        present in prop::collection::vec(0_u8..2, 7),
+        weights in weights(),
         coefficients in coefficients(),
     ) {
-        all_engines_store_the_same::<f32, f32>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<f32, f32>(&inputs, &weights, &coefficients);
     }
 
     #[test]
     fn all_isas_agree_in_f64(
         inputs in vectors(prop_oneof![20 => any_bits().prop_map(f64::from), 1 => any::<f64>()]),
-        present in prop::collection::vec(0_u8..2, 7),
+        weights in weights(),
         coefficients in coefficients(),
     ) {
-        all_engines_store_the_same::<f64, f64>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<f64, f64>(&inputs, &weights, &coefficients);
     }
 
     #[test]
     fn all_isas_agree_in_f16(
         inputs in vectors(any_half_bits::<F16>()),
-        present in prop::collection::vec(0_u8..2, 7),
+        weights in weights(),
         coefficients in coefficients(),
     ) {
-        all_engines_store_the_same::<F16, F16>(&inputs, &present, &coefficients);
-        all_engines_store_the_same::<F16, f32>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<F16, F16>(&inputs, &weights, &coefficients);
+        all_engines_store_the_same::<F16, f32>(&inputs, &weights, &coefficients);
     }
 
     #[test]
     fn all_isas_agree_in_bf16(
         inputs in vectors(any_half_bits::<Bf16>()),
-        present in prop::collection::vec(0_u8..2, 7),
+        weights in weights(),
         coefficients in coefficients(),
     ) {
-        all_engines_store_the_same::<Bf16, Bf16>(&inputs, &present, &coefficients);
-        all_engines_store_the_same::<Bf16, f32>(&inputs, &present, &coefficients);
+        all_engines_store_the_same::<Bf16, Bf16>(&inputs, &weights, &coefficients);
+        all_engines_store_the_same::<Bf16, f32>(&inputs, &weights, &coefficients);
     }
 
     #[test]

@@ -168,16 +168,16 @@ proptest! {
         mask in any::<u16>(),
     ) {
         let mut numbers = numbers.iter().copied().cycle();
-        let present: Vec<u8> = (0..k).map(|i| (mask >> i & 1) as u8).collect();
+        let weights: Vec<f64> = (0..k).map(|i| f64::from(mask >> i & 1) * (1 + i) as f64).collect();
         let gram: Vec<f64> = numbers.by_ref().take(product_count(k)).collect();
         let mut refinements = Vec::new();
         let mut seen = Vec::new();
         loop {
-            let answer = coefficients(f64::from(dtype), &present, &gram, &refinements);
+            let answer = coefficients(f64::from(dtype), &weights, &gram, &refinements);
             if answer[0] == 0.0 {
-                prop_assert_eq!(answer.len(), 2 + k);
-                for (c, present) in answer[2..].iter().zip(&present) {
-                    prop_assert!(*present == 1 || *c == 0.0);
+                prop_assert_eq!(answer.len(), 3 + k);
+                for (c, weight) in answer[3..].iter().zip(&weights) {
+                    prop_assert!(*weight > 0.0 || *c == 0.0);
                     prop_assert!(c.is_finite() || answer[1].is_nan());
                 }
                 break;

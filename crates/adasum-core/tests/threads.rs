@@ -6,7 +6,7 @@ mod common;
 
 use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
-use common::calls::{ADASUM, AVERAGE, Reduced, SUM, combine, gram, reduce_present, whole};
+use common::calls::{ADASUM, AVERAGE, Reduced, SUM, combine, gram, reduce_weighted, whole};
 use common::engines;
 use common::float::{Float, bits};
 use common::inputs::{Family, Random};
@@ -32,12 +32,13 @@ fn check_reduce<F: Float>(segments: &[usize]) {
     let inputs = inputs::<F>();
     for op in [SUM, AVERAGE, ADASUM] {
         on_threads(|engine| {
-            let present = [1, 1, if op == ADASUM { 0 } else { 1 }];
+            let weights = [1.0, 2.0, if op == ADASUM { 0.0 } else { 1.0 }];
             let segments = if op == ADASUM { segments } else { &[LENGTH] };
-            let Reduced { result, orthogonality, coefficients } =
-                reduce_present(engine, op, &inputs, &present, segments);
+            let Reduced { result, orthogonality, squared_norm_sum, coefficients } =
+                reduce_weighted(engine, op, &inputs, &weights, segments);
             // Sum and average leave the statistics as they were; bits, so that NaN equals itself.
-            (bits(&result), bits(&orthogonality), coefficients.iter().map(|row| bits(row)).collect::<Vec<_>>())
+            let per_segment = [bits(&orthogonality), bits(&squared_norm_sum)];
+            (bits(&result), per_segment, coefficients.iter().map(|row| bits(row)).collect::<Vec<_>>())
         });
     }
 }
@@ -65,13 +66,13 @@ fn gram_and_combine_of_a_cut_slice() {
 fn in_place() {
     let reduced = |engine: Engine| {
         let mut inputs = inputs::<f32>();
-        let mut stats = [0.0; 1 + K];
+        let mut stats = [0.0; 2 + K];
         let (first, others) = inputs.split_at_mut(1);
         let out = ViewMut::of(&mut first[0]);
         let views = [out.as_view(), View::of(&others[0]), View::of(&others[1])];
         let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
         let pieces = whole(&[LENGTH]);
-        engine.reduce(ADASUM, 0.0, 0.0, &views, View::of(&[1_u8; K]), View::of(&pieces), results).unwrap();
+        engine.reduce(ADASUM, 0.0, 0.0, &views, View::of(&[1.0; K]), View::of(&pieces), results).unwrap();
         bits(&inputs[0])
     };
     on_threads(reduced);

@@ -21,7 +21,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    2
+    3
 }
 
 /// Name of the instruction set in use.
@@ -61,8 +61,8 @@ pub fn gram_finish(
 }
 
 #[napi(catch_unwind)]
-pub fn coefficients(dtype: f64, present: Bytes, gram: Doubles, refinements: Doubles) -> Result<Float64Array> {
-    entry::balanced_coefficients(dtype, present.read(), gram.read(), refinements.read())
+pub fn coefficients(dtype: f64, weights: Doubles, gram: Doubles, refinements: Doubles) -> Result<Float64Array> {
+    entry::balanced_coefficients(dtype, weights.read(), gram.read(), refinements.read())
         .map(Float64Array::new)
         .map_err(to_js)
 }
@@ -73,7 +73,7 @@ pub fn reduce(
     dtype: f64,
     result_dtype: f64,
     inputs: List<Bytes>,
-    present: Bytes,
+    weights: Doubles,
     pieces: Doubles,
     out: Bytes,
     nodes: Doubles,
@@ -81,7 +81,7 @@ pub fn reduce(
 ) -> Result<()> {
     let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
     Engine::active()
-        .and_then(|core| core.reduce(op, dtype, result_dtype, &inputs.read(), present.read(), pieces.read(), results))
+        .and_then(|core| core.reduce(op, dtype, result_dtype, &inputs.read(), weights.read(), pieces.read(), results))
         .map_err(to_js)
 }
 
@@ -119,7 +119,7 @@ pub fn reduce_async(
     dtype: f64,
     result_dtype: f64,
     inputs: List<Kept<Bytes>>,
-    present: Kept<Bytes>,
+    weights: Kept<Doubles>,
     pieces: Kept<Doubles>,
     out: Kept<Bytes>,
     nodes: Kept<Doubles>,
@@ -127,7 +127,7 @@ pub fn reduce_async(
 ) -> AsyncTask<Work> {
     work(move || {
         let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
-        Engine::active()?.reduce(op, dtype, result_dtype, &inputs.read(), present.read(), pieces.read(), results)
+        Engine::active()?.reduce(op, dtype, result_dtype, &inputs.read(), weights.read(), pieces.read(), results)
     })
 }
 

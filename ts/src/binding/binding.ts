@@ -15,7 +15,7 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 2
+export const ABI = 3
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -42,9 +42,12 @@ export interface Binding {
   /**
    * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
    * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
-   * `present` has a byte an input: 0 leaves the input out (count 0).
-   * `stats` has 1 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), then
-   * the coefficients; all NaN for cut pieces. sum and average touch neither nodes nor stats.
+   * `weights` has a number an input: how many ranks' vectors it stands for, whole, from 0 to 2^32; 0 leaves the input out,
+   * unread. adasum joins subtrees in proportion to their weights, average multiplies with weight / sum of the weights, sum
+   * with 1 what is not left out.
+   * `stats` has 2 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), the
+   * sum of the squared norms of the inputs that are not left out, then the coefficients; all NaN for cut pieces. sum and
+   * average touch neither nodes nor stats.
    * `out` is of resultDtype: dtype, or f32 where dtype is f16 or bf16. It may be one of the inputs; any other overlap is
    * refused.
    */
@@ -53,7 +56,7 @@ export interface Binding {
     dtype: number,
     resultDtype: number,
     inputs: Uint8Array[],
-    present: Uint8Array,
+    weights: Float64Array,
     pieces: Float64Array,
     out: Uint8Array,
     nodes: Float64Array,
@@ -76,13 +79,13 @@ export interface Binding {
 
   /**
    * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
-   * Returns [0, orthogonality, c_0 .. c_(k-1)], or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
+   * Returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)] as in `stats`, or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
    * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
    * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
    */
   readonly coefficients: (
     dtype: number,
-    present: Uint8Array,
+    weights: Float64Array,
     gram: Float64Array,
     refinements: Float64Array,
   ) => Float64Array
@@ -117,7 +120,7 @@ export interface Binding {
     dtype: number,
     resultDtype: number,
     inputs: Uint8Array[],
-    present: Uint8Array,
+    weights: Float64Array,
     pieces: Float64Array,
     out: Uint8Array,
     nodes: Float64Array,

@@ -9,7 +9,7 @@ import { AdasumError } from '../errors.ts'
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/group.ts'
-import { type SliceStatistics, emptySegmentRows } from '../kernels/reduce.ts'
+import { type SliceStatistics, emptySegmentRows, reportRows } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -77,11 +77,11 @@ async function direct(call: Call, job: AllReduceJob, scratch: Scratch): Promise<
   const mine = await scan(job)
   check()
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_EXCHANGE, [data], mine))
-  const { present, nonFiniteRanks } = await agree(call, job, mine, receives, sends)
+  const { weights, nonFiniteRanks } = await agree(call, job, mine, receives, sends)
   const target = job.out ?? (call.size > 1 ? inputs[peersOf(call)[0]!]! : data)
-  if (present.includes(1)) {
+  if (weights.includes(1)) {
     const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, call.size))
-    const work = { layout, resultDtype, slice, inputs, present, out: target, memory: 'caller', check } as const
+    const work = { layout, resultDtype, slice, inputs, weights, out: target, memory: 'caller', check } as const
     const result = await job.reducer.reduce(work)
     await Promise.all(sends)
     check()
@@ -107,12 +107,12 @@ async function singleShot(call: Call, job: AllReduceJob, scratch: Scratch): Prom
   // The slices received make room for the gathered result once they are combined.
   const room = scratch(Math.max((call.size - 1) * own.length, out ? 0 : data.length - own.length))
   const gathers = out ? gather(plan, partsOf(out, call.size, resultRange)) : undefined
-  const { present, nonFiniteRanks, inputs, sends } = await exchangeSlices(plan, own, room)
-  if (!present.includes(1)) {
+  const { weights, nonFiniteRanks, inputs, sends } = await exchangeSlices(plan, own, room)
+  if (!weights.includes(1)) {
     await Promise.all(sends)
     return nothingPresent(call, job, nonFiniteRanks)
   }
-  await reduceOwn(plan, inputs, present, result)
+  await reduceOwn(plan, inputs, weights, result)
   const results = slots(call, room, (rank) => byteLengthOf(plan.range(rank)))
   const arrivals = gathers ?? gather(plan, results)
   sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_GATHER, [result, rows.bytesOf(call.rank)])))
@@ -164,14 +164,14 @@ async function exchangeSlices({ call, job, range }: SingleShot, own: Uint8Array,
 async function reduceOwn(
   { call, job, rows, begins }: SingleShot,
   inputs: readonly Uint8Array[],
-  present: Uint8Array,
+  weights: Float64Array,
   out: Uint8Array,
 ): Promise<void> {
   const { layout, resultDtype, reducer, check } = job
   const chunkElements = chunkElementCount(layout.dtype.byteLength, call.size)
   const slice = sliceOf(layout, begins[call.rank]!, begins[call.rank + 1]!, chunkElements)
   const exchange = nodeExchange(call, layout, begins, reducer)
-  rows.fill(await reducer.reduce({ layout, resultDtype, slice, inputs, present, out, memory: 'pool', check, exchange }))
+  rows.fill(await reducer.reduce({ layout, resultDtype, slice, inputs, weights, out, memory: 'pool', check, exchange }))
 }
 
 /** Every rank's slice of the result, and its rows of statistics. */
@@ -193,14 +193,14 @@ async function scan({ onNonFinite, reducer, layout, data, check }: AllReduceJob)
   return found ? NOT_FINITE : 0
 }
 
-/** From every rank's flags, which all ranks see alike, to who takes part. */
+/** From every rank's flags, which all ranks see alike, to who takes part (weight 1) and who does not (0). */
 async function agree(
   call: Call,
   job: AllReduceJob,
   mine: number,
   receives: readonly Promise<number>[],
   sends: readonly Promise<void>[],
-): Promise<{ present: Uint8Array; nonFiniteRanks: number[] }> {
+): Promise<{ weights: Float64Array; nonFiniteRanks: number[] }> {
   const flags = await Promise.all(receives)
   const bits: number[] = []
   bits[call.rank] = mine
@@ -212,7 +212,7 @@ async function agree(
     throw nonFiniteFailure(call, nonFiniteRanks)
   }
   const absent = job.onNonFinite === 'skip' ? nonFiniteRanks : []
-  return { present: Uint8Array.from(bits, (_, rank) => (absent.includes(rank) ? 0 : 1)), nonFiniteRanks }
+  return { weights: Float64Array.from(bits, (_, rank) => (absent.includes(rank) ? 0 : 1)), nonFiniteRanks }
 }
 
 function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): AgreedFailure {
@@ -241,21 +241,20 @@ function nothingPresent(call: Call, job: AllReduceJob, nonFiniteRanks: number[])
 class Rows {
   readonly values: Float64Array
   readonly #width: number
-  readonly #fullWidth: number
+  readonly #size: number
   readonly #layout: Layout
   readonly #begins: Float64Array
 
   constructor({ layout, statistics }: AllReduceJob, size: number, begins: Float64Array) {
-    this.#fullWidth = 1 + size
-    this.#width = { none: 0, orthogonality: 1, coefficients: this.#fullWidth }[statistics]
+    this.#size = size
+    this.#width = { none: 0, orthogonality: 1, coefficients: 1 + size }[statistics]
     this.#layout = layout
     this.#begins = begins
     this.values = emptySegmentRows(layout.segmentElementCounts.length, this.#width)
   }
 
-  fill({ firstSegment, values }: SliceStatistics): void {
-    for (let at = 0, to = firstSegment * this.#width; at < values.length; at += this.#fullWidth, to += this.#width)
-      this.values.set(values.subarray(at, at + this.#width), to)
+  fill(statistics: SliceStatistics): void {
+    reportRows(this.values, this.#width, statistics, this.#size)
   }
 
   bytesOf(rank: number): Uint8Array {

@@ -24,7 +24,8 @@ export interface ReduceJob {
   readonly resultDtype: Dtype
   readonly slice: Slice
   readonly inputs: readonly Uint8Array[]
-  readonly present: Uint8Array
+  /** How many ranks' vectors each input stands for; 0 leaves it out. */
+  readonly weights: Float64Array
   readonly out: Uint8Array
   readonly memory: 'caller' | 'pool'
   readonly check: () => void

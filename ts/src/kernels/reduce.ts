@@ -24,8 +24,8 @@ export interface ReduceWork {
   readonly slice: Slice
   /** The slice of every input, in rank order. */
   readonly inputs: readonly Uint8Array[]
-  /** A byte an input; 0 leaves it out. */
-  readonly present: Uint8Array
+  /** How many ranks' vectors each input stands for; 0 leaves it out. */
+  readonly weights: Float64Array
   /** Receives the slice of the result; may be one of the inputs. */
   readonly out: Uint8Array
 }
@@ -49,13 +49,19 @@ export type ReduceStep =
   /** Asks for the parts of all ranks: for each part, all runs in ascending order with their nodes. `round` counts from 0. */
   | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
 
-/** For each segment that the slice touches, orthogonality and then a coefficient for each input; `adasum` only. */
+/**
+ * For each segment that the slice touches, orthogonality, the sum of the inputs' squared norms, and a coefficient for each
+ * input; `adasum` only.
+ */
 export interface SliceStatistics {
   readonly firstSegment: number
   readonly values: Float64Array
 }
 
 export type ReduceBody = Generator<ReduceStep, SliceStatistics, readonly NodePart[] | undefined>
+
+/** Numbers of a row of statistics that precede the coefficients. */
+const BEFORE_COEFFICIENTS = 2
 
 interface CutSegment {
   readonly segment: number
@@ -77,7 +83,7 @@ export function* reduceSlice(work: ReduceWork, binding: Binding): ReduceBody {
   for (const [index, part] of cut.entries()) {
     const answer = yield* solve(work, binding, part, parts[index]!)
     statistics.values.set(answer, (part.segment - statistics.firstSegment) * answer.length)
-    yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(1)) }
+    yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(BEFORE_COEFFICIENTS)) }
   }
   return statistics
 }
@@ -86,7 +92,7 @@ function newStatistics({ slice, inputs }: ReduceWork): SliceStatistics {
   const count = slice.segments.length
   const firstSegment = count > 0 ? slice.segments[0]! : 0
   const segmentCount = count > 0 ? slice.segments[count - 1]! - firstSegment + 1 : 0
-  return { firstSegment, values: emptySegmentRows(segmentCount, 1 + inputs.length) }
+  return { firstSegment, values: emptySegmentRows(segmentCount, BEFORE_COEFFICIENTS + inputs.length) }
 }
 
 /** Rows as segments without elements have them: nothing in common, and nothing multiplied. */
@@ -94,6 +100,19 @@ export function emptySegmentRows(segmentCount: number, width: number): Float64Ar
   const rows = new Float64Array(segmentCount * width)
   for (let at = 0; at < rows.length; at += width) rows[at] = 1
   return rows
+}
+
+/**
+ * Puts into `rows` what callers learn of each segment: `width` numbers, of orthogonality and then a coefficient for each
+ * input.
+ */
+export function reportRows(rows: Float64Array, width: number, statistics: SliceStatistics, inputCount: number): void {
+  const { firstSegment, values } = statistics
+  const full = BEFORE_COEFFICIENTS + inputCount
+  for (let at = 0, to = firstSegment * width; at < values.length; at += full, to += width) {
+    if (width > 0) rows[to] = values[at]!
+    if (width > 1) rows.set(values.subarray(at + BEFORE_COEFFICIENTS, at + full), to + 1)
+  }
 }
 
 function gramProductCount({ inputs }: ReduceWork): number {
@@ -106,12 +125,12 @@ function* firstPass(
   binding: Binding,
   statistics: SliceStatistics,
 ): Generator<ReduceStep, CutSegment[], undefined | readonly NodePart[]> {
-  const { op, layout, resultDtype, slice, present } = work
+  const { op, layout, resultDtype, slice, weights } = work
   const groups = groupPieces(work).map(({ from, to, begin, end }) => {
     const pieces = piecesBetween(slice, from, to)
     const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
     const nodes = new Float64Array(nodeCount * gramProductCount(work))
-    const stats = new Float64Array((to - from) * (1 + work.inputs.length))
+    const stats = new Float64Array((to - from) * (BEFORE_COEFFICIENTS + work.inputs.length))
     const inputs = byteSlices(work, begin, end)
     const out = byteSlice(resultDtype, work.out, begin, end)
     return {
@@ -119,7 +138,7 @@ function* firstPass(
       to,
       nodes,
       stats,
-      args: [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, present, pieces, out, nodes, stats] as const,
+      args: [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, weights, pieces, out, nodes, stats] as const,
     }
   })
   yield {
@@ -134,14 +153,15 @@ function* firstPass(
 
 /** Puts a group's answers where they belong: statistics of whole segments, nodes of the others. */
 function collectGroup(
-  { slice, inputs }: ReduceWork,
+  work: ReduceWork,
   binding: Binding,
   group: { from: number; to: number; nodes: Float64Array; stats: Float64Array },
   statistics: SliceStatistics,
   cut: CutSegment[],
 ): void {
-  const width = 1 + inputs.length
-  const productCount = (inputs.length * width) / 2
+  const { slice, inputs } = work
+  const width = BEFORE_COEFFICIENTS + inputs.length
+  const productCount = gramProductCount(work)
   let at = 0
   for (let piece = group.from; piece < group.to; piece++) {
     const segment = slice.segments[piece]!
@@ -158,19 +178,19 @@ function collectGroup(
   }
 }
 
-/** From the nodes of a segment to [orthogonality, coefficients], refining cancelled tree nodes on the way. */
+/** From the nodes of a segment to its row of statistics, refining cancelled tree nodes on the way. */
 function* solve(
   work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   first: NodePart,
 ): Generator<ReduceStep, Float64Array, undefined | readonly NodePart[]> {
-  const { layout, slice, inputs, present } = work
+  const { layout, slice, inputs, weights } = work
   const elementCount = layout.segmentElementCounts[part.segment]!
   const gram = binding.gramFinish(elementCount, first.runs, first.nodes, first.productCount)
   let refinements = new Float64Array(0)
   for (let round = 1; ; round++) {
-    const answer = binding.coefficients(layout.dtype.code, present, gram, refinements)
+    const answer = binding.coefficients(layout.dtype.code, weights, gram, refinements)
     const pending = answer[0]!
     if (pending === 0) return answer.subarray(1)
     const width = 2 + inputs.length

@@ -5,7 +5,7 @@
 import type { Binding } from '../binding/binding.ts'
 import { loadBinding } from '../binding/native.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { type ReduceWork, convert, emptySegmentRows, reduceSlice } from '../kernels/reduce.ts'
+import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
@@ -206,9 +206,9 @@ function planWork(job: LocalJob, inputs: Uint8Array[], nonFinite: readonly numbe
         "Leave them out, or pass onNonFinite: 'skip'.",
     )
   if (nonFinite.length === inputs.length) return undefined
-  const present = Uint8Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
+  const weights = Float64Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
-  return { op, layout, resultDtype, slice, inputs, present, out: bytesOf(job.out) }
+  return { op, layout, resultDtype, slice, inputs, weights, out: bytesOf(job.out) }
 }
 
 function finish(
@@ -222,7 +222,7 @@ function finish(
   if (!statistics) convert(binding, layout.dtype, bytesOf(inputs[0]!), resultDtype, bytesOf(out))
   const fullWidth = 1 + inputs.length
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
-  if (statistics) rows.set(statistics.values, statistics.firstSegment * fullWidth)
+  if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)
   else rows.fill(NaN)
   const segments = reportSegments(layout, rows, op === 'adasum' ? fullWidth : 0)
   if (!withCoefficients) for (const segment of segments) delete segment.coefficients

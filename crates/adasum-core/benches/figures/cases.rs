@@ -184,10 +184,10 @@ impl Work<'_> {
                 coefficients
             }
             kernel => {
-                let mut stats = vec![0.0; self.pieces.len() / 3 * (1 + k)];
+                let mut stats = vec![0.0; self.pieces.len() / 3 * (2 + k)];
                 let results = Results { out, nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-                let (op, present) = (if kernel == Kernel::Sum { 0.0 } else { 2.0 }, vec![1_u8; k]);
-                self.engine.reduce(op, code, code, &views, View::of(&present), pieces, results).unwrap();
+                let (op, weights) = (if kernel == Kernel::Sum { 0.0 } else { 2.0 }, vec![1.0; k]);
+                self.engine.reduce(op, code, code, &views, View::of(&weights), pieces, results).unwrap();
                 stats
             }
         }
@@ -215,7 +215,7 @@ impl Work<'_> {
         let k = self.case.k;
         match self.case.kernel {
             Kernel::Sum => vec![1.0; k],
-            Kernel::Adasum | Kernel::AdasumSmall => numbers[segment * (1 + k) + 1..][..k].to_vec(),
+            Kernel::Adasum | Kernel::AdasumSmall => numbers[segment * (2 + k) + 2..][..k].to_vec(),
             _ => numbers.to_vec(),
         }
     }

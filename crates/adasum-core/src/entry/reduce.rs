@@ -6,7 +6,7 @@
 
 use super::layout::{Piece, Pieces};
 use super::reduction::{Combination, Reduction, input_elements, product_count};
-use super::tables::parse_present;
+use super::tables::parse_weights;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
 use super::with_elements;
 use crate::blocks::Accumulator;
@@ -24,13 +24,15 @@ pub struct Results<'a> {
     pub out: ViewMut<'a>,
     /// With adasum, the nodes of the cut pieces.
     pub nodes: ViewMut<'a>,
-    /// With adasum, 1 + k doubles a piece: orthogonality, then the coefficients; all NaN for cut pieces.
+    /// With adasum, 2 + k doubles a piece: orthogonality, the sum of the squared norms, then the coefficients; all NaN for
+    /// cut pieces.
     pub stats: ViewMut<'a>,
 }
 
 impl Engine {
     /// Reduces a slice: all of it with sum and average; with adasum the whole pieces, and the nodes of the cut ones.
-    /// `present` has a byte an input: 0 leaves the input out, unread. Sum and average touch neither nodes nor stats.
+    /// `weights` has a double an input, how many ranks' vectors it stands for: 0 leaves it out, unread. Sum and average
+    /// touch neither nodes nor stats.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -41,12 +43,12 @@ impl Engine {
         dtype: f64,
         result_dtype: f64,
         inputs: &[View<'_>],
-        present: View<'_>,
+        weights: View<'_>,
         pieces: View<'_>,
         results: Results<'_>,
     ) -> Result<()> {
         let op = Op::from_code(op)?;
-        with_elements!(dtype, result_dtype, reduce(self, op, inputs, present, pieces, results))
+        with_elements!(dtype, result_dtype, reduce(self, op, inputs, weights, pieces, results))
     }
 }
 
@@ -54,25 +56,25 @@ fn reduce<E: Element, O: Output<E>>(
     engine: Engine,
     op: Op,
     inputs: &[View<'_>],
-    present: View<'_>,
+    weights: View<'_>,
     pieces: View<'_>,
     Results { out, nodes, stats }: Results<'_>,
 ) -> Result<()> {
     let pieces = Pieces::parse(&pieces.doubles("pieces")?)?;
     let elements = input_elements::<E>(inputs, pieces.element_count)?;
-    let present = Present::new(parse_present(present, inputs.len())?);
+    let present = Present::new(parse_weights(weights, inputs.len())?);
     let reduction = Reduction::new(engine, present.indices.iter().map(|&i| elements[i]).collect());
     let out_elements = out.elements::<O>("out", pieces.element_count)?;
     let exclusive = Exclusive::reading(inputs).writing_in_place("out", out)?;
     if op != Op::Adasum {
-        reduction.combine(0..pieces.element_count, &constant_coefficients(op, present.indices.len()), out_elements);
+        reduction.combine(0..pieces.element_count, &constant_coefficients(op, &present), out_elements);
         return Ok(());
     }
     exclusive.writing("nodes", nodes)?.writing("stats", stats)?;
     let width = product_count(inputs.len()) as u64;
     let mut adasum = Adasum {
         nodes: nodes.doubles("nodes", pieces.node_count(|piece| !piece.run.is_whole()) * width)?,
-        stats: stats.doubles("stats", pieces.pieces.len() as u64 * (1 + inputs.len() as u64))?,
+        stats: stats.doubles("stats", pieces.pieces.len() as u64 * (2 + inputs.len() as u64))?,
         sums: Accumulator::new(0, product_count(present.indices.len())),
         reduction,
         combination: Combination::new(),
@@ -88,26 +90,27 @@ fn reduce<E: Element, O: Output<E>>(
 }
 
 /// The coefficients of an operator that does not look at the vectors.
-fn constant_coefficients(op: Op, present_count: usize) -> Vec<f64> {
-    let coefficient = if op == Op::Average { 1.0 / present_count as f64 } else { 1.0 };
-    vec![coefficient; present_count]
+fn constant_coefficients(op: Op, present: &Present) -> Vec<f64> {
+    let total: f64 = present.weights.iter().sum(); // Exact: at most MAX_INPUTS times 2^32.
+    let coefficient = |weight: f64| if op == Op::Average { weight / total } else { 1.0 };
+    present.gather(&present.weights).map(coefficient).collect()
 }
 
-/// Which inputs take part. Tables that cross the border are indexed by all inputs, kernels see only these.
+/// Which inputs take part, those of weight > 0. Tables that cross the border are indexed by all inputs, kernels see only these.
 struct Present {
-    flags: Vec<bool>,
+    weights: Vec<f64>,
     indices: Vec<usize>,
 }
 
 impl Present {
-    fn new(flags: Vec<bool>) -> Self {
-        let indices = flags.iter().enumerate().filter(|(_, present)| **present).map(|(i, _)| i).collect();
-        Self { flags, indices }
+    fn new(weights: Vec<f64>) -> Self {
+        let indices = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
+        Self { weights, indices }
     }
 
     /// The upper triangle over all inputs, 0 where one is absent.
     fn spread_triangle(&self, compact: &[f64], all: &mut Vec<f64>) {
-        let k = self.flags.len();
+        let k = self.weights.len();
         all.clear();
         if self.indices.len() == k {
             all.extend_from_slice(compact);
@@ -122,7 +125,7 @@ impl Present {
 
     /// Numbers of all inputs, 0 for the absent ones.
     fn spread(&self, compact: &[f64]) -> Vec<f64> {
-        let mut all = vec![0.0; self.flags.len()];
+        let mut all = vec![0.0; self.weights.len()];
         for (&i, &x) in self.indices.iter().zip(compact) {
             all[i] = x;
         }
@@ -161,7 +164,7 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
                 self.present.spread_triangle(&sums[node * width..][..width], &mut self.gram);
                 self.nodes.write(&self.gram);
             }
-            self.stats.write(&vec![f64::NAN; 1 + self.present.flags.len()]);
+            self.stats.write(&vec![f64::NAN; 2 + self.present.weights.len()]);
             return;
         }
         self.present.spread_triangle(sums, &mut self.gram);
@@ -185,9 +188,9 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
                 .map(|(node, products)| Refinement { first: node.first, count: node.count, products })
                 .collect();
             let thresholds = Thresholds::of::<E>();
-            match coefficients(&mut self.memory, thresholds, &self.present.flags, &self.gram, &refinements) {
-                Outcome::Done { orthogonality, coefficients } => {
-                    self.stats.write(&[orthogonality]);
+            match coefficients(&mut self.memory, thresholds, &self.present.weights, &self.gram, &refinements) {
+                Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
+                    self.stats.write(&[orthogonality, squared_norm_sum]);
                     self.stats.write(coefficients);
                     self.of_present.clear();
                     self.of_present.extend(self.present.gather(coefficients));

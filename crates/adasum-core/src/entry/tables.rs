@@ -11,6 +11,9 @@ use crate::element::Element;
 use crate::error::{Result, argument_error};
 use crate::half::{Bf16, F16};
 
+/// Weights up to this, of as many inputs as there may be, add up exactly.
+const LARGEST_WEIGHT: f64 = 4_294_967_296.0; // 2^32
+
 /// How many tree nodes the cut pieces have together.
 ///
 /// # Errors
@@ -51,14 +54,14 @@ pub fn gram_finish(
     Ok(sums.finish().to_vec())
 }
 
-/// `[0, orthogonality, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be measured first.
+/// `[0, orthogonality, squaredNormSum, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be measured first.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
-pub fn balanced_coefficients(dtype: f64, present: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
+pub fn balanced_coefficients(dtype: f64, weights: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
     let thresholds = with_element!(dtype, thresholds());
-    let (present, gram) = (flags(present)?, gram.doubles("gram")?);
-    let k = present.len();
+    let (weights, gram) = (counts_of_ranks(weights)?, gram.doubles("gram")?);
+    let k = weights.len();
     if gram.len() != product_count(k) {
         return Err(argument_error!(
             "`gram` has {} numbers, {k} inputs have {} products. Pass the upper triangle.",
@@ -68,31 +71,38 @@ pub fn balanced_coefficients(dtype: f64, present: View<'_>, gram: View<'_>, refi
     }
     let table = refinements.doubles("refinements")?;
     let refinements = parse_refinements(k, &table)?;
-    Ok(encode(coefficients(&mut Memory::default(), thresholds, &present, &gram, &refinements)))
+    Ok(encode(coefficients(&mut Memory::default(), thresholds, &weights, &gram, &refinements)))
 }
 
 fn thresholds<E: Element>() -> Thresholds {
     Thresholds::of::<E>()
 }
 
-/// One flag an input.
-pub(super) fn parse_present(present: View<'_>, input_count: usize) -> Result<Vec<bool>> {
-    let flags = flags(present)?;
-    if flags.len() != input_count {
+/// One weight an input.
+pub(super) fn parse_weights(weights: View<'_>, input_count: usize) -> Result<Vec<f64>> {
+    let weights = counts_of_ranks(weights)?;
+    if weights.len() != input_count {
         return Err(argument_error!(
-            "`present` has {} bytes for {input_count} inputs. Give one byte an input.",
-            flags.len()
+            "`weights` has {} numbers for {input_count} inputs. Give one number an input.",
+            weights.len()
         ));
     }
-    Ok(flags)
+    Ok(weights)
 }
 
-fn flags(present: View<'_>) -> Result<Vec<bool>> {
-    let flags: Vec<_> = present.bytes().iter().map(|&byte| byte != 0).collect();
-    if flags.is_empty() {
-        return Err(argument_error!("`present` has 0 bytes, at least 1 is needed. Give one byte an input."));
+fn counts_of_ranks(weights: View<'_>) -> Result<Vec<f64>> {
+    let weights = weights.doubles("weights")?;
+    if weights.is_empty() {
+        return Err(argument_error!("`weights` has 0 numbers, at least 1 is needed. Give one number an input."));
     }
-    Ok(flags)
+    match weights.iter().position(|weight| !(0.0..=LARGEST_WEIGHT).contains(weight) || weight.fract() != 0.0) {
+        None => Ok(weights),
+        Some(i) => Err(argument_error!(
+            "weights[{i}] is {}, which is no whole number from 0 to {LARGEST_WEIGHT}. Give the number of ranks whose vectors \
+             the input stands for.",
+            weights[i]
+        )),
+    }
 }
 
 fn parse_refinements(k: usize, table: &[f64]) -> Result<Vec<Refinement<'_>>> {
@@ -130,8 +140,8 @@ fn not_asked_for(row: &[f64], k: usize) -> crate::Error {
 
 fn encode(outcome: Outcome<'_>) -> Vec<f64> {
     match outcome {
-        Outcome::Done { orthogonality, coefficients } => {
-            [0.0, orthogonality].iter().chain(coefficients).copied().collect()
+        Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
+            [0.0, orthogonality, squared_norm_sum].iter().chain(coefficients).copied().collect()
         }
         Outcome::Measure(requests) => {
             let rows = requests.iter().flat_map(|request| {

@@ -47,16 +47,11 @@ impl<'a> View<'a> {
         unsafe { Self::new(slice.as_ptr().cast(), size_of_val(slice)) }
     }
 
-    /// The bytes, copied.
-    pub(super) fn bytes(self) -> Vec<u8> {
-        // SAFETY: the view vouches for the bytes, and nobody writes them during the copy.
-        unsafe { std::slice::from_raw_parts(self.ptr, self.byte_length) }.to_vec()
-    }
-
     /// The view as doubles, copied: small tables are read before anything is written, so they may alias what is.
     pub(super) fn doubles(self, name: &str) -> Result<Vec<f64>> {
         double_count(name, self.byte_length)?;
-        let bytes = self.bytes();
+        // SAFETY: the view vouches for the bytes, and nobody writes them during the copy.
+        let bytes = unsafe { std::slice::from_raw_parts(self.ptr, self.byte_length) };
         let (doubles, _) = bytes.as_chunks::<8>();
         Ok(doubles.iter().map(|&double| f64::from_ne_bytes(double)).collect())
     }

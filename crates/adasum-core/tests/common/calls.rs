@@ -14,6 +14,8 @@ pub struct Reduced<F> {
     pub result: Vec<F>,
     /// One a segment.
     pub orthogonality: Vec<f64>,
+    /// One a segment.
+    pub squared_norm_sum: Vec<f64>,
     /// One list a segment.
     pub coefficients: Vec<Vec<f64>>,
 }
@@ -36,43 +38,48 @@ fn untouched<F: Float>(length: usize) -> Vec<F> {
     vec![F::from_f64(-77.0); length]
 }
 
-/// Whole segments, some inputs absent, the result stored as O.
+/// Whole segments, inputs of any weights, the result stored as O.
 pub fn reduce_into<E: Float, O: Float>(
     engine: Engine,
     op: f64,
     inputs: &[Vec<E>],
-    present: &[u8],
+    weights: &[f64],
     segments: &[usize],
 ) -> Reduced<O> {
     let k = inputs.len();
     let mut result = untouched(inputs[0].len());
-    let mut stats = vec![-77.0; segments.len() * (1 + k)];
+    let mut stats = vec![-77.0; segments.len() * (2 + k)];
     let results =
         Results { out: ViewMut::of(&mut result), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
     let pieces = whole(segments);
-    engine.reduce(op, E::CODE, O::CODE, &views(inputs), View::of(present), View::of(&pieces), results).unwrap();
-    let (orthogonality, coefficients) = stats.chunks_exact(1 + k).map(|row| (row[0], row[1..].to_vec())).unzip();
-    Reduced { result, orthogonality, coefficients }
+    engine.reduce(op, E::CODE, O::CODE, &views(inputs), View::of(weights), View::of(&pieces), results).unwrap();
+    let rows = || stats.chunks_exact(2 + k);
+    Reduced {
+        result,
+        orthogonality: rows().map(|row| row[0]).collect(),
+        squared_norm_sum: rows().map(|row| row[1]).collect(),
+        coefficients: rows().map(|row| row[2..].to_vec()).collect(),
+    }
 }
 
-/// Whole segments, some inputs absent.
-pub fn reduce_present<F: Float>(
+/// Whole segments, inputs of any weights.
+pub fn reduce_weighted<F: Float>(
     engine: Engine,
     op: f64,
     inputs: &[Vec<F>],
-    present: &[u8],
+    weights: &[f64],
     segments: &[usize],
 ) -> Reduced<F> {
-    reduce_into(engine, op, inputs, present, segments)
+    reduce_into(engine, op, inputs, weights, segments)
 }
 
 pub fn reduce<F: Float>(engine: Engine, op: f64, inputs: &[Vec<F>]) -> Reduced<F> {
-    reduce_present(engine, op, inputs, &vec![1; inputs.len()], &[inputs[0].len()])
+    reduce_weighted(engine, op, inputs, &vec![1.0; inputs.len()], &[inputs[0].len()])
 }
 
-/// One segment, all inputs present, the result stored as O.
+/// One segment, each input of weight 1, the result stored as O.
 pub fn adasum_into<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>]) -> Reduced<O> {
-    reduce_into(engine, ADASUM, inputs, &vec![1; inputs.len()], &[inputs[0].len()])
+    reduce_into(engine, ADASUM, inputs, &vec![1.0; inputs.len()], &[inputs[0].len()])
 }
 
 pub fn adasum<F: Float>(engine: Engine, inputs: &[Vec<F>]) -> Reduced<F> {
@@ -107,8 +114,8 @@ pub fn gram_finish(segment: usize, runs: &[f64], nodes: &[f64], width: usize) ->
     entry::gram_finish(segment as f64, View::of(runs), View::of(nodes), width as f64).unwrap()
 }
 
-pub fn coefficients(dtype: f64, present: &[u8], gram: &[f64], refinements: &[f64]) -> Vec<f64> {
-    entry::balanced_coefficients(dtype, View::of(present), View::of(gram), View::of(refinements)).unwrap()
+pub fn coefficients(dtype: f64, weights: &[f64], gram: &[f64], refinements: &[f64]) -> Vec<f64> {
+    entry::balanced_coefficients(dtype, View::of(weights), View::of(gram), View::of(refinements)).unwrap()
 }
 
 pub fn combine_into<E: Float, O: Float>(

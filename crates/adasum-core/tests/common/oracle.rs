@@ -1,22 +1,22 @@
 //! Adasum as its definition reads: pairs of vectors, down the tree, in f64. It shares no line with the core.
 
-/// The result of the balanced count-weighted tree over the inputs that are present, or None without any.
-pub fn adasum(inputs: &[Vec<f64>], present: &[bool]) -> Option<Vec<f64>> {
-    node(inputs, present).map(|(vector, _)| vector)
+/// The result of the balanced count-weighted tree over the inputs of positive weight, or None without any.
+pub fn adasum(inputs: &[Vec<f64>], weights: &[f64]) -> Option<Vec<f64>> {
+    node(inputs, weights).map(|(vector, _)| vector)
 }
 
-/// The tree over inputs that are all present.
+/// The tree over inputs of weight 1.
 pub fn adasum_all(inputs: &[Vec<f64>]) -> Vec<f64> {
-    adasum(inputs, &vec![true; inputs.len()]).unwrap()
+    adasum(inputs, &vec![1.0; inputs.len()]).unwrap()
 }
 
-fn node(inputs: &[Vec<f64>], present: &[bool]) -> Option<(Vec<f64>, f64)> {
+fn node(inputs: &[Vec<f64>], weights: &[f64]) -> Option<(Vec<f64>, f64)> {
     if inputs.len() == 1 {
-        return present[0].then(|| (inputs[0].clone(), 1.0));
+        return (weights[0] > 0.0).then(|| (inputs[0].clone(), weights[0]));
     }
     let middle = inputs.len().div_ceil(2);
-    let left = node(&inputs[..middle], &present[..middle]);
-    let right = node(&inputs[middle..], &present[middle..]);
+    let left = node(&inputs[..middle], &weights[..middle]);
+    let right = node(&inputs[middle..], &weights[middle..]);
     match (left, right) {
         (Some((a, m)), Some((b, k))) => Some((pair(&a, &b, m / (m + k), k / (m + k)), m + k)),
         (left, right) => left.or(right),

@@ -61,9 +61,9 @@ impl<E: Float> Ranks<'_, E> {
         let k = self.inputs.len();
         let (mut refinements, mut rounds) = (Vec::new(), Vec::new());
         loop {
-            let answer = coefficients(E::CODE, &vec![1; k], gram, &refinements);
+            let answer = coefficients(E::CODE, &vec![1.0; k], gram, &refinements);
             if answer[0] == 0.0 {
-                return (self.combined(answer[1], &answer[2..]), rounds);
+                return (self.combined(answer[1], answer[2], &answer[3..]), rounds);
             }
             let requests = requests(&answer, k);
             let vectors: Vec<f64> = requests.iter().flat_map(|request| request.vector.clone()).collect();
@@ -78,13 +78,14 @@ impl<E: Float> Ranks<'_, E> {
         }
     }
 
-    fn combined<O: Float>(&self, orthogonality: f64, coefficients: &[f64]) -> Reduced<O> {
+    fn combined<O: Float>(&self, orthogonality: f64, squared_norm_sum: f64, coefficients: &[f64]) -> Reduced<O> {
         let of_run = |&run: &(usize, usize)| {
             combine_into(self.engine, &slice_of(self.inputs, run), &[run.1 as f64], coefficients)
         };
         Reduced {
             result: self.runs.iter().flat_map(of_run).collect(),
             orthogonality: vec![orthogonality],
+            squared_norm_sum: vec![squared_norm_sum],
             coefficients: vec![coefficients.to_vec()],
         }
     }
