@@ -13,18 +13,25 @@ export interface World {
   readonly close: () => Promise<void>
 }
 
+/** A rank that hears another. */
+export type Pair = readonly [reader: number, writer: number]
+
+function allPairs(size: number): Pair[] {
+  const ranks = [...Array(size).keys()]
+  return ranks.flatMap((reader) => ranks.map((writer): Pair => [reader, writer])).filter(([r, w]) => r !== w)
+}
+
+/** The world's ranks, connected in both directions where `pairs` has both; by default all to all. */
 export async function makeWorld(
   size: number,
   {
     transport = createMemoryTransport(),
+    pairs = allPairs(size),
     ...limits
-  }: { transport?: Transport; timeoutMs?: number; stallMs?: number } = {},
+  }: { transport?: Transport; pairs?: readonly Pair[]; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
   const groups = Array.from({ length: size }, (_, rank) => new Group({ rank, size, timeoutMs: 20_000, ...limits }))
   const pipes = new Map<string, [reader: Pipe, writer: Pipe]>()
-  const pairs = groups
-    .flatMap((_, reader) => groups.map((_, writer) => [reader, writer] as const))
-    .filter(([r, w]) => r !== w)
   for (const [reader, writer] of pairs) pipes.set(`${reader}<${writer}`, await connectPair(transport))
   for (const [rank, peer] of pairs)
     groups[rank]!.addPeer(peer, pipes.get(`${rank}<${peer}`)![0], pipes.get(`${peer}<${rank}`)![1])

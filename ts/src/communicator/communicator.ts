@@ -2,12 +2,14 @@
 import { OP_CODES } from '../binding/binding.ts'
 import { loadBinding } from '../binding/native.ts'
 import { allReduce } from '../collectives/all-reduce.ts'
+import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
+import type { LevelKind } from '../collectives/levels.ts'
 import { allGather, barrier, broadcast } from '../collectives/move.ts'
 import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
 import { AdasumError } from '../errors.ts'
 import { COLLECTIVES, NON_FINITE_CODES, SCHEDULES, WITH_COEFFICIENTS } from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
-import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { checkAlgorithm, checkOnNonFinite, checkOp } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions, reducibleDtype } from '../tensor/check.ts'
@@ -58,6 +60,7 @@ export class Communicator implements AsyncDisposable {
   readonly localSize: number
   readonly #group: Group
   readonly #release: () => Promise<void>
+  readonly #planners = new Map<LevelKind, LevelPlanner>()
 
   constructor(group: Group, place: Place, release: () => Promise<void>) {
     this.#group = group
@@ -90,7 +93,7 @@ export class Communicator implements AsyncDisposable {
   /**
    * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
    * unchanged, and `out` undefined if the call fails.
-   * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
+   * @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
    */
   allReduce<D extends ReducibleArray | NamedArrays<ReducibleArray>>(
     data: D,
@@ -98,7 +101,7 @@ export class Communicator implements AsyncDisposable {
   ): Promise<Reduction<D>>
   async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
     const plan = this.#planAllReduce(data, options)
-    const { op, onNonFinite, layout, outLayout, width, descriptor } = plan
+    const { op, onNonFinite, layout, outLayout, width, levels, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
@@ -111,6 +114,7 @@ export class Communicator implements AsyncDisposable {
         resultDtype: (outLayout ?? layout).dtype,
         reducer: makeReducer(op, loadBinding()),
         onNonFinite,
+        levels,
         data: input.bytes,
         statistics,
         scratch,
@@ -193,16 +197,26 @@ export class Communicator implements AsyncDisposable {
     const layout = { ...found, dtype: reducibleDtype(found.dtype, options.dtype, 'the data') }
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const withCoefficients = options.coefficients === true
+    const algorithm = checkAlgorithm(options.algorithm, this.size)
+    const byteLength = layout.elementCount * layout.dtype.byteLength
+    const schedule = algorithm === 'auto' ? allReduceSchedule(this.size, byteLength) : algorithm
+    const levels = schedule === 'direct' ? undefined : this.#plannerOf(schedule).plan(layout)
     const descriptor = {
       ...describe('all-reduce', layout),
       resultDtype: (outLayout ?? layout).dtype.code,
       op: OP_CODES[op],
-      schedule: SCHEDULES[allReduceSchedule(this.size, layout.elementCount * layout.dtype.byteLength)],
+      schedule: SCHEDULES[schedule],
       onNonFinite: NON_FINITE_CODES[onNonFinite],
       flags: withCoefficients ? WITH_COEFFICIENTS : 0,
     }
     const width = op !== 'adasum' ? 0 : withCoefficients ? 1 + this.size : 1
-    return { op, onNonFinite, layout, outLayout, width, descriptor }
+    return { op, onNonFinite, layout, outLayout, width, levels, descriptor }
+  }
+
+  #plannerOf(kind: LevelKind): LevelPlanner {
+    let planner = this.#planners.get(kind)
+    if (!planner) this.#planners.set(kind, (planner = new LevelPlanner(kind, this.size, this.rank)))
+    return planner
   }
 }
 
@@ -214,6 +228,8 @@ interface AllReducePlan {
   readonly outLayout: Layout | undefined
   /** Numbers of statistics a segment. */
   readonly width: number
+  /** This rank's part in the schedule; undefined for the direct one. */
+  readonly levels: readonly Level[] | undefined
   readonly descriptor: Descriptor
 }
 

@@ -6,7 +6,7 @@ import type { Descriptor } from '../wire/frame.ts'
 export const COLLECTIVES = { 'all-reduce': 1, broadcast: 2, 'all-gather': 3, barrier: 4 } as const
 export type CollectiveName = keyof typeof COLLECTIVES
 
-export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4 } as const
+export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4, levels: 5, rvh: 6 } as const
 export type ScheduleName = keyof typeof SCHEDULES
 
 export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const

@@ -16,6 +16,7 @@ export function makeReducer(op: ReduceOp, binding: Binding): Reducer {
     hasNonFinite: (layout: Layout, data: Uint8Array, check: () => void) => scanNonFinite(binding, layout, data, check),
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces: Float64Array) => binding.nodeCount(pieces),
+    addNodes: binding.gramFinish,
     reduce: (job: ReduceJob): Promise<SliceStatistics> => {
       const body = reduceSlice({ op, ...job }, binding)
       const byteLength = totalByteLength(job.inputs)
