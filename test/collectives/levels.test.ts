@@ -1,6 +1,7 @@
 /** Schedules by levels as pure functions: who owns what, and whether everything arrives exactly once. */
 import test, { type ExecutionContext } from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
+import { roomElementCount } from '../../ts/src/collectives/by-levels.ts'
 import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
 import { type LevelKind, cutDepths, subtreesBelow } from '../../ts/src/collectives/levels.ts'
 import { type Layout, layoutOfArray } from '../../ts/src/tensor/layout.ts'
@@ -89,6 +90,9 @@ test('every element of every input arrives exactly once at its new owner, from s
       // Of large vectors every rank sends, up and down, within 1 % of 2 (n - 1) / n: no all-reduce can send less.
       const sent = plans.map((plan, rank) => sentElementCount(plan, rank))
       const [least, mean] = [(size - 1) / size, sent.reduce((a, b) => a + b) / size / layout.elementCount]
+      // And needs no more memory than the vector's own, and a few blocks.
+      const room = Math.max(...plans.map((plan) => roomElementCount(plan, 0))) / layout.elementCount
+      t.true(room < 1.01, `${kind}, ${size} ranks: memory of ${room} vectors`)
       t.true(mean >= least * 0.999 && mean <= least * 1.01, `${kind}, ${size} ranks: ${mean / least} of the least`)
     }
   }

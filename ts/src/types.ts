@@ -91,8 +91,8 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
 
 /**
  * How an all-reduce moves its data: `auto` chooses by world size and bytes, which is right unless two are to be compared.
- * `rvh` is recursive vector halving, for powers of two. All give the same result but for rounding, and any of them the same
- * bits on every rank.
+ * `rvh` is recursive vector halving, for powers of two. All give the same result but for rounding, and any of them the
+ * same bits on every rank.
  */
 export type AllReduceAlgorithm = 'auto' | 'direct' | 'single-shot' | 'levels' | 'rvh'
 

@@ -3,9 +3,9 @@
  *
  * Orthogonality is |result|^2 over the sum of all ranks' |g_i|^2. The root knows the first; the second is what the nodes
  * of the first level add up, and rides on the exchanges up to the root. A rank's coefficient is the product of its
- * subtrees' coefficients on the way up. So each rank carries a row for every segment that begins in its interval: the sum of squared norms
- * and, if they are asked for, a coefficient for each rank below the node. At the root these become the report, which
- * rides on the gather. Of ranks that share a segment only the one in whose interval it begins says anything of it.
+ * subtrees' coefficients on the way up. So each rank carries a row for every segment that begins in its interval: the sum
+ * of squared norms and, if they are asked for, a coefficient for each rank below the node. At the root these become the
+ * report, which rides on the gather. Of ranks that share a segment only the one in whose interval it begins speaks of it.
  */
 import { type SliceStatistics, emptySegmentRows } from '../kernels/reduce.ts'
 import { bytesOf } from '../tensor/check.ts'

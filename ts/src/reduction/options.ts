@@ -29,7 +29,8 @@ export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgor
     throw new AdasumError(
       'ERR_WORLD_SIZE',
       `algorithm 'rvh' halves the world down to single ranks, and ${size} is not a power of two: ` +
-        `the next ones are ${2 ** Math.floor(Math.log2(size))} and ${2 ** Math.ceil(Math.log2(size))}. Use 'levels', which takes any size.`,
+        `the next ones are ${2 ** Math.floor(Math.log2(size))} and ${2 ** Math.ceil(Math.log2(size))}. ` +
+        "Use 'levels', which takes any size.",
     )
   return algorithm as AllReduceAlgorithm
 }
