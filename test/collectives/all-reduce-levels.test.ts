@@ -339,6 +339,32 @@ test.serial('propagate computes on: what is not finite shows on every rank', asy
   await world.close()
 })
 
+test.serial(
+  'an abort on one rank, while another has not come, fails the call on all and leaves their data alone',
+  async (t) => {
+    for (const [algorithm, size] of [
+      ['levels', 20],
+      ['rvh', 8],
+    ] as const) {
+      for (const length of [500, 400_000]) {
+        const world = await makeWorld(size)
+        const inputs = inputsOf(size, { algorithm, segments: [length] }) as Float32Array[]
+        const data = inputs.map((input) => input.slice())
+        const controller = new AbortController()
+        const calls = world.ranks
+          .slice(0, -1)
+          .map((comm, rank) =>
+            comm.allReduce(data[rank]!, { op: 'adasum', algorithm, ...(rank === 3 && { signal: controller.signal }) }),
+          )
+        setTimeout(() => controller.abort(new Error('enough')), 50)
+        for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_ABORTED', rank: 3 })
+        t.deepEqual(data.map(bitsOf), inputs.map(bitsOf))
+        await world.close()
+      }
+    }
+  },
+)
+
 // ---- forms of data
 
 test.serial('named arrays, and half formats stored as f32', async (t) => {

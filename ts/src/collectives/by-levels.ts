@@ -116,10 +116,9 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const bytes = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const receives = theirs.map(async (from) => {
+  const receives = theirs.map((from) => {
     const parts = [partOf(job, bytes[from.input]!, level.begin, from), ...trailer(run, level, rows?.[from.input], from)]
-    const flag = await call.receive(from.rank, step, parts)
-    if (index === 0) flags[from.rank] = flag
+    return call.receive(from.rank, step, parts)
   })
   if (index === 0) flags[call.rank] = await scan(job)
   job.check()
@@ -131,7 +130,8 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
     const parts = [partOf(job, held.bytes, held.begin, to), ...trailer(run, level, rows && held.rows, to)]
     return call.send(to.rank, step, parts, flags[call.rank])
   })
-  await Promise.all(receives)
+  const found = await Promise.all(receives)
+  if (index === 0) theirs.forEach((from, i) => (flags[from.rank] = found[i]!))
   return { level, bytes, rows }
 }
 

@@ -13,13 +13,12 @@ export async function allReduceDirect(call: Call, job: AllReduceJob, scratch: Sc
   const inputs: Uint8Array[] = []
   inputs[rank] = data
   const flags = new Uint8Array(size)
-  const receives = peersOf(call).map(async (peer) => {
-    flags[peer] = await call.receive(peer, STEP, [(inputs[peer] = scratch(data.length))])
-  })
+  const receives = peersOf(call).map((peer) => call.receive(peer, STEP, [(inputs[peer] = scratch(data.length))]))
   flags[rank] = await scan(job)
   check()
   const sends = peersOf(call).map((peer) => call.send(peer, STEP, [data], flags[rank]))
-  await Promise.all(receives)
+  const found = await Promise.all(receives)
+  peersOf(call).forEach((peer, i) => (flags[peer] = found[i]!))
   const nonFiniteRanks = await agree(call, job, flags, sends)
   if (countPresent(job, flags) === 0) {
     await Promise.all(sends)
