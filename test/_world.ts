@@ -26,8 +26,8 @@ export async function makeWorld(
   }: { transport?: Transport; isConnected?: boolean; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
   const pipes = new Map<string, Pipe>()
+  const peers = Array.from({ length: size }, (_, peer) => ({ host: 'memory', address: `memory:${peer}` }))
   const worlds = Array.from({ length: size }, (_, rank) => {
-    const peers = Array.from({ length: size }, (__, peer) => ({ host: 'memory', address: `memory:${peer}` }))
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
       const [dialled, accepted] = await connectPair(transport)
       if (groupId === WORLD_GROUP_ID) pipes.set(`${rank}<${peer}`, dialled)

@@ -3,9 +3,10 @@
  * (n ranks, B bytes of data, H = 64 bytes of header, S_r bytes of data and W_r bytes of statistics in rank r's slice):
  *
  *   direct        (n - 1) (H + B)
+ *   levels        all levels: for each transfer to another rank H and its elements, the same on the way down if it has any
  *   single-shot   (n - 1) H + (B - S_r)                    the slices of the others
  *               + sum over segments cut across ranks that r has a part of: (sharers - 1) (H + 8 nodes k (k + 1) / 2)
- *               + (n - 1) (H + S_r + W_r)                  the combined slice, to everyone
+ *               + (n - 1) (H + S_r + W_r)                  the combined slice, to everyone, unless it is empty
  *   flat          root: (n - 1) (H + B)
  *   scatter       root: (n - 1) (2 H + part of root) + (B - part of root); others: (n - 2) (H + own part)
  *   all-gather    (n - 1) (H + B)
@@ -15,6 +16,7 @@
  */
 import test from 'ava'
 import { loadBinding } from '../../ts/src/binding/native.ts'
+import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
 import {
   allReduceSchedule,
   broadcastSchedule,
@@ -91,7 +93,8 @@ function singleShotBytes(layout: Layout, size: number, rank: number, width: numb
   }
   const others = Array.from({ length: size }, (_, i) => i).filter((i) => i !== rank)
   const exchange = sumOf(others.map((peer) => HEADER + slice(peer) + asked(slice(rank))))
-  const gather = sumOf(others.map((peer) => HEADER + slice(rank) + rows(rank) + asked(slice(peer) + rows(peer))))
+  const result = slice(rank) > 0 ? HEADER + slice(rank) + rows(rank) : 0
+  const gather = sumOf(others.map((peer) => result + asked(slice(peer) + rows(peer))))
   return exchange + (width > 0 ? nodeBytes(layout, begins, size, rank) : 0) + gather
 }
 
@@ -143,6 +146,43 @@ for (const size of [1, 2, 3, 4, 8, 9, 16]) {
           t.true(credit >= 0 && credit % HEADER === 0 && credit <= HEADER * size, `${onTheWire[rank]} on the wire`)
         })
       }
+    }
+    await world.close()
+  })
+}
+
+/** Of a sum, which has no statistics and no flags. */
+function levelBytes(levels: readonly Level[], rank: number): number {
+  const others = (transfers: readonly Transfer[]): number[] =>
+    transfers.filter((transfer) => transfer.rank !== rank).map(({ begin, end }) => 4 * (end - begin))
+  return sumOf(
+    levels.map(({ sends, receives }) => {
+      const [up, down] = [others(sends), others(receives)]
+      const answers = down.filter((bytes) => bytes > 0)
+      return sumOf(up) + HEADER * up.length + asked(...down) + sumOf(answers) + HEADER * answers.length + asked(...up)
+    }),
+  )
+}
+
+for (const [kind, size] of [
+  ['levels', 18],
+  ['levels', 40],
+  ['rvh', 16],
+] as const) {
+  test(`${kind}, ${size} ranks: an all-reduce sends what its plan says`, async (t) => {
+    const { world, sent } = await countedWorld(size)
+    for (const segments of [[1], [7, 150_000, 3, 2048 * 9, 0], [600_000]]) {
+      sent()
+      const layout = layoutOfArray(F32, sumOf(segments), segments)
+      const results = await onAll(world.ranks, (comm) =>
+        comm.allReduce(new Float32Array(layout.elementCount), { op: 'sum', segments, algorithm: kind }),
+      )
+      const onTheWire = sent()
+      results.forEach(({ bytesSent }, rank) => {
+        t.is(bytesSent, levelBytes(new LevelPlanner(kind, size, rank).plan(layout), rank), `rank ${rank}`)
+        const credit = onTheWire[rank]! - bytesSent
+        t.true(credit >= 0 && credit % HEADER === 0 && credit <= HEADER * size, `${onTheWire[rank]} on the wire`)
+      })
     }
     await world.close()
   })

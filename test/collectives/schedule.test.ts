@@ -73,5 +73,6 @@ test('the schedule depends on size and bytes alone; two ranks always go direct',
       t.is(allReduceSchedule(size, byteLength), size <= 8 && byteLength <= 32 << 10 ? 'direct' : 'single-shot')
       t.is(broadcastSchedule(size, byteLength), byteLength >= 256 << 10 ? 'scatter-gather' : 'flat')
     }
+    for (const size of [17, 64, 1024]) t.is(allReduceSchedule(size, byteLength), 'levels')
   }
 })

@@ -125,7 +125,7 @@ const REDUCE_REFUSED: Refused = {
   'a misspelt option': [
     DATA,
     { segment: [1, 3] },
-    unknown('segment', 'op, out, dtype, segments, onNonFinite, coefficients, timeoutMs, signal'),
+    unknown('segment', 'op, out, dtype, segments, onNonFinite, coefficients, algorithm, timeoutMs, signal'),
   ],
   'an option of another call': [DATA, { root: 0 }, /no option "root"/],
 }

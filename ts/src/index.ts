@@ -3,6 +3,7 @@ export { connect } from './communicator/connect.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
 export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
 export type {
+  AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
   CallOptions,

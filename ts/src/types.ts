@@ -98,14 +98,24 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
   coefficients: true,
 }
 
+/**
+ * How an all-reduce moves its data: `auto` chooses by world size and bytes, which is right unless two are to be compared.
+ * `rvh` is recursive vector halving, for powers of two. All give the same result but for rounding, and any of them the
+ * same bits on every rank.
+ */
+export type AllReduceAlgorithm = 'auto' | 'direct' | 'single-shot' | 'levels' | 'rvh'
+
 export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> extends ReduceOptions<D>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
   op: Op
+  /** Default `auto`; the same on every rank. */
+  algorithm?: AllReduceAlgorithm
 }
 
 export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   op: true,
   ...REDUCE_OPTIONS,
+  algorithm: true,
   ...CALL_OPTIONS,
 }
 

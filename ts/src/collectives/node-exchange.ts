@@ -1,65 +1,112 @@
 /**
- * The Gram exchange: ranks that share a segment send each other their tree nodes of it, all-to-all, and add them up in
- * the same order, so that all get the same bits. Two ranks share one segment at most, since slices are contiguous.
+ * The Gram exchange: ranks that share a segment put their tree nodes of it together, in the same order everywhere, so that
+ * all get the same bits. Two ranks share one segment at most, since intervals are contiguous.
+ *
+ * Up to 16 sharers send each other everything. Where there are more, which is where a node has more owners, one of them,
+ * another for each segment, adds up the nodes of all and returns the segment's root.
  */
 import type { Call } from '../group/call.ts'
 import type { NodePart } from '../kernels/reduce.ts'
 import type { Exchange } from '../kernels/run.ts'
-import { type Slice, chunkElementCount, runsOf, sliceOf } from '../kernels/slice.ts'
+import { chunkElementCount, runsOf, sliceOf } from '../kernels/slice.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Level } from './level-plan.ts'
 import type { Reducer } from './reducer.ts'
 
-const STEP_NODES = 1
-/** Steps of refinement rounds, which are counted from 1. */
-const STEP_REFINEMENT = 16
+/** Most sharers of a segment that send everything to each other. */
+const MOST_SHARERS = 16
 
-export function nodeExchange(call: Call, layout: Layout, begins: Float64Array, reducer: Reducer): Exchange {
-  const chunkElements = chunkElementCount(layout.dtype.byteLength, call.size)
-  return async (round, parts) => {
-    const step = round === 0 ? STEP_NODES : STEP_REFINEMENT + round
-    return Promise.all(parts.map((part) => exchangePart(call, layout, begins, reducer, chunkElements, step, part)))
-  }
+interface Context {
+  readonly call: Call
+  readonly layout: Layout
+  readonly level: Level
+  readonly reducer: Reducer
 }
 
-async function exchangePart(
-  call: Call,
-  layout: Layout,
-  begins: Float64Array,
-  reducer: Reducer,
-  chunkElements: number,
-  step: number,
-  part: NodePart,
-): Promise<NodePart> {
-  const bytes = bytesOf(part.nodes)
+/** What a rank has of a segment: elements of the vector. */
+interface Sharer {
+  readonly rank: number
+  readonly begin: number
+  readonly end: number
+}
+
+export function nodeExchange(call: Call, layout: Layout, level: Level, reducer: Reducer, firstStep: number): Exchange {
+  const context = { call, layout, level, reducer }
+  return (round, parts) =>
+    Promise.all(
+      parts.map((part) => {
+        const sharers = sharersOf(context, part.segment)
+        const exchange = sharers.length <= MOST_SHARERS ? toAll : throughOne
+        return exchange(context, firstStep + round, part, sharers)
+      }),
+    )
+}
+
+/** Everything to everyone: each adds up by itself. */
+async function toAll(context: Context, step: number, part: NodePart, sharers: readonly Sharer[]): Promise<NodePart> {
+  const { call } = context
   const pending: Promise<unknown>[] = []
-  const all = sharers(layout, begins, part.segment).map(({ rank, begin, end }) => {
-    if (rank === call.rank) return part
-    const slice = sliceOf(layout, begin, end, chunkElements)
-    const nodes = new Float64Array(reducer.nodeCount(slice.pieces) * part.productCount)
-    pending.push(call.receive(rank, step, [bytesOf(nodes)]), call.send(rank, step, [bytes]))
-    return { ...part, runs: runsOfSlice(slice), nodes }
+  const all = sharers.map((sharer) => {
+    if (sharer.rank === call.rank) return part
+    const theirs = emptyPart(context, part, sharer)
+    pending.push(call.receive(sharer.rank, step, [bytesOf(theirs.nodes)]))
+    pending.push(call.send(sharer.rank, step, [bytesOf(part.nodes)]))
+    return theirs
   })
   await Promise.all(pending)
-  return { ...part, runs: join(all.map(({ runs }) => runs)), nodes: join(all.map(({ nodes }) => nodes)) }
+  return joinParts(part, all)
 }
 
-/** The ranks whose slices hold elements of a segment, and which elements of the vector. */
-function sharers(
-  layout: Layout,
-  begins: Float64Array,
-  segment: number,
-): { rank: number; begin: number; end: number }[] {
+/** Everything to one, who adds it up for all. */
+async function throughOne(
+  context: Context,
+  step: number,
+  part: NodePart,
+  sharers: readonly Sharer[],
+): Promise<NodePart> {
+  const { call, layout, reducer } = context
+  const chosen = sharers[part.segment % sharers.length]!.rank
+  const elementCount = layout.segmentElementCounts[part.segment]!
+  const whole = (nodes: Float64Array): NodePart => ({ ...part, runs: Float64Array.of(0, elementCount), nodes })
+  if (call.rank !== chosen) {
+    const root = new Float64Array(part.productCount)
+    const answer = call.receive(chosen, step, [bytesOf(root)])
+    await Promise.all([call.send(chosen, step, [bytesOf(part.nodes)]), answer])
+    return whole(root)
+  }
+  const all = sharers.map((sharer) => (sharer.rank === chosen ? part : emptyPart(context, part, sharer)))
+  const others = sharers.filter(({ rank }) => rank !== chosen)
+  await Promise.all(
+    sharers.flatMap(({ rank }, i) => (rank === chosen ? [] : call.receive(rank, step, [bytesOf(all[i]!.nodes)]))),
+  )
+  const { runs, nodes } = joinParts(part, all)
+  const root = reducer.addNodes(elementCount, runs, nodes, part.productCount)
+  await Promise.all(others.map(({ rank }) => call.send(rank, step, [bytesOf(root)])))
+  return whole(root)
+}
+
+/** The ranks whose intervals hold elements of a segment, in the order of these. */
+function sharersOf({ layout, level }: Context, segment: number): Sharer[] {
+  const { owners, begins } = level
   const [first, last] = [layout.segmentBegins[segment]!, layout.segmentBegins[segment + 1]!]
-  return Array.from({ length: begins.length - 1 }, (_, rank) => ({
-    rank,
-    begin: Math.max(first, begins[rank]!),
-    end: Math.min(last, begins[rank + 1]!),
-  })).filter(({ begin, end }) => begin < end)
+  const sharers: Sharer[] = []
+  for (let index = 0; index < owners.length && begins[index]! < last; index++) {
+    const [begin, end] = [Math.max(first, begins[index]!), Math.min(last, begins[index + 1]!)]
+    if (begin < end) sharers.push({ rank: owners[index]!, begin, end })
+  }
+  return sharers
 }
 
-function runsOfSlice(slice: Slice): Float64Array {
-  return runsOf(slice, 0, slice.segments.length)
+/** Another rank's part, with room for its nodes. */
+function emptyPart({ layout, level, reducer }: Context, part: NodePart, { begin, end }: Sharer): NodePart {
+  const slice = sliceOf(layout, begin, end, chunkElementCount(layout.dtype.byteLength, level.inputs.length))
+  const nodes = new Float64Array(reducer.nodeCount(slice.pieces) * part.productCount)
+  return { ...part, runs: runsOf(slice, 0, slice.segments.length), nodes }
+}
+
+function joinParts(part: NodePart, all: readonly NodePart[]): NodePart {
+  return { ...part, runs: join(all.map(({ runs }) => runs)), nodes: join(all.map(({ nodes }) => nodes)) }
 }
 
 function join(arrays: readonly Float64Array[]): Float64Array {

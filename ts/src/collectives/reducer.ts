@@ -17,6 +17,8 @@ export interface Reducer {
   convert(layout: Layout, data: Uint8Array, resultDtype: Dtype, out: Uint8Array): void
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
   nodeCount(pieces: Float64Array): number
+  /** The root of a segment from the nodes of all runs (see binding, gramFinish). */
+  addNodes(segmentElementCount: number, runs: Float64Array, nodes: Float64Array, productCount: number): Float64Array
 }
 
 export interface ReduceJob {

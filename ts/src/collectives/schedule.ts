@@ -7,6 +7,9 @@
  * Single-shot: each rank owns a slice. Slices are exchanged all-to-all, Gram partials of segments that are cut across
  * ranks are added up among the ranks that share them, each owner combines its slice, and the results are gathered.
  * Three rounds, and 2 (n-1)/n of the vector sent by each rank: no all-reduce can send less.
+ *
+ * Levels: the same in several stages, for more than 16 ranks: the Gram matrix of n inputs takes n (n + 1) / 2 products,
+ * and everyone talks to everyone. levels.ts has the stages; their results are stored, hence rounded, in between.
  */
 import { BLOCK_ELEMENTS } from '../binding/binding.ts'
 import { segmentAt } from '../kernels/slice.ts'
@@ -15,11 +18,14 @@ import type { Layout } from '../tensor/layout.ts'
 /** World sizes and vectors up to which every rank sends everything to all. */
 const DIRECT_SIZE = 8
 const DIRECT_BYTE_LENGTH = 32 << 10
+/** The largest world that exchanges all-to-all. */
+const SINGLE_SHOT_SIZE = 16
 /** From here on a broadcast is scattered, then gathered, so that the root does not send everything n - 1 times. */
 const SCATTER_BYTE_LENGTH = 256 << 10
 
-export function allReduceSchedule(size: number, byteLength: number): 'direct' | 'single-shot' {
+export function allReduceSchedule(size: number, byteLength: number): 'direct' | 'single-shot' | 'levels' {
   if (size <= 2) return 'direct'
+  if (size > SINGLE_SHOT_SIZE) return 'levels'
   return size <= DIRECT_SIZE && byteLength <= DIRECT_BYTE_LENGTH ? 'direct' : 'single-shot'
 }
 

@@ -1,6 +1,8 @@
 /** The communicator: its methods check their arguments and join a collective with a reducer. */
 import { loadBinding } from '../binding/native.ts'
 import { allReduce } from '../collectives/all-reduce.ts'
+import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
+import type { LevelKind } from '../collectives/levels.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
 import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
 import { AdasumError, inspect } from '../errors.ts'
@@ -13,7 +15,7 @@ import {
   WITH_COEFFICIENTS,
 } from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
-import { checkAllReduceOp, checkDtype, checkOnNonFinite } from '../reduction/options.ts'
+import { checkAlgorithm, checkAllReduceOp, checkDtype, checkOnNonFinite } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
@@ -100,6 +102,7 @@ export class Communicator implements AsyncDisposable {
   readonly #world: World
   readonly #membership: Membership
   readonly #group: Group
+  readonly #planners = new Map<LevelKind, LevelPlanner>()
 
   constructor(world: World, membership: Membership, place: Place = world.placeOf(membership)) {
     this.#world = world
@@ -138,7 +141,7 @@ export class Communicator implements AsyncDisposable {
   /**
    * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
    * unchanged, and `out` undefined if the call fails.
-   * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
+   * @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
    */
   allReduce<D extends ReducibleArray | NamedArrays<ReducibleArray>>(
     data: D,
@@ -146,7 +149,7 @@ export class Communicator implements AsyncDisposable {
   ): Promise<Reduction<D>>
   async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
     const plan = this.#planAllReduce(data, options)
-    const { op, onNonFinite, layout, outLayout, width, descriptor } = plan
+    const { op, onNonFinite, layout, outLayout, width, levels, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
@@ -159,6 +162,7 @@ export class Communicator implements AsyncDisposable {
         resultDtype: (outLayout ?? layout).dtype,
         reducer: makeReducer(op, layout.dtype, loadBinding()),
         onNonFinite,
+        levels,
         data: input.bytes,
         statistics,
         scratch,
@@ -346,16 +350,26 @@ export class Communicator implements AsyncDisposable {
     const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const withCoefficients = options.coefficients === true
+    const algorithm = checkAlgorithm(options.algorithm, this.size)
+    const byteLength = layout.elementCount * layout.dtype.byteLength
+    const schedule = algorithm === 'auto' ? allReduceSchedule(this.size, byteLength) : algorithm
+    const levels = schedule === 'direct' ? undefined : this.#plannerOf(schedule).plan(layout)
     const descriptor = {
       ...describe('all-reduce', layout),
       resultDtype: (outLayout ?? layout).dtype.code,
       op: ALL_REDUCE_OP_CODES[op],
-      schedule: SCHEDULES[allReduceSchedule(this.size, layout.elementCount * layout.dtype.byteLength)],
+      schedule: SCHEDULES[schedule],
       onNonFinite: NON_FINITE_CODES[onNonFinite],
       flags: withCoefficients ? WITH_COEFFICIENTS : 0,
     }
     const width = op !== 'adasum' ? 0 : withCoefficients ? 1 + this.size : 1
-    return { op, onNonFinite, layout, outLayout, width, descriptor }
+    return { op, onNonFinite, layout, outLayout, width, levels, descriptor }
+  }
+
+  #plannerOf(kind: LevelKind): LevelPlanner {
+    let planner = this.#planners.get(kind)
+    if (!planner) this.#planners.set(kind, (planner = new LevelPlanner(kind, this.size, this.rank)))
+    return planner
   }
 }
 
@@ -388,6 +402,8 @@ interface AllReducePlan {
   readonly outLayout: Layout | undefined
   /** Numbers of statistics a segment. */
   readonly width: number
+  /** This rank's part in the schedule; undefined for the direct one. */
+  readonly levels: readonly Level[] | undefined
   readonly descriptor: Descriptor
 }
 

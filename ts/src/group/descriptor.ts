@@ -16,7 +16,7 @@ export const COLLECTIVES = {
 } as const
 export type CollectiveName = keyof typeof COLLECTIVES
 
-export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4 } as const
+export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4, levels: 5, rvh: 6 } as const
 export type ScheduleName = keyof typeof SCHEDULES
 
 export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const

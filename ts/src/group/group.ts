@@ -6,6 +6,7 @@
  */
 import { AdasumError } from '../errors.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
+import { Limit } from '../transport/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import type { CallOptions } from '../types.ts'
@@ -13,7 +14,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
 import { abortError, placeOf, unexpected } from './abort.ts'
 import { checkSignal, checkTimeout } from './call-options.ts'
-import { Call, type CallLinks, titleOf } from './call.ts'
+import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
@@ -22,6 +23,8 @@ import { isMessage, messageOf, messageSequence } from './numbering.ts'
 
 export const COLLECTIVE_TIMEOUT_MS = 300_000
 export const STALL_REPORT_MS = 10_000
+/** How long a failing rank tries to reach those that it has had nothing to do with. */
+const TELL_MS = 5000
 
 export interface GroupOptions {
   readonly rank: number
@@ -242,6 +245,20 @@ export class Group implements LinkOwner, CallLinks {
     })
     for (const link of this.#links.values()) link.abort(this.#failure)
     this.#dialling.abort()
+    if (this.#failure.rank === this.rank) this.#tellStrangers(abortFrame(this.#failure))
+  }
+
+  /**
+   * Whoever has no connection with this rank would not hear why its call cannot end: it may wait for a rank that waits for
+   * this one. Only the rank that saw the failure first does this; all others pass the word on to those they know.
+   */
+  #tellStrangers(lastWords: Buffer): void {
+    const limit = new Limit(TELL_MS)
+    const told = peersOf(this)
+      .filter((peer) => !this.#links.has(peer))
+      .map(async (peer) => lingerAndClose(await this.#dialler!.dial(peer, limit.signal), lastWords))
+    // Those that cannot be reached have ended, or find out by themselves.
+    void Promise.allSettled(told).then(() => limit.release())
   }
 
   async #quiet(): Promise<void> {

@@ -2,9 +2,10 @@ import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { reducibleDtype } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
-import type { AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
+import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
+const ALGORITHMS: readonly AllReduceAlgorithm[] = ['auto', 'direct', 'single-shot', 'levels', 'rvh']
 
 function checkName<Name extends string>(op: unknown, codes: Readonly<Record<Name, number>>): Name {
   if (typeof op === 'string' && Object.hasOwn(codes, op)) return op as Name
@@ -44,4 +45,22 @@ export function checkOnNonFinite(policy: unknown, op: AllReduceOp): OnNonFinite 
   if (policy === undefined) return op === 'adasum' ? 'throw' : 'propagate'
   if (POLICIES.includes(policy as OnNonFinite)) return policy as OnNonFinite
   throw new AdasumError('ERR_ARGUMENT', `onNonFinite is ${inspect(policy)}; it must be one of ${POLICIES.join(', ')}.`)
+}
+
+/** @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE */
+export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgorithm {
+  if (algorithm === undefined) return 'auto'
+  if (!ALGORITHMS.includes(algorithm as AllReduceAlgorithm))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `algorithm is ${inspect(algorithm)}; it must be one of ${ALGORITHMS.join(', ')}.`,
+    )
+  if (algorithm === 'rvh' && !Number.isInteger(Math.log2(size)))
+    throw new AdasumError(
+      'ERR_WORLD_SIZE',
+      `algorithm 'rvh' halves the world down to single ranks, and ${size} is not a power of two: ` +
+        `the next ones are ${2 ** Math.floor(Math.log2(size))} and ${2 ** Math.ceil(Math.log2(size))}. ` +
+        "Use 'levels', which takes any size.",
+    )
+  return algorithm as AllReduceAlgorithm
 }

@@ -36,6 +36,7 @@ function reducerOf(binding: Binding, bodyOf: (job: ReduceJob) => ReduceBody): Om
   return {
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces) => binding.nodeCount(pieces),
+    addNodes: binding.gramFinish,
     reduce: (job) => {
       const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) > OFF_THREAD_BYTE_LENGTH
       return run(bodyOf(job), binding, isOffThread ? offThread : cooperative(job.check), job.exchange)

@@ -43,7 +43,8 @@ interface Payload {
 
 export class FrameDecoder implements Sink {
   readonly #handler: FrameHandler
-  readonly #spill = Buffer.allocUnsafeSlow(SPILL_BYTE_LENGTH)
+  /** Made when it is first needed: on most connections that this rank writes to nothing ever comes. */
+  #spill: Buffer | undefined
   readonly #header = Buffer.allocUnsafeSlow(HEADER_BYTE_LENGTH)
   #headerFilled = 0
   #payload: Payload | undefined
@@ -59,14 +60,14 @@ export class FrameDecoder implements Sink {
     // Memory that has been transferred away has no rest; `filled` says so, since this must not throw.
     const rest = payload && isKept(payload) ? restOfPart(payload) : undefined
     this.#direct = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
-    return this.#direct ? rest! : this.#spill
+    return this.#direct ? rest! : (this.#spill ??= Buffer.allocUnsafeSlow(SPILL_BYTE_LENGTH))
   }
 
   filled(byteLength: number): void {
     if (this.#failed) return
     try {
       if (this.#direct) this.#advance(byteLength)
-      else this.#consume(this.#spill.subarray(0, byteLength))
+      else this.#consume(this.#spill!.subarray(0, byteLength))
     } catch (error) {
       this.#failed = true
       this.#payload = undefined

@@ -1,0 +1,456 @@
+/**
+ * All-reduce by levels. Where a schedule stores nothing in between (one level), every rank holds the bits of the local
+ * function; otherwise all ranks hold the same bits, which are the local function's but for the rounding of what is stored.
+ */
+import test, { type ExecutionContext } from 'ava'
+import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
+import { LevelPlanner } from '../../ts/src/collectives/level-plan.ts'
+import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { AllReduceAlgorithm, HalfDtype, OnNonFinite, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
+import { type World, bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
+import { F32 } from '../kernels/_layouts.ts'
+import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
+import { FAMILIES, familyOf, relativeError } from '../reduction/_oracle.ts'
+
+const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
+type AnyDtype = 'f32' | 'f64' | HalfDtype
+/** What storing a level's result may cost, relative to the result; halves keep 11 and 8 bits. */
+const TOLERANCE: Record<AnyDtype, number> = { f32: 2e-6, f64: 1e-11, f16: 3e-3, bf16: 2e-2 }
+/** Those in which rounding is not magnified by what cancels. */
+const TAME = Object.keys(FAMILIES).filter((family) => !family.startsWith('alternating'))
+
+interface Case {
+  algorithm: AllReduceAlgorithm
+  segments: number[]
+  op?: ReduceOp
+  dtype?: AnyDtype
+  family?: string
+  onNonFinite?: OnNonFinite
+  /** Ranks with a NaN in their input. */
+  bad?: number[]
+  seed?: number
+}
+
+const lengthOf = (segments: readonly number[]): number => segments.reduce((a, b) => a + b)
+const isHalf = (dtype: AnyDtype): dtype is HalfDtype => dtype === 'f16' || dtype === 'bf16'
+
+function inputsOf(
+  size: number,
+  { segments, dtype = 'f32', family = TAME[0]!, bad = [], seed = 1 }: Case,
+): ReducibleArray[] {
+  const options = { count: size, length: lengthOf(segments), seed }
+  const inputs: ReducibleArray[] = isHalf(dtype)
+    ? halfFamilyOf(dtype, family, options)
+    : familyOf<Float32Array | Float64Array>(
+        family,
+        (n) => (dtype === 'f32' ? new Float32Array(n) : new Float64Array(n)),
+        options,
+      )
+  for (const rank of bad) inputs[rank]![rank % options.length] = isHalf(dtype) ? round(dtype, NaN) : NaN
+  return inputs
+}
+
+/** Half of the ranks with `out`, the others in place, and coefficients: all of it against the local function. */
+async function check(t: ExecutionContext, world: World, size: number, one: Case, isExact = false): Promise<void> {
+  const { algorithm, segments, op = 'adasum', dtype = 'f32', onNonFinite = 'throw' } = one
+  const where = `${algorithm}, ${size} ranks: ${op} ${dtype} ${segments.join()}`
+  const inputs = inputsOf(size, one)
+  const common = { segments, onNonFinite, coefficients: true, ...(isHalf(dtype) && { dtype }) }
+  const want = LOCAL[op](inputs as Float32Array[], common)
+  const data = inputs.map((input) => input.slice())
+  const out = inputs.map((input, rank) => (rank % 2 ? input.slice().fill(0) : undefined))
+  const got = await onAll(world.ranks, (comm, rank) =>
+    comm.allReduce(data[rank]!, { ...common, op, algorithm, ...(out[rank] && { out: out[rank] }) }),
+  )
+  const bits = bitsOf(isExact ? want.result : got[0]!.result)
+  const reports = JSON.stringify((isExact ? want : got[0]!).segments)
+  for (const [rank, { result, segments: report, nonFiniteRanks }] of got.entries()) {
+    t.is(result, out[rank] ?? data[rank]!)
+    if (bitsOf(result) !== bits) t.fail(`${where}: the bits on rank ${rank}`)
+    if (JSON.stringify(report) !== reports) t.fail(`${where}: the report on rank ${rank}`)
+    if (out[rank] && bitsOf(data[rank]!) !== bitsOf(inputs[rank]!)) t.fail(`${where}: the data of rank ${rank}`)
+    t.deepEqual(nonFiniteRanks, want.nonFiniteRanks)
+  }
+  const wide = (array: ReducibleArray) =>
+    isHalf(dtype) ? widened(dtype, array as Uint16Array) : (array as Float64Array)
+  const error = relativeError(wide(got[0]!.result), Float64Array.from(wide(want.result)), segments)
+  t.true(error <= TOLERANCE[dtype], `${where}: off by ${error}`)
+  for (const [i, { name, elementCount, orthogonality, coefficients }] of got[0]!.segments.entries()) {
+    const local = want.segments[i]!
+    t.deepEqual([name, elementCount], [local.name, local.elementCount])
+    const near = (a: number, b: number): boolean =>
+      Object.is(a, b) || Math.abs(a - b) <= 10 * TOLERANCE[dtype] * Math.abs(b) + 1e-12
+    if (op !== 'adasum') continue
+    t.true(
+      near(orthogonality!, local.orthogonality!),
+      `${where}: orthogonality ${orthogonality} for ${local.orthogonality}`,
+    )
+    const scale = Math.max(...local.coefficients!.map(Math.abs))
+    coefficients!.forEach((c, rank) =>
+      t.true(
+        Math.abs(c - local.coefficients![rank]!) <= 10 * TOLERANCE[dtype] * scale,
+        `${where}: coefficient of rank ${rank}`,
+      ),
+    )
+  }
+}
+
+const SEGMENTS = [[1], [700, 0, 5], [40_000], [3, 0, 9000, 30_000, 12, 0]]
+const OPS: ReduceOp[] = ['adasum', 'average', 'sum']
+/** A number alone must not cancel: what rounding is left would be anything, relative to it. */
+const familyFor = (segments: number[], i: number): string =>
+  lengthOf(segments) === 1 ? 'a large common part' : TAME[i % TAME.length]!
+const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size))
+
+test.serial('sockets, 1 to 16 ranks: each algorithm', async (t) => {
+  for (let size = 1; size <= 16; size++) {
+    const world = await makeWorld(size, { transport: tcp })
+    for (const segments of [SEGMENTS[size % 3]!, SEGMENTS[3]!]) {
+      for (const algorithm of ['direct', 'single-shot', 'levels'] as const)
+        await check(t, world, size, { algorithm, segments, seed: size }, true)
+      if (isPowerOfTwo(size)) await check(t, world, size, { algorithm: 'rvh', segments, seed: size }, size <= 2)
+    }
+    await world.close()
+  }
+})
+
+for (const dtype of ['f32', 'f64', 'f16', 'bf16'] as const) {
+  test.serial(`memory, ${dtype}: recursive vector halving with each operator`, async (t) => {
+    for (const size of [4, 16, 32]) {
+      const transport = createMemoryTransport({ seed: size, maxChunkByteLength: 40_000 })
+      const world = await makeWorld(size, { transport })
+      for (const [i, segments] of SEGMENTS.entries()) {
+        const family = familyFor(segments, i)
+        for (const op of size === 4 ? OPS : [OPS[i % 3]!])
+          await check(t, world, size, { algorithm: 'rvh', op, dtype, segments, family, seed: size })
+      }
+      await world.close()
+    }
+  })
+}
+
+test.serial('memory, 17 to 64 ranks: levels, which is what is chosen', async (t) => {
+  for (let size = 17; size <= 64; size++) {
+    const segments = size % 6 === 0 ? SEGMENTS[(size / 6) % 4]! : [700, 0, size]
+    const op = OPS[[0, 1, 0, 2, 0][size % 5]!]!
+    const dtype = (['f32', 'f64', 'f16', 'f32', 'bf16'] as const)[Math.floor(size / 5) % 5]!
+    const world = await makeWorld(size)
+    await check(t, world, size, {
+      algorithm: 'auto',
+      op,
+      dtype,
+      segments,
+      family: familyFor(segments, size),
+      seed: size,
+    })
+    await world.close()
+  }
+})
+
+test.serial('a segment that more than 16 ranks share, cut at every level', async (t) => {
+  for (const [algorithm, size] of [
+    ['levels', 20],
+    ['levels', 48],
+    ['rvh', 32],
+  ] as const) {
+    const world = await makeWorld(size)
+    const most = 2 * size * BLOCK_ELEMENTS
+    for (const segments of [[most + 9], [100, most, 0, 3000]])
+      await check(t, world, size, { algorithm, segments, family: 'a large common part' })
+    await world.close()
+  }
+})
+
+test.serial('tree nodes that cancel above the first level are measured among all who share them', async (t) => {
+  const size = 64
+  const world = await makeWorld(size)
+  const length = 40 * BLOCK_ELEMENTS
+  // The first level's nodes have 16 ranks each: they give +v and -v, which cancel but for some noise.
+  const noise = familyOf('independent', (n) => new Float64Array(n), { count: size + 1, length, seed: 3 })
+  const inputs = noise.slice(1).map((small, rank) => {
+    const sign = Math.floor(rank / 16) % 2 ? -1 : 1
+    return small.map((x, i) => sign * noise[0]![i]! + 1e-4 * x)
+  })
+  const want = adasumSync(inputs, { coefficients: true })
+  const data = inputs.map((input) => input.slice())
+  const got = await onAll(world.ranks, (comm, rank) =>
+    comm.allReduce(data[rank]!, { op: 'adasum', coefficients: true }),
+  )
+  for (const { result } of got) t.is(bitsOf(result), bitsOf(got[0]!.result))
+  t.true(relativeError(got[0]!.result, Float64Array.from(want.result)) < 1e-9)
+  await world.close()
+})
+
+// ---- identities that hold to the last bit
+
+test.serial('identical inputs of a power of two of ranks give the input, disjoint ones the sum', async (t) => {
+  for (const [algorithm, size] of [
+    ['levels', 32],
+    ['levels', 64],
+    ['rvh', 16],
+  ] as const) {
+    const world = await makeWorld(size)
+    for (const segments of [[size], [5000, 20 * BLOCK_ELEMENTS]]) {
+      const [input] = familyOf('independent', (n) => new Float32Array(n), {
+        count: 1,
+        length: lengthOf(segments),
+        seed: size,
+      })
+      const options = { op: 'adasum', algorithm, segments } as const
+      const same = await onAll(world.ranks, (comm) => comm.allReduce(input!.slice(), options))
+      for (const { result, segments: report } of same) {
+        t.is(bitsOf(result), bitsOf(input!))
+        for (const { orthogonality } of report) t.true(Math.abs(orthogonality! * size - 1) < 1e-12)
+      }
+      const disjoint = await onAll(world.ranks, (comm, rank) =>
+        comm.allReduce(
+          input!.map((x, i) => (i % size === rank ? x : 0)),
+          options,
+        ),
+      )
+      for (const { result, segments: report } of disjoint) {
+        t.is(bitsOf(result), bitsOf(input!.map((x) => x + 0)))
+        for (const { orthogonality } of report) t.true(Math.abs(orthogonality! - 1) < 1e-12)
+      }
+    }
+    await world.close()
+  }
+})
+
+test.serial('disjoint inputs give the sum for any number of ranks', async (t) => {
+  for (const size of [17, 23, 40, 63]) {
+    const world = await makeWorld(size)
+    const input = Float32Array.from({ length: 7000 }, (_, i) => Math.sin(i + 1))
+    const got = await onAll(world.ranks, (comm, rank) =>
+      comm.allReduce(
+        input.map((x, i) => (i % size === rank ? x : 0)),
+        { op: 'adasum' },
+      ),
+    )
+    for (const { result } of got) t.is(bitsOf(result), bitsOf(input))
+    await world.close()
+  }
+})
+
+// ---- inputs that are not finite
+
+test.serial('skip leaves ranks out at any level, whole subtrees too', async (t) => {
+  for (const [algorithm, size] of [
+    ['levels', 17],
+    ['levels', 40],
+    ['rvh', 16],
+  ] as const) {
+    const world = await makeWorld(size)
+    const ranks = [...Array(size).keys()]
+    const half = Math.ceil(size / 2)
+    const some = [[3], ranks.slice(0, half), ranks.slice(half), ranks.slice(1), ranks.filter((rank) => rank % 3 !== 1)]
+    for (const [i, bad] of some.entries())
+      for (const [j, segments] of [[600], [9000, 20_000]].entries())
+        await check(t, world, size, { algorithm, op: OPS[(i + j) % 2]!, segments, onNonFinite: 'skip', bad })
+    await world.close()
+  }
+})
+
+test.serial('if all are left out, each keeps its own numbers', async (t) => {
+  for (const [algorithm, size] of [
+    ['levels', 18],
+    ['rvh', 16],
+  ] as const) {
+    const world = await makeWorld(size)
+    for (const length of [20, 40_000]) {
+      const options = { op: 'adasum', algorithm, onNonFinite: 'skip' } as const
+      const inputs = world.ranks.map((_, rank) => new Float32Array(length).fill(rank).fill(Infinity, rank, rank + 1))
+      const got = await onAll(world.ranks, (comm, rank) =>
+        comm.allReduce(inputs[rank]!.slice(), { ...options, ...(rank % 2 && { out: new Float32Array(length) }) }),
+      )
+      for (const [rank, { result, nonFiniteRanks, segments }] of got.entries()) {
+        t.is(bitsOf(result), bitsOf(inputs[rank]!))
+        t.is(nonFiniteRanks.length, size)
+        t.is(segments[0]!.orthogonality, NaN)
+      }
+    }
+    await world.close()
+  }
+})
+
+test.serial(
+  'throw refuses on all ranks alike, names all, leaves every buffer alone, and the group lives on',
+  async (t) => {
+    for (const [algorithm, size] of [
+      ['levels', 17],
+      ['levels', 40],
+      ['rvh', 16],
+    ] as const) {
+      const world = await makeWorld(size, {
+        transport: createMemoryTransport({ seed: size, maxChunkByteLength: 30_000 }),
+      })
+      for (const bad of [[0], [size - 1], [2, 9, size - 2]]) {
+        for (const segments of [[50], [20_000, size === 17 ? 300_000 : 1]]) {
+          const one: Case = { algorithm, segments, bad }
+          const inputs = inputsOf(size, one)
+          const data = inputs.map((input) => input.slice())
+          const errors = await failuresOf(
+            world.ranks.map((comm, rank) =>
+              comm.allReduce(data[rank]!, {
+                op: 'adasum',
+                algorithm,
+                segments,
+                ...(rank % 2 && { out: data[rank]!.slice() }),
+              }),
+            ),
+          )
+          for (const [rank, error] of errors.entries()) {
+            t.like(error, { code: 'ERR_NON_FINITE' })
+            t.true(
+              error.message.includes(`${bad.length} of ${size} ranks is not finite (rank ${bad.join(', ')})`),
+              error.message,
+            )
+            t.is(bitsOf(data[rank]!), bitsOf(inputs[rank]!))
+          }
+          await check(t, world, size, { algorithm, segments })
+        }
+      }
+      await world.close()
+    }
+  },
+)
+
+test.serial('propagate computes on: what is not finite shows on every rank', async (t) => {
+  const size = 20
+  const world = await makeWorld(size)
+  const got = await onAll(world.ranks, (comm, rank) =>
+    comm.allReduce(new Float32Array(5000).fill(1, 0, 4000).fill(rank === 7 ? NaN : 2, 4000), {
+      op: 'adasum',
+      segments: [4000, 1000],
+      onNonFinite: 'propagate',
+    }),
+  )
+  for (const { result, segments, nonFiniteRanks } of got) {
+    t.true(Math.abs(result[0]! - 1) < 1e-6 && Number.isNaN(result[4999]))
+    t.true(Math.abs(segments[0]!.orthogonality! * size - 1) < 1e-6)
+    t.is(segments[1]!.orthogonality, NaN)
+    t.deepEqual(nonFiniteRanks, [])
+  }
+  await world.close()
+})
+
+test.serial(
+  'an abort on one rank, while another has not come, fails the call on all and leaves their data alone',
+  async (t) => {
+    for (const [algorithm, size] of [
+      ['levels', 20],
+      ['rvh', 8],
+    ] as const) {
+      for (const length of [500, 400_000]) {
+        const world = await makeWorld(size)
+        const inputs = inputsOf(size, { algorithm, segments: [length] }) as Float32Array[]
+        const data = inputs.map((input) => input.slice())
+        const controller = new AbortController()
+        const calls = world.ranks
+          .slice(0, -1)
+          .map((comm, rank) =>
+            comm.allReduce(data[rank]!, { op: 'adasum', algorithm, ...(rank === 3 && { signal: controller.signal }) }),
+          )
+        setTimeout(() => controller.abort(new Error('enough')), 50)
+        for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_ABORTED', rank: 3 })
+        t.deepEqual(data.map(bitsOf), inputs.map(bitsOf))
+        await world.close()
+      }
+    }
+  },
+)
+
+// ---- forms of data
+
+test.serial('named arrays, and half formats stored as f32', async (t) => {
+  for (const [algorithm, size] of [
+    ['levels', 18],
+    ['rvh', 8],
+  ] as const) {
+    const world = await makeWorld(size)
+    const inputs = inputsOf(size, {
+      algorithm,
+      segments: [30_000],
+      dtype: 'bf16',
+      family: 'a large common part',
+    }) as Uint16Array[]
+    const layers = (array: Uint16Array) => ({ weight: array.slice(0, 29_000), bias: array.slice(29_000) })
+    const out = inputs.map(() => ({ weight: new Float32Array(29_000), bias: new Float32Array(1000) }))
+    const want = adasumSync(inputs, { dtype: 'bf16', segments: [29_000, 1000], out: new Float32Array(30_000) })
+    const got = await onAll(world.ranks, (comm, rank) =>
+      comm.allReduce(layers(inputs[rank]!), { op: 'adasum', dtype: 'bf16', algorithm, out: out[rank]! }),
+    )
+    for (const [rank, { result, segments }] of got.entries()) {
+      t.is(result, out[rank]!)
+      t.is(bitsOf(result.weight), bitsOf(got[0]!.result.weight))
+      t.deepEqual(
+        segments.map(({ name }) => name),
+        ['weight', 'bias'],
+      )
+    }
+    const whole = Float32Array.of(...got[0]!.result.weight, ...got[0]!.result.bias)
+    t.true(relativeError(whole, Float64Array.from(want.result), [29_000, 1000]) < TOLERANCE.bf16)
+    await world.close()
+  }
+})
+
+// ---- arguments
+
+test.serial('rvh takes powers of two, and an algorithm is one of those there are', async (t) => {
+  const world = await makeWorld(3)
+  const options = { op: 'sum', algorithm: 'rvh' } as const
+  const error = (await failuresOf([world.ranks[0]!.allReduce(new Float32Array(1), options)]))[0]!
+  t.like(error, { code: 'ERR_WORLD_SIZE' })
+  t.regex(error.message, /3 is not a power of two: the next ones are 2 and 4\. Use 'levels'/)
+  const unknown = world.ranks[0]!.allReduce(new Float32Array(1), { op: 'sum', algorithm: 'ring' as 'rvh' })
+  t.regex(
+    (await failuresOf([unknown]))[0]!.message,
+    /algorithm is ring; it must be one of auto, direct, single-shot, levels, rvh/,
+  )
+  await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+})
+
+test.serial('ranks that name different algorithms are told so', async (t) => {
+  const world = await makeWorld(4)
+  const errors = await failuresOf(
+    world.ranks.map((comm, rank) =>
+      comm.allReduce(new Float32Array(100), { op: 'sum', algorithm: rank === 2 ? 'rvh' : 'levels' }),
+    ),
+  )
+  for (const error of errors)
+    t.regex(error.message, /differs.*, schedule (levels; .*, schedule rvh|rvh; .*, schedule levels)\. Call/)
+  await world.close()
+})
+
+// ---- a large world
+
+// Not connected all to all: that would be a million pipes.
+for (const [kind, size, levelCount] of [
+  ['levels', 300, 3],
+  ['rvh', 1024, 10],
+] as const) {
+  test.serial(`${size} ranks in one process: ${kind}`, async (t) => {
+    const segments = [100, 2000, 2 * BLOCK_ELEMENTS]
+    const layout = layoutOfArray(F32, lengthOf(segments), segments)
+    t.is(new LevelPlanner(kind, size, 0).plan(layout).length, levelCount)
+    const limits = { stallMs: 600_000, timeoutMs: 600_000 }
+    const world = await makeWorld(size, limits)
+    const [common] = familyOf('independent', (n) => new Float32Array(n), {
+      count: 1,
+      length: layout.elementCount,
+      seed: 1,
+    })
+    const inputs = world.ranks.map((_, rank) => common!.map((x, i) => x + ((i * rank) % 7) - 3))
+    const want = adasumSync(inputs, { segments })
+    const options = { op: 'adasum', algorithm: kind, segments } as const
+    const got = await onAll(world.ranks, (comm, rank) => comm.allReduce(inputs[rank]!, options))
+    const bits = bitsOf(got[0]!.result)
+    t.true(got.every(({ result }) => bitsOf(result) === bits))
+    t.true(relativeError(got[0]!.result, Float64Array.from(want.result), segments) < 1e-5)
+    await world.close()
+  })
+}

@@ -1,0 +1,42 @@
+/** What an all-reduce is given, and what comes of it. */
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { ScratchPool } from '../tensor/scratch.ts'
+import type { OnNonFinite } from '../types.ts'
+import type { Level } from './level-plan.ts'
+import type { Reducer } from './reducer.ts'
+
+export interface AllReduceJob {
+  readonly layout: Layout
+  /** The dtype of the result: the layout's, or f32 in `out` where that is a half format. */
+  readonly resultDtype: Dtype
+  readonly reducer: Reducer
+  readonly onNonFinite: OnNonFinite
+  /** This rank's part in the schedule; undefined for the direct one. */
+  readonly levels: readonly Level[] | undefined
+  /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
+  readonly data: Uint8Array
+  /** Receives the result, and anything at all if the call fails. */
+  readonly out: Uint8Array | undefined
+  /** What every rank is to know of every segment. */
+  readonly statistics: Statistics
+  readonly scratch: ScratchPool
+  /** Throws if the caller's memory has been transferred away. */
+  readonly check: () => void
+}
+
+export type Statistics = 'none' | 'orthogonality' | 'coefficients'
+
+export interface AllReduceOutcome {
+  /** A row for each segment: nothing, orthogonality, or that and then a coefficient for each rank. */
+  readonly statistics: Float64Array
+  readonly nonFiniteRanks: number[]
+}
+
+/** Memory for one call. */
+export type Scratch = (byteLength: number) => Uint8Array
+
+/** Numbers in a row of the outcome's statistics. */
+export function reportWidth(statistics: Statistics, size: number): number {
+  return { none: 0, orthogonality: 1, coefficients: 1 + size }[statistics]
+}

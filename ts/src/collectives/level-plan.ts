@@ -1,0 +1,158 @@
+/**
+ * One rank's part in a schedule by levels: for each level, which interval of the vector it reduces, what it receives for
+ * that from whom, and what it sends to whom. Pure functions of what all ranks know.
+ *
+ * On the way up, the owners of a node's inputs send what they hold to the node's owners. On the way down, the result
+ * goes back along the same paths: each owner of the node returns to the owners of the inputs what of their intervals lies
+ * in its own. Whoever has no elements to reduce (a short vector has fewer blocks than there are ranks) still hears one
+ * owner of each input, so that every rank of the node knows whose gradients were not finite; nothing goes back to it.
+ */
+import type { Layout } from '../tensor/layout.ts'
+import { Cuts, type LevelKind, type Subtree, indexOfRank } from './levels.ts'
+import { sliceBegins } from './schedule.ts'
+
+/** Elements `begin` to `end` of an input of a node, from one of its owners to one of the node's. */
+export interface Transfer {
+  /** The other rank; this rank itself where both owners are the same. */
+  readonly rank: number
+  /** Index of the input. */
+  readonly input: number
+  readonly begin: number
+  readonly end: number
+}
+
+/** What a rank holds: of the `index`-th interval all elements. */
+interface Holding {
+  readonly index: number
+  readonly begin: number
+  readonly end: number
+}
+
+/** One rank's part in a level; what it holds then is the result. */
+export interface Level extends Holding {
+  readonly node: Subtree
+  /** The subtrees whose results are combined, in rank order. */
+  readonly inputs: readonly Subtree[]
+  /** The one that this rank is in. */
+  readonly ownInput: number
+  /** The node's ranks in the order of the intervals that they own: the i-th owns elements begins[i] to begins[i + 1]. */
+  readonly owners: Int32Array
+  readonly begins: Float64Array
+  /** Input by input, each in ascending order; this rank's own part is among them. */
+  readonly receives: readonly Transfer[]
+  readonly sends: readonly Transfer[]
+}
+
+/** Plans of one rank of one world: the last ones are kept, since a training loop has the same few layouts all the time. */
+export class LevelPlanner {
+  readonly #cuts: Cuts
+  readonly #world: Subtree
+  readonly #rank: number
+  readonly #plans = new Map<string, readonly Level[]>()
+
+  constructor(kind: LevelKind, size: number, rank: number) {
+    this.#cuts = new Cuts(kind, size)
+    this.#world = { first: 0, count: size }
+    this.#rank = rank
+  }
+
+  /** The levels in order: that of the leaves first, that of the root last. */
+  plan(layout: Layout): readonly Level[] {
+    const key = `${layout.elementCount} ${layout.hash.join()}`
+    let plan = this.#plans.get(key)
+    if (plan) return plan
+    plan = this.#makePlan(layout)
+    this.#plans.set(key, plan)
+    for (const oldest of this.#plans.keys()) if (this.#plans.size > KEPT_PLANS) this.#plans.delete(oldest)
+    return plan
+  }
+
+  #makePlan(layout: Layout): Level[] {
+    const bySize = new Map<number, Float64Array>()
+    const beginsOf = (count: number): Float64Array => {
+      let begins = bySize.get(count)
+      if (!begins) bySize.set(count, (begins = sliceBegins(layout, count)))
+      return begins
+    }
+    const levels: Level[] = []
+    let held: Holding = { index: 0, begin: 0, end: layout.elementCount }
+    for (const node of this.#path()) {
+      const level = planLevel(this.#cuts, levels.length, node, this.#rank, held, beginsOf)
+      levels.push(level)
+      held = level
+    }
+    return levels
+  }
+
+  /** The nodes above this rank, level by level. */
+  #path(): Subtree[] {
+    const nodes: Subtree[] = []
+    for (let level = this.#cuts.depths.length - 1, node = this.#world; level >= 0; level--) {
+      nodes.unshift(node)
+      const inputs = this.#cuts.inputsOf(level, node)
+      node = inputs[indexOfRank(inputs, this.#rank)]!
+    }
+    return nodes
+  }
+}
+
+const KEPT_PLANS = 8
+
+type BeginsOf = (count: number) => Float64Array
+
+function planLevel(cuts: Cuts, level: number, node: Subtree, rank: number, held: Holding, beginsOf: BeginsOf): Level {
+  const inputs = cuts.inputsOf(level, node)
+  const owners = cuts.owners(level, node.count).map((offset) => node.first + offset)
+  const begins = beginsOf(node.count)
+  const index = owners.indexOf(rank)
+  const own = { index, begin: begins[index]!, end: begins[index + 1]! }
+  const ownInput = indexOfRank(inputs, rank)
+  const receives = inputs.flatMap(({ first, count }, input) => {
+    const sources = cuts.owners(level - 1, count)
+    const parts = partsOf(beginsOf(count), own)
+    if (parts.length === 0) parts.push({ ...own, index: spokesman(index, node.count, count) })
+    return parts.map((part) => ({ rank: first + sources[part.index]!, input, begin: part.begin, end: part.end }))
+  })
+  const parts = [...partsOf(begins, held), ...idleOwners(begins, held.index, inputs[ownInput]!.count)]
+  const sends = parts.map((part) => ({
+    rank: owners[part.index]!,
+    input: ownInput,
+    begin: part.begin,
+    end: part.end,
+  }))
+  return { ...own, node, inputs, ownInput, owners, begins, receives, sends }
+}
+
+/** Which owner of an input tells the node's owner at `index` what it has to know, if there are no elements to send. */
+function spokesman(index: number, count: number, inputCount: number): number {
+  return Math.floor((index * inputCount) / count)
+}
+
+/** The owners without elements whose spokesman is the owner of an input at `index`. */
+function idleOwners(begins: Float64Array, index: number, inputCount: number): Holding[] {
+  const count = begins.length - 1
+  const idle: Holding[] = []
+  for (let i = Math.ceil((index * count) / inputCount); spokesman(i, count, inputCount) === index && i < count; i++)
+    if (begins[i] === begins[i + 1]) idle.push({ index: i, begin: begins[i]!, end: begins[i]! })
+  return idle
+}
+
+/** Who holds which elements of [begin, end). */
+function partsOf(begins: Float64Array, { begin, end }: Holding): Holding[] {
+  const parts: Holding[] = []
+  for (let index = intervalOf(begins, begin); begins[index]! < end; index++)
+    if (begins[index]! < begins[index + 1]!)
+      parts.push({ index, begin: Math.max(begin, begins[index]!), end: Math.min(end, begins[index + 1]!) })
+  return begin < end ? parts : []
+}
+
+/** The interval that holds an element: the last that begins at it or before. */
+function intervalOf(begins: Float64Array, element: number): number {
+  let [low, high] = [0, begins.length - 1]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (begins[middle]! <= element) low = middle
+    else high = middle
+  }
+  return low
+}

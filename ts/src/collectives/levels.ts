@@ -1,0 +1,94 @@
+/**
+ * Levels: where the tree of ranks is cut, and who owns what at each cut.
+ *
+ * Adasum's tree splits n ranks into ceil(n/2) and floor(n/2), down to single ranks. A schedule cuts it at some depths,
+ * the deepest first and the root last. Each cut is a level: the ranks below a node there share the vector out among
+ * themselves in as many equal intervals, and each reduces its own from the results of the level before, which are the
+ * node's inputs.
+ *
+ *     n = 6, cut at depths 1 and 0                            owned at the level
+ *
+ *                 0..5             level 1, two inputs        0 | 3 | 1 | 4 | 2 | 5
+ *               /      \
+ *           0..2        3..5       level 0, three inputs      0 | 1 | 2       3 | 4 | 5
+ *           / | \       / | \
+ *          0  1  2     3  4  5                                each its whole vector
+ *
+ * An owner takes its place in the order of the midpoint of what it owned before, so most of its new interval, or all of
+ * it, is part of the old one. The order depends on the sizes of subtrees alone, not on the layout of the data.
+ *
+ *   single-shot   one cut, at the root: all inputs at once
+ *   levels        no node has more than 16 inputs: first at depth ceil(log2(n/16)), then 4 depths up at a time
+ *   rvh           a cut at every depth, two inputs each: recursive vector halving, for powers of two
+ */
+
+export type LevelKind = 'single-shot' | 'levels' | 'rvh'
+
+/** A node of the tree, by the consecutive ranks below it. */
+export interface Subtree {
+  readonly first: number
+  readonly count: number
+}
+
+/** Most inputs of a node under `levels`, which is four depths of the tree. */
+const MOST_INPUTS = 16
+const DEPTHS_A_LEVEL = Math.log2(MOST_INPUTS)
+
+/** The depths at which the tree of `size` ranks is cut, in the order of the levels. */
+export function cutDepths(kind: LevelKind, size: number): number[] {
+  const depth = Math.ceil(Math.log2(size))
+  const deepest = { 'single-shot': 0, levels: depth - DEPTHS_A_LEVEL, rvh: depth - 1 }[kind]
+  const step = kind === 'rvh' ? 1 : DEPTHS_A_LEVEL
+  const cuts = [Math.max(0, deepest)]
+  while (cuts.at(-1)! > 0) cuts.push(Math.max(0, cuts.at(-1)! - step))
+  return cuts
+}
+
+/** The subtrees `depth` below a node, in rank order; leaves higher up stand for themselves. */
+export function subtreesBelow(node: Subtree, depth: number): Subtree[] {
+  if (depth === 0 || node.count === 1) return [node]
+  const left = { first: node.first, count: Math.ceil(node.count / 2) }
+  const right = { first: node.first + left.count, count: node.count - left.count }
+  return [...subtreesBelow(left, depth - 1), ...subtreesBelow(right, depth - 1)]
+}
+
+/** Which of consecutive subtrees a rank is in. */
+export function indexOfRank(subtrees: readonly Subtree[], rank: number): number {
+  return subtrees.findIndex(({ first, count }) => first <= rank && rank < first + count)
+}
+
+/** The cuts of one world, with the orders of owners, which are worked out once for each size of subtree. */
+export class Cuts {
+  readonly depths: readonly number[]
+  readonly #orders: Map<number, Int32Array>[]
+
+  constructor(kind: LevelKind, size: number) {
+    this.depths = cutDepths(kind, size)
+    this.#orders = this.depths.map(() => new Map<number, Int32Array>())
+  }
+
+  /** What a node of a level is made of: nodes of the level before, or single ranks. */
+  inputsOf(level: number, node: Subtree): Subtree[] {
+    return subtreesBelow(node, level === 0 ? Infinity : this.depths[level - 1]! - this.depths[level]!)
+  }
+
+  /** Who owns the 1st, 2nd, ... interval of a node at a level, counted from the node's first rank. */
+  owners(level: number, count: number): Int32Array {
+    if (level < 0) return SINGLE
+    let order = this.#orders[level]!.get(count)
+    if (!order) this.#orders[level]!.set(count, (order = this.#order(level, count)))
+    return order
+  }
+
+  #order(level: number, count: number): Int32Array {
+    // By offset from the node's first rank. Equal fractions are equal numbers, others differ by far more than rounding.
+    const midpoints = new Float64Array(count)
+    for (const input of this.inputsOf(level, { first: 0, count }))
+      this.owners(level - 1, input.count).forEach(
+        (offset, index) => (midpoints[input.first + offset] = (index + 0.5) / input.count),
+      )
+    return Int32Array.from(midpoints.keys()).sort((a, b) => midpoints[a]! - midpoints[b]! || a - b)
+  }
+}
+
+const SINGLE = Int32Array.of(0)
