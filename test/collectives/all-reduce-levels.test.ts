@@ -2,107 +2,18 @@
  * All-reduce by levels. Where a schedule stores nothing in between (one level), every rank holds the bits of the local
  * function; otherwise all ranks hold the same bits, which are the local function's but for the rounding of what is stored.
  */
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
 import { LevelPlanner } from '../../ts/src/collectives/level-plan.ts'
-import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { adasumSync } from '../../ts/src/reduction/local.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import type { AllReduceAlgorithm, HalfDtype, OnNonFinite, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
-import { type World, bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
+import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { F32 } from '../kernels/_layouts.ts'
-import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
-import { FAMILIES, familyOf, relativeError } from '../reduction/_oracle.ts'
+import { familyOf, relativeError } from '../reduction/_oracle.ts'
+import { OPS, SEGMENTS, TOLERANCE, check, familyFor, inputsOf, lengthOf } from './_levels.ts'
 
-const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
-type AnyDtype = 'f32' | 'f64' | HalfDtype
-/** What storing a level's result may cost, relative to the result; halves keep 11 and 8 bits. */
-const TOLERANCE: Record<AnyDtype, number> = { f32: 2e-6, f64: 1e-11, f16: 3e-3, bf16: 2e-2 }
-/** Those in which rounding is not magnified by what cancels. */
-const TAME = Object.keys(FAMILIES).filter((family) => !family.startsWith('alternating'))
-
-interface Case {
-  algorithm: AllReduceAlgorithm
-  segments: number[]
-  op?: ReduceOp
-  dtype?: AnyDtype
-  family?: string
-  onNonFinite?: OnNonFinite
-  /** Ranks with a NaN in their input. */
-  bad?: number[]
-  seed?: number
-}
-
-const lengthOf = (segments: readonly number[]): number => segments.reduce((a, b) => a + b)
-const isHalf = (dtype: AnyDtype): dtype is HalfDtype => dtype === 'f16' || dtype === 'bf16'
-
-function inputsOf(
-  size: number,
-  { segments, dtype = 'f32', family = TAME[0]!, bad = [], seed = 1 }: Case,
-): ReducibleArray[] {
-  const options = { count: size, length: lengthOf(segments), seed }
-  const inputs: ReducibleArray[] = isHalf(dtype)
-    ? halfFamilyOf(dtype, family, options)
-    : familyOf<Float32Array | Float64Array>(
-        family,
-        (n) => (dtype === 'f32' ? new Float32Array(n) : new Float64Array(n)),
-        options,
-      )
-  for (const rank of bad) inputs[rank]![rank % options.length] = isHalf(dtype) ? round(dtype, NaN) : NaN
-  return inputs
-}
-
-/** Half of the ranks with `out`, the others in place, and coefficients: all of it against the local function. */
-async function check(t: ExecutionContext, world: World, size: number, one: Case, isExact = false): Promise<void> {
-  const { algorithm, segments, op = 'adasum', dtype = 'f32', onNonFinite = 'throw' } = one
-  const where = `${algorithm}, ${size} ranks: ${op} ${dtype} ${segments.join()}`
-  const inputs = inputsOf(size, one)
-  const common = { segments, onNonFinite, coefficients: true, ...(isHalf(dtype) && { dtype }) }
-  const want = LOCAL[op](inputs as Float32Array[], common)
-  const data = inputs.map((input) => input.slice())
-  const out = inputs.map((input, rank) => (rank % 2 ? input.slice().fill(0) : undefined))
-  const got = await onAll(world.ranks, (comm, rank) =>
-    comm.allReduce(data[rank]!, { ...common, op, algorithm, ...(out[rank] && { out: out[rank] }) }),
-  )
-  const bits = bitsOf(isExact ? want.result : got[0]!.result)
-  const reports = JSON.stringify((isExact ? want : got[0]!).segments)
-  for (const [rank, { result, segments: report, nonFiniteRanks }] of got.entries()) {
-    t.is(result, out[rank] ?? data[rank]!)
-    if (bitsOf(result) !== bits) t.fail(`${where}: the bits on rank ${rank}`)
-    if (JSON.stringify(report) !== reports) t.fail(`${where}: the report on rank ${rank}`)
-    if (out[rank] && bitsOf(data[rank]!) !== bitsOf(inputs[rank]!)) t.fail(`${where}: the data of rank ${rank}`)
-    t.deepEqual(nonFiniteRanks, want.nonFiniteRanks)
-  }
-  const wide = (array: ReducibleArray) =>
-    isHalf(dtype) ? widened(dtype, array as Uint16Array) : (array as Float64Array)
-  const error = relativeError(wide(got[0]!.result), Float64Array.from(wide(want.result)), segments)
-  t.true(error <= TOLERANCE[dtype], `${where}: off by ${error}`)
-  for (const [i, { name, elementCount, orthogonality, coefficients }] of got[0]!.segments.entries()) {
-    const local = want.segments[i]!
-    t.deepEqual([name, elementCount], [local.name, local.elementCount])
-    const near = (a: number, b: number): boolean =>
-      Object.is(a, b) || Math.abs(a - b) <= 10 * TOLERANCE[dtype] * Math.abs(b) + 1e-12
-    if (op !== 'adasum') continue
-    t.true(
-      near(orthogonality!, local.orthogonality!),
-      `${where}: orthogonality ${orthogonality} for ${local.orthogonality}`,
-    )
-    const scale = Math.max(...local.coefficients!.map(Math.abs))
-    coefficients!.forEach((c, rank) =>
-      t.true(
-        Math.abs(c - local.coefficients![rank]!) <= 10 * TOLERANCE[dtype] * scale,
-        `${where}: coefficient of rank ${rank}`,
-      ),
-    )
-  }
-}
-
-const SEGMENTS = [[1], [700, 0, 5], [40_000], [3, 0, 9000, 30_000, 12, 0]]
-const OPS: ReduceOp[] = ['adasum', 'average', 'sum']
-/** A number alone must not cancel: what rounding is left would be anything, relative to it. */
-const familyFor = (segments: number[], i: number): string =>
-  lengthOf(segments) === 1 ? 'a large common part' : TAME[i % TAME.length]!
 const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size))
 
 test.serial('sockets, 1 to 16 ranks: each algorithm', async (t) => {
@@ -234,134 +145,6 @@ test.serial('disjoint inputs give the sum for any number of ranks', async (t) =>
     await world.close()
   }
 })
-
-// ---- inputs that are not finite
-
-test.serial('skip leaves ranks out at any level, whole subtrees too', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 17],
-    ['levels', 40],
-    ['rvh', 16],
-  ] as const) {
-    const world = await makeWorld(size)
-    const ranks = [...Array(size).keys()]
-    const half = Math.ceil(size / 2)
-    const some = [[3], ranks.slice(0, half), ranks.slice(half), ranks.slice(1), ranks.filter((rank) => rank % 3 !== 1)]
-    for (const [i, bad] of some.entries())
-      for (const [j, segments] of [[600], [9000, 20_000]].entries())
-        await check(t, world, size, { algorithm, op: OPS[(i + j) % 2]!, segments, onNonFinite: 'skip', bad })
-    await world.close()
-  }
-})
-
-test.serial('if all are left out, each keeps its own numbers', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 18],
-    ['rvh', 16],
-  ] as const) {
-    const world = await makeWorld(size)
-    for (const length of [20, 40_000]) {
-      const options = { op: 'adasum', algorithm, onNonFinite: 'skip' } as const
-      const inputs = world.ranks.map((_, rank) => new Float32Array(length).fill(rank).fill(Infinity, rank, rank + 1))
-      const got = await onAll(world.ranks, (comm, rank) =>
-        comm.allReduce(inputs[rank]!.slice(), { ...options, ...(rank % 2 && { out: new Float32Array(length) }) }),
-      )
-      for (const [rank, { result, nonFiniteRanks, segments }] of got.entries()) {
-        t.is(bitsOf(result), bitsOf(inputs[rank]!))
-        t.is(nonFiniteRanks.length, size)
-        t.is(segments[0]!.orthogonality, NaN)
-      }
-    }
-    await world.close()
-  }
-})
-
-test.serial(
-  'throw refuses on all ranks alike, names all, leaves every buffer alone, and the group lives on',
-  async (t) => {
-    for (const [algorithm, size] of [
-      ['levels', 17],
-      ['levels', 40],
-      ['rvh', 16],
-    ] as const) {
-      const world = await makeWorld(size, {
-        transport: createMemoryTransport({ seed: size, maxChunkByteLength: 30_000 }),
-      })
-      for (const bad of [[0], [size - 1], [2, 9, size - 2]]) {
-        for (const segments of [[50], [20_000, size === 17 ? 300_000 : 1]]) {
-          const one: Case = { algorithm, segments, bad }
-          const inputs = inputsOf(size, one)
-          const data = inputs.map((input) => input.slice())
-          const errors = await failuresOf(
-            world.ranks.map((comm, rank) =>
-              comm.allReduce(data[rank]!, {
-                op: 'adasum',
-                algorithm,
-                segments,
-                ...(rank % 2 && { out: data[rank]!.slice() }),
-              }),
-            ),
-          )
-          for (const [rank, error] of errors.entries()) {
-            t.like(error, { code: 'ERR_NON_FINITE' })
-            t.true(
-              error.message.includes(`${bad.length} of ${size} ranks is not finite (rank ${bad.join(', ')})`),
-              error.message,
-            )
-            t.is(bitsOf(data[rank]!), bitsOf(inputs[rank]!))
-          }
-          await check(t, world, size, { algorithm, segments })
-        }
-      }
-      await world.close()
-    }
-  },
-)
-
-test.serial('propagate computes on: what is not finite shows on every rank', async (t) => {
-  const size = 20
-  const world = await makeWorld(size)
-  const got = await onAll(world.ranks, (comm, rank) =>
-    comm.allReduce(new Float32Array(5000).fill(1, 0, 4000).fill(rank === 7 ? NaN : 2, 4000), {
-      op: 'adasum',
-      segments: [4000, 1000],
-      onNonFinite: 'propagate',
-    }),
-  )
-  for (const { result, segments, nonFiniteRanks } of got) {
-    t.true(Math.abs(result[0]! - 1) < 1e-6 && Number.isNaN(result[4999]))
-    t.true(Math.abs(segments[0]!.orthogonality! * size - 1) < 1e-6)
-    t.is(segments[1]!.orthogonality, NaN)
-    t.deepEqual(nonFiniteRanks, [])
-  }
-  await world.close()
-})
-
-test.serial(
-  'an abort on one rank, while another has not come, fails the call on all and leaves their data alone',
-  async (t) => {
-    for (const [algorithm, size] of [
-      ['levels', 20],
-      ['rvh', 8],
-    ] as const) {
-      for (const length of [500, 400_000]) {
-        const world = await makeWorld(size)
-        const inputs = inputsOf(size, { algorithm, segments: [length] }) as Float32Array[]
-        const data = inputs.map((input) => input.slice())
-        const controller = new AbortController()
-        const calls = world.ranks
-          .slice(0, -1)
-          .map((comm, rank) =>
-            comm.allReduce(data[rank]!, { op: 'adasum', algorithm, ...(rank === 3 && { signal: controller.signal }) }),
-          )
-        setTimeout(() => controller.abort(new Error('enough')), 50)
-        for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_ABORTED', rank: 3 })
-        t.deepEqual(data.map(bitsOf), inputs.map(bitsOf))
-        await world.close()
-      }
-    }
-  },
-)
 
 // ---- forms of data
 

@@ -66,7 +66,7 @@ interface Counted {
 
 async function countedWorld(size: number): Promise<Counted> {
   const { transport, written } = counting(createMemoryTransport({ seed: size, maxChunkByteLength: 100_000 }))
-  const world = await makeWorld(size, { transport })
+  const world = await makeWorld(size, { transport, isConnected: true })
   // makeWorld connects the pairs (reader, writer) one after the other, readers first.
   const writers = world.ranks.flatMap((_, reader) =>
     world.ranks.map((__, rank) => rank).filter((rank) => rank !== reader),

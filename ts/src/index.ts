@@ -1,5 +1,14 @@
-export type { BroadcastOptions, Communicator } from './communicator/communicator.ts'
+export type { Communicator } from './communicator/communicator.ts'
 export { connect } from './communicator/connect.ts'
+export type {
+  AllToAllOptions,
+  BroadcastOptions,
+  Gathered,
+  GatherOptions,
+  ReceiveOptions,
+  ReduceScatterOptions,
+  SendOptions,
+} from './communicator/options.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
 export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
 export type {

@@ -6,25 +6,13 @@
  * caller's buffer as it was.
  */
 import type { Call } from '../group/call.ts'
-import { AgreedFailure } from '../group/group.ts'
 import { allReduceByLevels } from './by-levels.ts'
 import { allReduceDirect } from './direct.ts'
 import type { AllReduceJob, AllReduceOutcome } from './job.ts'
+import { withScratch } from './memory.ts'
 
-export async function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
-  const held: Uint8Array[] = []
-  const scratch = (byteLength: number): Uint8Array => {
-    const bytes = job.scratch.acquire(byteLength)
-    held.push(bytes)
-    return bytes
-  }
-  try {
-    return await (job.levels ? allReduceByLevels(call, job, job.levels, scratch) : allReduceDirect(call, job, scratch))
-  } catch (error) {
-    // After any other failure it is not given back: a connection may still be filling it.
-    if (!(error instanceof AgreedFailure)) held.length = 0
-    throw error
-  } finally {
-    for (const bytes of held) job.scratch.release(bytes)
-  }
+export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
+  return withScratch(job.scratch, (scratch) =>
+    job.levels ? allReduceByLevels(call, job, job.levels, scratch) : allReduceDirect(call, job, scratch),
+  )
 }

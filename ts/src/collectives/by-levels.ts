@@ -27,11 +27,11 @@ import { nodeExchange } from './node-exchange.ts'
 
 /** Steps of a level: these, and those of the Gram exchange from STEP_NODES on. */
 const STEP_EXCHANGE = 0
-const STEP_GATHER = 1
+export const STEP_GATHER = 1
 const STEP_NODES = 2
 const STEPS_A_LEVEL = 64
 
-interface Run {
+export interface Run {
   readonly call: Call
   readonly job: AllReduceJob
   readonly levels: readonly Level[]
@@ -58,22 +58,38 @@ export async function allReduceByLevels(
   levels: readonly Level[],
   scratch: Scratch,
 ): Promise<AllReduceOutcome> {
-  const { layout, out } = job
-  const room = scratch(roomElementCount(levels, out ? 0 : layout.elementCount) * layout.dtype.byteLength)
-  const flags = new Uint8Array(call.size)
-  const report = new Report(layout, job.statistics, call.size)
-  const run: Run = { call, job, levels, scratch, room, flags, report, sends: [] }
-  const arrivals = out && postGather(run, out)
-  let held: Held = { begin: 0, bytes: job.data, rows: new Rows(layout, 0, 0, 0) }
+  const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount)
+  const arrivals = job.out && postGather(run, job.out)
+  const { result, nonFiniteRanks } = await reduceUp(run)
+  if (!result) return nothingPresent(call, job, nonFiniteRanks)
+  await gather(run, result, arrivals)
+  return { statistics: run.report.values, nonFiniteRanks }
+}
+
+/** @param leastElementCount - that `room` must have at the end */
+export function newRun(
+  call: Call,
+  job: AllReduceJob,
+  levels: readonly Level[],
+  scratch: Scratch,
+  leastElementCount: number,
+): Run {
+  const { layout, statistics } = job
+  const room = scratch(roomElementCount(levels, leastElementCount) * layout.dtype.byteLength)
+  const report = new Report(layout, statistics, call.size)
+  return { call, job, levels, scratch, room, flags: new Uint8Array(call.size), report, sends: [] }
+}
+
+/** All the way up: this rank's interval of the result, or none if all ranks were left out. */
+export async function reduceUp(run: Run): Promise<{ result: Uint8Array | undefined; nonFiniteRanks: number[] }> {
+  const { call, job, levels, flags } = run
+  let held: Held = { begin: 0, bytes: job.data, rows: new Rows(job.layout, 0, 0, 0) }
   for (let index = 0; index < levels.length - 1; index++) held = await climb(run, index, held)
   const root = await exchange(run, levels.length - 1, held)
   const nonFiniteRanks = await agree(call, job, flags, run.sends.flat())
-  if (countPresent(job, flags) === 0) {
-    await Promise.all(run.sends.flat())
-    return nothingPresent(call, job, nonFiniteRanks)
-  }
-  await gather(run, await reduceRoot(run, root), arrivals)
-  return { statistics: report.values, nonFiniteRanks }
+  if (countPresent(job, flags) > 0) return { result: await reduceRoot(run, root), nonFiniteRanks }
+  await Promise.all(run.sends.flat())
+  return { result: undefined, nonFiniteRanks }
 }
 
 /** Elements for which a rank needs memory at once: the results up to a level, and that level's inputs. */

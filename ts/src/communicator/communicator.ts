@@ -1,29 +1,20 @@
 /** The communicator: its methods check their arguments and join a collective with a reducer. */
 import { loadBinding } from '../binding/native.ts'
 import { allReduce } from '../collectives/all-reduce.ts'
-import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
-import type { LevelKind } from '../collectives/levels.ts'
+import type { AllReduceOutcome } from '../collectives/job.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
-import { allReduceSchedule, broadcastSchedule } from '../collectives/schedule.ts'
+import { reduceScatter } from '../collectives/reduce-scatter.ts'
+import { broadcastSchedule } from '../collectives/schedule.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import {
-  ALL_REDUCE_OP_CODES,
-  COLLECTIVES,
-  NON_FINITE_CODES,
-  SCHEDULES,
-  UNEVEN,
-  WITH_COEFFICIENTS,
-} from '../group/descriptor.ts'
+import type { Call } from '../group/call.ts'
+import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
-import { checkAlgorithm, checkAllReduceOp, checkDtype, checkOnNonFinite } from '../reduction/options.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
-import type { Dtype } from '../tensor/dtype.ts'
+import { bytesOf, checkArray, checkOptions, isDetached, transferredAway } from '../tensor/check.ts'
+import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import {
-  ALL_REDUCE_OPTIONS,
-  type AllReduceOp,
   type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
@@ -31,53 +22,17 @@ import {
   type IntegerArray,
   type NamedArrays,
   type NumericArray,
-  type OnNonFinite,
-  type OptionNames,
   type ReducibleArray,
   type Reduction,
 } from '../types.ts'
-import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
+import { NO_DESCRIPTOR } from '../wire/frame.ts'
 import { WORLD_GROUP_ID } from '../wire/handshake-format.ts'
-import { type Data, type Packed, checkOut, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
+import { checkColor, checkKey, ranksOfColor } from './color.ts'
+import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
+import { describe, describeExchange } from './descriptors.ts'
+import * as known from './options.ts'
+import { ReducePlanner } from './reduce-plan.ts'
 import type { Membership, World } from './world.ts'
-
-export interface BroadcastOptions extends CallOptions {
-  /** The rank whose data all ranks get. Default 0. */
-  root?: number
-}
-
-const BROADCAST_OPTIONS: OptionNames<BroadcastOptions> = { root: true, ...CALL_OPTIONS }
-
-export interface GatherOptions extends CallOptions {
-  /** Ranks may have different lengths. Default false. */
-  uneven?: boolean
-}
-
-export interface AllToAllOptions extends CallOptions {
-  /** Elements for each rank, in rank order. Default: equal parts. */
-  counts?: ArrayLike<number>
-}
-
-export interface SendOptions extends CallOptions {
-  to: number
-}
-
-export interface ReceiveOptions extends CallOptions {
-  from: number
-}
-
-/** What all ranks have for this one. */
-export interface Gathered<A> {
-  /** In rank order. */
-  result: A
-  /** How many elements each rank has sent. */
-  counts: number[]
-}
-
-const GATHER_OPTIONS: OptionNames<GatherOptions> = { uneven: true, ...CALL_OPTIONS }
-const ALL_TO_ALL_OPTIONS: OptionNames<AllToAllOptions> = { counts: true, ...CALL_OPTIONS }
-const SEND_OPTIONS: OptionNames<SendOptions> = { to: true, ...CALL_OPTIONS }
-const RECEIVE_OPTIONS: OptionNames<ReceiveOptions> = { from: true, ...CALL_OPTIONS }
 
 /** A rank's place among the others. */
 export interface Place {
@@ -102,7 +57,7 @@ export class Communicator implements AsyncDisposable {
   readonly #world: World
   readonly #membership: Membership
   readonly #group: Group
-  readonly #planners = new Map<LevelKind, LevelPlanner>()
+  readonly #planner: ReducePlanner
 
   constructor(world: World, membership: Membership, place: Place = world.placeOf(membership)) {
     this.#world = world
@@ -110,6 +65,7 @@ export class Communicator implements AsyncDisposable {
     this.#group = membership.group
     this.rank = this.#group.rank
     this.size = this.#group.size
+    this.#planner = new ReducePlanner(this.rank, this.size)
     this.localRank = place.localRank
     this.localSize = place.localSize
   }
@@ -148,36 +104,63 @@ export class Communicator implements AsyncDisposable {
     options: AllReduceOptions<D>,
   ): Promise<Reduction<D>>
   async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
-    const plan = this.#planAllReduce(data, options)
-    const { op, onNonFinite, layout, outLayout, width, levels, descriptor } = plan
+    const { op, onNonFinite, layout, outLayout, statistics, levels, descriptor } = this.#planner.allReduce(
+      data,
+      options,
+    )
     const scratch = this.#group.scratch
     const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
       const input = pack(data, layout, scratch)
       const out = outLayout && pack(result, outLayout, scratch)
+      const resultDtype = (outLayout ?? layout).dtype
+      const reducer = makeReducer(op, layout.dtype, loadBinding())
       const check = (): void => [input, out].forEach((packed) => packed?.check())
-      const statistics = width === 0 ? 'none' : width === 1 ? 'orthogonality' : 'coefficients'
-      const job = {
-        layout,
-        resultDtype: (outLayout ?? layout).dtype,
-        reducer: makeReducer(op, layout.dtype, loadBinding()),
-        onNonFinite,
-        levels,
-        data: input.bytes,
-        statistics,
-        scratch,
-        check,
-      } as const
+      const memory = { data: input.bytes, out: out?.bytes, scratch, check }
+      const job = { layout, resultDtype, reducer, onNonFinite, levels, statistics, ...memory }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
-      const outcome = await allReduce(call, { ...job, out: out?.bytes }).catch((error: unknown) => {
+      const outcome = await allReduce(call, job).catch((error: unknown) => {
         // After any other failure a connection may still use the memory.
         if (error instanceof AgreedFailure) release()
         throw error
       })
       ;(out ?? input).unpack()
       release()
-      const segments = reportSegments(layout, outcome.statistics, width)
-      return { result, segments, nonFiniteRanks: outcome.nonFiniteRanks, bytesSent: call.bytesSent }
+      return reductionOf(result, layout, outcome, call)
+    })
+  }
+
+  /** Half formats, stored as f32; otherwise as below. */
+  reduceScatter(
+    data: Uint16Array,
+    options: known.ReduceScatterOptions<Float32Array> & { out: Float32Array },
+  ): Promise<Reduction<Float32Array>>
+  /** Integers: folded, element by element. */
+  reduceScatter<A extends IntegerArray>(data: A, options: known.ReduceScatterOptions<A, FoldOp>): Promise<Reduction<A>>
+  /**
+   * Combines the data of all ranks like allReduce, and gives rank r part r of the result, in `out` or in a new array. The
+   * parts are equal, or as long as `counts` says (one number a rank, the same on every rank). The data is unchanged.
+   * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
+   */
+  reduceScatter<A extends ReducibleArray>(data: A, options: known.ReduceScatterOptions<A>): Promise<Reduction<A>>
+  async reduceScatter(
+    data: NumericArray,
+    options: known.ReduceScatterOptions<NumericArray>,
+  ): Promise<Reduction<NumericArray>> {
+    const plan = this.#planner.reduceScatter(data, options)
+    const { op, layout, wanted, descriptor } = plan
+    const scratch = this.#group.scratch
+    const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
+    return this.#group.run(descriptor, options, async (call) => {
+      const reducer = makeReducer(op, layout.dtype, loadBinding())
+      const check = (): void => {
+        if ([data, result].some(isDetached)) throw transferredAway()
+      }
+      const outcome = await reduceScatter(call, {
+        ...plan,
+        ...{ reducer, scratch, check, data: bytesOf(data), part: bytesOf(result) },
+      })
+      return reductionOf(result, layout, outcome, call)
     })
   }
 
@@ -187,9 +170,9 @@ export class Communicator implements AsyncDisposable {
    */
   async broadcast<D extends NumericArray | NamedArrays<NumericArray>>(
     data: D,
-    options: BroadcastOptions = {},
+    options: known.BroadcastOptions = {},
   ): Promise<D> {
-    checkOptions(options, BROADCAST_OPTIONS)
+    checkOptions(options, known.BROADCAST_OPTIONS)
     const { root = 0 } = options
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
       throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
@@ -210,10 +193,13 @@ export class Communicator implements AsyncDisposable {
    * may have different lengths, 0 included; one short round more tells them, and they come back as `counts`.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  allGather<A extends NumericArray>(data: A, options: GatherOptions & { uneven: true }): Promise<Gathered<A>>
-  allGather<A extends NumericArray>(data: A, options?: GatherOptions): Promise<A>
-  async allGather<A extends NumericArray>(data: A, options: GatherOptions = {}): Promise<A | Gathered<A>> {
-    checkOptions(options, GATHER_OPTIONS)
+  allGather<A extends NumericArray>(
+    data: A,
+    options: known.GatherOptions & { uneven: true },
+  ): Promise<known.Gathered<A>>
+  allGather<A extends NumericArray>(data: A, options?: known.GatherOptions): Promise<A>
+  async allGather<A extends NumericArray>(data: A, options: known.GatherOptions = {}): Promise<A | known.Gathered<A>> {
+    checkOptions(options, known.GATHER_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = options.uneven === true
     const layout = isUneven ? undefined : layoutOf(data, 'data')
@@ -237,8 +223,8 @@ export class Communicator implements AsyncDisposable {
    * counts, and one short round more tells each what it will get.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async allToAll<A extends NumericArray>(data: A, options: AllToAllOptions = {}): Promise<Gathered<A>> {
-    checkOptions(options, ALL_TO_ALL_OPTIONS)
+  async allToAll<A extends NumericArray>(data: A, options: known.AllToAllOptions = {}): Promise<known.Gathered<A>> {
+    checkOptions(options, known.ALL_TO_ALL_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = options.counts !== undefined
     const sent = partCounts(data.length, this.size, options.counts)
@@ -256,8 +242,8 @@ export class Communicator implements AsyncDisposable {
    * Messages between two ranks match in the order of the calls. Resolves when the data may change again.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async send(data: NumericArray | NamedArrays<NumericArray>, options: SendOptions): Promise<void> {
-    checkOptions(options, SEND_OPTIONS)
+  async send(data: NumericArray | NamedArrays<NumericArray>, options: known.SendOptions): Promise<void> {
+    checkOptions(options, known.SEND_OPTIONS)
     const pair = { from: this.rank, to: this.#checkPeer(options.to, 'to') }
     await this.#message(data, pair, options)
   }
@@ -266,8 +252,11 @@ export class Communicator implements AsyncDisposable {
    * Fills an array, or named arrays, with what one rank sends. Unchanged if the call fails.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, options: ReceiveOptions): Promise<D> {
-    checkOptions(options, RECEIVE_OPTIONS)
+  async receive<D extends NumericArray | NamedArrays<NumericArray>>(
+    data: D,
+    options: known.ReceiveOptions,
+  ): Promise<D> {
+    checkOptions(options, known.RECEIVE_OPTIONS)
     const pair = { from: this.#checkPeer(options.from, 'from'), to: this.rank }
     await this.#message(data, pair, options)
     return data
@@ -339,89 +328,9 @@ export class Communicator implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-
-  #planAllReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
-    checkOptions(options, ALL_REDUCE_OPTIONS)
-    const op = checkAllReduceOp(options.op)
-    const found = layoutOf(data, 'data', options.segments)
-    const layout = { ...found, dtype: checkDtype(found.dtype, options.dtype, op) }
-    const policy = checkOnNonFinite(options.onNonFinite, op)
-    // Integers are always finite: whatever the policy is, there is nothing to look for.
-    const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
-    const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
-    const withCoefficients = options.coefficients === true
-    const algorithm = checkAlgorithm(options.algorithm, this.size)
-    const byteLength = layout.elementCount * layout.dtype.byteLength
-    const schedule = algorithm === 'auto' ? allReduceSchedule(this.size, byteLength) : algorithm
-    const levels = schedule === 'direct' ? undefined : this.#plannerOf(schedule).plan(layout)
-    const descriptor = {
-      ...describe('all-reduce', layout),
-      resultDtype: (outLayout ?? layout).dtype.code,
-      op: ALL_REDUCE_OP_CODES[op],
-      schedule: SCHEDULES[schedule],
-      onNonFinite: NON_FINITE_CODES[onNonFinite],
-      flags: withCoefficients ? WITH_COEFFICIENTS : 0,
-    }
-    const width = op !== 'adasum' ? 0 : withCoefficients ? 1 + this.size : 1
-    return { op, onNonFinite, layout, outLayout, width, levels, descriptor }
-  }
-
-  #plannerOf(kind: LevelKind): LevelPlanner {
-    let planner = this.#planners.get(kind)
-    if (!planner) this.#planners.set(kind, (planner = new LevelPlanner(kind, this.size, this.rank)))
-    return planner
-  }
 }
 
-/** What a rank without a color says. */
-const NO_COLOR = -1
-
-function checkColor(color: unknown): number {
-  if (color === undefined) return NO_COLOR
-  if (Number.isSafeInteger(color) && (color as number) >= 0) return color as number
-  const message = `color is ${inspect(color)}; it must be a whole number from 0, or undefined to stay out.`
-  throw new AdasumError('ERR_ARGUMENT', message)
-}
-
-function checkKey(key: unknown): number {
-  if (Number.isSafeInteger(key)) return key as number
-  throw new AdasumError('ERR_ARGUMENT', `key is ${inspect(key)}; it must be a whole number. Ranks are ordered by it.`)
-}
-
-/** Ranks of one color in the order of their keys. `all` has color and key of each rank. */
-function ranksOfColor(all: Float64Array, color: number): number[] {
-  const ranks = Array.from({ length: all.length / 2 }, (_, rank) => rank).filter((rank) => all[2 * rank] === color)
-  return ranks.sort((a, b) => all[2 * a + 1]! - all[2 * b + 1]! || a - b)
-}
-
-interface AllReducePlan {
-  readonly op: AllReduceOp
-  readonly onNonFinite: OnNonFinite
-  readonly layout: Layout
-  /** That of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */
-  readonly outLayout: Layout | undefined
-  /** Numbers of statistics a segment. */
-  readonly width: number
-  /** This rank's part in the schedule; undefined for the direct one. */
-  readonly levels: readonly Level[] | undefined
-  readonly descriptor: Descriptor
-}
-
-/** All ranks must have the same layout, or (undefined) only the same dtype. */
-function describeExchange(collective: keyof typeof COLLECTIVES, dtype: Dtype, layout: Layout | undefined): Descriptor {
-  if (layout) return { ...describe(collective, layout), schedule: SCHEDULES.flat }
-  const code = COLLECTIVES[collective]
-  return { ...NO_DESCRIPTOR, collective: code, dtype: dtype.code, flags: UNEVEN, schedule: SCHEDULES.flat }
-}
-
-function describe(collective: keyof typeof COLLECTIVES, layout: Layout): Descriptor {
-  return {
-    ...NO_DESCRIPTOR,
-    collective: COLLECTIVES[collective],
-    dtype: layout.dtype.code,
-    resultDtype: layout.dtype.code,
-    elementCount: layout.elementCount,
-    segmentCount: layout.segmentElementCounts.length,
-    layoutHash: layout.hash,
-  }
+function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { bytesSent }: Call): Reduction<D> {
+  const { statistics, nonFiniteRanks } = outcome
+  return { result, segments: reportSegments(layout, statistics), nonFiniteRanks, bytesSent }
 }

@@ -4,7 +4,7 @@
  */
 import { AdasumError, inspect } from '../errors.ts'
 import { bytesOf, checkArray, checkDisjoint, isDetached, transferredAway } from '../tensor/check.ts'
-import { newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
+import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
@@ -63,6 +63,23 @@ export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
     arraysOf(value).map((array) => ({ array, what }))
   checkDisjoint([...label('data', data), ...label('out', out as Data)])
   return { ...layout, dtype }
+}
+
+/** The dtype of a part of the result; ERR_ARGUMENT unless `out` can hold it and shares no memory with the data. */
+export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, elementCount: number): Dtype {
+  const found = checkArray(out, 'out')
+  const wanted = resultDtypeOf(dtype, found)
+  if (found.Array !== wanted.Array || out.length !== elementCount)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `out is ${found.name}[${out.length}], this rank's part is ${dtype.name}[${elementCount}]. Use equal length and dtype; ` +
+        'for f16 and bf16, f32 will do.',
+    )
+  checkDisjoint([
+    { array: data, what: 'data' },
+    { array: out, what: 'out' },
+  ])
+  return wanted
 }
 
 export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {

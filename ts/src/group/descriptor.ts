@@ -13,6 +13,7 @@ export const COLLECTIVES = {
   split: 5,
   'all-to-all': 6,
   message: 7,
+  'reduce-scatter': 8,
 } as const
 export type CollectiveName = keyof typeof COLLECTIVES
 
@@ -43,6 +44,7 @@ function describe(descriptor: Descriptor): string {
   const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
   switch (descriptor.collective) {
     case COLLECTIVES['all-reduce']:
+    case COLLECTIVES['reduce-scatter']:
       return `${nameOf(ALL_REDUCE_OP_CODES, descriptor.op)} ${array}${segments}`
     case COLLECTIVES.broadcast:
       return `broadcast ${array}${segments} from rank ${descriptor.root}`

@@ -224,7 +224,7 @@ function finish(
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
   if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)
   else rows.fill(NaN)
-  const segments = reportSegments(layout, rows, op === 'adasum' ? fullWidth : 0)
+  const segments = reportSegments(layout, op === 'adasum' ? rows : new Float64Array(0))
   if (!withCoefficients) for (const segment of segments) delete segment.coefficients
   return { result: out, segments, nonFiniteRanks, bytesSent: 0 }
 }

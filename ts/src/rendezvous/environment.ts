@@ -13,7 +13,7 @@ import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
 import { readSecret } from './secret.ts'
 
 /** Largest world this version connects. */
-export const MAX_WORLD_SIZE = 16
+export const MAX_WORLD_SIZE = 1024
 export const DEFAULT_CONNECT_TIMEOUT_MS = 60_000
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 // Ports tried above MASTER_PORT when torchrun's agent holds that one.

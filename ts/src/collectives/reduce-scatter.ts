@@ -1,0 +1,79 @@
+/**
+ * Reduce-scatter: the first half of a single-shot all-reduce. Where the kernels may cut the vector and where the caller
+ * wants it cut are not the same, so each owner gives every rank what of its interval that rank wants: mostly its own.
+ */
+import { type Call, peersOf } from '../group/call.ts'
+import { type Run, STEP_GATHER, newRun, reduceUp } from './by-levels.ts'
+import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
+import type { Level } from './level-plan.ts'
+import { withScratch } from './memory.ts'
+import { nothingPresent } from './non-finite.ts'
+
+export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'levels'> {
+  /** The only one of the single-shot plan. */
+  readonly level: Level
+  /** First elements of the parts that the ranks want, and the element count: n + 1 numbers. */
+  readonly wanted: Float64Array
+  /** Receives this rank's part of the result once nothing can fail any more. */
+  readonly part: Uint8Array
+}
+
+export function reduceScatter(call: Call, job: ReduceScatterJob): Promise<AllReduceOutcome> {
+  return withScratch(job.scratch, (scratch) => reduceAndScatter(call, job, scratch))
+}
+
+async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scratch): Promise<AllReduceOutcome> {
+  const upJob = { ...job, out: undefined, levels: [job.level] }
+  const run = newRun(call, upJob, upJob.levels, scratch, 0)
+  const { result, nonFiniteRanks } = await reduceUp(run)
+  if (!result) {
+    const [begin, end] = intervalAt(job.wanted, call.rank)
+    const { layout, resultDtype, reducer, part } = job
+    const input = job.data.subarray(begin * layout.dtype.byteLength, end * layout.dtype.byteLength)
+    reducer.convert(layout, input, resultDtype, part)
+    return nothingPresent(call, upJob, nonFiniteRanks)
+  }
+  const gathered = scratch(job.part.length)
+  await scatter(run, job, result, gathered)
+  job.check()
+  job.part.set(gathered)
+  return { statistics: run.report.values, nonFiniteRanks }
+}
+
+/** With its part, every rank gets the report of each owner's segments. */
+async function scatter(
+  { call, report, sends }: Run,
+  { level, wanted, resultDtype }: ReduceScatterJob,
+  result: Uint8Array,
+  gathered: Uint8Array,
+): Promise<void> {
+  const own: Interval = [level.begin, level.end]
+  const mine = intervalAt(wanted, call.rank)
+  const partOf = (bytes: Uint8Array, [begin]: Interval, [from, to]: Interval): Uint8Array =>
+    // Where two intervals have nothing in common, `from` may be beyond the bytes.
+    bytes.subarray((from - begin) * resultDtype.byteLength, (to - begin) * resultDtype.byteLength)
+  const indices = new Map(Array.from(level.owners, (rank, index) => [rank, index]))
+  const receives = peersOf(call).map((peer) => {
+    const theirs = intervalAt(level.begins, indices.get(peer)!)
+    return call.receive(peer, STEP_GATHER, [
+      partOf(gathered, mine, intersection(theirs, mine)),
+      report.bytesBetween(...theirs),
+    ])
+  })
+  for (const peer of peersOf(call)) {
+    const part = partOf(result, own, intersection(own, intervalAt(wanted, peer)))
+    sends.push([call.send(peer, STEP_GATHER, [part, report.bytesBetween(...own)])])
+  }
+  const kept = intersection(own, mine)
+  partOf(gathered, mine, kept).set(partOf(result, own, kept))
+  await Promise.all([...receives, ...sends.flat()])
+}
+
+type Interval = readonly [begin: number, end: number]
+
+const intervalAt = (begins: Float64Array, index: number): Interval => [begins[index]!, begins[index + 1]!]
+
+function intersection(a: Interval, b: Interval): Interval {
+  const begin = Math.max(a[0], b[0])
+  return [begin, Math.max(begin, Math.min(a[1], b[1]))]
+}

@@ -1,0 +1,24 @@
+/** What all ranks must agree on, for each kind of call. */
+import { COLLECTIVES, type CollectiveName, SCHEDULES, UNEVEN } from '../group/descriptor.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
+
+/** All ranks must have the same layout, or (undefined) only the same dtype. */
+export function describeExchange(collective: CollectiveName, dtype: Dtype, layout: Layout | undefined): Descriptor {
+  if (layout) return { ...describe(collective, layout), schedule: SCHEDULES.flat }
+  const code = COLLECTIVES[collective]
+  return { ...NO_DESCRIPTOR, collective: code, dtype: dtype.code, flags: UNEVEN, schedule: SCHEDULES.flat }
+}
+
+export function describe(collective: CollectiveName, layout: Layout): Descriptor {
+  return {
+    ...NO_DESCRIPTOR,
+    collective: COLLECTIVES[collective],
+    dtype: layout.dtype.code,
+    resultDtype: layout.dtype.code,
+    elementCount: layout.elementCount,
+    segmentCount: layout.segmentElementCounts.length,
+    layoutHash: layout.hash,
+  }
+}

@@ -1,0 +1,63 @@
+/** What the communicator's methods take and give back. */
+import {
+  CALL_OPTIONS,
+  type CallOptions,
+  type OptionNames,
+  REDUCE_OPTIONS,
+  type ReduceOptions,
+  type AllReduceOp,
+} from '../types.ts'
+
+export interface BroadcastOptions extends CallOptions {
+  /** The rank whose data all ranks get. Default 0. */
+  root?: number
+}
+
+export const BROADCAST_OPTIONS: OptionNames<BroadcastOptions> = { root: true, ...CALL_OPTIONS }
+
+export interface GatherOptions extends CallOptions {
+  /** Ranks may have different lengths. Default false. */
+  uneven?: boolean
+}
+
+export interface AllToAllOptions extends CallOptions {
+  /** Elements for each rank, in rank order. Default: equal parts. */
+  counts?: ArrayLike<number>
+}
+
+export interface SendOptions extends CallOptions {
+  to: number
+}
+
+export interface ReceiveOptions extends CallOptions {
+  from: number
+}
+
+export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
+  extends Omit<ReduceOptions<R>, 'out'>, CallOptions {
+  /** Integers take `sum`, `min` and `max` only. */
+  op: Op
+  /** Receives this rank's part; as long as that, of the data's dtype, or f32 where that is a half format. */
+  out?: R
+  /** Elements of the parts, in rank order. Default: equal parts. */
+  counts?: ArrayLike<number>
+}
+
+/** What all ranks have for this one. */
+export interface Gathered<A> {
+  /** In rank order. */
+  result: A
+  /** How many elements each rank has sent. */
+  counts: number[]
+}
+
+export const GATHER_OPTIONS: OptionNames<GatherOptions> = { uneven: true, ...CALL_OPTIONS }
+export const ALL_TO_ALL_OPTIONS: OptionNames<AllToAllOptions> = { counts: true, ...CALL_OPTIONS }
+export const SEND_OPTIONS: OptionNames<SendOptions> = { to: true, ...CALL_OPTIONS }
+export const RECEIVE_OPTIONS: OptionNames<ReceiveOptions> = { from: true, ...CALL_OPTIONS }
+export const REDUCE_SCATTER_OPTIONS: OptionNames<ReduceScatterOptions<unknown>> = {
+  op: true,
+  counts: true,
+  ...REDUCE_OPTIONS,
+  ...CALL_OPTIONS,
+}
