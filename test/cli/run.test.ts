@@ -177,15 +177,15 @@ else {
 
 const WRONG: [name: string, args: string[], message: RegExp][] = [
   ['no count', ['place.mjs'], /-n <count> is missing/],
-  ['a count of zero', ['-n', '0', 'place.mjs'], /'0' is invalid\. It must be a whole number from 1 to 16/],
+  ['a count of zero', ['-n', '0', 'place.mjs'], /'0' is invalid\. It must be a whole number from 1 to 1024/],
   ['a count in words', ['-n', 'four', 'place.mjs'], /'four' is invalid/],
   ['a fraction', ['-n', '1.5', 'place.mjs'], /'1\.5' is invalid/],
   ['a negative count', ['-n', '-1', 'place.mjs'], /'-1' is invalid/],
-  ['too many', ['-n', '17', 'place.mjs'], /'17' is invalid\. It must be a whole number from 1 to 16/],
+  ['too many', ['-n', '1025', 'place.mjs'], /'1025' is invalid\. It must be a whole number from 1 to 1024/],
   [
     'too many on all nodes together',
-    ['-n', '9', '--nodes', '2', '--store', '127.0.0.1:29500', '--secret-file', 'place.mjs', 'place.mjs'],
-    /-n 9 on --nodes 2 makes 18 ranks, but this version connects at most 16 in all/,
+    ['-n', '600', '--nodes', '2', '--store', '127.0.0.1:29500', '--secret-file', 'place.mjs', 'place.mjs'],
+    /-n 600 on --nodes 2 makes 1200 ranks, but this version connects at most 1024 in all/,
   ],
   ['an unknown option', ['-n', '1', '--olny', '0', 'place.mjs'], /unknown option '--olny' \(Did you mean --only\?\)/],
   ['no script', ['-n', '2'], /missing required argument 'script'/],

@@ -109,7 +109,7 @@ const refusals: [string, ErrorCode, RegExp, ConnectOptions, Environment][] = [
   ['rank too large', 'ERR_WORLD_SIZE', /rank is 4 \(ADASUM_RANK\) in a world of 4/, {}, { ...OWN, ADASUM_RANK: '4' }],
   ['option rank too large', 'ERR_ARGUMENT', /rank is 4 .* 0 to 3/, { rank: 4 }, OWN],
   ['size zero', 'ERR_WORLD_SIZE', /world size is 0/, {}, { ...OWN, ADASUM_SIZE: '0' }],
-  ['size 17', 'ERR_WORLD_SIZE', /world size is 17 .* 1 to 16/, {}, { ...OWN, ADASUM_SIZE: '17' }],
+  ['size 1025', 'ERR_WORLD_SIZE', /world size is 1025 .* 1 to 1024/, {}, { ...OWN, ADASUM_SIZE: '1025' }],
   ['store without a port', 'ERR_ENVIRONMENT', /ADASUM_STORE .*"host"/, {}, { ...OWN, ADASUM_STORE: 'host' }],
   ['store at port 0', 'ERR_ENVIRONMENT', /ADASUM_STORE .*"h:0"/, {}, { ...OWN, ADASUM_STORE: 'h:0' }],
   ['option store', 'ERR_ARGUMENT', /"store" .*"::1:80"/, { store: '::1:80' }, OWN],

@@ -114,6 +114,11 @@ export class Group implements LinkOwner, CallLinks {
     const link = new Link(peer, reader, writer, this)
     this.#links.set(peer, link)
     this.#writers.set(peer, writer)
+    if (this.#failure) {
+      // A call that goes on meanwhile learns it here.
+      link.abort(this.#failure)
+      return link
+    }
     this.#dialler.dial(peer, this.#dialling.signal).then(
       (pipe) => reader.attach(pipe) || pipe.destroy(),
       (error: unknown) => reader.fail(error as Error),
