@@ -138,7 +138,9 @@ for (const size of [1, 2, 3, 4, 8, 9, 16]) {
         const onTheWire = sent()
         results.forEach(({ bytesSent }, rank) => {
           const isDirect = allReduceSchedule(size, length * 4) === 'direct'
-          const direct = (size - 1) * (HEADER + length * 4 + asked(length * 4))
+          // What a rank says of its input is in the header, but for long vectors, which it scans meanwhile.
+          const said = op === 'adasum' && length * 4 >= 1 << 20 ? HEADER : 0
+          const direct = (size - 1) * (HEADER + length * 4 + asked(length * 4) + said)
           const expected = isDirect ? direct : singleShotBytes(layout, size, rank, width)
           t.is(bytesSent, expected, `${op}, ${segments.join()}, rank ${rank}`)
           // What is given back of the credit is no call's own.

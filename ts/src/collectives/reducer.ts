@@ -1,5 +1,5 @@
 import type { SliceStatistics } from '../kernels/reduce.ts'
-import type { Exchange } from '../kernels/run.ts'
+import type { Arrival, Exchange } from '../kernels/run.ts'
 import type { Slice } from '../kernels/slice.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -32,4 +32,6 @@ export interface ReduceJob {
   readonly memory: 'caller' | 'pool'
   readonly check: () => void
   readonly exchange?: Exchange
+  /** If the inputs are still on their way; then `memory` counts as the caller's. */
+  readonly arrival?: Arrival
 }

@@ -5,6 +5,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
 import type { Link } from './link.ts'
+import type { Progress } from './slot.ts'
 import { isEager, messageOf } from './numbering.ts'
 
 export interface CallLinks {
@@ -73,10 +74,10 @@ export class Call {
   }
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
-  receive(from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+  receive(from: number, step: number, parts: readonly Uint8Array[], progress?: Progress): Promise<number> {
     // A large message is asked for by a READY frame.
     if (!isEager(this.sequence, totalByteLength(parts))) this.bytesSent += HEADER_BYTE_LENGTH
-    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts))
+    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts, progress))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */

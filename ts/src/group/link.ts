@@ -28,7 +28,7 @@ import { abortFrame, goodbyeFrame } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager } from './numbering.ts'
 import { copyParts } from './parts.ts'
-import { type Posted, Slot } from './slot.ts'
+import { type Posted, type Progress, Slot } from './slot.ts'
 
 /** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */
 const LAST_WORDS_MS = 250
@@ -126,11 +126,17 @@ export class Link implements FrameHandler {
   }
 
   /** Ranks' memory for one step; resolves with the sender's rank flags once it is filled. */
-  receive(sequence: number, step: number, descriptor: Descriptor, parts: readonly Uint8Array[]): Promise<number> {
+  receive(
+    sequence: number,
+    step: number,
+    descriptor: Descriptor,
+    parts: readonly Uint8Array[],
+    progress?: Progress,
+  ): Promise<number> {
     if (this.#ended) return Promise.reject(this.#cause!)
     const byteLength = totalByteLength(parts)
     return new Promise((resolve, reject) => {
-      const posted: Posted = { parts, byteLength, resolve, reject }
+      const posted: Posted = { parts, byteLength, progress, resolve, reject }
       const slot = this.#slot(sequence)
       const early = slot.early.get(step)
       if (early) {
@@ -254,9 +260,10 @@ export class Link implements FrameHandler {
     return payloadByteLength > 0 ? [Buffer.allocUnsafe(payloadByteLength)] : []
   }
 
-  progress(header: FrameHeader): void {
+  progress(header: FrameHeader, byteLength: number): void {
     this.#heardAt = performance.now()
     this.#owner.progressed(header.sequence)
+    this.#filling?.progress?.(byteLength)
   }
 
   complete(header: FrameHeader, payload: readonly Uint8Array[]): void {

@@ -2,10 +2,15 @@
 import type { Descriptor, FrameHeader } from '../wire/frame.ts'
 import type { Outgoing } from './outbox.ts'
 
+/** Takes how many bytes of a message have come. */
+export type Progress = (byteLength: number) => void
+
 /** Memory of a call for one message. */
 export interface Posted {
   readonly parts: readonly Uint8Array[]
   readonly byteLength: number
+  /** Told how much of it is filled, as a large message comes. */
+  readonly progress?: Progress | undefined
   readonly resolve: (rankFlags: number) => void
   readonly reject: (error: Error) => void
 }

@@ -16,22 +16,31 @@ export function* foldSlice(work: FoldWork): ReduceBody {
   return { firstSegment: 0, values: new Float64Array(0) }
 }
 
-function foldTasks({ op, layout, resultDtype, slice, inputs, weights, out }: FoldWork): KernelTask[] {
-  const { dtype } = layout
-  const present = inputs.filter((_, i) => weights[i]! > 0)
+function foldTasks(work: FoldWork): KernelTask[] {
+  const { layout, slice, inputs } = work
   const elementCount = slice.end - slice.begin
-  const chunk = chunkElementCount(dtype.byteLength, present.length)
+  const chunk = chunkElementCount(layout.dtype.byteLength, inputs.length)
   return Array.from({ length: Math.ceil(elementCount / chunk) }, (_, i) => {
     const [begin, end] = [i * chunk, Math.min(elementCount, (i + 1) * chunk)]
-    const part = (bytes: Uint8Array, byteLength: number) => bytes.subarray(begin * byteLength, end * byteLength)
-    const parts = present.map((input) => part(input, dtype.byteLength))
-    const result = part(out, resultDtype.byteLength)
-    if (resultDtype === dtype) return foldTask(op, dtype.code, parts, result)
-    return widenedTask(op, dtype.code, parts, resultDtype.code, result, end - begin)
+    // Made when it runs: who takes part may be known only then.
+    const task = (): FoldTask => foldPart(work, begin, end)
+    return { needs: end, writes: true, sync: (b) => task().sync(b), async: (b) => task().async(b) }
   })
 }
 
-function foldTask(op: FoldOp, dtype: number, inputs: Uint8Array[], out: Uint8Array): KernelTask {
+type FoldTask = Pick<KernelTask, 'sync' | 'async'>
+
+function foldPart(work: FoldWork, begin: number, end: number): FoldTask {
+  const { op, layout, resultDtype, inputs, weights, out } = work
+  const { dtype } = layout
+  const part = (bytes: Uint8Array, byteLength: number) => bytes.subarray(begin * byteLength, end * byteLength)
+  const parts = inputs.filter((_, i) => weights[i]! > 0).map((input) => part(input, dtype.byteLength))
+  const result = part(out, resultDtype.byteLength)
+  if (resultDtype === dtype) return foldTask(op, dtype.code, parts, result)
+  return widenedTask(op, dtype.code, parts, resultDtype.code, result, end - begin)
+}
+
+function foldTask(op: FoldOp, dtype: number, inputs: Uint8Array[], out: Uint8Array): FoldTask {
   const args = [FOLD_OP_CODES[op], dtype, inputs, out] as const
   return { sync: (b) => b.fold(...args), async: (b) => b.foldAsync(...args) }
 }
@@ -44,7 +53,7 @@ function widenedTask(
   resultDtype: number,
   out: Uint8Array,
   elementCount: number,
-): KernelTask {
+): FoldTask {
   const folded = (): Uint8Array => new Uint8Array(inputs[0]!.length)
   const counts = Float64Array.of(elementCount)
   const one = Float64Array.of(1)

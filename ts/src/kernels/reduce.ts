@@ -32,6 +32,10 @@ export interface ReduceWork {
 
 /** A kernel call, in both forms. */
 export interface KernelTask {
+  /** Elements of the inputs, from the slice's start, that it needs; absent: no more than calls of earlier steps. */
+  readonly needs?: number
+  /** Whether it writes the result. */
+  readonly writes: boolean
   sync(binding: Binding): void
   async(binding: Binding): Promise<void>
 }
@@ -133,17 +137,25 @@ function* firstPass(
     const stats = new Float64Array((to - from) * (BEFORE_COEFFICIENTS + work.inputs.length))
     const inputs = byteSlices(work, begin, end)
     const out = byteSlice(resultDtype, work.out, begin, end)
+    // Of cut pieces adasum leaves nodes only.
+    const writes = op !== 'adasum' || Array.from({ length: to - from }).some((_, i) => isWhole(slice, from + i))
     return {
       from,
       to,
       nodes,
       stats,
+      needs: end,
+      writes,
       args: [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, weights, pieces, out, nodes, stats] as const,
     }
   })
   yield {
     kind: 'kernels',
-    tasks: groups.map(({ args }) => ({ sync: (b) => b.reduce(...args), async: (b) => b.reduceAsync(...args) })),
+    tasks: groups.map(({ args, needs, writes }) => ({
+      ...{ needs, writes },
+      sync: (b) => b.reduce(...args),
+      async: (b) => b.reduceAsync(...args),
+    })),
   }
   if (op !== 'adasum') return []
   const cut: CutSegment[] = []
@@ -241,7 +253,7 @@ function refineTasks(
     const length = binding.nodeCount(pieces) * productCount
     const target = nodes.subarray(at, (at += length))
     const args = [work.layout.dtype.code, byteSlices(work, begin, end), vectors, pieces, target] as const
-    return { sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }
+    return { writes: false, sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }
   })
 }
 
@@ -252,7 +264,7 @@ function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64A
     const { layout, resultDtype } = work
     const inputs = byteSlices(work, begin, end)
     const args = [layout.dtype.code, resultDtype.code, inputs, counts, coefficients, out] as const
-    return { sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
+    return { writes: true, sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
   })
 }
 

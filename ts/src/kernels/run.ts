@@ -57,6 +57,27 @@ export function cooperative(check: () => void): RunTasks {
   }
 }
 
+/** Inputs that are still on their way. */
+export interface Arrival {
+  /** Resolves when all inputs have come so far, counted in elements from the slice's start. */
+  until(elementCount: number): Promise<void> | undefined
+  /** Resolves when it is known that the result may be written; rejects if it must not be. */
+  readonly mayWrite: Promise<void>
+}
+
+/** On this thread, each task as soon as what it needs has come: the rest is still on the wire. */
+export function arriving(arrival: Arrival, check: () => void): RunTasks {
+  const inTurns = cooperative(check)
+  return async (tasks, binding) => {
+    for (const task of tasks) {
+      if (task.needs !== undefined) await arrival.until(task.needs)
+      if (task.writes) await arrival.mayWrite
+      check()
+      await inTurns([task], binding)
+    }
+  }
+}
+
 const LIMIT = Math.min(2, availableParallelism())
 let running = 0
 const waiting: (() => void)[] = []

@@ -3,7 +3,7 @@ import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
 import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
-import { cooperative, offThread, run } from '../kernels/run.ts'
+import { arriving, cooperative, offThread, run } from '../kernels/run.ts'
 import { totalByteLength } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
@@ -39,7 +39,8 @@ function reducerOf(binding: Binding, bodyOf: (job: ReduceJob) => ReduceBody): Om
     addNodes: binding.gramFinish,
     reduce: (job) => {
       const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) > OFF_THREAD_BYTE_LENGTH
-      return run(bodyOf(job), binding, isOffThread ? offThread : cooperative(job.check), job.exchange)
+      const onThisThread = job.arrival ? arriving(job.arrival, job.check) : cooperative(job.check)
+      return run(bodyOf(job), binding, isOffThread ? offThread : onThisThread, job.exchange)
     },
   }
 }

@@ -21,8 +21,8 @@ export interface FrameHandler {
    * throws an AdasumError if no such frame may come.
    */
   begin(header: FrameHeader): readonly Uint8Array[]
-  /** Some bytes of the payload have come. */
-  progress(header: FrameHeader): void
+  /** Some bytes of the payload have come; now there are `byteLength` of it. */
+  progress(header: FrameHeader, byteLength: number): void
   /** The frame is complete. */
   complete(header: FrameHeader, payload: readonly Uint8Array[]): void
   /** What came is no frame, or one that `begin` or `complete` refused; nothing more is read. */
@@ -36,9 +36,10 @@ interface Payload {
   readonly parts: readonly Uint8Array[]
   /** What the parts' lengths were: they drop to 0 when their memory is transferred away. */
   readonly byteLengths: readonly number[]
-  /** The part being filled, and how much of it is. */
+  /** The part being filled, how much of it is, and how much there is of the payload. */
   part: number
   filled: number
+  total: number
 }
 
 export class FrameDecoder implements Sink {
@@ -107,7 +108,7 @@ export class FrameDecoder implements Sink {
     const header = decodeHeader(this.#header)
     const parts = this.#handler.begin(header)
     if (totalByteLength(parts) !== header.payloadByteLength) throw transferredAway()
-    this.#payload = { header, parts, byteLengths: parts.map(({ length }) => length), part: 0, filled: 0 }
+    this.#payload = { header, parts, byteLengths: parts.map(({ length }) => length), part: 0, filled: 0, total: 0 }
     this.#skipFullParts()
   }
 
@@ -115,7 +116,8 @@ export class FrameDecoder implements Sink {
     const payload = this.#payload!
     if (!isKept(payload)) throw transferredAway()
     payload.filled += byteLength
-    this.#handler.progress(payload.header)
+    payload.total += byteLength
+    this.#handler.progress(payload.header, payload.total)
     this.#skipFullParts()
   }
 

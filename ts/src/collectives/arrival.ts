@@ -1,0 +1,47 @@
+import type { Arrival } from '../kernels/run.ts'
+
+interface Waiting {
+  readonly elementCount: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How far all of several messages have come. One waits at a time. */
+export class Arrivals implements Arrival {
+  readonly mayWrite: Promise<void>
+  readonly #byteLength: number
+  readonly #elementCounts: number[]
+  #waiting: Waiting | undefined
+  #failure: { error: unknown } | undefined
+
+  /** @param byteLength - of an element */
+  constructor(messageCount: number, byteLength: number, mayWrite: Promise<void>) {
+    this.#elementCounts = Array.from({ length: messageCount }, () => 0)
+    this.#byteLength = byteLength
+    this.mayWrite = mayWrite
+  }
+
+  until(elementCount: number): Promise<void> | undefined {
+    if (this.#failure) return Promise.reject(this.#failure.error)
+    if (this.#least() >= elementCount) return undefined
+    return new Promise((resolve, reject) => (this.#waiting = { elementCount, resolve, reject }))
+  }
+
+  /** So many bytes of a message have come. */
+  advance(message: number, byteLength: number): void {
+    this.#elementCounts[message] = Math.floor(byteLength / this.#byteLength)
+    if (!this.#waiting || this.#least() < this.#waiting.elementCount) return
+    this.#waiting.resolve()
+    this.#waiting = undefined
+  }
+
+  /** No more will come. */
+  fail(error: unknown): void {
+    this.#failure = { error }
+    this.#waiting?.reject(error)
+  }
+
+  #least(): number {
+    return Math.min(...this.#elementCounts)
+  }
+}
