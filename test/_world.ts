@@ -1,6 +1,7 @@
 /** Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives need. */
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { AdasumError } from '../ts/src/errors.ts'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
 import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
@@ -13,6 +14,8 @@ export interface World {
   readonly groups: Group[]
   /** The connection on which `reader` hears `writer`, at the reader's end. */
   pipe(reader: number, writer: number): Pipe
+  /** As if the rank's process had ended: all its connections break, and nobody reaches it any more. */
+  kill(rank: number): void
   readonly close: () => Promise<void>
 }
 
@@ -26,10 +29,18 @@ export async function makeWorld(
   }: { transport?: Transport; isConnected?: boolean; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
   const pipes = new Map<string, Pipe>()
+  const ends: { rank: number; pipe: Pipe }[] = []
+  const dead = new Set<number>()
   const peers = Array.from({ length: size }, (_, peer) => ({ host: 'memory', address: `memory:${peer}` }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
       const [dialled, accepted] = await connectPair(transport)
+      ends.push({ rank, pipe: dialled }, { rank: peer, pipe: accepted })
+      if (dead.has(rank) || dead.has(peer)) {
+        dialled.destroy()
+        accepted.destroy()
+        throw new AdasumError('ERR_PEER_LOST', `rank ${peer} cannot be reached: it is dead.`, { peerRank: peer })
+      }
       if (groupId === WORLD_GROUP_ID) pipes.set(`${rank}<${peer}`, dialled)
       worlds[peer]!.connections.accepted(rank, groupId, accepted)
       return dialled
@@ -46,6 +57,10 @@ export async function makeWorld(
   return {
     ranks,
     groups,
+    kill: (rank) => {
+      dead.add(rank)
+      for (const end of ends) if (end.rank === rank) end.pipe.destroy()
+    },
     pipe: (reader, writer) => pipes.get(`${reader}<${writer}`)!,
     close: async () => void (await Promise.all(ranks.map((comm) => comm.close()))),
   }
