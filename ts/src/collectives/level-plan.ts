@@ -7,6 +7,7 @@
  * in its own. Whoever has no elements to reduce (a short vector has fewer blocks than there are ranks) still hears one
  * owner of each input, so that every rank of the node knows whose gradients were not finite; nothing goes back to it.
  */
+import { intervalAt } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
 import { Cuts, type LevelKind, type Subtree, indexOfRank } from './levels.ts'
 import { sliceBegins } from './schedule.ts'
@@ -140,19 +141,8 @@ function idleOwners(begins: Float64Array, index: number, inputCount: number): Ho
 /** Who holds which elements of [begin, end). */
 function partsOf(begins: Float64Array, { begin, end }: Holding): Holding[] {
   const parts: Holding[] = []
-  for (let index = intervalOf(begins, begin); begins[index]! < end; index++)
+  for (let index = intervalAt(begins, begin); begins[index]! < end; index++)
     if (begins[index]! < begins[index + 1]!)
       parts.push({ index, begin: Math.max(begin, begins[index]!), end: Math.min(end, begins[index + 1]!) })
   return begin < end ? parts : []
-}
-
-/** The interval that holds an element: the last that begins at it or before. */
-function intervalOf(begins: Float64Array, element: number): number {
-  let [low, high] = [0, begins.length - 1]
-  while (high - low > 1) {
-    const middle = (low + high) >> 1
-    if (begins[middle]! <= element) low = middle
-    else high = middle
-  }
-  return low
 }

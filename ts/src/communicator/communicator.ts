@@ -11,7 +11,7 @@ import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
 import { AgreedFailure, type Group } from '../group/group.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray, checkOptions, isDetached, transferredAway } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import {
@@ -153,13 +153,10 @@ export class Communicator implements AsyncDisposable {
     const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
     return this.#group.run(descriptor, options, async (call) => {
       const reducer = makeReducer(op, layout.dtype, loadBinding())
-      const check = (): void => {
-        if ([data, result].some(isDetached)) throw transferredAway()
-      }
-      const outcome = await reduceScatter(call, {
-        ...plan,
-        ...{ reducer, scratch, check, data: bytesOf(data), part: bytesOf(result) },
-      })
+      const [input, part] = [pack(data, layout, scratch), pack(result, layout, scratch)]
+      const check = (): void => [input, part].forEach((packed) => packed.check())
+      const memory = { data: input.bytes, part: part.bytes, scratch, check }
+      const outcome = await reduceScatter(call, { ...plan, reducer, ...memory })
       return reductionOf(result, layout, outcome, call)
     })
   }

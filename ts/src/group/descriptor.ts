@@ -86,8 +86,11 @@ interface Side {
   readonly address?: string
 }
 
-/** ERR_MISMATCH that prints what both ranks called, lower rank first. */
-/** @param title - `all-reduce #17` */
+/**
+ * ERR_MISMATCH that prints what both ranks called, lower rank first.
+ *
+ * @param title - `all-reduce #17`
+ */
 export function mismatch(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
   let [a, b] = [describe(mine.descriptor), describe(theirs.descriptor)]
   if (a === b) {

@@ -49,10 +49,15 @@ export function sliceOf(layout: Layout, begin: number, end: number, chunkElement
 
 /** The segment that holds an element; of several that begin there, the last (those before it are empty). */
 export function segmentAt(layout: Layout, element: number): number {
-  let [low, high] = [0, layout.segmentElementCounts.length]
+  return intervalAt(layout.segmentBegins, element)
+}
+
+/** The interval that holds an element: the last that begins at it or before. The last of `begins` is where all end. */
+export function intervalAt(begins: Float64Array, element: number): number {
+  let [low, high] = [0, begins.length - 1]
   while (high - low > 1) {
     const middle = (low + high) >> 1
-    if (layout.segmentBegins[middle]! <= element) low = middle
+    if (begins[middle]! <= element) low = middle
     else high = middle
   }
   return low
