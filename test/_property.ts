@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 
 const seed = process.env.ADASUM_SEED ? Number(process.env.ADASUM_SEED) : Math.floor(Math.random() * 2 ** 31)
-fc.configureGlobal({ seed, verbose: 1 })
+// The counterexample alone does not say what it broke.
+fc.configureGlobal({ seed, verbose: 1, includeErrorInReport: true })
 console.log(`fast-check seed ${seed}`)
 
 export { fc, seed }
