@@ -125,21 +125,24 @@ for (const size of [1, 2, 3, 4, 8, 9, 16]) {
       const length = sumOf(segments)
       const layout = layoutOfArray(F32, length, segments)
       const inputs = familyOf('independent', (n) => new Float32Array(n), { count: size, length, seed: length })
-      for (const [op, coefficients, width] of [
-        ['sum', false, 0],
-        ['adasum', false, 1],
-        ['adasum', true, 1 + size],
+      for (const [op, onNonFinite, coefficients, width] of [
+        ['sum', 'propagate', false, 0],
+        ['sum', 'throw', false, 0],
+        ['adasum', 'throw', false, 1],
+        ['adasum', 'skip', true, 1 + size],
       ] as const) {
         sent()
         const data = inputs.map((input) => input.slice())
         const results = await onAll(world.ranks, (comm, rank) =>
-          comm.allReduce(data[rank]!, { op, segments, coefficients }),
+          comm.allReduce(data[rank]!, { op, onNonFinite, segments, coefficients }),
         )
         const onTheWire = sent()
         results.forEach(({ bytesSent }, rank) => {
           const isDirect = allReduceSchedule(size, length * 4) === 'direct'
-          // What a rank says of its input is in the header, but for long vectors, which it scans meanwhile.
-          const said = op === 'adasum' && length * 4 >= 1 << 20 ? HEADER : 0
+          // What a rank says of its input is in the header, but for long vectors, which it scans meanwhile. Adasum says
+          // nothing where the Gram matrices show it.
+          const saysSomething = onNonFinite === 'skip' || (onNonFinite === 'throw' && op === 'sum')
+          const said = saysSomething && length * 4 >= 1 << 20 ? HEADER : 0
           const direct = (size - 1) * (HEADER + length * 4 + asked(length * 4) + said)
           const expected = isDirect ? direct : singleShotBytes(layout, size, rank, width)
           t.is(bytesSent, expected, `${op}, ${segments.join()}, rank ${rank}`)

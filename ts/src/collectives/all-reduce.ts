@@ -6,13 +6,23 @@
  * caller's buffer as it was.
  */
 import type { Call } from '../group/call.ts'
-import { allReduceByLevels } from './by-levels.ts'
-import { allReduceDirect } from './direct.ts'
-import type { AllReduceJob, AllReduceOutcome } from './job.ts'
+import { reduceByLevels } from './by-levels.ts'
+import { reduceDirect } from './direct.ts'
+import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import { withScratch } from './memory.ts'
+import { agree } from './non-finite.ts'
 
 export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
-  return withScratch(job.scratch, (scratch) =>
-    job.levels ? allReduceByLevels(call, job, job.levels, scratch) : allReduceDirect(call, job, scratch),
-  )
+  return withScratch(job.scratch, (scratch) => allReduceIn(call, job, scratch))
+}
+
+async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
+  const { data, out, layout, resultDtype, reducer } = job
+  const reduced = await (job.levels ? reduceByLevels(call, job, job.levels, scratch) : reduceDirect(call, job, scratch))
+  const nonFiniteRanks = await agree(call, job, reduced)
+  job.check()
+  if (!out && reduced.result) data.set(reduced.result)
+  // All ranks were left out: the result is the input.
+  if (out && !reduced.result) reducer.convert(layout, data, resultDtype, out)
+  return { statistics: reduced.statistics, nonFiniteRanks }
 }

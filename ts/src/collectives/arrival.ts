@@ -1,4 +1,6 @@
+import type { Call } from '../group/call.ts'
 import type { Arrival } from '../kernels/run.ts'
+import { totalByteLength } from '../tensor/check.ts'
 
 interface Waiting {
   readonly elementCount: number
@@ -8,17 +10,29 @@ interface Waiting {
 
 /** How far all of several messages have come. One waits at a time. */
 export class Arrivals implements Arrival {
-  readonly mayWrite: Promise<void>
+  readonly mayWrite: Promise<void> | undefined
   readonly #byteLength: number
   readonly #elementCounts: number[]
   #waiting: Waiting | undefined
   #failure: { error: unknown } | undefined
 
   /** @param byteLength - of an element */
-  constructor(messageCount: number, byteLength: number, mayWrite: Promise<void>) {
+  constructor(messageCount: number, byteLength: number, mayWrite?: Promise<void>) {
     this.#elementCounts = Array.from({ length: messageCount }, () => 0)
     this.#byteLength = byteLength
     this.mayWrite = mayWrite
+  }
+
+  /** Posts one of the messages. */
+  of(message: number, call: Call, from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+    const progress = (byteLength: number): void => this.advance(message, byteLength)
+    const receive = call.receive(from, step, parts, progress)
+    // Small ones make no progress.
+    receive.then(
+      () => progress(totalByteLength(parts)),
+      (error: unknown) => this.fail(error),
+    )
+    return receive
   }
 
   until(elementCount: number): Promise<void> | undefined {

@@ -16,13 +16,17 @@
  * which is the vector's length, and a few blocks.
  */
 import type { Call } from '../group/call.ts'
+import { NOT_FINITE } from '../group/descriptor.ts'
 import { type SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf } from '../tensor/check.ts'
-import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
+import { bytesOf, totalByteLength } from '../tensor/check.ts'
+import { copyParts } from '../tensor/parts.ts'
+import { Vector } from '../tensor/vector.ts'
+import { Arrivals } from './arrival.ts'
+import type { AllReduceJob, Reduced, Scratch } from './job.ts'
 import type { Level, Transfer } from './level-plan.ts'
 import { Report, Rows, joinRows, reportRoot, rowsOf } from './level-rows.ts'
-import { agree, countPresent, isRefused, nothingPresent, scan } from './non-finite.ts'
+import { countPresent, isNonFinite, isRefused, isSuspect, nothingPresent, scan } from './non-finite.ts'
 import { nodeExchange } from './node-exchange.ts'
 
 /** Steps of a level: these, and those of the Gram exchange from STEP_NODES on. */
@@ -30,6 +34,9 @@ const STEP_EXCHANGE = 0
 export const STEP_GATHER = 1
 const STEP_NODES = 2
 const STEPS_A_LEVEL = 64
+
+/** From this length of all inputs on, a rank reduces the vectors themselves while they come. */
+const STREAM_BYTE_LENGTH = 1 << 20
 
 export interface Run {
   readonly call: Call
@@ -48,22 +55,24 @@ export interface Run {
 /** What a rank has of a node's result: its interval of it. */
 interface Held {
   readonly begin: number
-  readonly bytes: Uint8Array
+  readonly vector: Vector
   readonly rows: Rows
 }
 
-export async function allReduceByLevels(
+export async function reduceByLevels(
   call: Call,
   job: AllReduceJob,
   levels: readonly Level[],
   scratch: Scratch,
-): Promise<AllReduceOutcome> {
+): Promise<Reduced> {
   const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount)
-  const arrivals = job.out && postGather(run, job.out)
-  const { result, nonFiniteRanks } = await reduceUp(run)
-  if (!result) return nothingPresent(call, job, nonFiniteRanks)
-  await gather(run, result, arrivals)
-  return { statistics: run.report.values, nonFiniteRanks }
+  const target = job.out ?? Vector.of(run.room.subarray(0, job.data.byteLength))
+  const arrivals = job.out && postGather(run, target)
+  const { flags, report } = run
+  const own = await reduceUp(run)
+  if (!own) return { result: undefined, statistics: nothingPresent(job, call.size), flags, isSuspect: false }
+  const isSuspect = await gather(run, own, target, arrivals)
+  return { result: target, statistics: report.values, flags, isSuspect }
 }
 
 /** @param leastElementCount - that `room` must have at the end */
@@ -80,16 +89,24 @@ export function newRun(
   return { call, job, levels, scratch, room, flags: new Uint8Array(call.size), report, sends: [] }
 }
 
-/** All the way up: this rank's interval of the result, or none if all ranks were left out. */
-export async function reduceUp(run: Run): Promise<{ result: Uint8Array | undefined; nonFiniteRanks: number[] }> {
-  const { call, job, levels, flags } = run
-  let held: Held = { begin: 0, bytes: job.data, rows: new Rows(job.layout, 0, 0, 0) }
+/** A rank's interval of the result. */
+export interface OwnResult {
+  readonly bytes: Uint8Array
+  readonly isSuspect: boolean
+}
+
+/** All the way up: this rank's interval of the result, or none if inputs are refused or all were left out. */
+export async function reduceUp(run: Run): Promise<OwnResult | undefined> {
+  const { job, levels, flags } = run
+  let held: Held = { begin: 0, vector: job.data, rows: new Rows(job.layout, 0, 0, 0) }
   for (let index = 0; index < levels.length - 1; index++) held = await climb(run, index, held)
   const root = await exchange(run, levels.length - 1, held)
-  const nonFiniteRanks = await agree(call, job, flags, run.sends.flat())
-  if (countPresent(job, flags) > 0) return { result: await reduceRoot(run, root), nonFiniteRanks }
+  const hasResult = (): boolean => !isRefused(job, flags) && countPresent(job, flags) > 0
+  const result = hasResult() ? await reduceRoot(run, root) : undefined
+  await root.known
+  if (result && hasResult()) return result
   await Promise.all(run.sends.flat())
-  return { result: undefined, nonFiniteRanks }
+  return undefined
 }
 
 /** Elements for which a rank needs memory at once: the results up to a level, and that level's inputs. */
@@ -109,19 +126,25 @@ interface Inputs {
   /** In rank order, the node's inputs on this rank's interval. */
   readonly bytes: readonly Uint8Array[]
   readonly rows: readonly Rows[] | undefined
+  /** If they may still be on their way. */
+  readonly arrival: Arrivals | undefined
+  /** When all of them are there, and their ranks' flags. */
+  readonly known: Promise<void>
 }
 
 async function climb(run: Run, index: number, held: Held): Promise<Held> {
   const inputs = await exchange(run, index, held)
-  const { level, bytes } = inputs
+  const { level, bytes, known } = inputs
   const { layout, statistics } = run.job
   const rows = rowsOf(layout, statistics, level.node, level)
   const result = bytes[level.ownInput]!
   const { first, count } = level.node
-  const isRefusedHere = isRefused(run.job, run.flags.subarray(first, first + count))
-  // All ranks of the node know this alike. They go on, so that the others come to know, and nobody looks at the numbers.
+  const isRefusedHere = index > 0 && isRefused(run.job, run.flags.subarray(first, first + count))
+  // All ranks of the node know this alike, once they have all of its inputs. They go on, so that the others come to know,
+  // and nobody looks at the numbers.
   if (!isRefusedHere) await reduce(run, index, inputs, rows, result)
-  return { begin: level.begin, bytes: result, rows }
+  await known
+  return { begin: level.begin, vector: Vector.of(result), rows }
 }
 
 /** Gives the owners of the node what this rank holds, and gets the node's inputs on its own interval. */
@@ -132,23 +155,36 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const bytes = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const receives = theirs.map((from) => {
-    const parts = [partOf(job, bytes[from.input]!, level.begin, from), ...trailer(run, level, rows?.[from.input], from)]
-    return call.receive(from.rank, step, parts)
+  const arrival = isStreamed(job, index, bytes) ? new Arrivals(theirs.length, job.layout.dtype.byteLength) : undefined
+  const receives = theirs.map((from, i) => {
+    const parts = [
+      ...partsOf(job, Vector.of(bytes[from.input]!), level.begin, from),
+      ...trailer(run, level, rows?.[from.input], from),
+    ]
+    return arrival ? arrival.of(i, call, from.rank, step, parts) : call.receive(from.rank, step, parts)
   })
-  if (index === 0) flags[call.rank] = await scan(job)
+  if (index === 0) flags[call.rank] = await scan(call, job)
   job.check()
   for (const own of mine) {
-    partOf(job, bytes[own.input]!, level.begin, own).set(partOf(job, held.bytes, held.begin, own))
+    const room = partsOf(job, Vector.of(bytes[own.input]!), level.begin, own)
+    copyParts(partsOf(job, held.vector, held.begin, own), room)
     rows?.[own.input]!.between(own.begin, own.end).set(held.rows.between(own.begin, own.end))
   }
   run.sends[index] = partition(level.sends, call.rank)[1].map((to) => {
-    const parts = [partOf(job, held.bytes, held.begin, to), ...trailer(run, level, rows && held.rows, to)]
+    const parts = [...partsOf(job, held.vector, held.begin, to), ...trailer(run, level, rows && held.rows, to)]
     return call.send(to.rank, step, parts, flags[call.rank])
   })
-  const found = await Promise.all(receives)
-  if (index === 0) theirs.forEach((from, i) => (flags[from.rank] = found[i]!))
-  return { level, bytes, rows }
+  const known = Promise.all(receives).then((found) => {
+    if (index === 0) theirs.forEach((from, i) => (flags[from.rank] = found[i]!))
+  })
+  if (arrival) known.catch((error: unknown) => arrival.fail(error))
+  else await known
+  return { level, bytes, rows, arrival, known }
+}
+
+/** Later levels need what comes behind the elements, and so does whoever may leave ranks out. */
+function isStreamed({ onNonFinite }: AllReduceJob, index: number, bytes: readonly Uint8Array[]): boolean {
+  return index === 0 && onNonFinite !== 'skip' && totalByteLength(bytes) >= STREAM_BYTE_LENGTH
 }
 
 /** Rows and flags of an input that is more than one rank; of a single rank the header says it. */
@@ -164,7 +200,8 @@ function trailer(
   return [bytesOf(rows.between(begin, end)), ...known]
 }
 
-async function reduce(run: Run, index: number, { level, bytes, rows }: Inputs, into: Rows, out: Uint8Array) {
+async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, result: Uint8Array) {
+  const { level, bytes, rows, arrival } = inputs
   const { call, job, levels, flags } = run
   const { layout, reducer, check } = job
   const weights = Float64Array.from(level.inputs, ({ first, count }) =>
@@ -174,15 +211,21 @@ async function reduce(run: Run, index: number, { level, bytes, rows }: Inputs, i
   const slice = sliceOf(layout, level.begin, level.end, chunkElementCount(layout.dtype.byteLength, bytes.length))
   const exchange = nodeExchange(call, layout, level, reducer, index * STEPS_A_LEVEL + STEP_NODES)
   const resultDtype = index === levels.length - 1 ? job.resultDtype : layout.dtype
-  const work = { layout, resultDtype, slice, inputs: bytes, weights, out, memory: 'pool', check, exchange } as const
+  const memory = {
+    inputs: bytes.map((input) => Vector.of(input)),
+    out: Vector.of(result),
+    memory: 'pool',
+    check,
+  } as const
+  const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...(arrival && { arrival }) }
   const found: SliceStatistics = await reducer.reduce(work)
   joinRows(into, level, rows, found, weights)
   return found
 }
 
 /** The rank's part of the result, and the report of the segments that begin there. */
-async function reduceRoot(run: Run, inputs: Inputs): Promise<Uint8Array> {
-  const { job, levels, report, scratch } = run
+async function reduceRoot(run: Run, inputs: Inputs): Promise<OwnResult> {
+  const { call, job, levels, report, scratch } = run
   const { level, bytes } = inputs
   // A result of another dtype does not fit where the inputs were.
   const isWider = job.resultDtype !== job.layout.dtype
@@ -190,7 +233,7 @@ async function reduceRoot(run: Run, inputs: Inputs): Promise<Uint8Array> {
   const rows = rowsOf(job.layout, job.statistics, level.node, level)
   const found = await reduce(run, levels.length - 1, inputs, rows, result)
   if (found) reportRoot(report, rows, found, bytes.length)
-  return result
+  return { bytes: result, isSuspect: found !== undefined && isSuspect(call, job, found, bytes.length) }
 }
 
 /** Memory for the inputs of a level: behind the results of the levels before, the own one first. */
@@ -209,7 +252,7 @@ function inputsIn({ job, levels, room }: Run, index: number): Uint8Array[] {
 // ---- down
 
 /** Asks for the whole result, level by level: what this rank gave away of its interval comes back there. */
-function postGather({ call, job, levels, report }: Run, target: Uint8Array): Promise<number>[][] {
+function postGather({ call, job, levels, report }: Run, target: Vector): Promise<number>[][] {
   return levels.map(({ sends }, index) =>
     partition(sends, call.rank)[1]
       .filter(hasElements)
@@ -217,41 +260,47 @@ function postGather({ call, job, levels, report }: Run, target: Uint8Array): Pro
   )
 }
 
-async function gather(run: Run, result: Uint8Array, posted: Promise<number>[][] | undefined): Promise<void> {
-  const { call, job, levels, report, room, sends } = run
-  const { data, out, resultDtype, check } = job
-  const target = out ?? room.subarray(0, data.length)
+/** Returns whether any rank suspects that an input is not finite; with several levels nobody does. */
+async function gather(
+  run: Run,
+  own: OwnResult,
+  target: Vector,
+  posted: Promise<number>[][] | undefined,
+): Promise<boolean> {
+  const { call, job, levels, report, sends } = run
+  const { byteLength } = job.resultDtype
+  const { begin, end } = levels.at(-1)!
   // The first level's messages came from the caller's memory, the others' from where the result goes.
-  if (!out) await Promise.all(sends.slice(1).flat())
-  check()
-  target.set(result, levels.at(-1)!.begin * resultDtype.byteLength)
+  if (!job.out) await Promise.all(sends.slice(1).flat())
+  job.check()
+  copyParts([own.bytes], target.between(begin * byteLength, end * byteLength))
   const arrivals = posted ?? postGather(run, target)
+  const flags = [own.isSuspect ? NOT_FINITE : 0]
   for (let index = levels.length - 1; index >= 0; index--) {
     const others = partition(levels[index]!.receives, call.rank)[1].filter(hasElements)
     for (const to of others)
-      sends[index]!.push(call.send(to.rank, gatherStep(index), gatherParts(job, report, target, to)))
-    await Promise.all(arrivals[index]!)
+      sends[index]!.push(call.send(to.rank, gatherStep(index), gatherParts(job, report, target, to), flags[0]))
+    flags.push(...(await Promise.all(arrivals[index]!)))
   }
   await Promise.all(sends.flat())
-  check()
-  if (!out) data.set(target)
+  return flags.some(isNonFinite)
 }
 
 const gatherStep = (index: number): number => index * STEPS_A_LEVEL + STEP_GATHER
 
-function gatherParts({ resultDtype }: AllReduceJob, report: Report, target: Uint8Array, { begin, end }: Transfer) {
+function gatherParts({ resultDtype }: AllReduceJob, report: Report, target: Vector, { begin, end }: Transfer) {
   const { byteLength } = resultDtype
-  return [target.subarray(begin * byteLength, end * byteLength), report.bytesBetween(begin, end)]
+  return [...target.between(begin * byteLength, end * byteLength), report.bytesBetween(begin, end)]
 }
 
 // ---- transfers
 
 const hasElements = ({ begin, end }: Transfer): boolean => begin < end
 
-/** Elements of a transfer, in bytes that hold the vector from `first` on. */
-function partOf({ layout }: AllReduceJob, bytes: Uint8Array, first: number, { begin, end }: Transfer): Uint8Array {
+/** Elements of a transfer, in memory that holds the whole vector from `first` on. */
+function partsOf({ layout }: AllReduceJob, held: Vector, first: number, { begin, end }: Transfer): Uint8Array[] {
   const { byteLength } = layout.dtype
-  return bytes.subarray((begin - first) * byteLength, (end - first) * byteLength)
+  return held.between((begin - first) * byteLength, (end - first) * byteLength)
 }
 
 /** Those within this rank, and those with others. */

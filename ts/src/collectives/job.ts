@@ -2,6 +2,7 @@
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
+import type { Vector } from '../tensor/vector.ts'
 import type { OnNonFinite } from '../types.ts'
 import type { Level } from './level-plan.ts'
 import type { Reducer } from './reducer.ts'
@@ -15,9 +16,9 @@ export interface AllReduceJob {
   /** This rank's part in the schedule; undefined for the direct one. */
   readonly levels: readonly Level[] | undefined
   /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
-  readonly data: Uint8Array
+  readonly data: Vector
   /** Receives the result, and anything at all if the call fails. */
-  readonly out: Uint8Array | undefined
+  readonly out: Vector | undefined
   /** What every rank is to know of every segment. */
   readonly statistics: Statistics
   readonly scratch: ScratchPool
@@ -26,6 +27,17 @@ export interface AllReduceJob {
 }
 
 export type Statistics = 'none' | 'orthogonality' | 'coefficients'
+
+/** What a schedule has come to on this rank, when no connection uses the caller's memory any more. */
+export interface Reduced {
+  /** Where the result lies: in `out`, or in scratch memory. Undefined if inputs are refused, or all were left out. */
+  readonly result: Vector | undefined
+  readonly statistics: Float64Array
+  /** What every rank has said of its input. */
+  readonly flags: Uint8Array
+  /** Whether the Gram matrix of a segment was not finite, and nobody has said why. All ranks know this alike. */
+  readonly isSuspect: boolean
+}
 
 export interface AllReduceOutcome {
   /** A row for each segment: nothing, orthogonality, or that and then a coefficient for each rank. */

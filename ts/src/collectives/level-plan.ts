@@ -7,8 +7,8 @@
  * in its own. Whoever has no elements to reduce (a short vector has fewer blocks than there are ranks) still hears one
  * owner of each input, so that every rank of the node knows whose gradients were not finite; nothing goes back to it.
  */
-import { intervalAt } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
+import { intervalAt } from '../tensor/vector.ts'
 import { Cuts, type LevelKind, type Subtree, indexOfRank } from './levels.ts'
 import { sliceBegins } from './schedule.ts'
 

@@ -2,38 +2,38 @@
 import { type Call, peersOf } from '../group/call.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
+import { Vector } from '../tensor/vector.ts'
 import { broadcastSchedule, equalParts } from './schedule.ts'
 
 export interface BroadcastJob {
   readonly root: number
   /** The root's is sent; the others' is overwritten when all of it has come. */
-  readonly data: Uint8Array
+  readonly data: Vector
   readonly scratch: ScratchPool
   readonly check: () => void
 }
 
 export async function broadcast(call: Call, job: BroadcastJob): Promise<void> {
   const { root, data, scratch, check } = job
-  const isRoot = call.rank === root
-  const bytes = isRoot ? data : scratch.acquire(data.length)
-  const parts = broadcastSchedule(call.size, data.length) === 'flat' ? flat : scatterGather
-  await parts(call, root, bytes)
-  if (isRoot) return
+  const schedule = broadcastSchedule(call.size, data.byteLength) === 'flat' ? flat : scatterGather
+  if (call.rank === root) return schedule(call, root, data)
+  const bytes = scratch.acquire(data.byteLength)
+  await schedule(call, root, Vector.of(bytes))
   check()
-  data.set(bytes)
+  data.set(Vector.of(bytes))
   scratch.release(bytes)
 }
 
 /** The root sends everything to every rank. */
-async function flat(call: Call, root: number, bytes: Uint8Array): Promise<void> {
-  if (call.rank !== root) await call.receive(root, 0, [bytes])
-  else await Promise.all(peersOf(call).map((peer) => call.send(peer, 0, [bytes])))
+async function flat(call: Call, root: number, { parts }: Vector): Promise<void> {
+  if (call.rank !== root) await call.receive(root, 0, parts)
+  else await Promise.all(peersOf(call).map((peer) => call.send(peer, 0, parts)))
 }
 
 /** The root sends each rank an equal part; then every rank sends its part to all that lack it. */
-async function scatterGather(call: Call, root: number, bytes: Uint8Array): Promise<void> {
-  const offsets = equalParts(bytes.length, call.size)
-  const part = (rank: number): Uint8Array[] => [bytes.subarray(offsets[rank], offsets[rank + 1])]
+async function scatterGather(call: Call, root: number, vector: Vector): Promise<void> {
+  const offsets = equalParts(vector.byteLength, call.size)
+  const part = (rank: number): Uint8Array[] => vector.between(offsets[rank]!, offsets[rank + 1]!)
   const others = peersOf(call).filter((peer) => peer !== root)
   if (call.rank === root) {
     await Promise.all(others.flatMap((peer) => [call.send(peer, 0, part(peer)), call.send(peer, 1, part(root))]))
@@ -84,11 +84,11 @@ export async function message(
   { from, to }: { from: number; to: number },
   { data, scratch, check }: Pick<BroadcastJob, 'data' | 'scratch' | 'check'>,
 ): Promise<void> {
-  if (call.rank === from) return call.send(to, 0, [data])
-  const bytes = scratch.acquire(data.length)
+  if (call.rank === from) return call.send(to, 0, data.parts)
+  const bytes = scratch.acquire(data.byteLength)
   await call.receive(from, 0, [bytes])
   check()
-  data.set(bytes)
+  data.set(Vector.of(bytes))
   scratch.release(bytes)
 }
 

@@ -1,18 +1,50 @@
-/** Inputs that are not finite: what every rank says of its own, and what follows once all ranks know of all. */
+/**
+ * Inputs that are not finite: how ranks come to know of their own and of each other's, and what follows.
+ *
+ * Every rank looks through its input first, and says what it has found in a header. Adasum saves that pass over the data
+ * where such inputs are refused and every rank hears of every Gram matrix: these show it. Then all ranks look afterwards,
+ * only if one was not finite, to tell whose fault it is.
+ */
 import { AdasumError } from '../errors.ts'
-import type { Call } from '../group/call.ts'
+import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/group.ts'
-import { type AllReduceJob, type AllReduceOutcome, reportWidth } from './job.ts'
+import { type SliceStatistics, segmentRowWidth } from '../kernels/reduce.ts'
+import { type AllReduceJob, type Reduced, reportWidth } from './job.ts'
+
+const STEP_LOOK = 0xffff
+
+type Looking = Pick<AllReduceJob, 'onNonFinite' | 'reducer' | 'levels'>
+
+/** Whether the Gram matrices are to show what is not finite. */
+function looksAfterwards({ size }: Call, { onNonFinite, reducer, levels }: Looking): boolean {
+  return size > 1 && onNonFinite === 'throw' && reducer.seesNonFinite && (levels?.length ?? 1) === 1
+}
+
+/** Whether ranks say something of their inputs. */
+export function looksFirst(call: Call, job: Looking): boolean {
+  return job.onNonFinite !== 'propagate' && !looksAfterwards(call, job)
+}
 
 /** This rank's flags, for its first header. */
-export async function scan({ onNonFinite, reducer, layout, data, check }: AllReduceJob): Promise<number> {
-  const found = onNonFinite !== 'propagate' && (await reducer.hasNonFinite(layout, data, check))
-  return found ? NOT_FINITE : 0
+export async function scan(call: Call, job: AllReduceJob): Promise<number> {
+  return looksFirst(call, job) ? look(job) : 0
+}
+
+async function look({ reducer, layout, data, check }: AllReduceJob): Promise<number> {
+  return (await reducer.hasNonFinite(layout, data, check)) ? NOT_FINITE : 0
+}
+
+/** Whether a slice's Gram matrices show something that is not finite, and that nobody has looked for. */
+export function isSuspect(call: Call, job: Looking, { values }: SliceStatistics, inputCount: number): boolean {
+  if (!looksAfterwards(call, job)) return false
+  const width = segmentRowWidth(inputCount)
+  for (let at = 0; at < values.length; at += width) if (Number.isNaN(values[at])) return true
+  return false
 }
 
 /** How many of some ranks take part, by their flags: the weight of what is made of them. */
-export function countPresent({ onNonFinite }: AllReduceJob, flags: Uint8Array): number {
+export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): number {
   if (onNonFinite !== 'skip') return flags.length
   let count = 0
   for (const flag of flags) if (!isNonFinite(flag)) count++
@@ -20,43 +52,48 @@ export function countPresent({ onNonFinite }: AllReduceJob, flags: Uint8Array): 
 }
 
 /** Whether the call will be refused, by what is known so far. */
-export function isRefused({ onNonFinite }: AllReduceJob, flags: Uint8Array): boolean {
+export function isRefused({ onNonFinite }: Looking, flags: Uint8Array): boolean {
   return onNonFinite === 'throw' && flags.some(isNonFinite)
 }
 
-/**
- * The ranks whose input is not finite, from every rank's flags, which all ranks see alike. Where such are refused, all
- * ranks throw the same, once the caller's memory is no longer in use.
- */
+/** The ranks whose input is not finite, which all ranks see alike. Where such are refused, all ranks throw the same. */
 export async function agree(
   call: Call,
   job: AllReduceJob,
-  flags: Uint8Array,
-  sends: readonly Promise<void>[],
+  found: Pick<Reduced, 'flags' | 'isSuspect'>,
 ): Promise<number[]> {
+  const flags = found.isSuspect ? await lookAfterwards(call, job) : found.flags
   const nonFiniteRanks = [...flags.keys()].filter((rank) => isNonFinite(flags[rank]!))
-  if (!isRefused(job, flags)) return nonFiniteRanks
-  await Promise.all(sends)
-  throw nonFiniteFailure(call, nonFiniteRanks)
+  if (isRefused(job, flags)) throw nonFiniteFailure(call, nonFiniteRanks)
+  return nonFiniteRanks
 }
 
-const isNonFinite = (flag: number): boolean => (flag & NOT_FINITE) !== 0
+/** What every rank finds in its input. */
+async function lookAfterwards(call: Call, job: AllReduceJob): Promise<Uint8Array> {
+  const flags = new Uint8Array(call.size)
+  const receives = peersOf(call).map((peer) => call.receive(peer, STEP_LOOK, []))
+  flags[call.rank] = await look(job)
+  const sends = peersOf(call).map((peer) => call.send(peer, STEP_LOOK, [], flags[call.rank]))
+  const found = await Promise.all(receives)
+  peersOf(call).forEach((peer, i) => (flags[peer] = found[i]!))
+  await Promise.all(sends)
+  return flags
+}
+
+export const isNonFinite = (flag: number): boolean => (flag & NOT_FINITE) !== 0
 
 function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): AgreedFailure {
   return new AgreedFailure(
     new AdasumError(
       'ERR_NON_FINITE',
       `${call.title}: the input of ${nonFiniteRanks.length} of ${call.size} ranks is not finite (rank ${nonFiniteRanks.join(', ')}). ` +
-        "No buffer was changed. Skip this step on every rank, or pass onNonFinite: 'skip'.",
+        "No input was changed. Skip this step on every rank, or pass onNonFinite: 'skip'.",
       { operation: call.operation, sequence: call.sequence, rank: call.rank, peerRank: nonFiniteRanks[0] },
     ),
   )
 }
 
-/** All ranks were left out: the result is the input. */
-export function nothingPresent(call: Call, job: AllReduceJob, nonFiniteRanks: number[]): AllReduceOutcome {
-  job.check()
-  if (job.out) job.reducer.convert(job.layout, job.data, job.resultDtype, job.out)
-  const rowLength = job.layout.segmentElementCounts.length * reportWidth(job.statistics, call.size)
-  return { statistics: new Float64Array(rowLength).fill(NaN), nonFiniteRanks }
+/** The statistics of a call in which all inputs were left out. */
+export function nothingPresent({ layout, statistics }: AllReduceJob, size: number): Float64Array {
+  return new Float64Array(layout.segmentElementCounts.length * reportWidth(statistics, size)).fill(NaN)
 }

@@ -3,11 +3,13 @@
  * wants it cut are not the same, so each owner gives every rank what of its interval that rank wants: mostly its own.
  */
 import { type Call, peersOf } from '../group/call.ts'
-import { type Run, STEP_GATHER, newRun, reduceUp } from './by-levels.ts'
+import { NOT_FINITE } from '../group/descriptor.ts'
+import { Vector } from '../tensor/vector.ts'
+import { type OwnResult, type Run, STEP_GATHER, newRun, reduceUp } from './by-levels.ts'
 import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import type { Level } from './level-plan.ts'
 import { withScratch } from './memory.ts'
-import { nothingPresent } from './non-finite.ts'
+import { agree, isNonFinite, nothingPresent } from './non-finite.ts'
 
 export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'levels'> {
   /** The only one of the single-shot plan. */
@@ -25,28 +27,34 @@ export function reduceScatter(call: Call, job: ReduceScatterJob): Promise<AllRed
 async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scratch): Promise<AllReduceOutcome> {
   const upJob = { ...job, out: undefined, levels: [job.level] }
   const run = newRun(call, upJob, upJob.levels, scratch, 0)
-  const { result, nonFiniteRanks } = await reduceUp(run)
-  if (!result) {
-    const [begin, end] = intervalAt(job.wanted, call.rank)
-    const { layout, resultDtype, reducer, part } = job
-    const input = job.data.subarray(begin * layout.dtype.byteLength, end * layout.dtype.byteLength)
-    reducer.convert(layout, input, resultDtype, part)
-    return nothingPresent(call, upJob, nonFiniteRanks)
-  }
-  const gathered = scratch(job.part.length)
-  await scatter(run, job, result, gathered)
+  const own = await reduceUp(run)
+  const gathered = own && scratch(job.part.length)
+  const isSuspect = own !== undefined && (await scatter(run, job, own, gathered!))
+  const statistics = own ? run.report.values : nothingPresent(upJob, call.size)
+  const nonFiniteRanks = await agree(call, upJob, { flags: run.flags, isSuspect })
   job.check()
-  job.part.set(gathered)
-  return { statistics: run.report.values, nonFiniteRanks }
+  if (gathered) job.part.set(gathered)
+  else keepInput(job, call.rank)
+  return { statistics, nonFiniteRanks }
 }
 
-/** With its part, every rank gets the report of each owner's segments. */
+/** All ranks were left out: the result is the input. */
+function keepInput({ wanted, layout, data, resultDtype, reducer, part }: ReduceScatterJob, rank: number): void {
+  const { byteLength } = layout.dtype
+  const [begin, end] = intervalAt(wanted, rank)
+  reducer.convert(layout, data.slice(begin * byteLength, end * byteLength), resultDtype, Vector.of(part))
+}
+
+/**
+ * With its part, every rank gets the report of each owner's segments. Returns whether any rank suspects that an input is not
+ * finite.
+ */
 async function scatter(
   { call, report, sends }: Run,
   { level, wanted, resultDtype }: ReduceScatterJob,
-  result: Uint8Array,
+  { bytes: result, isSuspect }: OwnResult,
   gathered: Uint8Array,
-): Promise<void> {
+): Promise<boolean> {
   const own: Interval = [level.begin, level.end]
   const mine = intervalAt(wanted, call.rank)
   const partOf = (bytes: Uint8Array, [begin]: Interval, [from, to]: Interval): Uint8Array =>
@@ -62,11 +70,13 @@ async function scatter(
   })
   for (const peer of peersOf(call)) {
     const part = partOf(result, own, intersection(own, intervalAt(wanted, peer)))
-    sends.push([call.send(peer, STEP_GATHER, [part, report.bytesBetween(...own)])])
+    sends.push([call.send(peer, STEP_GATHER, [part, report.bytesBetween(...own)], isSuspect ? NOT_FINITE : 0)])
   }
   const kept = intersection(own, mine)
   partOf(gathered, mine, kept).set(partOf(result, own, kept))
-  await Promise.all([...receives, ...sends.flat()])
+  const flags = await Promise.all(receives)
+  await Promise.all(sends.flat())
+  return isSuspect || flags.some(isNonFinite)
 }
 
 type Interval = readonly [begin: number, end: number]

@@ -3,18 +3,21 @@ import type { Arrival, Exchange } from '../kernels/run.ts'
 import type { Slice } from '../kernels/slice.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Vector } from '../tensor/vector.ts'
 
 /** What an all-reduce needs of an operator: the collectives move bytes, a reducer computes. */
 export interface Reducer {
   /** Whether a rank's input is to be left out or refused (NaN, infinity, a squared norm that overflows). */
-  hasNonFinite(layout: Layout, data: Uint8Array, check: () => void): Promise<boolean>
+  hasNonFinite(layout: Layout, data: Vector, check: () => void): Promise<boolean>
+  /** Whether the orthogonality of a segment is NaN wherever an input has something of that in it. */
+  readonly seesNonFinite: boolean
   /**
    * Reduces a slice of all inputs (rank order) into `out`. `memory` says whose it is: the caller's is touched on this
    * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
    */
   reduce(job: ReduceJob): Promise<SliceStatistics>
   /** Copies a vector, widening it if the result is of another dtype. */
-  convert(layout: Layout, data: Uint8Array, resultDtype: Dtype, out: Uint8Array): void
+  convert(layout: Layout, data: Vector, resultDtype: Dtype, out: Vector): void
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
   nodeCount(pieces: Float64Array): number
   /** The root of a segment from the nodes of all runs (see binding, gramFinish). */
@@ -25,13 +28,13 @@ export interface ReduceJob {
   readonly layout: Layout
   readonly resultDtype: Dtype
   readonly slice: Slice
-  readonly inputs: readonly Uint8Array[]
+  readonly inputs: readonly Vector[]
   /** How many ranks' vectors each input stands for; 0 leaves it out. */
   readonly weights: Float64Array
-  readonly out: Uint8Array
+  readonly out: Vector
   readonly memory: 'caller' | 'pool'
   readonly check: () => void
   readonly exchange?: Exchange
-  /** If the inputs are still on their way; then `memory` counts as the caller's. */
+  /** If the inputs are still on their way. */
   readonly arrival?: Arrival
 }

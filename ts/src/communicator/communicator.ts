@@ -111,12 +111,12 @@ export class Communicator implements AsyncDisposable {
     const scratch = this.#group.scratch
     const result = options.out ?? data
     return this.#group.run(descriptor, options, async (call) => {
-      const input = pack(data, layout, scratch)
-      const out = outLayout && pack(result, outLayout, scratch)
+      const input = pack(data, scratch)
+      const out = outLayout && pack(result, scratch)
       const resultDtype = (outLayout ?? layout).dtype
       const reducer = makeReducer(op, layout.dtype, loadBinding())
       const check = (): void => [input, out].forEach((packed) => packed?.check())
-      const memory = { data: input.bytes, out: out?.bytes, scratch, check }
+      const memory = { data: input.vector, out: out?.vector, scratch, check }
       const job = { layout, resultDtype, reducer, onNonFinite, levels, statistics, ...memory }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
       const outcome = await allReduce(call, job).catch((error: unknown) => {
@@ -153,9 +153,9 @@ export class Communicator implements AsyncDisposable {
     const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
     return this.#group.run(descriptor, options, async (call) => {
       const reducer = makeReducer(op, layout.dtype, loadBinding())
-      const [input, part] = [pack(data, layout, scratch), pack(result, layout, scratch)]
+      const [input, part] = [pack(data, scratch), pack(result, scratch)]
       const check = (): void => [input, part].forEach((packed) => packed.check())
-      const memory = { data: input.bytes, part: part.bytes, scratch, check }
+      const memory = { data: input.vector, part: bytesOf(result), scratch, check }
       const outcome = await reduceScatter(call, { ...plan, reducer, ...memory })
       return reductionOf(result, layout, outcome, call)
     })
@@ -177,8 +177,8 @@ export class Communicator implements AsyncDisposable {
     const schedule = SCHEDULES[broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength)]
     const descriptor = { ...describe('broadcast', layout), root, schedule }
     return this.#group.run(descriptor, options, async (call) => {
-      const packed: Packed = pack(data, layout, this.#group.scratch)
-      await broadcast(call, { root, data: packed.bytes, scratch: this.#group.scratch, check: packed.check })
+      const packed: Packed = pack(data, this.#group.scratch)
+      await broadcast(call, { root, data: packed.vector, scratch: this.#group.scratch, check: packed.check })
       if (call.rank !== root) packed.unpack()
       packed.release()
       return data
@@ -270,8 +270,8 @@ export class Communicator implements AsyncDisposable {
     const layout = layoutOf(data, 'data')
     const scratch = this.#group.scratch
     return this.#group.runMessage(pair, describe('message', layout), options, async (call) => {
-      const packed = pack(data, layout, scratch)
-      await message(call, pair, { data: packed.bytes, scratch, check: packed.check })
+      const packed = pack(data, scratch)
+      await message(call, pair, { data: packed.vector, scratch, check: packed.check })
       if (pair.to === this.rank) packed.unpack()
       packed.release()
     })

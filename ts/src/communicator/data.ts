@@ -1,20 +1,21 @@
 /**
- * A caller's data as one run of bytes: a typed array as it is, named arrays packed into scratch memory and unpacked at
- * the end.
+ * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into scratch
+ * memory, and unpacked at the end: a message of many short parts costs more than the copy.
  */
 import { AdasumError, inspect } from '../errors.ts'
-import { bytesOf, checkArray, checkDisjoint, isDetached, transferredAway } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkDisjoint, isDetached, totalByteLength, transferredAway } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
+import { copyParts } from '../tensor/parts.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
+import { Vector } from '../tensor/vector.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
 
 export type Data = NumericArray | NamedArrays<NumericArray>
 
 export interface Packed {
-  readonly layout: Layout
-  readonly bytes: Uint8Array
-  /** Writes the bytes back into the caller's arrays, if they are a copy. */
+  readonly vector: Vector
+  /** Writes back into the caller's arrays what is a copy. */
   readonly unpack: () => void
   readonly release: () => void
   /** Throws if the caller's memory has been transferred away. */
@@ -82,23 +83,42 @@ export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, e
   return wanted
 }
 
-export function pack(data: Data, layout: Layout, scratch: ScratchPool): Packed {
+/** Shorter arrays are packed. */
+const SHORT_BYTE_LENGTH = 64 << 10
+
+export function pack(data: Data, scratch: ScratchPool): Packed {
   const arrays = arraysOf(data)
   const check = (): void => {
     if (arrays.some(isDetached)) throw transferredAway()
   }
   if (arrays.length === 1)
-    return { layout, bytes: bytesOf(arrays[0]!), unpack: () => undefined, release: () => undefined, check }
-  const bytes = scratch.acquire(layout.elementCount * layout.dtype.byteLength)
-  const parts = spread(arrays, bytes)
-  parts.forEach((part, i) => part.set(bytesOf(arrays[i]!)))
-  const unpack = (): void => parts.forEach((part, i) => bytesOf(arrays[i]!).set(part))
-  return { layout, bytes, unpack, release: () => scratch.release(bytes), check }
+    return { vector: Vector.of(bytesOf(arrays[0]!)), unpack: () => undefined, release: () => undefined, check }
+  const runs = runsOf(arrays.map(bytesOf).filter(({ length }) => length > 0))
+  const copies = new Map(runs.filter(({ length }) => length > 1).map((run) => [run, packRun(run, scratch)]))
+  return {
+    vector: new Vector(runs.map((run) => copies.get(run) ?? run[0]!)),
+    unpack: () => copies.forEach((bytes, run) => copyParts([bytes], run)),
+    release: () => copies.forEach((bytes) => scratch.release(bytes)),
+    check,
+  }
 }
 
-function spread(arrays: readonly NumericArray[], bytes: Uint8Array): Uint8Array[] {
-  let at = 0
-  return arrays.map((array) => bytes.subarray(at, (at += array.byteLength)))
+/** Short arrays that follow each other, and every other one alone. */
+function runsOf(arrays: readonly Uint8Array[]): Uint8Array[][] {
+  const isShort = ({ length }: Uint8Array): boolean => length < SHORT_BYTE_LENGTH
+  const runs: Uint8Array[][] = []
+  for (const array of arrays) {
+    const last = runs.at(-1)
+    if (last && isShort(last[0]!) && isShort(array)) last.push(array)
+    else runs.push([array])
+  }
+  return runs
+}
+
+function packRun(run: readonly Uint8Array[], scratch: ScratchPool): Uint8Array {
+  const bytes = scratch.acquire(totalByteLength(run))
+  copyParts(run, [bytes])
+  return bytes
 }
 
 /** Element counts of the parts for all ranks: equal ones, or those given. ERR_ARGUMENT unless they add up. */

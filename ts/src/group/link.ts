@@ -27,7 +27,7 @@ import { type Outgoing, Outbox } from './outbox.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager } from './numbering.ts'
-import { copyParts } from './parts.ts'
+import { copyParts } from '../tensor/parts.ts'
 import { type Posted, type Progress, Slot } from './slot.ts'
 
 /** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */

@@ -19,7 +19,7 @@ import {
   NO_DESCRIPTOR,
   encodeHeader,
 } from '../wire/frame.ts'
-import { copyParts } from './parts.ts'
+import { copyParts } from '../tensor/parts.ts'
 
 /** Large payloads are handed over in writes of this size, so that their progress can be seen. */
 const WRITE_BYTE_LENGTH = 8 << 20

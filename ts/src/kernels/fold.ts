@@ -3,8 +3,9 @@
  * inputs, so a slice is cut anywhere, and there is nothing to exchange. It is driven like a reduction, by run.ts.
  */
 import { type Binding, FOLD_OP_CODES } from '../binding/binding.ts'
+import type { Vector } from '../tensor/vector.ts'
 import type { FoldOp } from '../types.ts'
-import type { KernelTask, ReduceBody, ReduceWork } from './reduce.ts'
+import { type KernelTask, type ReduceBody, type ReduceWork, breaksOf } from './reduce.ts'
 import { chunkElementCount } from './slice.ts'
 
 export interface FoldWork extends Omit<ReduceWork, 'op'> {
@@ -17,15 +18,21 @@ export function* foldSlice(work: FoldWork): ReduceBody {
 }
 
 function foldTasks(work: FoldWork): KernelTask[] {
-  const { layout, slice, inputs } = work
+  const { layout, resultDtype, slice, inputs, out } = work
   const elementCount = slice.end - slice.begin
   const chunk = chunkElementCount(layout.dtype.byteLength, inputs.length)
-  return Array.from({ length: Math.ceil(elementCount / chunk) }, (_, i) => {
-    const [begin, end] = [i * chunk, Math.min(elementCount, (i + 1) * chunk)]
-    // Made when it runs: who takes part may be known only then.
-    const task = (): FoldTask => foldPart(work, begin, end)
-    return { needs: end, writes: true, sync: (b) => task().sync(b), async: (b) => task().async(b) }
-  })
+  const ends = breaksOf(layout.dtype, inputs, resultDtype, out)
+  for (let end = chunk; end < elementCount + chunk; end += chunk) ends.add(Math.min(end, elementCount))
+  let at = 0
+  return [...ends]
+    .sort((a, b) => a - b)
+    .map((end) => {
+      const begin = at
+      at = end
+      // Made when it runs: who takes part may be known only then.
+      const task = (): FoldTask => foldPart(work, begin, end)
+      return { needs: end, writes: true, sync: (b) => task().sync(b), async: (b) => task().async(b) }
+    })
 }
 
 type FoldTask = Pick<KernelTask, 'sync' | 'async'>
@@ -33,7 +40,7 @@ type FoldTask = Pick<KernelTask, 'sync' | 'async'>
 function foldPart(work: FoldWork, begin: number, end: number): FoldTask {
   const { op, layout, resultDtype, inputs, weights, out } = work
   const { dtype } = layout
-  const part = (bytes: Uint8Array, byteLength: number) => bytes.subarray(begin * byteLength, end * byteLength)
+  const part = (vector: Vector, byteLength: number) => vector.range(begin * byteLength, end * byteLength)
   const parts = inputs.filter((_, i) => weights[i]! > 0).map((input) => part(input, dtype.byteLength))
   const result = part(out, resultDtype.byteLength)
   if (resultDtype === dtype) return foldTask(op, dtype.code, parts, result)

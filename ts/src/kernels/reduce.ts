@@ -13,6 +13,7 @@
 import { type Binding, OP_CODES } from '../binding/binding.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Vector } from '../tensor/vector.ts'
 import type { ReduceOp } from '../types.ts'
 import { type Slice, chunkElementCount, isWhole, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
 
@@ -23,11 +24,11 @@ export interface ReduceWork {
   readonly resultDtype: Dtype
   readonly slice: Slice
   /** The slice of every input, in rank order. */
-  readonly inputs: readonly Uint8Array[]
+  readonly inputs: readonly Vector[]
   /** How many ranks' vectors each input stands for; 0 leaves it out. */
   readonly weights: Float64Array
   /** Receives the slice of the result; may be one of the inputs. */
-  readonly out: Uint8Array
+  readonly out: Vector
 }
 
 /** A kernel call, in both forms. */
@@ -104,6 +105,11 @@ export function emptySegmentRows(segmentCount: number, width: number): Float64Ar
   const rows = new Float64Array(segmentCount * width)
   for (let at = 0; at < rows.length; at += width) rows[at] = 1
   return rows
+}
+
+/** Numbers in a segment's row of statistics. */
+export function segmentRowWidth(inputCount: number): number {
+  return BEFORE_COEFFICIENTS + inputCount
 }
 
 /**
@@ -277,30 +283,45 @@ function pieceRanges({ layout, slice }: ReduceWork, { segment, from, to }: CutSe
   })
 }
 
-/** Consecutive pieces that together stay within a chunk; elements from the slice's start. */
-function groupPieces({ layout, slice, inputs }: ReduceWork) {
+/** Consecutive pieces that together stay within a chunk and a part of memory; elements from the slice's start. */
+function groupPieces({ layout, resultDtype, slice, inputs, out }: ReduceWork) {
+  const breaks = breaksOf(layout.dtype, inputs, resultDtype, out)
   const limit = chunkElementCount(layout.dtype.byteLength, inputs.length)
   const groups: { from: number; to: number; begin: number; end: number }[] = []
   let at = 0
   for (let piece = 0; piece < slice.segments.length; piece++) {
     const count = pieceElementCount(slice, piece)
     const last = groups.at(-1)
-    if (last && at + count - last.begin <= limit) Object.assign(last, { to: piece + 1, end: at + count })
+    if (last && at + count - last.begin <= limit && !breaks.has(at))
+      Object.assign(last, { to: piece + 1, end: at + count })
     else groups.push({ from: piece, to: piece + 1, begin: at, end: at + count })
     at += count
   }
   return groups
 }
 
-/** Copies elements; if the dtypes differ, as `combine` stores them. */
-export function convert(binding: Binding, from: Dtype, input: Uint8Array, to: Dtype, out: Uint8Array): void {
-  if (from === to) return out.set(input)
-  const elementCount = Float64Array.of(input.length / from.byteLength)
-  binding.combine(from.code, to.code, [input], elementCount, Float64Array.of(1), out)
+/** Where inputs or result go on elsewhere in memory, in elements from the slice's start. */
+export function breaksOf(dtype: Dtype, inputs: readonly Vector[], resultDtype: Dtype, out: Vector): Set<number> {
+  const inElements = ({ breaks }: Vector, { byteLength }: Dtype): number[] =>
+    Array.from(breaks, (byte) => byte / byteLength)
+  return new Set([...inputs.flatMap((input) => inElements(input, dtype)), ...inElements(out, resultDtype)])
 }
 
-function byteSlice(dtype: Dtype, bytes: Uint8Array, begin: number, end: number): Uint8Array {
-  return bytes.subarray(begin * dtype.byteLength, end * dtype.byteLength)
+/** Copies elements; if the dtypes differ, as `combine` stores them. */
+export function convert(binding: Binding, from: Dtype, input: Vector, to: Dtype, out: Vector): void {
+  if (from === to) return out.set(input)
+  const elementCount = input.byteLength / from.byteLength
+  let begin = 0
+  for (const end of [...breaksOf(from, [input], to, out), elementCount].sort((a, b) => a - b)) {
+    const parts = [byteSlice(from, input, begin, end)]
+    const result = byteSlice(to, out, begin, end)
+    binding.combine(from.code, to.code, parts, Float64Array.of(end - begin), Float64Array.of(1), result)
+    begin = end
+  }
+}
+
+function byteSlice(dtype: Dtype, vector: Vector, begin: number, end: number): Uint8Array {
+  return vector.range(begin * dtype.byteLength, end * dtype.byteLength)
 }
 
 function byteSlices({ layout, inputs }: ReduceWork, begin: number, end: number): Uint8Array[] {

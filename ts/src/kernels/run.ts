@@ -8,7 +8,7 @@ import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce
 export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
 
 /** Runs the tasks of one step; between tasks the event loop may turn. */
-type RunTasks = (tasks: readonly KernelTask[], binding: Binding) => Promise<void>
+export type RunTasks = (tasks: readonly KernelTask[], binding: Binding) => Promise<void>
 
 /** For reductions in which no segment is cut across ranks. */
 export function runSync(body: ReduceBody, binding: Binding): SliceStatistics {
@@ -61,19 +61,18 @@ export function cooperative(check: () => void): RunTasks {
 export interface Arrival {
   /** Resolves when all inputs have come so far, counted in elements from the slice's start. */
   until(elementCount: number): Promise<void> | undefined
-  /** Resolves when it is known that the result may be written; rejects if it must not be. */
-  readonly mayWrite: Promise<void>
+  /** Resolves when it is known who takes part, without which no result can be written; rejects if nobody does. */
+  readonly mayWrite: Promise<void> | undefined
 }
 
-/** On this thread, each task as soon as what it needs has come: the rest is still on the wire. */
-export function arriving(arrival: Arrival, check: () => void): RunTasks {
-  const inTurns = cooperative(check)
+/** Each task as soon as what it needs has come: the rest is still on the wire. */
+export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks): RunTasks {
   return async (tasks, binding) => {
     for (const task of tasks) {
       if (task.needs !== undefined) await arrival.until(task.needs)
       if (task.writes) await arrival.mayWrite
       check()
-      await inTurns([task], binding)
+      await runTasks([task], binding)
     }
   }
 }

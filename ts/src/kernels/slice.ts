@@ -7,6 +7,7 @@
  */
 import { BLOCK_ELEMENTS } from '../binding/binding.ts'
 import type { Layout } from '../tensor/layout.ts'
+import { intervalAt } from '../tensor/vector.ts'
 
 /** Input bytes that one kernel call reads at most (about 1-3 ms on the slowest instruction set). */
 const CHUNK_BYTE_LENGTH = 4 << 20
@@ -50,17 +51,6 @@ export function sliceOf(layout: Layout, begin: number, end: number, chunkElement
 /** The segment that holds an element; of several that begin there, the last (those before it are empty). */
 export function segmentAt(layout: Layout, element: number): number {
   return intervalAt(layout.segmentBegins, element)
-}
-
-/** The interval that holds an element: the last that begins at it or before. The last of `begins` is where all end. */
-export function intervalAt(begins: Float64Array, element: number): number {
-  let [low, high] = [0, begins.length - 1]
-  while (high - low > 1) {
-    const middle = (low + high) >> 1
-    if (begins[middle]! <= element) low = middle
-    else high = middle
-  }
-  return low
 }
 
 export function pieceElementCount(slice: Slice, piece: number): number {

@@ -20,6 +20,7 @@ import {
 } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
+import { Vector } from '../tensor/vector.ts'
 import {
   type OnNonFinite,
   type OptionNames,
@@ -113,13 +114,13 @@ async function reduceLocally(
 ): Promise<Reduction> {
   const binding = loadBinding()
   const job = checkJob(op, inputs, options)
-  const bytes = job.inputs.map(bytesOf)
+  const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const check = (): void => checkAttached(job)
   const nonFinite: number[] = []
   if (job.onNonFinite !== 'propagate')
-    for (const [index, input] of bytes.entries())
+    for (const [index, input] of vectors.entries())
       if (await scanNonFinite(binding, job.layout, input, check)) nonFinite.push(index)
-  const work = planWork(job, bytes, nonFinite)
+  const work = planWork(job, vectors, nonFinite)
   const statistics = work && (await run(reduceSlice(work, binding), binding, cooperative(check)))
   return finish(job, binding, statistics, nonFinite)
 }
@@ -127,11 +128,12 @@ async function reduceLocally(
 function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): Reduction {
   const binding = loadBinding()
   const job = checkJob(op, inputs, options)
-  const bytes = job.inputs.map(bytesOf)
+  const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const { dtype, segmentElementCounts } = job.layout
-  const isNonFinite = (index: number): boolean => binding.hasNonFinite(dtype.code, bytes[index]!, segmentElementCounts)
-  const nonFinite = job.onNonFinite === 'propagate' ? [] : [...bytes.keys()].filter(isNonFinite)
-  const work = planWork(job, bytes, nonFinite)
+  const isNonFinite = (index: number): boolean =>
+    binding.hasNonFinite(dtype.code, bytesOf(job.inputs[index]!), segmentElementCounts)
+  const nonFinite = job.onNonFinite === 'propagate' ? [] : [...vectors.keys()].filter(isNonFinite)
+  const work = planWork(job, vectors, nonFinite)
   return finish(job, binding, work && runSync(reduceSlice(work, binding), binding), nonFinite)
 }
 
@@ -197,7 +199,7 @@ function checkAttached({ inputs, out }: LocalJob): void {
 }
 
 /** The work of the inputs that take part, or undefined if none is left. */
-function planWork(job: LocalJob, inputs: Uint8Array[], nonFinite: readonly number[]): ReduceWork | undefined {
+function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): ReduceWork | undefined {
   const { op, layout, resultDtype } = job
   if (job.onNonFinite === 'throw' && nonFinite.length > 0)
     throw new AdasumError(
@@ -208,7 +210,7 @@ function planWork(job: LocalJob, inputs: Uint8Array[], nonFinite: readonly numbe
   if (nonFinite.length === inputs.length) return undefined
   const weights = Float64Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
-  return { op, layout, resultDtype, slice, inputs, weights, out: bytesOf(job.out) }
+  return { op, layout, resultDtype, slice, inputs, weights, out: Vector.of(bytesOf(job.out)) }
 }
 
 function finish(
@@ -219,7 +221,7 @@ function finish(
 ): Reduction {
   const { op, layout, inputs, out, resultDtype, withCoefficients } = job
   // Nothing took part: the result is the first input, as it is on a rank that was left out with all others.
-  if (!statistics) convert(binding, layout.dtype, bytesOf(inputs[0]!), resultDtype, bytesOf(out))
+  if (!statistics) convert(binding, layout.dtype, Vector.of(bytesOf(inputs[0]!)), resultDtype, Vector.of(bytesOf(out)))
   const fullWidth = 1 + inputs.length
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
   if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)

@@ -4,7 +4,6 @@ import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
 import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
 import { arriving, cooperative, offThread, run } from '../kernels/run.ts'
-import { totalByteLength } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
 import { isFold } from './options.ts'
@@ -20,6 +19,7 @@ export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding): Re
 function makeCombiner(op: ReduceOp, binding: Binding): Reducer {
   return {
     ...reducerOf(binding, (job) => reduceSlice({ op, ...job }, binding)),
+    seesNonFinite: op === 'adasum',
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
   }
 }
@@ -28,19 +28,29 @@ function makeCombiner(op: ReduceOp, binding: Binding): Reducer {
 function makeFolder(op: FoldOp, binding: Binding): Reducer {
   return {
     ...reducerOf(binding, (job) => foldSlice({ op, ...job })),
+    seesNonFinite: false,
     hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
   }
 }
 
-function reducerOf(binding: Binding, bodyOf: (job: ReduceJob) => ReduceBody): Omit<Reducer, 'hasNonFinite'> {
+function reducerOf(
+  binding: Binding,
+  bodyOf: (job: ReduceJob) => ReduceBody,
+): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite'> {
   return {
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces) => binding.nodeCount(pieces),
     addNodes: binding.gramFinish,
     reduce: (job) => {
-      const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) > OFF_THREAD_BYTE_LENGTH
-      const onThisThread = job.arrival ? arriving(job.arrival, job.check) : cooperative(job.check)
-      return run(bodyOf(job), binding, isOffThread ? offThread : onThisThread, job.exchange)
+      const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
+      const isOffThread = job.memory === 'pool' && byteLength > OFF_THREAD_BYTE_LENGTH
+      const runTasks = isOffThread ? offThread : cooperative(job.check)
+      return run(
+        bodyOf(job),
+        binding,
+        job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks,
+        job.exchange,
+      )
     },
   }
 }

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Binding } from '../binding/binding.ts'
 import { pieceElementCount, piecesBetween, runsOf, sliceOf } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Vector } from '../tensor/vector.ts'
 
 /** Bytes scanned before the event loop may turn. */
 const SCAN_BYTE_LENGTH = 16 << 20
@@ -11,16 +12,18 @@ const SCAN_BYTE_LENGTH = 16 << 20
 export async function scanNonFinite(
   binding: Binding,
   layout: Layout,
-  data: Uint8Array,
+  data: Vector,
   check: () => void,
 ): Promise<boolean> {
   const { dtype, segmentElementCounts } = layout
-  if (data.length <= SCAN_BYTE_LENGTH) return binding.hasNonFinite(dtype.code, data, segmentElementCounts)
+  const [first, ...others] = data.parts
+  if (others.length === 0 && first!.length <= SCAN_BYTE_LENGTH)
+    return binding.hasNonFinite(dtype.code, first!, segmentElementCounts)
   return inTurns(dtype.name === 'f64' ? normSteps(binding, layout, data) : elementSteps(binding, layout, data), check)
 }
 
 /** Whether a vector has NaN or infinity in it, however large its numbers are; lets the event loop turn. */
-export function scanElements(binding: Binding, layout: Layout, data: Uint8Array, check: () => void): Promise<boolean> {
+export function scanElements(binding: Binding, layout: Layout, data: Vector, check: () => void): Promise<boolean> {
   return inTurns(layout.dtype.name === 'f64' ? f64Steps(data) : elementSteps(binding, layout, data), check)
 }
 
@@ -37,29 +40,35 @@ async function inTurns(steps: Generator<boolean>, check: () => void): Promise<bo
 }
 
 /** The kernel for f64 looks at squared norms; what has none to look at is seen through here. */
-function* f64Steps(data: Uint8Array): Generator<boolean> {
-  for (let at = 0; at < data.length; at += SCAN_BYTE_LENGTH) {
-    const count = Math.min(SCAN_BYTE_LENGTH, data.length - at) / Float64Array.BYTES_PER_ELEMENT
-    yield !new Float64Array(data.buffer, data.byteOffset + at, count).every(Number.isFinite)
+function* f64Steps(data: Vector): Generator<boolean> {
+  for (const part of portionsOf(data)) {
+    const count = part.length / Float64Array.BYTES_PER_ELEMENT
+    yield !new Float64Array(part.buffer, part.byteOffset, count).every(Number.isFinite)
   }
 }
 
 /** For dtypes whose norms cannot overflow, the vector may be cut anywhere. */
-function* elementSteps(binding: Binding, { dtype }: Layout, data: Uint8Array): Generator<boolean> {
-  for (let at = 0; at < data.length; at += SCAN_BYTE_LENGTH) {
-    const part = data.subarray(at, at + SCAN_BYTE_LENGTH)
+function* elementSteps(binding: Binding, { dtype }: Layout, data: Vector): Generator<boolean> {
+  for (const part of portionsOf(data))
     yield binding.hasNonFinite(dtype.code, part, Float64Array.of(part.length / dtype.byteLength))
-  }
+}
+
+/** What is scanned in a step. */
+function* portionsOf({ parts }: Vector): Generator<Uint8Array> {
+  for (const part of parts)
+    for (let at = 0; at < part.length; at += SCAN_BYTE_LENGTH) yield part.subarray(at, at + SCAN_BYTE_LENGTH)
 }
 
 /** Segments as many at a time as fit in a step; of one that does not, the squared norm is put together from its parts. */
-function* normSteps(binding: Binding, layout: Layout, data: Uint8Array): Generator<boolean> {
+function* normSteps(binding: Binding, layout: Layout, data: Vector): Generator<boolean> {
   const { dtype, segmentElementCounts, segmentBegins } = layout
   const byteOffset = (segment: number): number => segmentBegins[segment]! * dtype.byteLength
+  const breaks = new Set(data.breaks)
   for (let from = 0, to = 0; from < segmentElementCounts.length; from = to) {
+    const isOver = (): boolean => byteOffset(to + 1) - byteOffset(from) > SCAN_BYTE_LENGTH || breaks.has(byteOffset(to))
     do to++
-    while (to < segmentElementCounts.length && byteOffset(to + 1) - byteOffset(from) <= SCAN_BYTE_LENGTH)
-    const part = data.subarray(byteOffset(from), byteOffset(to))
+    while (to < segmentElementCounts.length && !isOver())
+    const part = data.range(byteOffset(from), byteOffset(to))
     if (part.length > SCAN_BYTE_LENGTH) yield* largeNormSteps(binding, layout, from, part)
     else yield binding.hasNonFinite(dtype.code, part, segmentElementCounts.subarray(from, to))
   }

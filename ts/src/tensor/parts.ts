@@ -1,4 +1,4 @@
-/** Messages that lie in several consecutive parts. */
+/** Messages and vectors that lie in several consecutive parts. */
 
 /** Copies bytes from one list of parts to another of the same total length. */
 export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]): void {

@@ -1,0 +1,71 @@
+import { copyParts } from './parts.ts'
+
+/**
+ * The bytes of a vector: one run, or several that follow each other, such as arrays that stay where they are. No element,
+ * and of named arrays no segment, lies in two of them.
+ */
+export class Vector {
+  /** At least one; each has bytes, unless the vector has none. */
+  readonly parts: readonly Uint8Array[]
+  readonly byteLength: number
+  /** First byte of each part, and the byte length. */
+  readonly #begins: Float64Array
+
+  constructor(parts: readonly Uint8Array[]) {
+    this.parts = parts.length > 0 ? parts : [new Uint8Array(0)]
+    this.#begins = new Float64Array(this.parts.length + 1)
+    this.parts.forEach((part, i) => (this.#begins[i + 1] = this.#begins[i]! + part.length))
+    this.byteLength = this.#begins[this.parts.length]!
+  }
+
+  static of(bytes: Uint8Array): Vector {
+    return new Vector([bytes])
+  }
+
+  /** Where a part begins other than at the start: ranges must not reach across. */
+  get breaks(): Float64Array {
+    return this.#begins.subarray(1, this.parts.length)
+  }
+
+  /** Bytes `begin` to `end`, in as many pieces as they lie in. */
+  between(begin: number, end: number): Uint8Array[] {
+    if (this.parts.length === 1) return [this.parts[0]!.subarray(begin, end)]
+    const pieces: Uint8Array[] = []
+    for (let i = this.#partAt(begin); i < this.parts.length && this.#begins[i]! < end; i++) {
+      const piece = this.parts[i]!.subarray(Math.max(0, begin - this.#begins[i]!), end - this.#begins[i]!)
+      if (piece.length > 0) pieces.push(piece)
+    }
+    return pieces
+  }
+
+  /** The same memory, from `begin` to `end`. */
+  slice(begin: number, end: number): Vector {
+    return new Vector(this.between(begin, end))
+  }
+
+  /** Bytes `begin` to `end`, which lie in one part. */
+  range(begin: number, end: number): Uint8Array {
+    const part = this.parts.length === 1 ? 0 : this.#partAt(begin)
+    return this.parts[part]!.subarray(begin - this.#begins[part]!, end - this.#begins[part]!)
+  }
+
+  /** Copies as many bytes as another vector has. */
+  set(from: Vector): void {
+    if (from !== this) copyParts(from.parts, this.parts)
+  }
+
+  #partAt(byte: number): number {
+    return intervalAt(this.#begins, byte)
+  }
+}
+
+/** The interval that holds a number: the last that begins at it or before. The last of `begins` is where all end. */
+export function intervalAt(begins: Float64Array, number: number): number {
+  let [low, high] = [0, begins.length - 1]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (begins[middle]! <= number) low = middle
+    else high = middle
+  }
+  return low
+}
