@@ -147,14 +147,12 @@ test('recursive vector halving: each interval is one half of the one before, the
   }
 })
 
-test('a plan for 1,024 ranks takes a moment, and once made none at all', (t) => {
+test('a plan for 1,024 ranks takes a moment', (t) => {
   const layout = layoutOfArray(
     F32,
     40_000_000,
     Array.from({ length: 400 }, () => 100_000),
   )
-  const planner = new LevelPlanner('levels', 1024, 500)
-  t.is(planner.plan(layout), planner.plan(layoutOfArray(F32, 40_000_000, layout.segmentElementCounts)))
   const times = Array.from({ length: 20 }, (_, rank) => {
     const other = new LevelPlanner('levels', 1024, rank * 51)
     const begin = performance.now()

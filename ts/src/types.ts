@@ -110,12 +110,19 @@ export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> exten
   op: Op
   /** Default `auto`; the same on every rank. */
   algorithm?: AllReduceAlgorithm
+  /**
+   * Cuts the call into buckets of whole segments, each of so many bytes or a few more (63 buckets at most): one is reduced
+   * while the next one is on the wire. Changes no bit; the same on every rank. Without effect on direct ones, which are
+   * reduced as they come. Default: one bucket.
+   */
+  bucketBytes?: number
 }
 
 export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   op: true,
   ...REDUCE_OPTIONS,
   algorithm: true,
+  bucketBytes: true,
   ...CALL_OPTIONS,
 }
 

@@ -6,9 +6,10 @@
  * caller's buffer as it was.
  */
 import type { Call } from '../group/call.ts'
+import { reduceInBuckets } from './buckets.ts'
 import { reduceByLevels } from './by-levels.ts'
 import { reduceDirect } from './direct.ts'
-import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
+import type { AllReduceJob, AllReduceOutcome, Reduced, Scratch } from './job.ts'
 import { withScratch } from './memory.ts'
 import { agree } from './non-finite.ts'
 
@@ -18,11 +19,17 @@ export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutco
 
 async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
   const { data, out, layout, resultDtype, reducer } = job
-  const reduced = await (job.levels ? reduceByLevels(call, job, job.levels, scratch) : reduceDirect(call, job, scratch))
+  const reduced = await reduce(call, job, scratch)
   const nonFiniteRanks = await agree(call, job, reduced)
   job.check()
   if (!out && reduced.result) data.set(reduced.result)
   // All ranks were left out: the result is the input.
   if (out && !reduced.result) reducer.convert(layout, data, resultDtype, out)
   return { statistics: reduced.statistics, nonFiniteRanks }
+}
+
+function reduce(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
+  if (!job.buckets) return reduceDirect(call, job, scratch)
+  if (job.buckets.length > 1) return reduceInBuckets(call, job, job.buckets, scratch)
+  return reduceByLevels(call, job, job.buckets[0]!.levels, scratch)
 }

@@ -34,6 +34,8 @@ const STEP_EXCHANGE = 0
 export const STEP_GATHER = 1
 const STEP_NODES = 2
 const STEPS_A_LEVEL = 64
+/** Ten levels are more than any world has. */
+export const STEPS_A_BUCKET: number = 1024
 
 /** From this length of all inputs on, a rank reduces the vectors themselves while they come. */
 const STREAM_BYTE_LENGTH = 1 << 20
@@ -42,6 +44,7 @@ export interface Run {
   readonly call: Call
   readonly job: AllReduceJob
   readonly levels: readonly Level[]
+  readonly firstStep: number
   readonly scratch: Scratch
   /** Memory for inputs and intermediate results. */
   readonly room: Uint8Array
@@ -64,8 +67,9 @@ export async function reduceByLevels(
   job: AllReduceJob,
   levels: readonly Level[],
   scratch: Scratch,
+  firstStep = 0,
 ): Promise<Reduced> {
-  const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount)
+  const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount, firstStep)
   const target = job.out ?? Vector.of(run.room.subarray(0, job.data.byteLength))
   const arrivals = job.out && postGather(run, target)
   const { flags, report } = run
@@ -82,11 +86,12 @@ export function newRun(
   levels: readonly Level[],
   scratch: Scratch,
   leastElementCount: number,
+  firstStep = 0,
 ): Run {
   const { layout, statistics } = job
   const room = scratch(roomElementCount(levels, leastElementCount) * layout.dtype.byteLength)
   const report = new Report(layout, statistics, call.size)
-  return { call, job, levels, scratch, room, flags: new Uint8Array(call.size), report, sends: [] }
+  return { call, job, levels, firstStep, scratch, room, flags: new Uint8Array(call.size), report, sends: [] }
 }
 
 /** A rank's interval of the result. */
@@ -151,7 +156,7 @@ async function climb(run: Run, index: number, held: Held): Promise<Held> {
 async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const { call, job, levels, flags } = run
   const level = levels[index]!
-  const step = index * STEPS_A_LEVEL + STEP_EXCHANGE
+  const step = stepOf(run, index, STEP_EXCHANGE)
   const bytes = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
@@ -209,7 +214,7 @@ async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, resul
   )
   if (weights.every((weight) => weight === 0)) return undefined
   const slice = sliceOf(layout, level.begin, level.end, chunkElementCount(layout.dtype.byteLength, bytes.length))
-  const exchange = nodeExchange(call, layout, level, reducer, index * STEPS_A_LEVEL + STEP_NODES)
+  const exchange = nodeExchange(call, layout, level, reducer, stepOf(run, index, STEP_NODES))
   const resultDtype = index === levels.length - 1 ? job.resultDtype : layout.dtype
   const memory = {
     inputs: bytes.map((input) => Vector.of(input)),
@@ -252,11 +257,12 @@ function inputsIn({ job, levels, room }: Run, index: number): Uint8Array[] {
 // ---- down
 
 /** Asks for the whole result, level by level: what this rank gave away of its interval comes back there. */
-function postGather({ call, job, levels, report }: Run, target: Vector): Promise<number>[][] {
+function postGather(run: Run, target: Vector): Promise<number>[][] {
+  const { call, job, levels, report } = run
   return levels.map(({ sends }, index) =>
     partition(sends, call.rank)[1]
       .filter(hasElements)
-      .map((to) => call.receive(to.rank, gatherStep(index), gatherParts(job, report, target, to))),
+      .map((to) => call.receive(to.rank, stepOf(run, index, STEP_GATHER), gatherParts(job, report, target, to))),
   )
 }
 
@@ -279,14 +285,14 @@ async function gather(
   for (let index = levels.length - 1; index >= 0; index--) {
     const others = partition(levels[index]!.receives, call.rank)[1].filter(hasElements)
     for (const to of others)
-      sends[index]!.push(call.send(to.rank, gatherStep(index), gatherParts(job, report, target, to), flags[0]))
+      sends[index]!.push(
+        call.send(to.rank, stepOf(run, index, STEP_GATHER), gatherParts(job, report, target, to), flags[0]),
+      )
     flags.push(...(await Promise.all(arrivals[index]!)))
   }
   await Promise.all(sends.flat())
   return flags.some(isNonFinite)
 }
-
-const gatherStep = (index: number): number => index * STEPS_A_LEVEL + STEP_GATHER
 
 function gatherParts({ resultDtype }: AllReduceJob, report: Report, target: Vector, { begin, end }: Transfer) {
   const { byteLength } = resultDtype
@@ -294,6 +300,10 @@ function gatherParts({ resultDtype }: AllReduceJob, report: Report, target: Vect
 }
 
 // ---- transfers
+
+function stepOf({ firstStep }: Run, index: number, step: number): number {
+  return firstStep + index * STEPS_A_LEVEL + step
+}
 
 const hasElements = ({ begin, end }: Transfer): boolean => begin < end
 

@@ -13,8 +13,10 @@ export interface AllReduceJob {
   readonly resultDtype: Dtype
   readonly reducer: Reducer
   readonly onNonFinite: OnNonFinite
-  /** This rank's part in the schedule; undefined for the direct one. */
-  readonly levels: readonly Level[] | undefined
+  /** This rank's part in the schedule, one bucket after the other; undefined for the direct one. */
+  readonly buckets: readonly Bucket[] | undefined
+  /** This rank's flags, if it has looked through its input already. */
+  readonly ownFlags?: number
   /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
   readonly data: Vector
   /** Receives the result, and anything at all if the call fails. */
@@ -24,6 +26,16 @@ export interface AllReduceJob {
   readonly scratch: ScratchPool
   /** Throws if the caller's memory has been transferred away. */
   readonly check: () => void
+}
+
+/** A run of whole segments, and this rank's part in the schedule for them. */
+export interface Bucket {
+  readonly firstSegment: number
+  /** Its first element. */
+  readonly begin: number
+  /** Of its segments alone. */
+  readonly layout: Layout
+  readonly levels: readonly Level[]
 }
 
 export type Statistics = 'none' | 'orthogonality' | 'coefficients'

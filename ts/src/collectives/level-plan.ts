@@ -44,12 +44,11 @@ export interface Level extends Holding {
   readonly sends: readonly Transfer[]
 }
 
-/** Plans of one rank of one world: the last ones are kept, since a training loop has the same few layouts all the time. */
+/** Plans of one rank of one world. */
 export class LevelPlanner {
   readonly #cuts: Cuts
   readonly #world: Subtree
   readonly #rank: number
-  readonly #plans = new Map<string, readonly Level[]>()
 
   constructor(kind: LevelKind, size: number, rank: number) {
     this.#cuts = new Cuts(kind, size)
@@ -58,17 +57,7 @@ export class LevelPlanner {
   }
 
   /** The levels in order: that of the leaves first, that of the root last. */
-  plan(layout: Layout): readonly Level[] {
-    const key = `${layout.elementCount} ${layout.hash.join()}`
-    let plan = this.#plans.get(key)
-    if (plan) return plan
-    plan = this.#makePlan(layout)
-    this.#plans.set(key, plan)
-    for (const oldest of this.#plans.keys()) if (this.#plans.size > KEPT_PLANS) this.#plans.delete(oldest)
-    return plan
-  }
-
-  #makePlan(layout: Layout): Level[] {
+  plan(layout: Layout): Level[] {
     const bySize = new Map<number, Float64Array>()
     const beginsOf = (count: number): Float64Array => {
       let begins = bySize.get(count)
@@ -96,8 +85,6 @@ export class LevelPlanner {
     return nodes
   }
 }
-
-const KEPT_PLANS = 8
 
 type BeginsOf = (count: number) => Float64Array
 

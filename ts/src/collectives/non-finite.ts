@@ -14,11 +14,12 @@ import { type AllReduceJob, type Reduced, reportWidth } from './job.ts'
 
 const STEP_LOOK = 0xffff
 
-type Looking = Pick<AllReduceJob, 'onNonFinite' | 'reducer' | 'levels'>
+type Looking = Pick<AllReduceJob, 'onNonFinite' | 'reducer' | 'buckets'>
 
 /** Whether the Gram matrices are to show what is not finite. */
-function looksAfterwards({ size }: Call, { onNonFinite, reducer, levels }: Looking): boolean {
-  return size > 1 && onNonFinite === 'throw' && reducer.seesNonFinite && (levels?.length ?? 1) === 1
+function looksAfterwards({ size }: Call, { onNonFinite, reducer, buckets }: Looking): boolean {
+  const levelCount = buckets?.[0]!.levels.length ?? 1
+  return size > 1 && onNonFinite === 'throw' && reducer.seesNonFinite && levelCount === 1
 }
 
 /** Whether ranks say something of their inputs. */
@@ -28,7 +29,7 @@ export function looksFirst(call: Call, job: Looking): boolean {
 
 /** This rank's flags, for its first header. */
 export async function scan(call: Call, job: AllReduceJob): Promise<number> {
-  return looksFirst(call, job) ? look(job) : 0
+  return job.ownFlags ?? (looksFirst(call, job) ? look(job) : 0)
 }
 
 async function look({ reducer, layout, data, check }: AllReduceJob): Promise<number> {

@@ -11,7 +11,7 @@ import type { Level } from './level-plan.ts'
 import { withScratch } from './memory.ts'
 import { agree, isNonFinite, nothingPresent } from './non-finite.ts'
 
-export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'levels'> {
+export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'buckets'> {
   /** The only one of the single-shot plan. */
   readonly level: Level
   /** First elements of the parts that the ranks want, and the element count: n + 1 numbers. */
@@ -25,8 +25,9 @@ export function reduceScatter(call: Call, job: ReduceScatterJob): Promise<AllRed
 }
 
 async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scratch): Promise<AllReduceOutcome> {
-  const upJob = { ...job, out: undefined, levels: [job.level] }
-  const run = newRun(call, upJob, upJob.levels, scratch, 0)
+  const levels = [job.level]
+  const upJob = { ...job, out: undefined, buckets: [{ firstSegment: 0, begin: 0, layout: job.layout, levels }] }
+  const run = newRun(call, upJob, levels, scratch, 0)
   const own = await reduceUp(run)
   const gathered = own && scratch(job.part.length)
   const isSuspect = own !== undefined && (await scatter(run, job, own, gathered!))

@@ -104,7 +104,7 @@ export class Communicator implements AsyncDisposable {
     options: AllReduceOptions<D>,
   ): Promise<Reduction<D>>
   async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
-    const { op, onNonFinite, layout, outLayout, statistics, levels, descriptor } = this.#planner.allReduce(
+    const { op, onNonFinite, layout, outLayout, statistics, buckets, descriptor } = this.#planner.allReduce(
       data,
       options,
     )
@@ -117,7 +117,7 @@ export class Communicator implements AsyncDisposable {
       const reducer = makeReducer(op, layout.dtype, loadBinding())
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const memory = { data: input.vector, out: out?.vector, scratch, check }
-      const job = { layout, resultDtype, reducer, onNonFinite, levels, statistics, ...memory }
+      const job = { layout, resultDtype, reducer, onNonFinite, buckets, statistics, ...memory }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
       const outcome = await allReduce(call, job).catch((error: unknown) => {
         // After any other failure a connection may still use the memory.

@@ -1,8 +1,9 @@
 /** From the arguments of a reduction, checked, to what is to be done: layouts, schedule, descriptor. */
 import { createHash } from 'node:crypto'
+import { planBuckets } from '../collectives/buckets.ts'
 import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
 import type { LevelKind } from '../collectives/levels.ts'
-import type { Statistics } from '../collectives/job.ts'
+import type { Bucket, Statistics } from '../collectives/job.ts'
 import { allReduceSchedule } from '../collectives/schedule.ts'
 import {
   ALL_REDUCE_OP_CODES,
@@ -11,7 +12,13 @@ import {
   SCHEDULES,
   WITH_COEFFICIENTS,
 } from '../group/descriptor.ts'
-import { checkAlgorithm, checkAllReduceOp, checkDtype, checkOnNonFinite } from '../reduction/options.ts'
+import {
+  checkAlgorithm,
+  checkAllReduceOp,
+  checkBucketBytes,
+  checkDtype,
+  checkOnNonFinite,
+} from '../reduction/options.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -40,7 +47,7 @@ export interface AllReducePlan extends ReducePlan {
   /** That of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */
   readonly outLayout: Layout | undefined
   /** This rank's part in the schedule; undefined for the direct one. */
-  readonly levels: readonly Level[] | undefined
+  readonly buckets: readonly Bucket[] | undefined
 }
 
 export interface ReduceScatterPlan extends ReducePlan {
@@ -51,10 +58,14 @@ export interface ReduceScatterPlan extends ReducePlan {
   readonly resultDtype: Dtype
 }
 
+const KEPT_PLANS = 8
+
 export class ReducePlanner {
   readonly #rank: number
   readonly #size: number
   readonly #planners = new Map<LevelKind, LevelPlanner>()
+  /** A training loop has the same few layouts all the time. */
+  readonly #kept = new Map<string, readonly Bucket[]>()
 
   constructor(rank: number, size: number) {
     this.#rank = rank
@@ -68,13 +79,17 @@ export class ReducePlanner {
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
     const byteLength = layout.elementCount * layout.dtype.byteLength
     const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength) : algorithm
-    const levels = schedule === 'direct' ? undefined : this.#plannerOf(schedule).plan(layout)
+    const bucketBytes = checkBucketBytes(options.bucketBytes)
+    const buckets = schedule === 'direct' ? undefined : this.#buckets(schedule, layout, bucketBytes)
     const descriptor = {
       ...describeReduce('all-reduce', { op, onNonFinite, layout }, options),
       resultDtype: (outLayout ?? layout).dtype.code,
       schedule: SCHEDULES[schedule],
+      // Ranks with other buckets must notice it.
+      layoutHash:
+        !buckets || bucketBytes === undefined ? layout.hash : hashOf(layout.hash, Float64Array.of(bucketBytes)),
     }
-    return { op, onNonFinite, layout, statistics, outLayout, levels, descriptor }
+    return { op, onNonFinite, layout, statistics, outLayout, buckets, descriptor }
   }
 
   reduceScatter(data: NumericArray, options: ReduceScatterOptions<NumericArray>): ReduceScatterPlan {
@@ -86,15 +101,26 @@ export class ReducePlanner {
     counts.forEach((count, rank) => (wanted[rank + 1] = wanted[rank]! + count))
     const resultDtype =
       options.out === undefined ? layout.dtype : checkPart(options.out, layout.dtype, data, counts[this.#rank]!)
-    const [level] = this.#plannerOf('single-shot').plan(layout)
+    const [bucket] = this.#buckets('single-shot', layout)
     const descriptor = {
       ...describeReduce('reduce-scatter', { op, onNonFinite, layout }, options),
       resultDtype: resultDtype.code,
       schedule: SCHEDULES['single-shot'],
       // Ranks that want other parts must notice it.
-      layoutHash: createHash('sha256').update(layout.hash).update(bytesOf(wanted)).digest().subarray(0, 8),
+      layoutHash: hashOf(layout.hash, wanted),
     }
-    return { op, onNonFinite, layout, statistics, resultDtype, level: level!, wanted, descriptor }
+    return { op, onNonFinite, layout, statistics, resultDtype, level: bucket!.levels[0]!, wanted, descriptor }
+  }
+
+  #buckets(kind: LevelKind, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
+    const key = [kind, layout.elementCount, layout.dtype.name, ...layout.hash, bucketBytes].join()
+    let buckets = this.#kept.get(key)
+    if (buckets) return buckets
+    const planner = this.#plannerOf(kind)
+    buckets = planBuckets(layout, bucketBytes, (part) => planner.plan(part))
+    this.#kept.set(key, buckets)
+    for (const oldest of this.#kept.keys()) if (this.#kept.size > KEPT_PLANS) this.#kept.delete(oldest)
+    return buckets
   }
 
   #plannerOf(kind: LevelKind): LevelPlanner {
@@ -102,6 +128,10 @@ export class ReducePlanner {
     if (!planner) this.#planners.set(kind, (planner = new LevelPlanner(kind, this.#size, this.#rank)))
     return planner
   }
+}
+
+function hashOf(layoutHash: Uint8Array, numbers: Float64Array): Uint8Array {
+  return createHash('sha256').update(layoutHash).update(bytesOf(numbers)).digest().subarray(0, 8)
 }
 
 type Reducing = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>

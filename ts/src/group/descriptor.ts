@@ -75,7 +75,8 @@ function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
     return [words(mine), words(theirs)]
   }
   if (mine.flags !== theirs.flags) return [`, flags ${mine.flags}`, `, flags ${theirs.flags}`]
-  const words = (d: Descriptor): string => `, segment table ${Buffer.from(d.layoutHash).toString('hex')}`
+  const words = (d: Descriptor): string =>
+    `, segments, names or buckets of hash ${Buffer.from(d.layoutHash).toString('hex')}`
   return [words(mine), words(theirs)]
 }
 

@@ -47,6 +47,13 @@ export function checkOnNonFinite(policy: unknown, op: AllReduceOp): OnNonFinite 
   throw new AdasumError('ERR_ARGUMENT', `onNonFinite is ${inspect(policy)}; it must be one of ${POLICIES.join(', ')}.`)
 }
 
+/** Bytes of a bucket; undefined for a single one. */
+export function checkBucketBytes(bucketBytes: unknown): number | undefined {
+  if (bucketBytes === undefined || (Number.isSafeInteger(bucketBytes) && (bucketBytes as number) > 0))
+    return bucketBytes as number | undefined
+  throw new AdasumError('ERR_ARGUMENT', `bucketBytes is ${inspect(bucketBytes)}; it must be a whole number above 0.`)
+}
+
 /** @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE */
 export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgorithm {
   if (algorithm === undefined) return 'auto'

@@ -99,6 +99,19 @@ export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: str
   )
 }
 
+/** The layout of segments `from` to `to` alone. It is for planning within a call: ranks do not compare its hash. */
+export function layoutBetween(layout: Layout, from: number, to: number): Layout {
+  const first = layout.segmentBegins[from]!
+  return {
+    dtype: layout.dtype,
+    elementCount: layout.segmentBegins[to]! - first,
+    segmentElementCounts: layout.segmentElementCounts.subarray(from, to),
+    segmentBegins: layout.segmentBegins.slice(from, to + 1).map((begin) => begin - first),
+    names: layout.names?.slice(from, to),
+    hash: NO_HASH,
+  }
+}
+
 /** Name of a segment: the array's, or its index. */
 export function segmentName(layout: Layout, segment: number): string {
   return layout.names?.[segment] ?? String(segment)
