@@ -4,7 +4,7 @@
 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { summaryLine } from './lib/results.mjs'
+import { readRanks, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const RANKS = 3
@@ -12,15 +12,9 @@ const [SMALL, LARGE] = [100_000, 1000]
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** @param {string} output */
-function read(output) {
-  const count = (/** @type {RegExp} */ line) => [...output.matchAll(line)].length
-  return { passed: count(/\] ok - /g), failed: count(/\] not ok - /g), skipped: 0, notes: [] }
-}
-
 const script = join('test', 'soak', 'rank.mjs')
 const args = ['run', '-n', `${RANKS}`, '--node-option=--expose-gc', script, `${SMALL}`, `${LARGE}`]
 const command = { command: process.execPath, args: [join('bin', 'adasum.js'), ...args] }
-const counts = await runSuite({ name: 'soak', ...command, read, limitMinutes: 20 }, root)
+const counts = await runSuite({ name: 'soak', ...command, read: readRanks, limitMinutes: 20 }, root)
 console.log(summaryLine(counts))
 if (counts.failed > 0) process.exitCode = 1

@@ -54,6 +54,15 @@ export function readAva(output) {
 }
 
 /**
+ * @param {string} output of `adasum run`, whose ranks say `ok - ...` or `not ok - ...`
+ * @returns {Counts}
+ */
+export function readRanks(output) {
+  const count = (/** @type {RegExp} */ line) => [...output.matchAll(line)].length
+  return { passed: count(/\] ok - /g), failed: count(/\] not ok - /g), skipped: 0, notes: [] }
+}
+
+/**
  * @param {string} output with a line of `summaryLine`, after which npm may have added words of its own
  * @returns {Counts}
  */

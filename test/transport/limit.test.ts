@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
@@ -39,4 +39,15 @@ test('once released, neither its time nor its parent matters', async (t) => {
   t.false(limit.signal.aborted)
   limit.abort()
   t.true(limit.signal.aborted)
+})
+
+test('any number of listeners may wait for it, without a warning', async (t) => {
+  const warnings: Error[] = []
+  const take = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', take)
+  const { signal } = new Limit(undefined)
+  for (let i = 0; i < 100; i++) signal.addEventListener('abort', () => undefined)
+  await nextTurn()
+  process.off('warning', take)
+  t.deepEqual(warnings, [])
 })

@@ -70,7 +70,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly #links = new Map<number, Link>()
   /** Those of `links` on which this rank writes: the peers dial them. */
   readonly #writers = new Map<number, PendingPipe>()
-  readonly #dialling = new AbortController()
+  readonly #dialling = new Limit(undefined)
   readonly #active = new Map<number, Call>()
   readonly #completed = new Set<number>()
   #nextSequence = 1
