@@ -302,6 +302,8 @@ function groupPieces({ layout, resultDtype, slice, inputs, out }: ReduceWork) {
 
 /** Where inputs or result go on elsewhere in memory, in elements from the slice's start. */
 export function breaksOf(dtype: Dtype, inputs: readonly Vector[], resultDtype: Dtype, out: Vector): Set<number> {
+  const isOnePart = ({ parts }: Vector): boolean => parts.length === 1
+  if (isOnePart(out) && inputs.every(isOnePart)) return new Set()
   const inElements = ({ breaks }: Vector, { byteLength }: Dtype): number[] =>
     Array.from(breaks, (byte) => byte / byteLength)
   return new Set([...inputs.flatMap((input) => inElements(input, dtype)), ...inElements(out, resultDtype)])
