@@ -3,7 +3,7 @@ import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc } from '../_property.ts'
-import { makeWorld, onAll } from '../_world.ts'
+import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 for (const transport of [undefined, tcp])
   test(`${transport?.name ?? 'memory'}: ranks of a color meet, ordered by key; those without a color stay out`, async (t) => {
@@ -98,5 +98,16 @@ test('a color must be a whole number or undefined, a key any whole number; only 
       message,
     })
   await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+})
+
+test('a rank that a group cannot reach is named by its number there, and by that in the world', async (t) => {
+  const world = await makeWorld(3, { isConnected: false })
+  const groups = await onAll(world.ranks, (comm) => comm.split(7, -comm.rank))
+  world.kill(0)
+  for (const error of await failuresOf(groups.slice(1).map((group) => group!.barrier()))) {
+    t.like(error, { code: 'ERR_PEER_LOST', peerRank: 2 })
+    t.regex(error.message, /Rank 2 in the group of color 7 \(split #1\) is rank 0 of the world, and rank 0 cannot be /)
+  }
   await world.close()
 })
