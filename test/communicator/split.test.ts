@@ -1,4 +1,7 @@
 /** Sub-groups: who is in them, that they live side by side, and how they end. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
@@ -82,6 +85,40 @@ test('a group closes by itself, and the world goes on', async (t) => {
   await onAll(world.ranks, (comm) => comm.barrier())
   await world.close()
   t.pass()
+})
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+test.serial('groups that have been closed leave no memory behind', async (t) => {
+  const world = await makeWorld(3, { transport: tcp })
+  const use = async (count: number): Promise<number> => {
+    for (let i = 0; i < count; i++) {
+      const groups = await onAll(world.ranks, (comm) => comm.split(0))
+      await Promise.all(groups.map((group) => group!.barrier()))
+      await Promise.all(groups.map((group) => group!.close()))
+    }
+    for (let turn = 0; turn < 4; turn++) {
+      await nextTurn()
+      collect()
+    }
+    return process.memoryUsage().arrayBuffers
+  }
+  const before = await use(4)
+  const grown = (await use(24)) - before
+  // Six links a group, with a buffer of 64 KiB each.
+  t.true(grown < 2 << 20, `${grown} bytes more after 24 groups`)
+  await world.close()
+})
+
+test('whoever comes after a group has been closed is told so', async (t) => {
+  const world = await makeWorld(2, { isConnected: false })
+  const [first, second] = await onAll(world.ranks, (comm) => comm.split(0))
+  await first!.close()
+  const [error] = await failuresOf([second!.barrier()])
+  t.like(error, { code: 'ERR_PEER_LOST', peerRank: 0 })
+  t.regex(error!.message, /Rank 0 .* closed its communicator after collective #0; barrier #1 in the group of color 0/)
+  await world.close()
 })
 
 test('a color must be a whole number or undefined, a key any whole number; only that call fails', async (t) => {
