@@ -17,7 +17,7 @@ export interface Script {
 const RANK: Script = { name: '_rank.mjs', execArgv: [] }
 const SECRET = 'faults'
 /** For anything that a loaded machine may delay; still far below the 300 s after which a call gives up by itself. */
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 90_000
 
 export type Deviation = 'kills itself' | 'exits' | 'aborts' | 'waits' | 'calls another op' | 'passes another length'
 
