@@ -29,13 +29,18 @@ export async function makeWorld(
   }: { transport?: Transport; isConnected?: boolean; timeoutMs?: number; stallMs?: number } = {},
 ): Promise<World> {
   const pipes = new Map<string, Pipe>()
-  const ends: { rank: number; pipe: Pipe }[] = []
+  const ends = new Set<{ rank: number; pipe: Pipe }>()
+  const keep = (end: { rank: number; pipe: Pipe }): void => {
+    ends.add(end)
+    void end.pipe.closed.then(() => ends.delete(end))
+  }
   const dead = new Set<number>()
   const peers = Array.from({ length: size }, (_, peer) => ({ host: 'memory', address: `memory:${peer}` }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
       const [dialled, accepted] = await connectPair(transport)
-      ends.push({ rank, pipe: dialled }, { rank: peer, pipe: accepted })
+      keep({ rank, pipe: dialled })
+      keep({ rank: peer, pipe: accepted })
       if (dead.has(rank) || dead.has(peer)) {
         dialled.destroy()
         accepted.destroy()

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { parseSize, planCases } from '../../ts/src/cli/bench/cases.ts'
+import { reduceByDefinition } from '../../ts/src/cli/bench/reference.ts'
 import { resultOf } from '../../ts/src/cli/bench/result.ts'
 import { ROOT, compile, runAdasum } from './_adasum.ts'
 
@@ -19,7 +20,9 @@ test('sizes are bytes in whole elements of every dtype', (t) => {
 test('cases are the cross product of the lists', (t) => {
   const options = { ranks: 2, op: 'sum,adasum', dtype: 'f32,f64', sizes: '8,16,24', placement: 'out,in-place' }
   t.is(planCases(options).length, 24)
-  t.throws(() => planCases({ ...options, op: 'median' }), { message: /--op median.*sum, average, adasum, barrier/ })
+  t.throws(() => planCases({ ...options, op: 'median' }), {
+    message: /--op median.*sum, average, adasum, min, max, barrier/,
+  })
   t.is(planCases({ ...options, sizes: '8, 16' }).length, 16)
   for (const sizes of ['', ',', '8,', ',:', '8,,16'])
     t.throws(() => planCases({ ...options, sizes }), {
@@ -35,10 +38,30 @@ test('an empty round is measured once, before all else', (t) => {
   t.deepEqual(rest, planCases({ ...options, op: 'sum' }))
 })
 
+test('integers are not averaged', (t) => {
+  const options = { ranks: 2, op: 'sum,min,max', dtype: 'u8,i32,u32,i64,u64', sizes: '8', placement: 'out' }
+  t.is(planCases(options).length, 15)
+  for (const op of ['average', 'adasum'])
+    t.throws(() => planCases({ ...options, op, dtype: 'f32,u8' }), {
+      message: `--op ${op} does not combine u8: integers take sum, min and max`,
+    })
+})
+
+test('the reference folds by definition: integer sums wrap', (t) => {
+  const two = <A>(array: { of: (...values: never[]) => A }, a: unknown, b: unknown) =>
+    [array.of(a as never), array.of(b as never)] as never
+  t.is(reduceByDefinition('sum', two(Uint8Array, 200, 100))[0], 44)
+  t.is(reduceByDefinition('sum', two(Int32Array, 2 ** 31 - 1, 1))[0], -(2 ** 31))
+  t.is(reduceByDefinition('sum', two(BigUint64Array, 2n ** 64n - 1n, 3n))[0], 2n)
+  t.is(reduceByDefinition('min', two(BigInt64Array, 5n, -5n))[0], -5n)
+  t.is(reduceByDefinition('max', two(Uint32Array, 2 ** 31, 7))[0], 2 ** 31)
+  t.is(reduceByDefinition('min', two(Float64Array, 0.5, -0.5))[0], -0.5)
+})
+
 test('bandwidths follow from the median', (t) => {
   const place = {
     op: 'sum',
-    dtype: 'f32',
+    dtype: 'f32' as const,
     n: 4,
     bytes: 1e6,
     transport: 'tcp',
@@ -69,6 +92,31 @@ test('adasum bench prints a JSON line a case, and every result is right', async 
     t.true((line['minUs'] as number) > 0 && (line['minUs'] as number) <= (line['p50Us'] as number))
   }
   t.deepEqual(new Set(lines.map((line) => line['schedule'])), new Set(['direct', 'single-shot']))
+})
+
+test('adasum bench folds integers and floats, and every result is right', async (t) => {
+  const list = [
+    '--op',
+    'sum,min,max',
+    '--dtype',
+    'f32,f64,u8,i32,u32,i64,u64',
+    '--sizes',
+    '512,64KiB',
+    '--placement',
+    'out',
+  ]
+  const { exitCode, stdout, stderr } = await runAdasum(t, ['bench', '-n', '3', '--iterations', '1', ...list], {
+    cwd: ROOT,
+  })
+  t.is(exitCode, 0, stderr)
+  const rows = stdout.trim().split('\n').slice(2)
+  t.is(rows.length, 42)
+  const [counts, wrong] = [
+    rows.map((row) => row.trim().split(/ +/)[1]),
+    rows.map((row) => row.trim().split(/ +/).at(-1)),
+  ]
+  t.deepEqual(new Set(counts), new Set(['128', '16384', '64', '8192', '512', '65536']))
+  t.deepEqual(new Set(wrong), new Set(['0']))
 })
 
 test('adasum bench times an empty round', async (t) => {

@@ -1,9 +1,12 @@
 /** Sub-groups: who is in them, that they live side by side, and how they end. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc } from '../_property.ts'
-import { makeWorld, onAll } from '../_world.ts'
+import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 for (const transport of [undefined, tcp])
   test(`${transport?.name ?? 'memory'}: ranks of a color meet, ordered by key; those without a color stay out`, async (t) => {
@@ -84,6 +87,40 @@ test('a group closes by itself, and the world goes on', async (t) => {
   t.pass()
 })
 
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+test.serial('groups that have been closed leave no memory behind', async (t) => {
+  const world = await makeWorld(3, { transport: tcp })
+  const use = async (count: number): Promise<number> => {
+    for (let i = 0; i < count; i++) {
+      const groups = await onAll(world.ranks, (comm) => comm.split(0))
+      await Promise.all(groups.map((group) => group!.barrier()))
+      await Promise.all(groups.map((group) => group!.close()))
+    }
+    for (let turn = 0; turn < 4; turn++) {
+      await nextTurn()
+      collect()
+    }
+    return process.memoryUsage().arrayBuffers
+  }
+  const before = await use(4)
+  const grown = (await use(24)) - before
+  // Six links a group, with a buffer of 64 KiB each.
+  t.true(grown < 2 << 20, `${grown} bytes more after 24 groups`)
+  await world.close()
+})
+
+test('whoever comes after a group has been closed is told so', async (t) => {
+  const world = await makeWorld(2, { isConnected: false })
+  const [first, second] = await onAll(world.ranks, (comm) => comm.split(0))
+  await first!.close()
+  const [error] = await failuresOf([second!.barrier()])
+  t.like(error, { code: 'ERR_PEER_LOST', peerRank: 0 })
+  t.regex(error!.message, /Rank 0 .* closed its communicator after collective #0; barrier #1 in the group of color 0/)
+  await world.close()
+})
+
 test('a color must be a whole number or undefined, a key any whole number; only that call fails', async (t) => {
   const world = await makeWorld(2)
   for (const [color, key, message] of [
@@ -98,5 +135,16 @@ test('a color must be a whole number or undefined, a key any whole number; only 
       message,
     })
   await onAll(world.ranks, (comm) => comm.barrier())
+  await world.close()
+})
+
+test('a rank that a group cannot reach is named by its number there, and by that in the world', async (t) => {
+  const world = await makeWorld(3, { isConnected: false })
+  const groups = await onAll(world.ranks, (comm) => comm.split(7, -comm.rank))
+  world.kill(0)
+  for (const error of await failuresOf(groups.slice(1).map((group) => group!.barrier()))) {
+    t.like(error, { code: 'ERR_PEER_LOST', peerRank: 2 })
+    t.regex(error.message, /Rank 2 in the group of color 7 \(split #1\) is rank 0 of the world, and rank 0 cannot be /)
+  }
   await world.close()
 })

@@ -6,10 +6,18 @@ import { hostStore, type Store } from '../../ts/src/rendezvous/store.ts'
 import type { CallOptions } from '../../ts/src/types.ts'
 import { processState, waitUntil } from '../cli/_adasum.ts'
 
-const PROGRAM = fileURLToPath(new URL('_rank.mjs', import.meta.url))
+/** What a rank runs; it takes its plan, as JSON, as its only argument. */
+export interface Script {
+  /** Beside this file. */
+  readonly name: string
+  readonly execArgv: string[]
+}
+
+/** Not the flags of the tests: ranks run the package as it was built. */
+const RANK: Script = { name: '_rank.mjs', execArgv: [] }
 const SECRET = 'faults'
 /** For anything that a loaded machine may delay; still far below the 300 s after which a call gives up by itself. */
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 90_000
 
 export type Deviation = 'kills itself' | 'exits' | 'aborts' | 'waits' | 'calls another op' | 'passes another length'
 
@@ -56,21 +64,20 @@ export interface Ending {
   readonly lingeredMs: number
 }
 
-type Message = { readonly type: 'ready' | 'begun' } | ({ readonly type: 'report' } & Report)
+type Message<R> = { readonly type: 'ready' | 'begun' } | ({ readonly type: 'report' } & R)
 
-export class RankProcess {
+export class RankProcess<R = Report> {
   readonly rank: number
   readonly #child: ChildProcess
-  readonly #reported: Promise<Report | undefined>
+  readonly #reported: Promise<R | undefined>
   readonly #told: Record<'ready' | 'begun', Promise<void>>
   readonly #ended: Promise<Ending>
   #stderr = ''
 
-  constructor(rank: number, plan: Plan, env: NodeJS.ProcessEnv) {
+  constructor(rank: number, plan: object, env: NodeJS.ProcessEnv, { name, execArgv }: Script) {
     this.rank = rank
-    // Not the flags of the tests: ranks run the package as it was built.
-    const options = { env, execArgv: [], stdio: ['pipe', 'ignore', 'pipe', 'ipc'] } satisfies ForkOptions
-    const child = fork(PROGRAM, [JSON.stringify(plan)], options)
+    const options = { env, execArgv, stdio: ['pipe', 'ignore', 'pipe', 'ipc'] } satisfies ForkOptions
+    const child = fork(fileURLToPath(new URL(name, import.meta.url)), [JSON.stringify(plan)], options)
     this.#child = child
     // Its end of the pipe goes with it.
     child.stdin!.on('error', () => undefined)
@@ -84,11 +91,11 @@ export class RankProcess {
     })
     // Looked at by those who wait for the end, which a test that has failed already does not.
     this.#ended.catch(() => undefined)
-    const told = (type: Message['type']) =>
-      new Promise<void>((resolve) => child.on('message', (message: Message) => message.type === type && resolve()))
+    const told = (type: 'ready' | 'begun') =>
+      new Promise<void>((resolve) => child.on('message', (message: Message<R>) => message.type === type && resolve()))
     this.#told = { ready: told('ready'), begun: told('begun') }
     this.#reported = new Promise((resolve) => {
-      child.on('message', (message: Message) => {
+      child.on('message', (message: Message<R>) => {
         if (message.type !== 'report') return
         reportedAt = performance.now()
         resolve(message)
@@ -98,7 +105,7 @@ export class RankProcess {
   }
 
   /** What it saw. */
-  async report(): Promise<Report> {
+  async report(): Promise<R> {
     const report = await this.#within(this.#reported, 'no report')
     if (report === undefined) throw new Error(`Rank ${this.rank} ended without a report. ${this.#stderr}`)
     return report
@@ -109,7 +116,7 @@ export class RankProcess {
     return this.#within(this.#told.ready, 'is not ready')
   }
 
-  /** Lets it begin the second collective. */
+  /** Lets it begin the second collective, or what it waits with. */
   go(): void {
     this.#child.send('go')
   }
@@ -152,34 +159,41 @@ export class RankProcess {
   }
 }
 
-export class ProcessWorld {
-  readonly ranks: RankProcess[]
+export class ProcessWorld<R = Report, P extends { readonly deviant: number } = Plan> {
+  readonly ranks: RankProcess<R>[]
   readonly #t: ExecutionContext
   readonly #store: Store
-  readonly #plan: Plan
+  readonly #plan: P
   readonly #size: number
+  readonly #script: Script
 
   /** Starts all ranks; what is left of them when the test ends is killed. */
-  static async start(t: ExecutionContext, size: number, plan: Plan): Promise<ProcessWorld> {
+  static async start<R = Report, P extends { readonly deviant: number } = Plan>(
+    t: ExecutionContext,
+    size: number,
+    plan: P,
+    script: Script = RANK,
+  ): Promise<ProcessWorld<R, P>> {
     const store = await hostStore({ host: '127.0.0.1', port: 0, size, secret: SECRET })
     t.teardown(() => store.close())
-    return new ProcessWorld(t, store, size, plan)
+    return new ProcessWorld<R, P>(t, store, size, plan, script)
   }
 
-  private constructor(t: ExecutionContext, store: Store, size: number, plan: Plan) {
+  private constructor(t: ExecutionContext, store: Store, size: number, plan: P, script: Script) {
     this.#t = t
     this.#store = store
     this.#size = size
     this.#plan = plan
+    this.#script = script
     this.ranks = Array.from({ length: size }, (_, rank) => this.#launch(rank, plan))
   }
 
-  get deviant(): RankProcess {
+  get deviant(): RankProcess<R> {
     return this.ranks[this.#plan.deviant]!
   }
 
   /** All but the one that deviates. */
-  get others(): RankProcess[] {
+  get others(): RankProcess<R>[] {
     return this.ranks.filter((rank) => rank !== this.deviant)
   }
 
@@ -197,20 +211,21 @@ export class ProcessWorld {
   }
 
   /** A new process in the place of the one that deviated. */
-  replace(): RankProcess {
+  replace(): RankProcess<R> {
     return this.#launch(this.#plan.deviant, { ...this.#plan, joinsLate: true })
   }
 
-  #launch(rank: number, plan: Plan): RankProcess {
+  #launch(rank: number, plan: object): RankProcess<R> {
     const inherited = Object.entries(process.env).filter(([name]) => !/^(ADASUM_|NODE_OPTIONS$)/.test(name))
-    const started = new RankProcess(rank, plan, {
+    const env = {
       ...Object.fromEntries(inherited),
       ADASUM_RANK: String(rank),
       ADASUM_SIZE: String(this.#size),
       ADASUM_STORE: `${this.#store.host}:${this.#store.port}`,
       ADASUM_STORE_HOST: 'launcher',
       ADASUM_SECRET: SECRET,
-    })
+    }
+    const started = new RankProcess<R>(rank, plan, env, this.#script)
     this.#t.teardown(() => started.kill())
     return started
   }

@@ -3,6 +3,7 @@
  * communicator comes first; `split` makes others of some of its ranks.
  */
 import { createHash } from 'node:crypto'
+import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
@@ -72,9 +73,13 @@ export class World {
   }
 
   #add(id: string, worldRanks: readonly number[], options: GroupOptions): Membership {
+    const dial = this.connections.diallerOf(id, worldRanks)
     const dialler = {
       addressOf: (peer: number) => this.#options.peers[worldRanks[peer]!]!.address,
-      dial: this.connections.diallerOf(id, worldRanks),
+      dial: (peer: number, signal: AbortSignal) =>
+        dial(peer, signal).catch((error: unknown) => {
+          throw error instanceof AdasumError && options.name ? inGroup(error, peer, worldRanks, options) : error
+        }),
       refusals: this.#options.refusals ?? (() => ''),
     }
     const group = new Group({ ...options, dialler })
@@ -82,4 +87,11 @@ export class World {
     this.connections.add(id, group, worldRanks)
     return { id, worldRanks, group }
   }
+}
+
+/** A connection is opened between ranks of the world; those who hear that it failed know the ranks of the group. */
+function inGroup(error: AdasumError, peer: number, worldRanks: readonly number[], group: GroupOptions): AdasumError {
+  const { code, message, peerAddress, cause } = error
+  const who = `Rank ${peer}${group.name} is rank ${worldRanks[peer]} of the world, and ${message}`
+  return new AdasumError(code, who, { rank: group.rank, peerRank: peer, peerAddress, cause })
 }

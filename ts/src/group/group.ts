@@ -233,6 +233,9 @@ export class Group implements LinkOwner, CallLinks {
     else await Promise.all([...this.#links.values()].map((link) => link.goodbye(this.#nextSequence - 1)))
     this.#dialling.abort()
     this.scratch.clear()
+    // Their memory goes with them. Whoever comes later is told how the group has ended, and gets no link.
+    this.#links.clear()
+    this.#writers.clear()
   }
 
   // ---- failure

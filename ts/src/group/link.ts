@@ -337,9 +337,11 @@ export class Link implements FrameHandler {
   }
 
   #unexplainedEnd(reason: string, error?: Error): void {
+    const isExplained = (): boolean => this.#ended || this.#lastSequence !== undefined
     const lose = (): void => {
-      if (!this.#ended && this.#lastSequence === undefined) this.#owner.lost(this, reason, error)
+      if (!isExplained()) this.#owner.lost(this, reason, error)
     }
+    if (isExplained()) return
     if (this.#isHalfEnded) return lose()
     this.#isHalfEnded = true
     // What the peer wrote before it closed may still be on its way over a slow network.

@@ -1,15 +1,31 @@
 /** What a benchmark run measures: the cross product of operators, dtypes, sizes and placements. */
-import type { ReduceOp } from '../../types.ts'
+import type { AllReduceOp, FloatArray, IntegerArray } from '../../types.ts'
 import { CommandError } from '../command-error.ts'
 
-export type FloatDtype = 'f32' | 'f64'
+export type BenchDtype = 'f32' | 'f64' | 'u8' | 'i32' | 'u32' | 'i64' | 'u64'
+export type BenchArray = FloatArray | IntegerArray
+
+interface BenchArrayConstructor {
+  readonly BYTES_PER_ELEMENT: number
+  new (length: number): BenchArray
+}
+
+export const BENCH_ARRAYS: Readonly<Record<BenchDtype, BenchArrayConstructor>> = {
+  f32: Float32Array,
+  f64: Float64Array,
+  u8: Uint8Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  i64: BigInt64Array,
+  u64: BigUint64Array,
+}
 
 /** `barrier` is an empty round: what every collective costs before it has moved a byte. */
-export type BenchOp = ReduceOp | 'barrier'
+export type BenchOp = AllReduceOp | 'barrier'
 
 export interface BenchCase {
   readonly op: BenchOp
-  readonly dtype: FloatDtype
+  readonly dtype: BenchDtype
   /** Bytes of each rank's vector; 0 for a barrier. */
   readonly byteLength: number
   readonly inPlace: boolean
@@ -26,8 +42,8 @@ export interface BenchOptions {
   json?: boolean
 }
 
-const OPS: readonly BenchOp[] = ['sum', 'average', 'adasum', 'barrier']
-const DTYPES: readonly FloatDtype[] = ['f32', 'f64']
+const OPS: readonly BenchOp[] = ['sum', 'average', 'adasum', 'min', 'max', 'barrier']
+const DTYPES = Object.keys(BENCH_ARRAYS) as BenchDtype[]
 const PLACEMENTS = ['out', 'in-place'] as const
 const UNITS: Record<string, number> = {
   '': 1,
@@ -47,6 +63,7 @@ export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchC
   const placements = listOf(placement, PLACEMENTS, '--placement')
   const byteLengths = wordsOf(sizes, '--sizes').map(parseSize)
   const reductions = ops.filter((op) => op !== 'barrier')
+  for (const op of reductions) for (const dtype of dtypes) checkCombines(op, dtype)
   const emptyRounds: BenchCase[] = ops.includes('barrier')
     ? [{ op: 'barrier', dtype: dtypes[0]!, byteLength: 0, inPlace: false }]
     : []
@@ -56,6 +73,11 @@ export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchC
     ),
   )
   return [...emptyRounds, ...cases]
+}
+
+function checkCombines(op: AllReduceOp, dtype: BenchDtype): void {
+  if (dtype.startsWith('f') || (op !== 'average' && op !== 'adasum')) return
+  throw new CommandError(`--op ${op} does not combine ${dtype}: integers take sum, min and max`)
 }
 
 function listOf<T extends string>(text: string, known: readonly T[], option: string): T[] {

@@ -12,17 +12,18 @@ const EXAMPLES = `
 Examples:
   adasum bench -n 4
   adasum bench -n 2 --op sum,adasum --sizes 1KiB,512KiB,32MiB --json
+  adasum bench --op max --dtype i32,u64
 
 A time is that of the slowest rank, from a barrier to the end of the call. algbw is bytes / p50; busbw is
-algbw x 2(n-1)/n; GB = 1e9 bytes. #wrong counts elements that differ from the local function's result: if there
-are any, the exit code is 1.`
+algbw x 2(n-1)/n; GB = 1e9 bytes. #wrong counts elements that differ from what one process computes from the
+same inputs: if there are any, the exit code is 1.`
 
 export function defineBench(command: Command, setExitCode: (code: number) => void): void {
   command
     .description('time all-reduce among ranks of this machine')
     .option('-n, --ranks <count>', 'how many ranks', wholeNumber(1, MAX_WORLD_SIZE), 4)
-    .option('--op <list>', 'sum, average, adasum; barrier: an empty round', 'sum,average,adasum')
-    .option('--dtype <list>', 'f32, f64', 'f32')
+    .option('--op <list>', 'sum, average, adasum, min, max; barrier: an empty round', 'sum,average,adasum')
+    .option('--dtype <list>', 'f32, f64; for sum, min and max also u8, i32, u32, i64, u64', 'f32')
     .option('--sizes <list>', "bytes of each rank's vector", '1KiB,32KiB,512KiB,4MiB,32MiB')
     .option('--placement <list>', 'out, in-place', 'out,in-place')
     .option('--iterations <count>', 'timed calls a case; by default 20 to 1000 by size', wholeNumber(1, 1_000_000))

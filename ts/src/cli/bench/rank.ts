@@ -2,15 +2,15 @@
  * What every rank of a benchmark runs. Rank 0 prints.
  *
  * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call. Results
- * are compared bit for bit with the local function on all ranks' inputs, once a case. A barrier has no result.
+ * are compared bit for bit with what one process computes from all ranks' inputs, once a case. A barrier has no result.
  */
 import { allReduceSchedule } from '../../collectives/schedule.ts'
 import type { Communicator } from '../../communicator/communicator.ts'
 import { connect } from '../../communicator/connect.ts'
-import { adasumSync, averageSync, sumSync } from '../../reduction/local.ts'
 import { bytesOf } from '../../tensor/check.ts'
-import type { FloatArray } from '../../types.ts'
-import type { BenchCase, BenchOp } from './cases.ts'
+import type { AllReduceOptions, FloatArray, Reduction } from '../../types.ts'
+import { BENCH_ARRAYS, type BenchArray, type BenchCase, type BenchOp } from './cases.ts'
+import { reduceByDefinition } from './reference.ts'
 import { resultOf, tableHead, tableRow } from './result.ts'
 
 interface Settings {
@@ -19,7 +19,6 @@ interface Settings {
   readonly json: boolean
 }
 
-const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
 const WARM_UPS = 3
 
 /** Enough for steady percentiles of short calls, few enough for long ones. */
@@ -27,12 +26,25 @@ function iterationsFor(byteLength: number): number {
   return Math.max(20, Math.min(1000, Math.floor((64 << 20) / byteLength)))
 }
 
-function fill(array: FloatArray, rank: number): void {
+/** Integers of all sizes, so that their sums wrap. */
+function fill(array: BenchArray, rank: number): void {
   let state = 2463534242 + rank * 7919
+  const isBig = array instanceof BigInt64Array || array instanceof BigUint64Array
+  const isFloat = array instanceof Float32Array || array instanceof Float64Array
   for (let i = 0; i < array.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    array[i] = state / 2 ** 32 - 0.4
+    if (isBig) array[i] = BigInt(state) << 31n
+    else array[i] = isFloat ? state / 2 ** 32 - 0.4 : state
   }
+}
+
+/** Which operators go with which dtypes has been checked before the ranks were started. */
+function allReduce(
+  comm: Communicator,
+  data: BenchArray,
+  options: AllReduceOptions<BenchArray>,
+): Promise<Reduction<BenchArray>> {
+  return comm.allReduce(data as FloatArray, options as AllReduceOptions<FloatArray>)
 }
 
 interface Preparation {
@@ -47,10 +59,10 @@ function prepare(comm: Communicator, bench: BenchCase): Preparation {
   const input = newVector(bench, comm.rank)
   if (!inPlace) {
     const options = { op, out: newVector(bench) }
-    return { refill: () => {}, call: () => comm.allReduce(input, options) }
+    return { refill: () => {}, call: () => allReduce(comm, input, options) }
   }
   const data = input.slice()
-  return { refill: () => data.set(input), call: () => comm.allReduce(data, { op }) }
+  return { refill: () => bytesOf(data).set(bytesOf(input)), call: () => allReduce(comm, data, { op }) }
 }
 
 async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
@@ -67,22 +79,23 @@ async function measure(comm: Communicator, bench: BenchCase, iterations: number)
   return times.map((_, i) => Math.max(...Array.from({ length: comm.size }, (__, rank) => all[rank * iterations + i]!)))
 }
 
-/** How many elements of the result differ from the local function's, over all ranks. */
+/** How many elements of the result are wrong, over all ranks. */
 async function countWrong(comm: Communicator, bench: BenchCase): Promise<number> {
   const { op, inPlace } = bench
   if (op === 'barrier') return 0
   const inputs = Array.from({ length: comm.size }, (_, rank) => newVector(bench, rank))
-  const want = LOCAL[op](inputs).result
+  const want = reduceByDefinition(op, inputs)
   const data = newVector(bench, comm.rank)
-  const { result } = await comm.allReduce(data, inPlace ? { op } : { op, out: newVector(bench) })
+  const { result } = await allReduce(comm, data, inPlace ? { op } : { op, out: newVector(bench) })
   let wrong = 0
   if (Buffer.compare(bytesOf(result), bytesOf(want)) !== 0)
     for (let i = 0; i < want.length; i++) if (!Object.is(result[i], want[i])) wrong++
   return (await comm.allReduce(Float64Array.of(wrong), { op: 'sum' })).result[0]!
 }
 
-function newVector({ dtype, byteLength }: BenchCase, rank?: number): FloatArray {
-  const array = dtype === 'f32' ? new Float32Array(byteLength / 4) : new Float64Array(byteLength / 8)
+function newVector({ dtype, byteLength }: BenchCase, rank?: number): BenchArray {
+  const type = BENCH_ARRAYS[dtype]
+  const array = new type(byteLength / type.BYTES_PER_ELEMENT)
   if (rank !== undefined) fill(array, rank)
   return array
 }

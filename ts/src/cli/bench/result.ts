@@ -1,9 +1,11 @@
 /** What a benchmark prints of a case, as JSON and in the columns of nccl-tests. */
 
+import { BENCH_ARRAYS, type BenchDtype } from './cases.ts'
+
 /** GB = 1e9 bytes. busbw = algbw x 2 (n-1)/n, the share of each rank's link that an optimal all-reduce would use. */
 export interface BenchResult {
   readonly op: string
-  readonly dtype: string
+  readonly dtype: BenchDtype
   readonly n: number
   readonly bytes: number
   readonly transport: string
@@ -14,7 +16,7 @@ export interface BenchResult {
   readonly p99Us: number
   readonly algbwGBps: number
   readonly busbwGBps: number
-  /** Elements that differ from the local function's result, over all ranks. */
+  /** Elements that differ from what one process computes from the same inputs, over all ranks. */
   readonly wrong: number
 }
 
@@ -44,7 +46,7 @@ function round(value: number): number {
 
 const COLUMNS: readonly [title: string, width: number, of: (result: BenchResult) => string | number][] = [
   ['size(B)', 12, (r) => r.bytes],
-  ['count', 11, (r) => r.bytes / (r.dtype === 'f64' ? 8 : 4)],
+  ['count', 11, (r) => r.bytes / BENCH_ARRAYS[r.dtype].BYTES_PER_ELEMENT],
   ['type', 5, (r) => r.dtype],
   ['redop', 8, (r) => r.op],
   ['schedule', 12, (r) => r.schedule],

@@ -1,0 +1,24 @@
+/** What a reduction must give, computed in one process. */
+import { adasumSync, averageSync, sumSync } from '../../reduction/local.ts'
+import type { AllReduceOp, FloatArray } from '../../types.ts'
+import type { BenchArray } from './cases.ts'
+
+const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
+
+/** Integers are added modulo 2^bits. */
+export function reduceByDefinition(op: AllReduceOp, inputs: readonly BenchArray[]): BenchArray {
+  const isFloat = inputs[0] instanceof Float32Array || inputs[0] instanceof Float64Array
+  if (isFloat && op !== 'min' && op !== 'max') return LOCAL[op](inputs as FloatArray[]).result
+  // Of one kind: numbers or bigints.
+  const [first, ...others] = inputs as readonly Int32Array[]
+  const want = first!.slice()
+  for (const other of others)
+    for (let i = 0; i < want.length; i++) want[i] = join(op as 'sum' | 'min' | 'max', want[i]!, other[i]!)
+  return want
+}
+
+function join(op: 'sum' | 'min' | 'max', a: number, b: number): number {
+  // What is stored wraps.
+  if (op === 'sum') return a + b
+  return (op === 'min') === a < b ? a : b
+}
