@@ -16,11 +16,8 @@ import { agree, countPresent, nothingPresent, scan } from './non-finite.ts'
 const STEP_DATA = 0
 const STEP_FLAGS = 1
 
-/** From this length on a vector is reduced while it comes. */
-const STREAM_BYTE_LENGTH = 1 << 20
-
 export function allReduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
-  const isLong = call.size > 1 && job.data.length >= STREAM_BYTE_LENGTH
+  const isLong = call.size > 1 && job.data.length >= call.tuning.streamByteLength
   return (isLong ? streamed : atOnce)(call, job, scratch)
 }
 

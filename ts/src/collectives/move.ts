@@ -16,7 +16,7 @@ export async function broadcast(call: Call, job: BroadcastJob): Promise<void> {
   const { root, data, scratch, check } = job
   const isRoot = call.rank === root
   const bytes = isRoot ? data : scratch.acquire(data.length)
-  const parts = broadcastSchedule(call.size, data.length) === 'flat' ? flat : scatterGather
+  const parts = broadcastSchedule(call.size, data.length, call.tuning) === 'flat' ? flat : scatterGather
   await parts(call, root, bytes)
   if (isRoot) return
   check()

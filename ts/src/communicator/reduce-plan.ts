@@ -15,6 +15,7 @@ import { checkAlgorithm, checkAllReduceOp, checkDtype, checkOnNonFinite } from '
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Tuning } from '../tuning.ts'
 import {
   ALL_REDUCE_OPTIONS,
   type AllReduceOp,
@@ -54,11 +55,13 @@ export interface ReduceScatterPlan extends ReducePlan {
 export class ReducePlanner {
   readonly #rank: number
   readonly #size: number
+  readonly #tuning: Tuning
   readonly #planners = new Map<LevelKind, LevelPlanner>()
 
-  constructor(rank: number, size: number) {
+  constructor({ rank, size, tuning }: { rank: number; size: number; tuning: Tuning }) {
     this.#rank = rank
     this.#size = size
+    this.#tuning = tuning
   }
 
   allReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
@@ -67,7 +70,7 @@ export class ReducePlanner {
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
     const byteLength = layout.elementCount * layout.dtype.byteLength
-    const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength) : algorithm
+    const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength, this.#tuning) : algorithm
     const levels = schedule === 'direct' ? undefined : this.#plannerOf(schedule).plan(layout)
     const descriptor = {
       ...describeReduce('all-reduce', { op, onNonFinite, layout }, options),

@@ -5,12 +5,15 @@
 import { createHash } from 'node:crypto'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
+import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 
 export interface WorldOptions {
   /** Where each rank listens: host and, for messages, `host:port`. */
   readonly peers: readonly { readonly host: string; readonly address: string }[]
   readonly dial: Dial
+  /** Of all its groups. */
+  readonly tuning?: Tuning
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   readonly refusals?: () => string
   /** Gives up what the world holds besides its groups. */
@@ -77,7 +80,8 @@ export class World {
       dial: this.connections.diallerOf(id, worldRanks),
       refusals: this.#options.refusals ?? (() => ''),
     }
-    const group = new Group({ ...options, dialler })
+    const { tuning } = this.#options
+    const group = new Group({ ...options, ...(tuning && { tuning }), dialler })
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)
     return { id, worldRanks, group }

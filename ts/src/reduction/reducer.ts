@@ -6,39 +6,42 @@ import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
 import { arriving, cooperative, offThread, run } from '../kernels/run.ts'
 import { totalByteLength } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
+import type { Tuning } from '../tuning.ts'
 import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
 import { isFold } from './options.ts'
 import { scanElements, scanNonFinite } from './scan.ts'
 
-/** Below this many bytes of input a trip to another thread costs more than the kernel. */
-const OFF_THREAD_BYTE_LENGTH = 1 << 20
-
-export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding): Reducer {
-  return isFold(op, dtype) ? makeFolder(op, binding) : makeCombiner(op, binding)
+export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding, tuning: Tuning): Reducer {
+  return isFold(op, dtype) ? makeFolder(op, binding, tuning) : makeCombiner(op, binding, tuning)
 }
 
-function makeCombiner(op: ReduceOp, binding: Binding): Reducer {
+function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, (job) => reduceSlice({ op, ...job }, binding)),
+    ...reducerOf(binding, tuning, (job) => reduceSlice({ op, ...job }, binding)),
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
   }
 }
 
 /** Nothing is multiplied, so no norm can overflow: an input is finite if its elements are. */
-function makeFolder(op: FoldOp, binding: Binding): Reducer {
+function makeFolder(op: FoldOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, (job) => foldSlice({ op, ...job })),
+    ...reducerOf(binding, tuning, (job) => foldSlice({ op, ...job })),
     hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
   }
 }
 
-function reducerOf(binding: Binding, bodyOf: (job: ReduceJob) => ReduceBody): Omit<Reducer, 'hasNonFinite'> {
+function reducerOf(
+  binding: Binding,
+  { offThreadByteLength }: Tuning,
+  bodyOf: (job: ReduceJob) => ReduceBody,
+): Omit<Reducer, 'hasNonFinite'> {
   return {
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces) => binding.nodeCount(pieces),
     addNodes: binding.gramFinish,
     reduce: (job) => {
-      const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) > OFF_THREAD_BYTE_LENGTH
+      // Below, a trip to another thread costs more than the kernel.
+      const isOffThread = job.memory === 'pool' && totalByteLength(job.inputs) >= offThreadByteLength
       const onThisThread = job.arrival ? arriving(job.arrival, job.check) : cooperative(job.check)
       return run(bodyOf(job), binding, isOffThread ? offThread : onThisThread, job.exchange)
     },

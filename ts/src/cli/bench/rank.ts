@@ -88,8 +88,8 @@ function newVector({ dtype, byteLength }: BenchCase, rank?: number): FloatArray 
 }
 
 /** A barrier is one round among all, as under the direct schedule. */
-function scheduleOf(op: BenchOp, size: number, byteLength: number): string {
-  return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength)
+function scheduleOf(op: BenchOp, { size, tuning }: Communicator, byteLength: number): string {
+  return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength, tuning)
 }
 
 async function main(settings: Settings): Promise<void> {
@@ -100,7 +100,7 @@ async function main(settings: Settings): Promise<void> {
     const times = await measure(comm, bench, settings.iterations ?? iterationsFor(bench.byteLength))
     const wrong = await countWrong(comm, bench)
     const { op, dtype, byteLength: bytes, inPlace } = bench
-    const schedule = scheduleOf(op, comm.size, bytes)
+    const schedule = scheduleOf(op, comm, bytes)
     const result = resultOf({ op, dtype, n: comm.size, bytes, transport, schedule, inPlace, wrong }, times)
     if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result))
     if (wrong > 0) process.exitCode = 1
