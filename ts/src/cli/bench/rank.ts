@@ -12,6 +12,7 @@ import { bytesOf } from '../../tensor/check.ts'
 import type { FloatArray } from '../../types.ts'
 import type { BenchCase, BenchOp } from './cases.ts'
 import { resultOf, tableHead, tableRow } from './result.ts'
+import { fill } from './vectors.ts'
 
 interface Settings {
   readonly cases: readonly BenchCase[]
@@ -25,14 +26,6 @@ const WARM_UPS = 3
 /** Enough for steady percentiles of short calls, few enough for long ones. */
 function iterationsFor(byteLength: number): number {
   return Math.max(20, Math.min(1000, Math.floor((64 << 20) / byteLength)))
-}
-
-function fill(array: FloatArray, rank: number): void {
-  let state = 2463534242 + rank * 7919
-  for (let i = 0; i < array.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    array[i] = state / 2 ** 32 - 0.4
-  }
 }
 
 interface Preparation {
@@ -83,8 +76,7 @@ async function countWrong(comm: Communicator, bench: BenchCase): Promise<number>
 
 function newVector({ dtype, byteLength }: BenchCase, rank?: number): FloatArray {
   const array = dtype === 'f32' ? new Float32Array(byteLength / 4) : new Float64Array(byteLength / 8)
-  if (rank !== undefined) fill(array, rank)
-  return array
+  return rank === undefined ? array : fill(array, rank)
 }
 
 /** A barrier is one round among all, as under the direct schedule. */
