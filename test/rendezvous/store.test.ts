@@ -79,7 +79,10 @@ test('those who have come are told who has not, as it changes', async (t) => {
   await t.throwsAsync(again.start, { message: 'off' })
   const rest = [0, 1, 3].map((rank) => join(store, rank, 4))
   const starts = await Promise.all([two, ...rest].map((each) => each.start))
-  for (const start of starts) t.is(start.runId, starts[0]!.runId)
+  for (const start of starts) {
+    t.is(start.runId, starts[0]!.runId)
+    t.deepEqual(start.tuning, tuningOf(0))
+  }
   t.deepEqual(
     starts[0]!.peers.map((peer) => peer.port),
     [1000, 1001, 1002, 1003],
