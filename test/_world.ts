@@ -7,6 +7,7 @@ import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
 import { createMemoryTransport } from '../ts/src/transport/memory.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
+import type { Tuning } from '../ts/src/tuning.ts'
 import { WORLD_GROUP_ID } from '../ts/src/wire/handshake-format.ts'
 
 export interface World {
@@ -25,8 +26,15 @@ export async function makeWorld(
   {
     transport = createMemoryTransport(),
     isConnected = size <= 16,
+    tuning,
     ...limits
-  }: { transport?: Transport; isConnected?: boolean; timeoutMs?: number; stallMs?: number } = {},
+  }: {
+    transport?: Transport
+    isConnected?: boolean
+    tuning?: Tuning
+    timeoutMs?: number
+    stallMs?: number
+  } = {},
 ): Promise<World> {
   const pipes = new Map<string, Pipe>()
   const ends = new Set<{ rank: number; pipe: Pipe }>()
@@ -50,7 +58,7 @@ export async function makeWorld(
       worlds[peer]!.connections.accepted(rank, groupId, accepted)
       return dialled
     }
-    return new CommunicatorWorld({ peers, dial, release: () => Promise.resolve() })
+    return new CommunicatorWorld({ peers, dial, ...(tuning && { tuning }), release: () => Promise.resolve() })
   })
   const roots = worlds.map((world, rank) => world.root(rank, { timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)

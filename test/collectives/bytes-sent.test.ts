@@ -27,6 +27,7 @@ import {
 import { chunkElementCount, sliceOf } from '../../ts/src/kernels/slice.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../../ts/src/tensor/layout.ts'
+import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { makeWorld, onAll } from '../_world.ts'
@@ -138,7 +139,7 @@ for (const size of [1, 2, 3, 4, 8, 9, 16]) {
         )
         const onTheWire = sent()
         results.forEach(({ bytesSent }, rank) => {
-          const isDirect = allReduceSchedule(size, length * 4) === 'direct'
+          const isDirect = allReduceSchedule(size, length * 4, DEFAULT_TUNING) === 'direct'
           // What a rank says of its input is in the header, but for long vectors, which it scans meanwhile. Adasum says
           // nothing where the Gram matrices show it.
           const saysSomething = onNonFinite === 'skip' || (onNonFinite === 'throw' && op === 'sum')
@@ -216,7 +217,7 @@ test('broadcast, all-gather and barrier send what their schedules say', async (t
       for (const root of [0, size - 1]) {
         sent()
         await onAll(world.ranks, (comm) => comm.broadcast(new Uint8Array(byteLength), { root }))
-        const isFlat = broadcastSchedule(size, byteLength) === 'flat'
+        const isFlat = broadcastSchedule(size, byteLength, DEFAULT_TUNING) === 'flat'
         const offsets = equalParts(byteLength, size)
         const part = (rank: number): number => offsets[rank + 1]! - offsets[rank]!
         sent().forEach((bytes, rank) => {

@@ -8,6 +8,7 @@ import {
   segmentsBeginningIn,
   sliceBegins,
 } from '../../ts/src/collectives/schedule.ts'
+import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { fc } from '../_property.ts'
 import { anyLayout, cutsOf } from '../kernels/_layouts.ts'
 
@@ -66,13 +67,16 @@ test('parts of a broadcast are equal, aligned for every dtype, and cover the mes
 
 test('the schedule depends on size and bytes alone; two ranks always go direct', (t) => {
   for (const byteLength of [0, 1, 32 << 10, (32 << 10) + 1, 1 << 30]) {
-    t.is(allReduceSchedule(1, byteLength), 'direct')
-    t.is(allReduceSchedule(2, byteLength), 'direct')
-    t.is(broadcastSchedule(2, byteLength), 'flat')
+    t.is(allReduceSchedule(1, byteLength, DEFAULT_TUNING), 'direct')
+    t.is(allReduceSchedule(2, byteLength, DEFAULT_TUNING), 'direct')
+    t.is(broadcastSchedule(2, byteLength, DEFAULT_TUNING), 'flat')
     for (let size = 3; size <= 16; size++) {
-      t.is(allReduceSchedule(size, byteLength), size <= 8 && byteLength <= 32 << 10 ? 'direct' : 'single-shot')
-      t.is(broadcastSchedule(size, byteLength), byteLength >= 256 << 10 ? 'scatter-gather' : 'flat')
+      t.is(
+        allReduceSchedule(size, byteLength, DEFAULT_TUNING),
+        size <= 8 && byteLength <= 32 << 10 ? 'direct' : 'single-shot',
+      )
+      t.is(broadcastSchedule(size, byteLength, DEFAULT_TUNING), byteLength >= 256 << 10 ? 'scatter-gather' : 'flat')
     }
-    for (const size of [17, 64, 1024]) t.is(allReduceSchedule(size, byteLength), 'levels')
+    for (const size of [17, 64, 1024]) t.is(allReduceSchedule(size, byteLength, DEFAULT_TUNING), 'levels')
   }
 })

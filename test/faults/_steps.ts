@@ -2,6 +2,7 @@
  * Steps of a program of collectives over two groups: how a rank calls one, and what it must get. Processes of their own
  * play them too, so an outcome is what can be sent between processes.
  */
+import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { allReduceSchedule } from '../../ts/src/collectives/schedule.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
@@ -51,7 +52,8 @@ export function meaningOf({ kind, op, algorithm, isDouble, count, root, names }:
   if (kind === 'barrier') return kind
   // Its data may differ from rank to rank in everything but the dtype.
   if (kind === 'unevenGather') return [kind, isDouble].join()
-  const schedule = algorithm === 'auto' ? allReduceSchedule(size, count * (isDouble ? 8 : 4)) : algorithm
+  const schedule =
+    algorithm === 'auto' ? allReduceSchedule(size, count * (isDouble ? 8 : 4), DEFAULT_TUNING) : algorithm
   return [
     ...[kind, isDouble, count],
     ...[kind === 'allReduce' || kind === 'reduceScatter' ? op : '', kind === 'allReduce' ? schedule : ''],

@@ -2,6 +2,7 @@
 import type { Place } from '../../ts/src/rendezvous/environment.ts'
 import { rendezvous, type Meeting } from '../../ts/src/rendezvous/rendezvous.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
+import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { freePort } from './_ports.ts'
 
 const mode = process.argv[2]
@@ -18,6 +19,7 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     secret: 'k',
     jobId: new Uint8Array(16),
     timeoutMs,
+    tuning: DEFAULT_TUNING,
     ...nowhere,
   }
   return rendezvous(place, { transport: tcp, timeoutMs, signal, onPeer: (_, pipe) => pipe.destroy() })

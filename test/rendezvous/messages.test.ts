@@ -1,6 +1,7 @@
 import test from 'ava'
 import {
   encodeMessage,
+  type JoinMessage,
   MAX_MESSAGE_BYTE_LENGTH,
   MessageDecoder,
   parseJoin,
@@ -8,10 +9,14 @@ import {
   type StartMessage,
   type WaitingMessage,
 } from '../../ts/src/rendezvous/messages.ts'
+import { DEFAULT_TUNING, type Tuning, TUNING_BOUNDS } from '../../ts/src/tuning.ts'
 import { mulberry32 } from '../transport/_random.ts'
 
 const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-const join = { type: 'join', host: '10.0.0.7', port: 4000, machine: '0123456789abcdef0123456789abcdef' } as const
+const join: JoinMessage = {
+  ...{ type: 'join', host: '10.0.0.7', port: 4000, machine: '0123456789abcdef0123456789abcdef' },
+  tuning: { ...DEFAULT_TUNING, directSize: 5 },
+}
 const start: StartMessage = {
   type: 'start',
   runId: 'f'.repeat(32),
@@ -21,6 +26,7 @@ const start: StartMessage = {
   ],
   localRank: 1,
   localSize: 2,
+  tuning: { ...DEFAULT_TUNING, directByteLength: 0 },
 }
 
 const waiting: WaitingMessage = {
@@ -29,6 +35,16 @@ const waiting: WaitingMessage = {
   left: [0],
   refusals: { count: 2, last: '10.0.0.9:5 and the store have different secrets' },
 }
+
+/** Whoever sends them must not make others hold the vectors of a thousand ranks, or write byte by byte. */
+const NO_TUNINGS: object[] = [
+  ...[undefined, null, 3, 'directSize=8', [], [8], {}].map((tuning) => ({ tuning })),
+  ...Object.entries(TUNING_BOUNDS).flatMap(([name, [least, most]]) =>
+    [least - 1, most + 1, least + 0.5, String(least), null, undefined, [least], {}, NaN, Infinity].map((value) => ({
+      tuning: { ...DEFAULT_TUNING, [name]: value },
+    })),
+  ),
+]
 
 /** Feeds bytes in the given chunk sizes and collects what the decoder says. */
 function decode(bytes: Uint8Array, nextLength: () => number) {
@@ -83,6 +99,7 @@ test('every field of a join is checked', (t) => {
     { machine: 'F'.repeat(32) },
     { machine: 'f'.repeat(31) },
     { machine: null },
+    ...NO_TUNINGS,
   ]
   for (const change of wrong) t.is(parseJoin({ ...join, ...change }), undefined, JSON.stringify(change))
   for (const value of [null, 1, 'join', [], [join], {}]) t.is(parseJoin(value), undefined)
@@ -102,6 +119,7 @@ test('every field of a start is checked against the world', (t) => {
     { localSize: 3 },
     { localSize: 0 },
     { localSize: '2' },
+    ...NO_TUNINGS,
   ]
   for (const change of wrong) t.is(parseStoreMessage({ ...start, ...change }, 2), undefined, JSON.stringify(change))
   t.is(parseStoreMessage(start, 3), undefined)
@@ -121,6 +139,10 @@ test('what is parsed is a fresh object with the known fields only', (t) => {
   const parsed = parseJoin(polluted)
   t.deepEqual(parsed, join)
   t.is(Object.getPrototypeOf(parsed), Object.prototype)
+  const text = JSON.stringify(start).replace('"tuning":{', '"tuning":{"__proto__":{"admin":true},"extra":1,')
+  const answer = parseStoreMessage(JSON.parse(text), 2) as StartMessage
+  t.deepEqual(answer, start)
+  t.is(Object.getPrototypeOf(answer.tuning), Object.prototype)
 })
 
 test('lengths beyond the limit, and empty ones, are refused before any memory is taken', (t) => {
@@ -135,6 +157,28 @@ test('lengths beyond the limit, and empty ones, are refused before any memory is
   largest.writeUInt32BE(MAX_MESSAGE_BYTE_LENGTH)
   largest.write('{}', 4)
   t.deepEqual(decode(largest, () => 10_000).values, [{}])
+})
+
+test('numbers of a tuning, whatever they are: within the bounds, or the message is refused', (t) => {
+  t.log(`seed ${seed}`)
+  const random = mulberry32(seed)
+  const isWithin = ({ tuning }: StartMessage): boolean =>
+    Object.entries(TUNING_BOUNDS).every(([name, [least, most]]) => {
+      const value = tuning[name as keyof Tuning]
+      return Number.isInteger(value) && value >= least && value <= most
+    })
+  const counts = { refused: 0, accepted: 0 }
+  for (let i = 0; i < 1000; i++) {
+    const changed = Object.keys(DEFAULT_TUNING).filter(() => random() < 0.3)
+    const anyNumber = (): number => Math.round(2 ** (random() * 45) * 4) / 4 - (random() < 0.2 ? 10 : 0)
+    const tuning = { ...DEFAULT_TUNING, ...Object.fromEntries(changed.map((name) => [name, anyNumber()])) }
+    const [value] = decode(encodeMessage({ ...start, tuning }), () => 50).values
+    const parsed = parseStoreMessage(value, 2) as StartMessage | undefined
+    t.is(parsed !== undefined, isWithin({ ...start, tuning }))
+    if (parsed) t.deepEqual(parsed.tuning, tuning)
+    counts[parsed ? 'accepted' : 'refused']++
+  }
+  t.true(counts.refused > 100 && counts.accepted > 100, JSON.stringify(counts))
 })
 
 test('1,000 mutated messages: each is refused, or is a message that is well formed', (t) => {

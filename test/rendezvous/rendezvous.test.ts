@@ -7,6 +7,7 @@ import { hostStore } from '../../ts/src/rendezvous/store.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
+import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { Collector } from '../transport/_compliance.ts'
 import { ipv6Test } from '../transport/_ipv6.ts'
@@ -24,6 +25,7 @@ function place(rank: number, size: number, port: number, change: Partial<Place> 
     localSize: undefined,
     jobId: new Uint8Array(16),
     timeoutMs: 20_000,
+    tuning: DEFAULT_TUNING,
     ...change,
   }
 }

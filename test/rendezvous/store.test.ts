@@ -12,6 +12,7 @@ import { hostStore, type Store, type StoreOptions } from '../../ts/src/rendezvou
 import { createMemoryTransport, type MemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
+import { DEFAULT_TUNING, type Tuning } from '../../ts/src/tuning.ts'
 import { dialAuthenticated, listenAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { STORE_RANK } from '../../ts/src/wire/handshake-format.ts'
 import { Collector } from '../transport/_compliance.ts'
@@ -27,6 +28,8 @@ async function open(t: ExecutionContext, size: number, change: Partial<StoreOpti
   return store
 }
 
+const tuningOf = (rank: number): Tuning => ({ ...DEFAULT_TUNING, directByteLength: 1000 + rank })
+
 interface Joining {
   start: Promise<StartMessage>
   progress: JoinProgress
@@ -38,7 +41,11 @@ function join(store: Store, rank: number, size: number, transport: Transport = t
   const progress: JoinProgress = { waiting: undefined, lastError: undefined }
   const controller = new AbortController()
   const announce = async () => ({ host: HOST, port: 1000 + rank })
-  const place = { transport, rank, size, secret: 'k', jobId: JOB, host: store.host, ports: [store.port], announce }
+  const place = {
+    ...{ transport, rank, size, secret: 'k', jobId: JOB, host: store.host, ports: [store.port], announce },
+    // Each its own, so that it can be told whose counts.
+    tuning: tuningOf(rank),
+  }
   const start = joinStore(machine === undefined ? place : { ...place, machine }, controller.signal, progress)
   start.catch(() => {})
   return { start, progress, controller }
@@ -72,7 +79,10 @@ test('those who have come are told who has not, as it changes', async (t) => {
   await t.throwsAsync(again.start, { message: 'off' })
   const rest = [0, 1, 3].map((rank) => join(store, rank, 4))
   const starts = await Promise.all([two, ...rest].map((each) => each.start))
-  for (const start of starts) t.is(start.runId, starts[0]!.runId)
+  for (const start of starts) {
+    t.is(start.runId, starts[0]!.runId)
+    t.deepEqual(start.tuning, tuningOf(0))
+  }
   t.deepEqual(
     starts[0]!.peers.map((peer) => peer.port),
     [1000, 1001, 1002, 1003],
@@ -140,7 +150,7 @@ test('a rank that keeps its connection after the round does not hold up the next
   const pipe = await intrude(store, 1, 2)
   const sink = new Collector()
   pipe.setSink(sink)
-  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32) }))
+  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }))
   await join(store, 0, 2).start
   await sink.finished
   const joins = [0, 1].map((rank) => join(store, rank, 2))
@@ -180,12 +190,12 @@ test('a store of this process is shared until its last user releases it', async 
 
 test('a rank that says nonsense is put out, and its place is free again', async (t) => {
   const store = await open(t, 2)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32) })
+  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING })
   const nonsense: Uint8Array[] = [
     Buffer.from([255, 255, 255, 255]),
     Buffer.from([0, 0, 0, 3, 0x7b, 0x7d, 0x7d]),
     encodeMessage({ type: 'waiting', missing: [], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32) }),
+    encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }),
     Buffer.concat([good, good]),
   ]
   for (const bytes of nonsense) {
@@ -206,7 +216,7 @@ test('1,000 mutated conversations leave the store at work', async (t) => {
   const store = await open(t, 16, { transport: network })
   const random = mulberry32(seed)
   const below = (limit: number) => Math.floor(random() * limit)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32) })
+  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING })
   // Rank 15 stays away, so that no round completes.
   for (let i = 0; i < 1000; i += 10) {
     const pipes = await Promise.all(
@@ -238,7 +248,7 @@ test('a store that says nonsense is reported as such', async (t) => {
   const say = [
     Buffer.from([255, 0, 0, 0]),
     encodeMessage({ type: 'waiting', missing: [7], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32) }),
+    encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }),
   ]
   for (const bytes of say) {
     const identity = { runId: JOB, rank: STORE_RANK, size: 2, purpose: 'store', secret: 'k' } as const

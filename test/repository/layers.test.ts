@@ -13,7 +13,7 @@ const SOURCE = join(ROOT, 'ts', 'src')
 
 /** From the lowest up; files at the top of ts/src stand here by name. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors.ts', 'types.ts'],
+  ['errors.ts', 'tuning.ts', 'types.ts'],
   ['binding'],
   ['tensor'],
   ['kernels', 'transport'],

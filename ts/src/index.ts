@@ -30,3 +30,4 @@ export type {
   Reduction,
   SegmentReduction,
 } from './types.ts'
+export type { Tuning } from './tuning.ts'

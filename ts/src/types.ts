@@ -1,4 +1,5 @@
 /** Types that every layer shares. */
+import type { Tuning } from './tuning.ts'
 
 /** Arrays whose elements can be reduced. */
 export type FloatArray = Float32Array | Float64Array
@@ -139,6 +140,8 @@ export interface ConnectOptions {
   /** Time in which all ranks must have come. Default 60,000. */
   timeoutMs?: number
   signal?: AbortSignal
+  /** Constants of the choice between schedules and the like; those of rank 0 count, for all ranks. */
+  tuning?: Partial<Tuning>
 }
 
 export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
@@ -148,4 +151,5 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   secret: true,
   host: true,
   ...CALL_OPTIONS,
+  tuning: true,
 }

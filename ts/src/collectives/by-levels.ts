@@ -37,9 +37,6 @@ const STEPS_A_LEVEL = 64
 /** Ten levels are more than any world has. */
 export const STEPS_A_BUCKET: number = 1024
 
-/** From this length of all inputs on, a rank reduces the vectors themselves while they come. */
-const STREAM_BYTE_LENGTH = 1 << 20
-
 export interface Run {
   readonly call: Call
   readonly job: AllReduceJob
@@ -160,7 +157,9 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const bytes = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const arrival = isStreamed(job, index, bytes) ? new Arrivals(theirs.length, job.layout.dtype.byteLength) : undefined
+  const arrival = isStreamed(call, job, index, bytes)
+    ? new Arrivals(theirs.length, job.layout.dtype.byteLength)
+    : undefined
   const receives = theirs.map((from, i) => {
     const parts = [
       ...partsOf(job, Vector.of(bytes[from.input]!), level.begin, from),
@@ -188,8 +187,13 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
 }
 
 /** Later levels need what comes behind the elements, and so does whoever may leave ranks out. */
-function isStreamed({ onNonFinite }: AllReduceJob, index: number, bytes: readonly Uint8Array[]): boolean {
-  return index === 0 && onNonFinite !== 'skip' && totalByteLength(bytes) >= STREAM_BYTE_LENGTH
+function isStreamed(
+  { tuning }: Call,
+  { onNonFinite }: AllReduceJob,
+  index: number,
+  bytes: readonly Uint8Array[],
+): boolean {
+  return index === 0 && onNonFinite !== 'skip' && totalByteLength(bytes) >= tuning.streamByteLength
 }
 
 /** Rows and flags of an input that is more than one rank; of a single rank the header says it. */

@@ -16,11 +16,8 @@ import { countPresent, isRefused, isSuspect, looksFirst, nothingPresent, scan } 
 const STEP_DATA = 0
 const STEP_FLAGS = 1
 
-/** From this length on a vector is reduced while it comes. */
-const STREAM_BYTE_LENGTH = 1 << 20
-
 export function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
-  const isLong = call.size > 1 && job.data.byteLength >= STREAM_BYTE_LENGTH
+  const isLong = call.size > 1 && job.data.byteLength >= call.tuning.streamByteLength
   return (isLong ? streamed : atOnce)(call, job, inputsOf(call, job, scratch))
 }
 

@@ -15,7 +15,8 @@ export interface BroadcastJob {
 
 export async function broadcast(call: Call, job: BroadcastJob): Promise<void> {
   const { root, data, scratch, check } = job
-  const schedule = broadcastSchedule(call.size, data.byteLength) === 'flat' ? flat : scatterGather
+  const isFlat = broadcastSchedule(call.size, data.byteLength, call.tuning) === 'flat'
+  const schedule = isFlat ? flat : scatterGather
   if (call.rank === root) return schedule(call, root, data)
   const bytes = scratch.acquire(data.byteLength)
   await schedule(call, root, Vector.of(bytes))

@@ -14,23 +14,28 @@
 import { BLOCK_ELEMENTS } from '../binding/binding.ts'
 import { segmentAt } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Tuning } from '../tuning.ts'
 
-/** World sizes and vectors up to which every rank sends everything to all. */
-const DIRECT_SIZE = 8
-const DIRECT_BYTE_LENGTH = 32 << 10
-/** The largest world that exchanges all-to-all. */
-const SINGLE_SHOT_SIZE = 16
-/** From here on a broadcast is scattered, then gathered, so that the root does not send everything n - 1 times. */
-const SCATTER_BYTE_LENGTH = 256 << 10
+/** The largest world that exchanges all-to-all. No part of the tuning: levels round what single-shot does not. */
+export const SINGLE_SHOT_SIZE = 16
 
-export function allReduceSchedule(size: number, byteLength: number): 'direct' | 'single-shot' | 'levels' {
+export function allReduceSchedule(
+  size: number,
+  byteLength: number,
+  { directSize, directByteLength }: Tuning,
+): 'direct' | 'single-shot' | 'levels' {
   if (size <= 2) return 'direct'
   if (size > SINGLE_SHOT_SIZE) return 'levels'
-  return size <= DIRECT_SIZE && byteLength <= DIRECT_BYTE_LENGTH ? 'direct' : 'single-shot'
+  return size <= directSize && byteLength <= directByteLength ? 'direct' : 'single-shot'
 }
 
-export function broadcastSchedule(size: number, byteLength: number): 'flat' | 'scatter-gather' {
-  return size > 2 && byteLength >= SCATTER_BYTE_LENGTH ? 'scatter-gather' : 'flat'
+/** A long message is scattered, so that the root does not send everything n - 1 times. */
+export function broadcastSchedule(
+  size: number,
+  byteLength: number,
+  { scatterByteLength }: Tuning,
+): 'flat' | 'scatter-gather' {
+  return size > 2 && byteLength >= scatterByteLength ? 'scatter-gather' : 'flat'
 }
 
 /**

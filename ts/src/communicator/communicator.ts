@@ -14,6 +14,7 @@ import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Tuning } from '../tuning.ts'
 import {
   type AllReduceOptions,
   CALL_OPTIONS,
@@ -54,6 +55,8 @@ export class Communicator implements AsyncDisposable {
   readonly localRank: number
   /** How many ranks are on this host. */
   readonly localSize: number
+  /** What rank 0 has handed out; groups made by `split` inherit it. */
+  readonly tuning: Tuning
   readonly #world: World
   readonly #membership: Membership
   readonly #group: Group
@@ -65,7 +68,8 @@ export class Communicator implements AsyncDisposable {
     this.#group = membership.group
     this.rank = this.#group.rank
     this.size = this.#group.size
-    this.#planner = new ReducePlanner(this.rank, this.size)
+    this.tuning = this.#group.tuning
+    this.#planner = new ReducePlanner(this)
     this.localRank = place.localRank
     this.localSize = place.localSize
   }
@@ -114,7 +118,7 @@ export class Communicator implements AsyncDisposable {
       const input = pack(data, scratch)
       const out = outLayout && pack(result, scratch)
       const resultDtype = (outLayout ?? layout).dtype
-      const reducer = makeReducer(op, layout.dtype, loadBinding())
+      const reducer = makeReducer(op, layout.dtype, loadBinding(), this.tuning)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const memory = { data: input.vector, out: out?.vector, scratch, check }
       const job = { layout, resultDtype, reducer, onNonFinite, buckets, statistics, ...memory }
@@ -152,7 +156,7 @@ export class Communicator implements AsyncDisposable {
     const scratch = this.#group.scratch
     const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
     return this.#group.run(descriptor, options, async (call) => {
-      const reducer = makeReducer(op, layout.dtype, loadBinding())
+      const reducer = makeReducer(op, layout.dtype, loadBinding(), this.tuning)
       const [input, part] = [pack(data, scratch), pack(result, scratch)]
       const check = (): void => [input, part].forEach((packed) => packed.check())
       const memory = { data: input.vector, part: bytesOf(result), scratch, check }
@@ -174,8 +178,8 @@ export class Communicator implements AsyncDisposable {
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
       throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
     const layout = layoutOf(data, 'data')
-    const schedule = SCHEDULES[broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength)]
-    const descriptor = { ...describe('broadcast', layout), root, schedule }
+    const schedule = broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength, this.tuning)
+    const descriptor = { ...describe('broadcast', layout), root, schedule: SCHEDULES[schedule] }
     return this.#group.run(descriptor, options, async (call) => {
       const packed: Packed = pack(data, this.#group.scratch)
       await broadcast(call, { root, data: packed.vector, scratch: this.#group.scratch, check: packed.check })

@@ -22,6 +22,7 @@ import {
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
+import type { Tuning } from '../tuning.ts'
 import {
   ALL_REDUCE_OPTIONS,
   type AllReduceOp,
@@ -63,13 +64,15 @@ const KEPT_PLANS = 8
 export class ReducePlanner {
   readonly #rank: number
   readonly #size: number
+  readonly #tuning: Tuning
   readonly #planners = new Map<LevelKind, LevelPlanner>()
   /** A training loop has the same few layouts all the time. */
   readonly #kept = new Map<string, readonly Bucket[]>()
 
-  constructor(rank: number, size: number) {
+  constructor({ rank, size, tuning }: { rank: number; size: number; tuning: Tuning }) {
     this.#rank = rank
     this.#size = size
+    this.#tuning = tuning
   }
 
   allReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
@@ -78,7 +81,7 @@ export class ReducePlanner {
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
     const byteLength = layout.elementCount * layout.dtype.byteLength
-    const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength) : algorithm
+    const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength, this.#tuning) : algorithm
     const bucketBytes = checkBucketBytes(options.bucketBytes)
     const buckets = schedule === 'direct' ? undefined : this.#buckets(schedule, layout, bucketBytes)
     const descriptor = {

@@ -6,12 +6,15 @@ import { createHash } from 'node:crypto'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
+import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 
 export interface WorldOptions {
   /** Where each rank listens: host and, for messages, `host:port`. */
   readonly peers: readonly { readonly host: string; readonly address: string }[]
   readonly dial: Dial
+  /** Of all its groups. */
+  readonly tuning?: Tuning
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   readonly refusals?: () => string
   /** Gives up what the world holds besides its groups. */
@@ -82,7 +85,8 @@ export class World {
         }),
       refusals: this.#options.refusals ?? (() => ''),
     }
-    const group = new Group({ ...options, dialler })
+    const { tuning } = this.#options
+    const group = new Group({ ...options, ...(tuning && { tuning }), dialler })
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)
     return { id, worldRanks, group }

@@ -1,6 +1,7 @@
 /** One collective under way on this rank: its messages, its progress and its deadline. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { totalByteLength } from '../tensor/check.ts'
+import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
@@ -13,6 +14,7 @@ export interface CallLinks {
   readonly size: number
   /** What follows the names of calls; empty for the world. */
   readonly name: string
+  readonly tuning: Tuning
   linkTo(peer: number): Link
   /** To the peers that this rank has been in touch with. */
   links(): Iterable<Link>
@@ -62,6 +64,10 @@ export class Call {
 
   get size(): number {
     return this.#links.size
+  }
+
+  get tuning(): Tuning {
+    return this.#links.tuning
   }
 
   get operation(): string {

@@ -9,6 +9,7 @@ import { ScratchPool } from '../tensor/scratch.ts'
 import { Limit } from '../transport/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
+import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
@@ -35,6 +36,8 @@ export interface GroupOptions {
   readonly stallMs?: number
   /** What follows the names of its calls in messages. */
   readonly name?: string
+  /** The same for all ranks. */
+  readonly tuning?: Tuning
   /** How the group opens connections; a group of one needs none. */
   readonly dialler?: Dialler
 }
@@ -66,6 +69,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly stallMs: number
   /** What follows the names of its calls; empty for the world. */
   readonly name: string
+  readonly tuning: Tuning
   readonly #dialler: Dialler | undefined
   readonly #links = new Map<number, Link>()
   /** Those of `links` on which this rank writes: the peers dial them. */
@@ -82,13 +86,14 @@ export class Group implements LinkOwner, CallLinks {
   #whenIdle: (() => void) | undefined
 
   constructor(options: GroupOptions) {
-    const { rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS, name = '', dialler } = options
+    const { rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS, name = '' } = options
     this.rank = rank
     this.size = size
     this.timeoutMs = timeoutMs
     this.stallMs = stallMs
     this.name = name
-    this.#dialler = dialler
+    this.tuning = options.tuning ?? DEFAULT_TUNING
+    this.#dialler = options.dialler
   }
 
   /** Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. */

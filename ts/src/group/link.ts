@@ -65,6 +65,7 @@ export class Link implements FrameHandler {
     this.#reader = reader
     this.#writer = writer
     this.#outbox = new Outbox(writer, {
+      writeByteLength: owner.tuning.writeByteLength,
       oldestSequence: () => owner.oldestSequence(),
       progressed: (sequence) => owner.progressed(sequence),
       failed: (error) => this.failed(error),

@@ -21,9 +21,6 @@ import {
 } from '../wire/frame.ts'
 import { copyParts } from '../tensor/parts.ts'
 
-/** Large payloads are handed over in writes of this size, so that their progress can be seen. */
-const WRITE_BYTE_LENGTH = 8 << 20
-
 export interface Outgoing {
   readonly header: FrameHeader
   readonly parts: readonly Uint8Array[]
@@ -33,6 +30,8 @@ export interface Outgoing {
 }
 
 export interface OutboxOwner {
+  /** Large payloads are handed over in writes of this size, so that their progress can be seen. */
+  readonly writeByteLength: number
   /** The sequence number of the oldest call under way; infinity if there is none. */
   readonly oldestSequence: () => number
   /** A part of that collective has been handed over. */
@@ -155,7 +154,7 @@ export class Outbox {
     const head = Buffer.allocUnsafe(HEADER_BYTE_LENGTH)
     encodeHeader(outgoing.header, head)
     this.#writer.write(head)
-    this.#writeChunks(outgoing, chunksOf(outgoing.parts))
+    this.#writeChunks(outgoing, chunksOf(outgoing.parts, this.#owner.writeByteLength))
   }
 
   #writeChunks(outgoing: Outgoing, [chunk, ...rest]: Chunk[]): void {
@@ -208,11 +207,11 @@ function hasLostMemory({ header, parts }: Outgoing): boolean {
   return totalByteLength(parts) !== header.payloadByteLength
 }
 
-function chunksOf(parts: readonly Uint8Array[]): Chunk[] {
+function chunksOf(parts: readonly Uint8Array[], writeByteLength: number): Chunk[] {
   const chunks: Chunk[] = []
   for (const part of parts) {
-    for (let at = 0; at < part.length; at += WRITE_BYTE_LENGTH) {
-      const bytes = part.subarray(at, at + WRITE_BYTE_LENGTH)
+    for (let at = 0; at < part.length; at += writeByteLength) {
+      const bytes = part.subarray(at, at + writeByteLength)
       chunks.push({ bytes, byteLength: bytes.length })
     }
   }

@@ -5,29 +5,27 @@ import { foldSlice } from '../kernels/fold.ts'
 import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
 import { arriving, cooperative, offThread, run } from '../kernels/run.ts'
 import type { Dtype } from '../tensor/dtype.ts'
+import type { Tuning } from '../tuning.ts'
 import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
 import { isFold } from './options.ts'
 import { scanElements, scanNonFinite } from './scan.ts'
 
-/** Below this many bytes of input a trip to another thread costs more than the kernel. */
-const OFF_THREAD_BYTE_LENGTH = 1 << 20
-
-export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding): Reducer {
-  return isFold(op, dtype) ? makeFolder(op, binding) : makeCombiner(op, binding)
+export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding, tuning: Tuning): Reducer {
+  return isFold(op, dtype) ? makeFolder(op, binding, tuning) : makeCombiner(op, binding, tuning)
 }
 
-function makeCombiner(op: ReduceOp, binding: Binding): Reducer {
+function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, (job) => reduceSlice({ op, ...job }, binding)),
+    ...reducerOf(binding, tuning, (job) => reduceSlice({ op, ...job }, binding)),
     seesNonFinite: op === 'adasum',
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
   }
 }
 
 /** Nothing is multiplied, so no norm can overflow: an input is finite if its elements are. */
-function makeFolder(op: FoldOp, binding: Binding): Reducer {
+function makeFolder(op: FoldOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, (job) => foldSlice({ op, ...job })),
+    ...reducerOf(binding, tuning, (job) => foldSlice({ op, ...job })),
     seesNonFinite: false,
     hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
   }
@@ -35,6 +33,7 @@ function makeFolder(op: FoldOp, binding: Binding): Reducer {
 
 function reducerOf(
   binding: Binding,
+  { offThreadByteLength }: Tuning,
   bodyOf: (job: ReduceJob) => ReduceBody,
 ): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite'> {
   return {
@@ -42,15 +41,12 @@ function reducerOf(
     nodeCount: (pieces) => binding.nodeCount(pieces),
     addNodes: binding.gramFinish,
     reduce: (job) => {
+      // Below, a trip to another thread costs more than the kernel.
       const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
-      const isOffThread = job.memory === 'pool' && byteLength > OFF_THREAD_BYTE_LENGTH
+      const isOffThread = job.memory === 'pool' && byteLength >= offThreadByteLength
       const runTasks = isOffThread ? offThread : cooperative(job.check)
-      return run(
-        bodyOf(job),
-        binding,
-        job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks,
-        job.exchange,
-      )
+      const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
+      return run(bodyOf(job), binding, inOrder, job.exchange)
     },
   }
 }

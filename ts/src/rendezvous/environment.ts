@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import { checkOptions } from '../tensor/check.ts'
 import { parseAddress } from '../transport/address.ts'
+import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
 import { readSecret } from './secret.ts'
@@ -43,6 +44,8 @@ export interface Place {
   /** 16 bytes that the ranks of one launch share; zero if the launcher names no job. */
   readonly jobId: Uint8Array
   readonly timeoutMs: number
+  /** What this process would have all ranks use; only rank 0's counts. */
+  readonly tuning: Tuning
 }
 
 type Environment = Record<string, string | undefined>
@@ -72,6 +75,7 @@ export function resolvePlace(options: ConnectOptions, env: Environment = process
     timeoutMs,
     host: hostOption(options.host) ?? nonEmpty(env, 'ADASUM_HOST'),
     jobId: jobId(env),
+    tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
   }
   const given = [rank, size, store].filter((setting) => setting !== undefined)
   if (given.length === 0)

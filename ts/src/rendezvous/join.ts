@@ -6,12 +6,14 @@ import { AdasumError } from '../errors.ts'
 import { formatAddress, parseAddress } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
+import type { Tuning } from '../tuning.ts'
 import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
 import {
   encodeMessage,
   MessageDecoder,
   parseStoreMessage,
+  type JoinMessage,
   type PeerAddress,
   type StartMessage,
   type WaitingMessage,
@@ -33,6 +35,8 @@ export interface JoinOptions {
   ports: readonly number[]
   /** Opens this rank's own port, given the local address of the connection to the store, and says where it is. */
   announce: (localHost: string) => Promise<PeerAddress>
+  /** What this rank would have all ranks use, should it be rank 0. */
+  tuning: Tuning
   /** Identity of this machine; by default from its name and boot. */
   machine?: string
 }
@@ -84,7 +88,7 @@ async function joinOnce(
   signal: AbortSignal,
   progress: JoinProgress,
 ): Promise<StartMessage> {
-  const { rank, size, secret, jobId, transport, host } = options
+  const { rank, size, secret, jobId, transport, host, machine = machineIdentity(), tuning } = options
   const identity = { runId: jobId, rank, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
   const limited = new Limit(options.ports.length > 1 ? PORT_TRY_MS : undefined, signal)
   let pipe: Pipe
@@ -100,7 +104,7 @@ async function joinOnce(
     const { host: localHost } = parseAddress(pipe.localAddress) ?? { host }
     const address = await options.announce(localHost)
     signal.throwIfAborted()
-    return await round(pipe, { ...address, machine: options.machine ?? machineIdentity() }, size, signal, progress)
+    return await round(pipe, { type: 'join', ...address, machine, tuning }, size, signal, progress)
   } finally {
     pipe.destroy()
     await pipe.closed
@@ -110,7 +114,7 @@ async function joinOnce(
 /** One round on an authenticated connection, from this rank's address to everyone's. */
 async function round(
   pipe: Pipe,
-  join: PeerAddress & { machine: string },
+  join: JoinMessage,
   size: number,
   signal: AbortSignal,
   progress: JoinProgress,
@@ -128,7 +132,7 @@ async function round(
     const malformed = (error: Error) => reject(nonsense(pipe.remoteAddress, error))
     const ended = (error?: Error) => reject(storeLost(pipe.remoteAddress, error))
     pipe.setSink(new MessageDecoder({ message, malformed, ended }))
-    pipe.write(encodeMessage({ type: 'join', ...join }))
+    pipe.write(encodeMessage(join))
   })
   try {
     return await start

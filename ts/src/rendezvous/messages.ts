@@ -3,6 +3,7 @@
  * big-endian). Lengths are limited, and every field is checked before anything is believed.
  */
 import type { Sink } from '../transport/transport.ts'
+import { type Tuning, tuningFrom } from '../tuning.ts'
 import { LONGEST_REASON, type Refusals } from './refusals.ts'
 
 export const MAX_MESSAGE_BYTE_LENGTH: number = 64 * 1024
@@ -13,11 +14,12 @@ export interface PeerAddress {
   readonly port: number
 }
 
-/** A rank to the store: where it listens, and on which machine it runs. Who it is, the handshake has proved. */
+/** A rank to the store: where it listens, on which machine it runs, and its tuning. Who it is, the handshake has proved. */
 export interface JoinMessage extends PeerAddress {
   readonly type: 'join'
   /** Equal for the processes of one machine: 32 hexadecimal digits. */
   readonly machine: string
+  readonly tuning: Tuning
 }
 
 /** The store to everyone who has come: who has not, and what may be why. */
@@ -39,6 +41,8 @@ export interface StartMessage {
   readonly peers: readonly PeerAddress[]
   readonly localRank: number
   readonly localSize: number
+  /** Rank 0's. */
+  readonly tuning: Tuning
 }
 
 export type StoreMessage = WaitingMessage | StartMessage
@@ -133,7 +137,8 @@ function parsePeer(value: unknown): PeerAddress | undefined {
 export function parseJoin(value: unknown): JoinMessage | undefined {
   const address = parsePeer(value)
   if (address === undefined || !isObject(value) || value['type'] !== 'join' || !isId(value['machine'])) return undefined
-  return { type: 'join', ...address, machine: value['machine'] }
+  const tuning = tuningFrom(value['tuning'])
+  return tuning && { type: 'join', ...address, machine: value['machine'], tuning }
 }
 
 /** The store's message in `value` to a rank of a world of `size`, or undefined if it is none. */
@@ -164,9 +169,12 @@ function parseRefusals(value: unknown): Refusals | undefined {
   return last.length <= LONGEST_REASON ? { count, last } : undefined
 }
 
-function parseStart({ runId, peers, localRank, localSize }: Fields, size: number): StartMessage | undefined {
+function parseStart(fields: Fields, size: number): StartMessage | undefined {
+  const { runId, peers, localRank, localSize } = fields
   if (!isId(runId) || !Array.isArray(peers) || peers.length !== size) return undefined
   if (!isWhole(localSize, size + 1) || !isWhole(localRank, localSize)) return undefined
   const addresses = peers.map(parsePeer).filter((peer) => peer !== undefined)
-  return addresses.length === size ? { type: 'start', runId, peers: addresses, localRank, localSize } : undefined
+  const tuning = tuningFrom(fields['tuning'])
+  if (addresses.length !== size || tuning === undefined) return undefined
+  return { type: 'start', runId, peers: addresses, localRank, localSize, tuning }
 }

@@ -6,6 +6,7 @@ import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
+import type { Tuning } from '../tuning.ts'
 import { type OnPeer, listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
@@ -29,6 +30,8 @@ export interface Meeting {
   readonly peers: readonly PeerAddress[]
   readonly localRank: number
   readonly localSize: number
+  /** Rank 0's. */
+  readonly tuning: Tuning
   /** Where peers dial this rank. */
   readonly listener: Listener
   /** Connections that `listener` has turned away until now. */
@@ -74,6 +77,7 @@ function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldSt
   return {
     runId,
     peers: start.peers,
+    tuning: start.tuning,
     localRank: place.localRank ?? start.localRank,
     localSize: place.localSize ?? start.localSize,
     listener: port.begin(runId),

@@ -186,14 +186,15 @@ class Rounds {
   }
 }
 
-/** Everyone's answer: a fresh run id, all addresses, and the place among the ranks of the same machine. */
+/** Everyone's answer: a fresh run id, all addresses, rank 0's tuning, and the place among the ranks of the same machine. */
 function startMessages(joins: readonly JoinMessage[]): StartMessage[] {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
   const peers = joins.map(({ host, port }) => ({ host, port }))
+  const { tuning } = joins[0]!
   return joins.map(({ machine }, rank) => {
     const localRank = joins.slice(0, rank).filter((other) => other.machine === machine).length
     const localSize = joins.filter((other) => other.machine === machine).length
-    return { type: 'start', runId, peers, localRank, localSize }
+    return { type: 'start', runId, peers, localRank, localSize, tuning }
   })
 }
 

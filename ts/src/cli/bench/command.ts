@@ -1,8 +1,9 @@
-/** `adasum bench`: times all-reduce among ranks of this machine, and checks every result. */
+/** `adasum bench`: times all-reduce among ranks of this machine, and checks every result; or calibrates. */
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command } from 'commander'
 import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
+import { CommandError } from '../command-error.ts'
 import { wholeNumber } from '../whole-number.ts'
 import { launch } from '../run/launcher.ts'
 import { planLaunch } from '../run/plan.ts'
@@ -13,10 +14,23 @@ Examples:
   adasum bench -n 4
   adasum bench -n 2 --op sum,adasum --sizes 1KiB,512KiB,32MiB --json
   adasum bench --op max --dtype i32,u64
+  adasum bench -n 4 --calibrate
 
 A time is that of the slowest rank, from a barrier to the end of the call. algbw is bytes / p50; busbw is
 algbw x 2(n-1)/n; GB = 1e9 bytes. #wrong counts elements that differ from what one process computes from the
-same inputs: if there are any, the exit code is 1.`
+same inputs: if there are any, the exit code is 1.
+
+--calibrate measures where one way of moving data becomes faster than another and ends with a line to set in rank 0's
+environment, ADASUM_TUNING=... . It chooses its own cases.`
+
+interface Options extends BenchOptions {
+  calibrate?: boolean
+  seconds: number
+}
+
+/** Options that say which cases to time. */
+const CASE_OPTIONS = ['op', 'dtype', 'sizes', 'placement', 'iterations']
+const LONGEST_SECONDS = 120
 
 export function defineBench(command: Command, setExitCode: (code: number) => void): void {
   command
@@ -27,14 +41,30 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .option('--sizes <list>', "bytes of each rank's vector", '1KiB,32KiB,512KiB,4MiB,32MiB')
     .option('--placement <list>', 'out, in-place', 'out,in-place')
     .option('--iterations <count>', 'timed calls a case; by default 20 to 1000 by size', wholeNumber(1, 1_000_000))
+    .option('--calibrate', 'measure what ADASUM_TUNING should be, instead')
+    .option('--seconds <count>', 'how long to calibrate, about', wholeNumber(1, LONGEST_SECONDS), 60)
     .option('--json', 'print a JSON line a case')
     .addHelpText('after', EXAMPLES)
-    .action(async (options: BenchOptions) => {
-      const { ranks, iterations, json = false } = options
-      const settings = { cases: planCases(options), iterations, json }
-      const script = fileURLToPath(new URL(`./rank${extname(import.meta.url)}`, import.meta.url))
+    .action(async (options: Options) => {
+      refuseIdleOptions(command, options)
+      const { ranks, iterations, seconds, json = false } = options
       const place = { ranks, only: 0, nodeOption: [], nodes: 1, node: 0 }
-      const plan = await planLaunch(script, [JSON.stringify(settings)], place, process.env)
-      setExitCode(await launch(plan))
+      const [script, settings] = options.calibrate
+        ? ['./calibrate-rank', { seconds, json }]
+        : ['./rank', { cases: planCases(options), iterations, json }]
+      const path = fileURLToPath(new URL(`${script}${extname(import.meta.url)}`, import.meta.url))
+      setExitCode(await launch(await planLaunch(path, [JSON.stringify(settings)], place, process.env)))
     })
+}
+
+/** An option that would be ignored is a misunderstanding. */
+function refuseIdleOptions(command: Command, { calibrate, ranks }: Options): void {
+  const isGiven = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
+  if (!calibrate) {
+    if (isGiven('seconds')) throw new CommandError('--seconds is for --calibrate; without it give --iterations')
+    return
+  }
+  const idle = CASE_OPTIONS.find(isGiven)
+  if (idle !== undefined) throw new CommandError(`--calibrate chooses its own cases: leave out --${idle}`)
+  if (ranks === 1) throw new CommandError('-n 1 leaves --calibrate nothing to measure: give 2 ranks or more')
 }

@@ -12,6 +12,7 @@ import type { AllReduceOptions, FloatArray, Reduction } from '../../types.ts'
 import { BENCH_ARRAYS, type BenchArray, type BenchCase, type BenchOp } from './cases.ts'
 import { reduceByDefinition } from './reference.ts'
 import { resultOf, tableHead, tableRow } from './result.ts'
+import { fill } from './vectors.ts'
 
 interface Settings {
   readonly cases: readonly BenchCase[]
@@ -24,18 +25,6 @@ const WARM_UPS = 3
 /** Enough for steady percentiles of short calls, few enough for long ones. */
 function iterationsFor(byteLength: number): number {
   return Math.max(20, Math.min(1000, Math.floor((64 << 20) / byteLength)))
-}
-
-/** Integers of all sizes, so that their sums wrap. */
-function fill(array: BenchArray, rank: number): void {
-  let state = 2463534242 + rank * 7919
-  const isBig = array instanceof BigInt64Array || array instanceof BigUint64Array
-  const isFloat = array instanceof Float32Array || array instanceof Float64Array
-  for (let i = 0; i < array.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    if (isBig) array[i] = BigInt(state) << 31n
-    else array[i] = isFloat ? state / 2 ** 32 - 0.4 : state
-  }
 }
 
 /** Which operators go with which dtypes has been checked before the ranks were started. */
@@ -96,13 +85,12 @@ async function countWrong(comm: Communicator, bench: BenchCase): Promise<number>
 function newVector({ dtype, byteLength }: BenchCase, rank?: number): BenchArray {
   const type = BENCH_ARRAYS[dtype]
   const array = new type(byteLength / type.BYTES_PER_ELEMENT)
-  if (rank !== undefined) fill(array, rank)
-  return array
+  return rank === undefined ? array : fill(array, rank)
 }
 
 /** A barrier is one round among all, as under the direct schedule. */
-function scheduleOf(op: BenchOp, size: number, byteLength: number): string {
-  return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength)
+function scheduleOf(op: BenchOp, { size, tuning }: Communicator, byteLength: number): string {
+  return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength, tuning)
 }
 
 async function main(settings: Settings): Promise<void> {
@@ -113,7 +101,7 @@ async function main(settings: Settings): Promise<void> {
     const times = await measure(comm, bench, settings.iterations ?? iterationsFor(bench.byteLength))
     const wrong = await countWrong(comm, bench)
     const { op, dtype, byteLength: bytes, inPlace } = bench
-    const schedule = scheduleOf(op, comm.size, bytes)
+    const schedule = scheduleOf(op, comm, bytes)
     const result = resultOf({ op, dtype, n: comm.size, bytes, transport, schedule, inPlace, wrong }, times)
     if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result))
     if (wrong > 0) process.exitCode = 1

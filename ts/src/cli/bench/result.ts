@@ -30,17 +30,17 @@ export function resultOf(
   const { wrong, ...rest } = place
   return {
     ...rest,
-    minUs: round(sorted[0]!),
-    p50Us: round(at(0.5)),
-    p99Us: round(at(0.99)),
-    algbwGBps: round(algbwGBps),
-    busbwGBps: round((algbwGBps * 2 * (place.n - 1)) / place.n),
+    minUs: significant(sorted[0]!),
+    p50Us: significant(at(0.5)),
+    p99Us: significant(at(0.99)),
+    algbwGBps: significant(algbwGBps),
+    busbwGBps: significant((algbwGBps * 2 * (place.n - 1)) / place.n),
     wrong,
   }
 }
 
 /** Four significant digits. */
-function round(value: number): number {
+export function significant(value: number): number {
   return Number(value.toPrecision(4))
 }
 

@@ -1,0 +1,52 @@
+/** What a calibration prints, for people and as JSON lines. */
+import { DEFAULT_TUNING, type Tuning, TUNING_NAMES, formatTuning } from '../../tuning.ts'
+import type { Measurement, Question } from './calibration.ts'
+import { significant } from './result.ts'
+
+/** A measurement, and from how many rounds. */
+export interface Case extends Measurement {
+  readonly rounds: number
+}
+
+export interface CalibrationReport {
+  begun(question: Question): void
+  measured(question: Question, found: Case): void
+  ended(tuning: Tuning): void
+}
+
+export function calibrationReport(isJson: boolean, print: (line: string) => void): CalibrationReport {
+  return isJson ? jsonReport(print) : tableReport(print)
+}
+
+function jsonReport(print: (line: string) => void): CalibrationReport {
+  return {
+    begun: () => {},
+    measured: ({ decides, collective, ways }, { n, byteLength: bytes, rounds, p50Us }) => {
+      const medians = Object.fromEntries(ways.map(({ name }, i) => [name, significant(p50Us[i]!)]))
+      print(JSON.stringify({ decides, op: collective, n, bytes, transport: 'tcp', rounds, p50Us: medians }))
+    },
+    ended: (tuning) => print(JSON.stringify({ tuning })),
+  }
+}
+
+const WIDTH = 15
+const row = (cells: readonly (string | number)[]): string => cells.map((cell) => String(cell).padStart(WIDTH)).join('')
+
+function tableReport(print: (line: string) => void): CalibrationReport {
+  return {
+    begun: ({ decides, collective, ways }) => {
+      print(`# ${decides.join(', ')}: ${collective} over tcp, p50(us) of each way`)
+      print(row(['ranks', 'size(B)', 'rounds', ...ways.map(({ name }) => name)]))
+    },
+    measured: (_, { n, byteLength, rounds, p50Us }) => print(row([n, byteLength, rounds, ...p50Us.map(significant)])),
+    ended: (tuning) => {
+      print(`\n# ${changesOf(tuning).join(', ') || 'no difference above the noise: the defaults'}`)
+      print(`ADASUM_TUNING=${formatTuning(tuning)}`)
+    },
+  }
+}
+
+function changesOf(tuning: Tuning): string[] {
+  const changed = TUNING_NAMES.filter((name) => tuning[name] !== DEFAULT_TUNING[name])
+  return changed.map((name) => `${name} ${tuning[name]} instead of ${DEFAULT_TUNING[name]}`)
+}

@@ -1,0 +1,14 @@
+import type { BenchArray } from './cases.ts'
+
+/** Reproducible numbers, different on every rank; integers of all sizes, so that their sums wrap. */
+export function fill<A extends BenchArray>(array: A, rank: number): A {
+  let state = 2463534242 + rank * 7919
+  const isBig = array instanceof BigInt64Array || array instanceof BigUint64Array
+  const isFloat = array instanceof Float32Array || array instanceof Float64Array
+  for (let i = 0; i < array.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    if (isBig) array[i] = BigInt(state) << 31n
+    else array[i] = isFloat ? state / 2 ** 32 - 0.4 : state
+  }
+  return array
+}
