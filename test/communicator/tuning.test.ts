@@ -19,7 +19,7 @@ import { fc } from '../_property.ts'
 import { anyTuning } from '../_tuning.ts'
 import { bitsOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
-/** Three ranks, each with a tuning of its own, from its option or its environment. */
+/** Ranks, each with a tuning of its own, from its option or its environment. */
 function connectAll(tunings: readonly (Partial<Tuning> | string)[]): Promise<Communicator[]> {
   const transport = createMemoryTransport()
   const connecting = tunings.map((own, rank) => {
@@ -55,7 +55,7 @@ const HANDED_OUT: [name: string, tunings: (Partial<Tuning> | string)[], schedule
 for (const [name, tunings, schedule] of HANDED_OUT)
   test(`what rank 0 has counts for all: ${name}`, async (t) => {
     const ranks = await connectAll(tunings)
-    t.deepEqual(new Set(ranks.map((comm) => JSON.stringify(comm.tuning))).size, 1)
+    t.is(new Set(ranks.map((comm) => JSON.stringify(comm.tuning))).size, 1)
     const other = schedule === 'direct' ? 'single-shot' : 'direct'
     const [auto, same, different] = [
       await bytesSentOf(ranks, 'auto'),
