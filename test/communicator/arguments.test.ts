@@ -125,7 +125,10 @@ const REDUCE_REFUSED: Refused = {
   'a misspelt option': [
     DATA,
     { segment: [1, 3] },
-    unknown('segment', 'op, out, dtype, segments, onNonFinite, coefficients, algorithm, timeoutMs, signal'),
+    unknown(
+      'segment',
+      'op, out, dtype, segments, onNonFinite, coefficients, algorithm, bucketBytes, timeoutMs, signal',
+    ),
   ],
   'an option of another call': [DATA, { root: 0 }, /no option "root"/],
 }

@@ -18,13 +18,16 @@ const anyChunk = fc.nat(6).map((log) => BLOCK_ELEMENTS * 2 ** log)
 
 test('the pieces of a slice cover it without a gap, and are cut only at segment or chunk boundaries', (t) => {
   fc.assert(
-    fc.property(anyLayout, anyChunk, fc.nat(), fc.nat(), (layout, chunkElements, a, b) => {
+    fc.property(anyLayout, anyChunk, anyChunk, fc.nat(), fc.nat(), (layout, one, other, a, b) => {
+      const [callElements, wholeElements] = [Math.min(one, other), Math.max(one, other)]
       const cuts = cutsOf(layout)
       const [begin, end] = [cuts[a % cuts.length]!, cuts[b % cuts.length]!].sort((x, y) => x - y) as [number, number]
-      const slice = sliceOf(layout, begin, end, chunkElements)
+      const slice = sliceOf(layout, begin, end, wholeElements, callElements)
       let at = begin
       slice.segments.forEach((segment, piece) => {
         const [segmentBegin, count] = [layout.segmentBegins[segment]!, layout.segmentElementCounts[segment]!]
+        // Segments that fit stay whole; longer ones are cut as finely as calls are short.
+        const chunkElements = count > wholeElements ? callElements : wholeElements
         const [total, first, elements] = slice.pieces.subarray(piece * 3, piece * 3 + 3) as unknown as number[]
         t.deepEqual([total, segmentBegin + first!, elements], [count, at, pieceElementCount(slice, piece)])
         t.true(elements! > 0 && elements! <= chunkElements)

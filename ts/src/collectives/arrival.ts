@@ -10,17 +10,15 @@ interface Waiting {
 
 /** How far all of several messages have come. One waits at a time. */
 export class Arrivals implements Arrival {
-  readonly mayWrite: Promise<void> | undefined
   readonly #byteLength: number
   readonly #elementCounts: number[]
   #waiting: Waiting | undefined
   #failure: { error: unknown } | undefined
 
   /** @param byteLength - of an element */
-  constructor(messageCount: number, byteLength: number, mayWrite?: Promise<void>) {
+  constructor(messageCount: number, byteLength: number) {
     this.#elementCounts = Array.from({ length: messageCount }, () => 0)
     this.#byteLength = byteLength
-    this.mayWrite = mayWrite
   }
 
   /** Posts one of the messages. */

@@ -1,9 +1,9 @@
 /**
  * The direct schedule: every rank sends its whole vector to every other, and reduces it all by itself.
  *
- * Long vectors are reduced while they come: sums as far as all of them are there, and of adasum the Gram matrices of large
- * segments, each chunk still in the cache. What a rank says of its input then comes after the input, so that nobody waits
- * for it to be scanned; where inputs may be left out, no result is written until all have spoken.
+ * Long vectors are reduced while they come, segment by segment, each piece while the cache still has it. If a rank has to
+ * say something of its input, that then comes after the input, so that nobody waits for it to be scanned. (Not where inputs
+ * may be left out: who takes part must be known first.)
  */
 import { type Call, peersOf } from '../group/call.ts'
 import { type SliceStatistics, emptySegmentRows, reportRows } from '../kernels/reduce.ts'
@@ -16,9 +16,12 @@ import { countPresent, isRefused, isSuspect, looksFirst, nothingPresent, scan } 
 const STEP_DATA = 0
 const STEP_FLAGS = 1
 
+/** What comes is reduced in calls of so many bytes of all inputs: the second-level cache still has them. */
+const STREAM_CALL_BYTE_LENGTH = Number(process.env['STREAM_CALL'] ?? 1 << 20)
+
 export function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
   const isLong = call.size > 1 && job.data.byteLength >= call.tuning.streamByteLength
-  return (isLong ? streamed : atOnce)(call, job, inputsOf(call, job, scratch))
+  return (isLong && job.onNonFinite !== 'skip' ? streamed : atOnce)(call, job, inputsOf(call, job, scratch))
 }
 
 async function atOnce(call: Call, job: AllReduceJob, inputs: readonly Vector[]): Promise<Reduced> {
@@ -39,26 +42,15 @@ async function streamed(call: Call, job: AllReduceJob, inputs: readonly Vector[]
   const weights = new Float64Array(call.size).fill(1)
   const sends: Promise<void>[] = []
   const spoken = flagsBehind(call, job, sends)
-  const mayWrite = job.onNonFinite === 'skip' ? spoken.then((flags) => takePart(job, flags, weights)) : undefined
-  const arrivals = new Arrivals(call.size - 1, job.layout.dtype.byteLength, mayWrite)
+  const arrivals = new Arrivals(call.size - 1, job.layout.dtype.byteLength)
   const receives = peersOf(call).map((peer, i) => arrivals.of(i, call, peer, STEP_DATA, inputs[peer]!.parts))
   sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_DATA, job.data.parts)))
-  for (const promise of [spoken, mayWrite]) promise?.catch((error: unknown) => arrivals.fail(error))
-  const work = { ...workOf(call, job, inputs, weights), arrival: arrivals }
-  const found = await job.reducer.reduce(work).catch((error: unknown) => {
-    if (!(error instanceof NothingPresent)) throw error
-  })
+  spoken.catch((error: unknown) => arrivals.fail(error))
+  const work = { ...workOf(call, job, inputs, weights, STREAM_CALL_BYTE_LENGTH), arrival: arrivals }
+  const found = await job.reducer.reduce(work)
   const flags = await spoken
   await Promise.all([...receives, ...sends])
   return reducedOf(call, job, inputs, flags, found)
-}
-
-/** All inputs were left out: there is no result. */
-class NothingPresent extends Error {}
-
-function takePart(job: AllReduceJob, flags: Uint8Array, weights: Float64Array): void {
-  weights.set(weightsOf(job, flags))
-  if (countPresent(job, flags) === 0) throw new NothingPresent()
 }
 
 /** What every rank says of its input, in messages of their own behind it. */
@@ -88,9 +80,19 @@ function targetOf(call: Call, job: AllReduceJob, inputs: readonly Vector[]): Vec
   return job.out ?? (call.size > 1 ? inputs[peersOf(call)[0]!]! : job.data)
 }
 
-function workOf(call: Call, job: AllReduceJob, inputs: readonly Vector[], weights: Float64Array) {
+function workOf(
+  call: Call,
+  job: AllReduceJob,
+  inputs: readonly Vector[],
+  weights: Float64Array,
+  callByteLength?: number,
+) {
   const { layout, resultDtype, check } = job
-  const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, call.size))
+  const { elementCount, dtype } = layout
+  const [chunk, ofCall] = [undefined, callByteLength].map((bytes) =>
+    chunkElementCount(dtype.byteLength, call.size, bytes),
+  )
+  const slice = sliceOf(layout, 0, elementCount, chunk!, ofCall)
   const out = targetOf(call, job, inputs)
   return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check } as const
 }
@@ -100,7 +102,7 @@ function reducedOf(
   job: AllReduceJob,
   inputs: readonly Vector[],
   flags: Uint8Array,
-  found: SliceStatistics | void,
+  found: SliceStatistics | undefined,
 ): Reduced {
   if (!found) return { result: undefined, statistics: nothingPresent(job, call.size), flags, isSuspect: false }
   const width = reportWidth(job.statistics, call.size)

@@ -6,7 +6,6 @@ import { type Binding, FOLD_OP_CODES } from '../binding/binding.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { FoldOp } from '../types.ts'
 import { type KernelTask, type ReduceBody, type ReduceWork, breaksOf } from './reduce.ts'
-import { chunkElementCount } from './slice.ts'
 
 export interface FoldWork extends Omit<ReduceWork, 'op'> {
   readonly op: FoldOp
@@ -20,7 +19,7 @@ export function* foldSlice(work: FoldWork): ReduceBody {
 function foldTasks(work: FoldWork): KernelTask[] {
   const { layout, resultDtype, slice, inputs, out } = work
   const elementCount = slice.end - slice.begin
-  const chunk = chunkElementCount(layout.dtype.byteLength, inputs.length)
+  const chunk = slice.callElements
   const ends = breaksOf(layout.dtype, inputs, resultDtype, out)
   for (let end = chunk; end < elementCount + chunk; end += chunk) ends.add(Math.min(end, elementCount))
   let at = 0
@@ -31,7 +30,7 @@ function foldTasks(work: FoldWork): KernelTask[] {
       at = end
       // Made when it runs: who takes part may be known only then.
       const task = (): FoldTask => foldPart(work, begin, end)
-      return { needs: end, writes: true, sync: (b) => task().sync(b), async: (b) => task().async(b) }
+      return { needs: end, sync: (b) => task().sync(b), async: (b) => task().async(b) }
     })
 }
 

@@ -6,16 +6,17 @@
  * off-thread. The local functions and the collectives run this same body, hence their bits are the same.
  *
  * Small segments that lie wholly in the slice go through all three stages in one kernel call, while their data is still
- * in cache. Of the others the first pass leaves tree nodes; these are added up (after an exchange, if the segment is cut
- * across ranks), the coefficients follow, and a second pass combines. If a tree node cancels so far that the Gram matrix
- * has no digits left for it, its vector's products are taken directly, in one more pass for each depth of such nodes.
+ * in cache. Of the others the first pass leaves tree nodes; these are added up, the coefficients follow, and a second pass
+ * combines, segment by segment; segments that are cut across ranks come last, after an exchange of their nodes. If a tree
+ * node cancels so far that the Gram matrix has no digits left for it, its vector's products are taken directly, in one more
+ * pass for each depth of such nodes.
  */
 import { type Binding, OP_CODES } from '../binding/binding.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { ReduceOp } from '../types.ts'
-import { type Slice, chunkElementCount, isWhole, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
+import { type Slice, isWhole, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
 
 export interface ReduceWork {
   readonly op: ReduceOp
@@ -35,8 +36,6 @@ export interface ReduceWork {
 export interface KernelTask {
   /** Elements of the inputs, from the slice's start, that it needs; absent: no more than calls of earlier steps. */
   readonly needs?: number
-  /** Whether it writes the result. */
-  readonly writes: boolean
   sync(binding: Binding): void
   async(binding: Binding): Promise<void>
 }
@@ -72,25 +71,45 @@ interface CutSegment {
   readonly segment: number
   /** Its pieces in the slice. */
   readonly from: number
-  readonly to: number
-  readonly nodes: Float64Array
+  to: number
+  /** Those of each piece. */
+  readonly nodes: Float64Array[]
 }
 
 export function* reduceSlice(work: ReduceWork, binding: Binding): ReduceBody {
   const statistics = newStatistics(work)
-  const cut = yield* firstPass(work, binding, statistics)
-  if (work.op !== 'adasum' || cut.length === 0) return statistics
+  const shared: CutSegment[] = []
+  for (const batch of batchesOf(work)) {
+    const calls = batch.map((group) => callOf(work, binding, group))
+    yield { kind: 'kernels', tasks: calls.map(({ task }) => task) }
+    if (work.op !== 'adasum') continue
+    const cut: CutSegment[] = []
+    for (const call of calls) collect(work, binding, call, statistics, cut)
+    for (const part of cut)
+      if (isShared(work, part)) shared.push(part)
+      else yield* combineSegment(work, binding, part, partOf(work, part, gramProductCount(work)), statistics)
+  }
+  const productCount = gramProductCount(work)
   const parts = yield* shareNodes(
     work,
     0,
-    cut.map((part) => partOf(work, part, gramProductCount(work))),
+    shared.map((part) => partOf(work, part, productCount)),
   )
-  for (const [index, part] of cut.entries()) {
-    const answer = yield* solve(work, binding, part, parts[index]!)
-    statistics.values.set(answer, (part.segment - statistics.firstSegment) * answer.length)
-    yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(BEFORE_COEFFICIENTS)) }
-  }
+  for (const [index, part] of shared.entries()) yield* combineSegment(work, binding, part, parts[index]!, statistics)
   return statistics
+}
+
+/** What is left of a segment once its nodes are known. */
+function* combineSegment(
+  work: ReduceWork,
+  binding: Binding,
+  part: CutSegment,
+  nodes: NodePart,
+  statistics: SliceStatistics,
+): Generator<ReduceStep, void, undefined | readonly NodePart[]> {
+  const answer = yield* solve(work, binding, part, nodes)
+  statistics.values.set(answer, (part.segment - statistics.firstSegment) * answer.length)
+  yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(BEFORE_COEFFICIENTS)) }
 }
 
 function newStatistics({ slice, inputs }: ReduceWork): SliceStatistics {
@@ -129,70 +148,54 @@ function gramProductCount({ inputs }: ReduceWork): number {
   return (inputs.length * (inputs.length + 1)) / 2
 }
 
-/** One kernel call for each group of consecutive pieces that together make a chunk. */
-function* firstPass(
-  work: ReduceWork,
-  binding: Binding,
-  statistics: SliceStatistics,
-): Generator<ReduceStep, CutSegment[], undefined | readonly NodePart[]> {
-  const { op, layout, resultDtype, slice, weights } = work
-  const groups = groupPieces(work).map(({ from, to, begin, end }) => {
-    const pieces = piecesBetween(slice, from, to)
-    const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
-    const nodes = new Float64Array(nodeCount * gramProductCount(work))
-    const stats = new Float64Array((to - from) * (BEFORE_COEFFICIENTS + work.inputs.length))
-    const inputs = byteSlices(work, begin, end)
-    const out = byteSlice(resultDtype, work.out, begin, end)
-    // Of cut pieces adasum leaves nodes only.
-    const writes = op !== 'adasum' || Array.from({ length: to - from }).some((_, i) => isWhole(slice, from + i))
-    return {
-      from,
-      to,
-      nodes,
-      stats,
-      needs: end,
-      writes,
-      args: [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, weights, pieces, out, nodes, stats] as const,
-    }
-  })
-  yield {
-    kind: 'kernels',
-    tasks: groups.map(({ args, needs, writes }) => ({
-      ...{ needs, writes },
-      sync: (b) => b.reduce(...args),
-      async: (b) => b.reduceAsync(...args),
-    })),
-  }
-  if (op !== 'adasum') return []
-  const cut: CutSegment[] = []
-  for (const group of groups) collectGroup(work, binding, group, statistics, cut)
-  return cut
+/** A kernel call of the first pass, and where its answers go. */
+interface FirstCall {
+  readonly group: Group
+  readonly nodes: Float64Array
+  readonly stats: Float64Array
+  readonly task: KernelTask
 }
 
-/** Puts a group's answers where they belong: statistics of whole segments, nodes of the others. */
-function collectGroup(
+function callOf(work: ReduceWork, binding: Binding, group: Group): FirstCall {
+  const { op, layout, resultDtype, slice, weights } = work
+  const { from, to, begin, end } = group
+  const pieces = piecesBetween(slice, from, to)
+  const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
+  const nodes = new Float64Array(nodeCount * gramProductCount(work))
+  const stats = new Float64Array((to - from) * segmentRowWidth(work.inputs.length))
+  const inputs = byteSlices(work, begin, end)
+  const out = byteSlice(resultDtype, work.out, begin, end)
+  const args = [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, weights, pieces, out, nodes, stats] as const
+  const task: KernelTask = { needs: end, sync: (b) => b.reduce(...args), async: (b) => b.reduceAsync(...args) }
+  return { group, nodes, stats, task }
+}
+
+/** Puts a call's answers where they belong: statistics of whole segments, nodes of the others. */
+function collect(
   work: ReduceWork,
   binding: Binding,
-  group: { from: number; to: number; nodes: Float64Array; stats: Float64Array },
+  { group, nodes, stats }: FirstCall,
   statistics: SliceStatistics,
   cut: CutSegment[],
 ): void {
   const { slice, inputs } = work
-  const width = BEFORE_COEFFICIENTS + inputs.length
-  const productCount = gramProductCount(work)
+  const width = segmentRowWidth(inputs.length)
   let at = 0
   for (let piece = group.from; piece < group.to; piece++) {
     const segment = slice.segments[piece]!
     if (isWhole(slice, piece)) {
-      const row = group.stats.subarray((piece - group.from) * width, (piece - group.from + 1) * width)
+      const row = stats.subarray((piece - group.from) * width, (piece - group.from + 1) * width)
       statistics.values.set(row, (segment - statistics.firstSegment) * width)
       continue
     }
-    const length = binding.nodeCount(piecesBetween(slice, piece, piece + 1)) * productCount
-    const nodes = group.nodes.subarray(at, (at += length))
+    const length = binding.nodeCount(piecesBetween(slice, piece, piece + 1)) * gramProductCount(work)
+    const ofPiece = nodes.subarray(at, (at += length))
     const last = cut.at(-1)
-    if (last?.segment === segment) cut[cut.length - 1] = { ...last, to: piece + 1, nodes: concat(last.nodes, nodes) }
-    else cut.push({ segment, from: piece, to: piece + 1, nodes })
+    if (last?.segment !== segment) cut.push({ segment, from: piece, to: piece + 1, nodes: [ofPiece] })
+    else {
+      last.to = piece + 1
+      last.nodes.push(ofPiece)
+    }
   }
 }
 
@@ -218,7 +221,7 @@ function* solve(
     const nodeCount = binding.nodeCount(piecesBetween(slice, part.from, part.to))
     const nodes = new Float64Array(nodeCount * productCount)
     yield { kind: 'kernels', tasks: refineTasks(work, binding, part, vectors, nodes, productCount) }
-    const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes }, productCount)])
+    const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes: [nodes] }, productCount)])
     const products = binding.gramFinish(elementCount, shared!.runs, shared!.nodes, productCount)
     const found = requests.map((request, i) =>
       concat(request.subarray(0, 2), products.subarray(i * (inputs.length + 1), (i + 1) * (inputs.length + 1))),
@@ -228,21 +231,24 @@ function* solve(
 }
 
 function partOf({ slice }: ReduceWork, { segment, from, to, nodes }: CutSegment, productCount: number): NodePart {
-  return { segment, productCount, runs: runsOf(slice, from, to), nodes }
+  return { segment, productCount, runs: runsOf(slice, from, to), nodes: concat(...nodes) }
 }
 
 /** The parts as all ranks hold them together; segments wholly in this slice need no exchange. */
 function* shareNodes(
-  { layout, slice }: ReduceWork,
+  work: ReduceWork,
   round: number,
   parts: NodePart[],
 ): Generator<ReduceStep, NodePart[], undefined | readonly NodePart[]> {
-  const isShared = ({ segment }: NodePart) =>
-    layout.segmentBegins[segment]! < slice.begin || layout.segmentBegins[segment + 1]! > slice.end
-  const shared = parts.filter(isShared)
+  const shared = parts.filter((part) => isShared(work, part))
   if (shared.length === 0) return parts
   const answers = (yield { kind: 'exchange', round, parts: shared }) ?? []
   return parts.map((part) => answers[shared.indexOf(part)] ?? part)
+}
+
+/** Whether other ranks hold elements of a segment, too. */
+function isShared({ layout, slice }: ReduceWork, { segment }: { segment: number }): boolean {
+  return layout.segmentBegins[segment]! < slice.begin || layout.segmentBegins[segment + 1]! > slice.end
 }
 
 function refineTasks(
@@ -259,7 +265,7 @@ function refineTasks(
     const length = binding.nodeCount(pieces) * productCount
     const target = nodes.subarray(at, (at += length))
     const args = [work.layout.dtype.code, byteSlices(work, begin, end), vectors, pieces, target] as const
-    return { writes: false, sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }
+    return { sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }
   })
 }
 
@@ -270,7 +276,7 @@ function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64A
     const { layout, resultDtype } = work
     const inputs = byteSlices(work, begin, end)
     const args = [layout.dtype.code, resultDtype.code, inputs, counts, coefficients, out] as const
-    return { writes: true, sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
+    return { sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
   })
 }
 
@@ -283,21 +289,45 @@ function pieceRanges({ layout, slice }: ReduceWork, { segment, from, to }: CutSe
   })
 }
 
-/** Consecutive pieces that together stay within a chunk and a part of memory; elements from the slice's start. */
-function groupPieces({ layout, resultDtype, slice, inputs, out }: ReduceWork) {
+/** Consecutive pieces that one kernel call takes; elements from the slice's start. */
+interface Group {
+  readonly from: number
+  to: number
+  readonly begin: number
+  end: number
+}
+
+function groupPieces({ layout, resultDtype, slice, inputs, out }: ReduceWork): Group[] {
   const breaks = breaksOf(layout.dtype, inputs, resultDtype, out)
-  const limit = chunkElementCount(layout.dtype.byteLength, inputs.length)
-  const groups: { from: number; to: number; begin: number; end: number }[] = []
+  const groups: Group[] = []
   let at = 0
   for (let piece = 0; piece < slice.segments.length; piece++) {
-    const count = pieceElementCount(slice, piece)
+    const end = at + pieceElementCount(slice, piece)
     const last = groups.at(-1)
-    if (last && at + count - last.begin <= limit && !breaks.has(at))
-      Object.assign(last, { to: piece + 1, end: at + count })
-    else groups.push({ from: piece, to: piece + 1, begin: at, end: at + count })
-    at += count
+    if (!last || end - last.begin > slice.callElements || breaks.has(at))
+      groups.push({ from: piece, to: piece + 1, begin: at, end })
+    else {
+      last.to = piece + 1
+      last.end = end
+    }
+    at = end
   }
   return groups
+}
+
+/** Groups up to the end of each segment that is combined by itself: then its data may still be in the cache. */
+function batchesOf(work: ReduceWork): Group[][] {
+  const { slice } = work
+  const endsSegment = (piece: number): boolean =>
+    !isWhole(slice, piece) &&
+    slice.segments[piece] !== slice.segments[piece + 1] &&
+    !isShared(work, { segment: slice.segments[piece]! })
+  const batches: Group[][] = [[]]
+  for (const group of groupPieces(work)) {
+    batches.at(-1)!.push(group)
+    if (work.op === 'adasum' && endsSegment(group.to - 1)) batches.push([])
+  }
+  return batches.filter((batch) => batch.length > 0)
 }
 
 /** Where inputs or result go on elsewhere in memory, in elements from the slice's start. */

@@ -61,8 +61,6 @@ export function cooperative(check: () => void): RunTasks {
 export interface Arrival {
   /** Resolves when all inputs have come so far, counted in elements from the slice's start. */
   until(elementCount: number): Promise<void> | undefined
-  /** Resolves when it is known who takes part, without which no result can be written; rejects if nobody does. */
-  readonly mayWrite: Promise<void> | undefined
 }
 
 /** Each task as soon as what it needs has come: the rest is still on the wire. */
@@ -70,7 +68,6 @@ export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks
   return async (tasks, binding) => {
     for (const task of tasks) {
       if (task.needs !== undefined) await arrival.until(task.needs)
-      if (task.writes) await arrival.mayWrite
       check()
       await runTasks([task], binding)
     }

@@ -22,30 +22,48 @@ export interface Slice {
   readonly pieces: Float64Array
   /** The segment of each piece. */
   readonly segments: Int32Array
+  /** Elements of consecutive pieces that one kernel call takes at most, unless it takes a single piece. */
+  readonly callElements: number
 }
 
-/** Largest power of two of blocks, in elements, of which all inputs together stay within one kernel call. */
-export function chunkElementCount(elementByteLength: number, inputCount: number): number {
-  const blocks = CHUNK_BYTE_LENGTH / (BLOCK_ELEMENTS * elementByteLength * inputCount)
+/** Largest power of two of blocks, in elements, of which all inputs together stay within some bytes: those of a kernel call. */
+export function chunkElementCount(
+  elementByteLength: number,
+  inputCount: number,
+  byteLength: number = CHUNK_BYTE_LENGTH,
+): number {
+  const blocks = byteLength / (BLOCK_ELEMENTS * elementByteLength * inputCount)
   return BLOCK_ELEMENTS * 2 ** Math.max(0, Math.floor(Math.log2(blocks)))
 }
 
-/** The pieces of elements `begin` to `end`, both at segment or block boundaries. Segments without elements have none. */
-export function sliceOf(layout: Layout, begin: number, end: number, chunkElements: number): Slice {
+/**
+ * The pieces of elements `begin` to `end`, both at segment or block boundaries. Segments without elements have none.
+ *
+ * @param chunkElements - the longest piece; a power of two of blocks
+ * @param callElements - the longest piece of a segment that does not fit in one; a power of two of blocks, too
+ */
+export function sliceOf(
+  layout: Layout,
+  begin: number,
+  end: number,
+  chunkElements: number,
+  callElements: number = chunkElements,
+): Slice {
   const pieces: number[] = []
   const segments: number[] = []
   for (let s = segmentAt(layout, begin), at = begin; at < end; s++) {
     const [segmentBegin, count] = [layout.segmentBegins[s]!, layout.segmentElementCounts[s]!]
     const stop = Math.min(end, segmentBegin + count)
+    const longest = count > chunkElements ? callElements : chunkElements
     while (at < stop) {
       const first = at - segmentBegin
-      const next = Math.min(stop - segmentBegin, (Math.floor(first / chunkElements) + 1) * chunkElements)
+      const next = Math.min(stop - segmentBegin, (Math.floor(first / longest) + 1) * longest)
       pieces.push(count, first, next - first)
       segments.push(s)
       at = segmentBegin + next
     }
   }
-  return { begin, end, pieces: Float64Array.from(pieces), segments: Int32Array.from(segments) }
+  return { begin, end, pieces: Float64Array.from(pieces), segments: Int32Array.from(segments), callElements }
 }
 
 /** The segment that holds an element; of several that begin there, the last (those before it are empty). */
