@@ -20,7 +20,11 @@ interface Settings {
   readonly json: boolean
 }
 
-const WARM_UPS = 3
+
+/** Enough that the compiler has seen what a training loop would have shown it. */
+function warmUpsFor(byteLength: number): number {
+  return Math.max(3, Math.min(2000, Math.floor((256 << 20) / byteLength)))
+}
 
 /** Enough for steady percentiles of short calls, few enough for long ones. */
 function iterationsFor(byteLength: number): number {
@@ -57,7 +61,7 @@ function prepare(comm: Communicator, bench: BenchCase): Preparation {
 async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
   const { refill, call } = prepare(comm, bench)
   const times = new Float64Array(iterations)
-  for (let i = -WARM_UPS; i < iterations; i++) {
+  for (let i = -warmUpsFor(bench.byteLength); i < iterations; i++) {
     refill()
     await comm.barrier()
     const start = performance.now()
