@@ -17,7 +17,7 @@ const STEP_DATA = 0
 const STEP_FLAGS = 1
 
 /** What comes is reduced in calls of so many bytes of all inputs: the second-level cache still has them. */
-const STREAM_CALL_BYTE_LENGTH = Number(process.env['STREAM_CALL'] ?? 1 << 20)
+const STREAM_CALL_BYTE_LENGTH = 1 << 20
 
 export function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
   const isLong = call.size > 1 && job.data.byteLength >= call.tuning.streamByteLength
