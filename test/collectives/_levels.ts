@@ -1,8 +1,10 @@
 /** One call by levels on all ranks against the local function, for the tests of schedules that store results in between. */
 import type { ExecutionContext } from 'ava'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { AllReduceAlgorithm, HalfDtype, OnNonFinite, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
-import { type World, bitsOf, onAll } from '../_world.ts'
+import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
 import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
 import { FAMILIES, familyOf, relativeError } from '../reduction/_oracle.ts'
 
@@ -42,6 +44,19 @@ export function inputsOf(
       )
   for (const rank of bad) inputs[rank]![rank % options.length] = isHalf(dtype) ? round(dtype, NaN) : NaN
   return inputs
+}
+
+/** Worlds of so many ranks for each algorithm, each closed before the next one is made. */
+export async function* worldsOf(
+  sizes: Partial<Record<AllReduceAlgorithm, readonly number[]>>,
+  transportOf: (size: number) => Transport = () => createMemoryTransport(),
+): AsyncGenerator<{ algorithm: AllReduceAlgorithm; size: number; world: World }> {
+  for (const [algorithm, list] of Object.entries(sizes))
+    for (const size of list) {
+      const world = await makeWorld(size, { transport: transportOf(size) })
+      yield { algorithm: algorithm as AllReduceAlgorithm, size, world }
+      await world.close()
+    }
 }
 
 /** Half of the ranks with `out`, the others in place, and coefficients: all of it against the local function. */

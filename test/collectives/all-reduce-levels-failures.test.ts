@@ -2,31 +2,21 @@
 import test from 'ava'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
-import { type Case, OPS, check, inputsOf } from './_levels.ts'
+import { type Case, OPS, check, inputsOf, worldsOf } from './_levels.ts'
 
 test.serial('skip leaves ranks out at any level, whole subtrees too', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 17],
-    ['levels', 40],
-    ['rvh', 16],
-  ] as const) {
-    const world = await makeWorld(size)
+  for await (const { algorithm, size, world } of worldsOf({ levels: [17, 40], rvh: [16] })) {
     const ranks = [...Array(size).keys()]
     const half = Math.ceil(size / 2)
     const some = [[3], ranks.slice(0, half), ranks.slice(half), ranks.slice(1), ranks.filter((rank) => rank % 3 !== 1)]
     for (const [i, bad] of some.entries())
       for (const [j, segments] of [[600], [9000, 20_000]].entries())
         await check(t, world, size, { algorithm, op: OPS[(i + j) % 2]!, segments, onNonFinite: 'skip', bad })
-    await world.close()
   }
 })
 
 test.serial('if all are left out, each keeps its own numbers', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 18],
-    ['rvh', 16],
-  ] as const) {
-    const world = await makeWorld(size)
+  for await (const { algorithm, size, world } of worldsOf({ levels: [18], rvh: [16] })) {
     for (const length of [20, 40_000]) {
       const options = { op: 'adasum', algorithm, onNonFinite: 'skip' } as const
       const inputs = world.ranks.map((_, rank) => new Float32Array(length).fill(rank).fill(Infinity, rank, rank + 1))
@@ -39,21 +29,14 @@ test.serial('if all are left out, each keeps its own numbers', async (t) => {
         t.is(segments[0]!.orthogonality, NaN)
       }
     }
-    await world.close()
   }
 })
 
 test.serial(
   'throw refuses on all ranks alike, names all, leaves every buffer alone, and the group lives on',
   async (t) => {
-    for (const [algorithm, size] of [
-      ['levels', 17],
-      ['levels', 40],
-      ['rvh', 16],
-    ] as const) {
-      const world = await makeWorld(size, {
-        transport: createMemoryTransport({ seed: size, maxChunkByteLength: 30_000 }),
-      })
+    const transportOf = (seed: number) => createMemoryTransport({ seed, maxChunkByteLength: 30_000 })
+    for await (const { algorithm, size, world } of worldsOf({ levels: [17, 40], rvh: [16] }, transportOf)) {
       for (const bad of [[0], [size - 1], [2, 9, size - 2]]) {
         for (const segments of [[50], [20_000, size === 17 ? 300_000 : 1]]) {
           const one: Case = { algorithm, segments, bad }
@@ -80,7 +63,6 @@ test.serial(
           await check(t, world, size, { algorithm, segments })
         }
       }
-      await world.close()
     }
   },
 )

@@ -12,7 +12,7 @@ import { tcp } from '../../ts/src/transport/tcp.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { F32 } from '../kernels/_layouts.ts'
 import { familyOf, relativeError } from '../reduction/_oracle.ts'
-import { OPS, SEGMENTS, TOLERANCE, check, familyFor, inputsOf, lengthOf } from './_levels.ts'
+import { OPS, SEGMENTS, TOLERANCE, check, familyFor, inputsOf, lengthOf, worldsOf } from './_levels.ts'
 
 const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size))
 
@@ -62,16 +62,10 @@ test.serial('memory, 17 to 64 ranks: levels, which is what is chosen', async (t)
 })
 
 test.serial('a segment that more than 16 ranks share, cut at every level', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 20],
-    ['levels', 48],
-    ['rvh', 32],
-  ] as const) {
-    const world = await makeWorld(size)
+  for await (const { algorithm, size, world } of worldsOf({ levels: [20, 48], rvh: [32] })) {
     const most = 2 * size * BLOCK_ELEMENTS
     for (const segments of [[most + 9], [100, most, 0, 3000]])
       await check(t, world, size, { algorithm, segments, family: 'a large common part' })
-    await world.close()
   }
 })
 
@@ -98,12 +92,7 @@ test.serial('tree nodes that cancel above the first level are measured among all
 // ---- identities that hold to the last bit
 
 test.serial('identical inputs of a power of two of ranks give the input, disjoint ones the sum', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 32],
-    ['levels', 64],
-    ['rvh', 16],
-  ] as const) {
-    const world = await makeWorld(size)
+  for await (const { algorithm, size, world } of worldsOf({ levels: [32, 64], rvh: [16] })) {
     for (const segments of [[size], [5000, 20 * BLOCK_ELEMENTS]]) {
       const [input] = familyOf('independent', (n) => new Float32Array(n), {
         count: 1,
@@ -127,7 +116,6 @@ test.serial('identical inputs of a power of two of ranks give the input, disjoin
         for (const { orthogonality } of report) t.true(Math.abs(orthogonality! - 1) < 1e-12)
       }
     }
-    await world.close()
   }
 })
 
@@ -149,11 +137,7 @@ test.serial('disjoint inputs give the sum for any number of ranks', async (t) =>
 // ---- forms of data
 
 test.serial('named arrays, and half formats stored as f32', async (t) => {
-  for (const [algorithm, size] of [
-    ['levels', 18],
-    ['rvh', 8],
-  ] as const) {
-    const world = await makeWorld(size)
+  for await (const { algorithm, size, world } of worldsOf({ levels: [18], rvh: [8] })) {
     const inputs = inputsOf(size, {
       algorithm,
       segments: [30_000],
@@ -176,7 +160,6 @@ test.serial('named arrays, and half formats stored as f32', async (t) => {
     }
     const whole = Float32Array.of(...got[0]!.result.weight, ...got[0]!.result.bias)
     t.true(relativeError(whole, Float64Array.from(want.result), [29_000, 1000]) < TOLERANCE.bf16)
-    await world.close()
   }
 })
 

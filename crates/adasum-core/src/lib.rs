@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! gram          K_ij = g_i . g_j            reads every input once      kernel/gram.rs
-//! coefficients  c from K                    no vectors at all           coefficients.rs
+//! coefficients  c from K                    no vectors at all           coefficients/
 //! combine       out = sum c_i g_i           reads every input once      kernel/combine.rs
 //! ```
 //!
