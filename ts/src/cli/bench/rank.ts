@@ -20,7 +20,6 @@ interface Settings {
   readonly json: boolean
 }
 
-
 /** Enough that the compiler has seen what a training loop would have shown it. */
 function warmUpsFor(byteLength: number): number {
   return Math.max(3, Math.min(2000, Math.floor((256 << 20) / byteLength)))
