@@ -89,10 +89,8 @@ function workOf(
 ) {
   const { layout, resultDtype, check } = job
   const { elementCount, dtype } = layout
-  const [chunk, ofCall] = [undefined, callByteLength].map((bytes) =>
-    chunkElementCount(dtype.byteLength, call.size, bytes),
-  )
-  const slice = sliceOf(layout, 0, elementCount, chunk!, ofCall)
+  const elementsIn = (byteLength?: number): number => chunkElementCount(dtype.byteLength, call.size, byteLength)
+  const slice = sliceOf(layout, 0, elementCount, elementsIn(), elementsIn(callByteLength))
   const out = targetOf(call, job, inputs)
   return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check } as const
 }
