@@ -3,7 +3,8 @@
  *
  * Up: at each level every rank gets the inputs of its node on its interval, reduces them, and holds the node's result there.
  * With the elements go the rows of statistics (level-rows.ts) and the flags of all ranks below the input, so that every
- * rank knows all flags when it has the root's inputs, before anything of the result exists.
+ * rank knows all flags when it has the root's inputs, before anything of the result is sent on. (Where the Gram matrices show
+ * what is not finite, nobody says anything on the way up: see non-finite.ts.)
  * Down: the result goes the same ways back, straight to where it gathers.
  *
  *     memory of a call beside the caller's (the data, and `out` if given):

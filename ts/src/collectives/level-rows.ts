@@ -7,7 +7,7 @@
  * of squared norms and, if they are asked for, a coefficient for each rank below the node. At the root these become the
  * report, which rides on the gather. Of ranks that share a segment only the one in whose interval it begins speaks of it.
  */
-import { type SliceStatistics, emptySegmentRows } from '../kernels/reduce.ts'
+import { type SliceStatistics, emptySegmentRows, segmentRowWidth } from '../kernels/reduce.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { Layout } from '../tensor/layout.ts'
 import { type Statistics, reportWidth } from './job.ts'
@@ -117,7 +117,7 @@ export class Report {
 
 /** Orthogonality, squared norms and coefficients of a segment; undefined if it has no elements, or nobody looked. */
 function rowOfSlice({ firstSegment, values }: SliceStatistics, segment: number, inputCount: number) {
-  const width = 2 + inputCount
+  const width = segmentRowWidth(inputCount)
   const at = (segment - firstSegment) * width
   return at >= 0 && at < values.length ? values.subarray(at, at + width) : undefined
 }

@@ -116,7 +116,7 @@ function newStatistics({ slice, inputs }: ReduceWork): SliceStatistics {
   const count = slice.segments.length
   const firstSegment = count > 0 ? slice.segments[0]! : 0
   const segmentCount = count > 0 ? slice.segments[count - 1]! - firstSegment + 1 : 0
-  return { firstSegment, values: emptySegmentRows(segmentCount, BEFORE_COEFFICIENTS + inputs.length) }
+  return { firstSegment, values: emptySegmentRows(segmentCount, segmentRowWidth(inputs.length)) }
 }
 
 /** Rows as segments without elements have them: nothing in common, and nothing multiplied. */
@@ -137,7 +137,7 @@ export function segmentRowWidth(inputCount: number): number {
  */
 export function reportRows(rows: Float64Array, width: number, statistics: SliceStatistics, inputCount: number): void {
   const { firstSegment, values } = statistics
-  const full = BEFORE_COEFFICIENTS + inputCount
+  const full = segmentRowWidth(inputCount)
   for (let at = 0, to = firstSegment * width; at < values.length; at += full, to += width) {
     if (width > 0) rows[to] = values[at]!
     if (width > 1) rows.set(values.subarray(at + BEFORE_COEFFICIENTS, at + full), to + 1)
