@@ -43,7 +43,7 @@ export async function makeWorld(
     void end.pipe.closed.then(() => ends.delete(end))
   }
   const dead = new Set<number>()
-  const peers = Array.from({ length: size }, (_, peer) => ({ host: 'memory', address: `memory:${peer}` }))
+  const peers = Array.from({ length: size }, (_, peer) => ({ machine: 0, address: `memory:${peer}` }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
       const [dialled, accepted] = await connectPair(transport)

@@ -24,8 +24,7 @@ const start: StartMessage = {
     { host: '127.0.0.1', port: 1 },
     { host: 'fe80::1%eth0', port: 65535 },
   ],
-  localRank: 1,
-  localSize: 2,
+  machines: [0, 1],
   tuning: { ...DEFAULT_TUNING, directByteLength: 0 },
 }
 
@@ -114,11 +113,9 @@ test('every field of a start is checked against the world', (t) => {
     { peers: [start.peers[0], null] },
     { peers: [start.peers[0], { host: 'h', port: 0 }] },
     { peers: { length: 2 } },
-    { localRank: 2 },
-    { localRank: -1 },
-    { localSize: 3 },
-    { localSize: 0 },
-    { localSize: '2' },
+    ...[[0], [0, 1, 1], [1, 0], [0, 2], [0, -1], [0, '1'], [0, 0.5], [0, null], 2, null, undefined].map((machines) => ({
+      machines,
+    })),
     ...NO_TUNINGS,
   ]
   for (const change of wrong) t.is(parseStoreMessage({ ...start, ...change }, 2), undefined, JSON.stringify(change))

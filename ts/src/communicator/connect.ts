@@ -51,7 +51,7 @@ export async function connectOver(
 
 function aloneWorld(tuning: Tuning): World {
   const dial = (): Promise<never> => Promise.reject(new Error('A world of one rank has no peers.'))
-  return new World({ peers: [{ host: '', address: '' }], dial, tuning, release: () => Promise.resolve() })
+  return new World({ peers: [{ machine: 0, address: '' }], dial, tuning, release: () => Promise.resolve() })
 }
 
 async function meet(
@@ -64,9 +64,9 @@ async function meet(
   const { rank, size, secret, timeoutMs } = place
   const onPeer: OnPeer = (...peer) => accept(...peer)
   const meeting = await rendezvous(place, { transport, timeoutMs, signal, onPeer })
-  const { runId, peers, tuning, listener } = meeting
+  const { runId, peers, machines, tuning, listener } = meeting
   const world = new World({
-    peers: peers.map(({ host, port }) => ({ host, address: formatAddress(host, port) })),
+    peers: peers.map(({ host, port }, peer) => ({ machine: machines[peer]!, address: formatAddress(host, port) })),
     dial: (peerRank, groupId, signal) => {
       const { host, port } = peers[peerRank]!
       const identity = { runId, rank, size, peerRank, purpose: 'peer', groupId, secret } as const

@@ -10,8 +10,8 @@ import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 
 export interface WorldOptions {
-  /** Where each rank listens: host and, for messages, `host:port`. */
-  readonly peers: readonly { readonly host: string; readonly address: string }[]
+  /** Each rank's machine, as the rendezvous numbers them, and for messages where it listens: `host:port`. */
+  readonly peers: readonly { readonly machine: number; readonly address: string }[]
   readonly dial: Dial
   /** Of all its groups. */
   readonly tuning?: Tuning
@@ -56,10 +56,10 @@ export class World {
     return this.#add(hash.slice(0, 2 * GROUP_ID_BYTE_LENGTH), worldRanks, options)
   }
 
-  /** Number of a member among those on its host, and how many they are. */
+  /** Number of a member among those on its machine, and how many they are. */
   placeOf({ group, worldRanks }: Membership): { localRank: number; localSize: number } {
-    const hostOf = (member: number): string => this.#options.peers[worldRanks[member]!]!.host
-    const local = [...worldRanks.keys()].filter((member) => hostOf(member) === hostOf(group.rank))
+    const machineOf = (member: number): number => this.#options.peers[worldRanks[member]!]!.machine
+    const local = [...worldRanks.keys()].filter((member) => machineOf(member) === machineOf(group.rank))
     return { localRank: local.indexOf(group.rank), localSize: local.length }
   }
 

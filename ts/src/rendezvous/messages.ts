@@ -39,8 +39,8 @@ export interface StartMessage {
   readonly runId: string
   /** By rank. */
   readonly peers: readonly PeerAddress[]
-  readonly localRank: number
-  readonly localSize: number
+  /** By rank: the number of its machine. Machines are numbered from 0 in the order of their lowest ranks. */
+  readonly machines: readonly number[]
   /** Rank 0's. */
   readonly tuning: Tuning
 }
@@ -170,11 +170,23 @@ function parseRefusals(value: unknown): Refusals | undefined {
 }
 
 function parseStart(fields: Fields, size: number): StartMessage | undefined {
-  const { runId, peers, localRank, localSize } = fields
+  const { runId, peers } = fields
   if (!isId(runId) || !Array.isArray(peers) || peers.length !== size) return undefined
-  if (!isWhole(localSize, size + 1) || !isWhole(localRank, localSize)) return undefined
   const addresses = peers.map(parsePeer).filter((peer) => peer !== undefined)
+  const machines = parseMachines(fields['machines'], size)
   const tuning = tuningFrom(fields['tuning'])
-  if (addresses.length !== size || tuning === undefined) return undefined
-  return { type: 'start', runId, peers: addresses, localRank, localSize, tuning }
+  if (addresses.length !== size || machines === undefined || tuning === undefined) return undefined
+  return { type: 'start', runId, peers: addresses, machines, tuning }
+}
+
+/** Numbers by rank, a new one always the next: so each world has one way to number its machines. */
+function parseMachines(value: unknown, size: number): number[] | undefined {
+  if (!Array.isArray(value) || value.length !== size) return undefined
+  let known = 0
+  const machines = value.filter((machine) => {
+    const isKnown = isWhole(machine, known + 1)
+    if (machine === known) known += 1
+    return isKnown
+  })
+  return machines.length === size ? machines : undefined
 }

@@ -30,6 +30,8 @@ export interface Meeting {
   readonly peers: readonly PeerAddress[]
   readonly localRank: number
   readonly localSize: number
+  /** By rank: the number of its machine. */
+  readonly machines: readonly number[]
   /** Rank 0's. */
   readonly tuning: Tuning
   /** Where peers dial this rank. */
@@ -74,12 +76,14 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
 
 function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldStore | undefined): Meeting {
   const runId = Buffer.from(start.runId, 'hex')
+  const local = [...start.machines.keys()].filter((rank) => start.machines[rank] === start.machines[place.rank])
   return {
     runId,
     peers: start.peers,
     tuning: start.tuning,
-    localRank: place.localRank ?? start.localRank,
-    localSize: place.localSize ?? start.localSize,
+    machines: start.machines,
+    localRank: place.localRank ?? local.indexOf(place.rank),
+    localSize: place.localSize ?? local.length,
     listener: port.begin(runId),
     refusals: () => port.refusals,
     release: () => held?.release() ?? Promise.resolve(),

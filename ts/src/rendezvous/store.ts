@@ -170,8 +170,8 @@ class Rounds {
     this.#members.clear()
     this.#left.clear()
     this.#refusals = NO_REFUSALS
-    const starts = startMessages(members.map((member) => member.join!))
-    members.forEach(({ pipe }, rank) => dismiss(pipe, starts[rank]!))
+    const start = startMessage(members.map((member) => member.join!))
+    for (const { pipe } of members) dismiss(pipe, start)
   }
 
   #missing(): number[] {
@@ -186,16 +186,14 @@ class Rounds {
   }
 }
 
-/** Everyone's answer: a fresh run id, all addresses, rank 0's tuning, and the place among the ranks of the same machine. */
-function startMessages(joins: readonly JoinMessage[]): StartMessage[] {
+/** Everyone's answer: a fresh run id, all addresses, who is on the same machine, and rank 0's tuning. */
+function startMessage(joins: readonly JoinMessage[]): StartMessage {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
   const peers = joins.map(({ host, port }) => ({ host, port }))
   const { tuning } = joins[0]!
-  return joins.map(({ machine }, rank) => {
-    const localRank = joins.slice(0, rank).filter((other) => other.machine === machine).length
-    const localSize = joins.filter((other) => other.machine === machine).length
-    return { type: 'start', runId, peers, localRank, localSize, tuning }
-  })
+  const known = [...new Set(joins.map(({ machine }) => machine))]
+  const machines = joins.map(({ machine }) => known.indexOf(machine))
+  return { type: 'start', runId, peers, machines, tuning }
 }
 
 /** The last message to a rank, which then closes the connection. */
