@@ -2,8 +2,18 @@ import eslint from '@eslint/js'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
+const BROWSER_GLOBALS = [
+  'ResizeObserver',
+  'URLSearchParams',
+  'document',
+  'getComputedStyle',
+  'location',
+  'matchMedia',
+  'requestAnimationFrame',
+]
+
 export default defineConfig(
-  globalIgnores(['dist/', 'native/', 'target/', 'node_modules/', '.setup/', '.tools/']),
+  globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {
@@ -43,6 +53,10 @@ export default defineConfig(
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: { globals: nodeGlobals() },
+  },
+  {
+    files: ['examples/browser/*.mjs'],
+    languageOptions: { globals: Object.fromEntries(BROWSER_GLOBALS.map((name) => [name, 'readonly'])) },
   },
 )
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, the core's tests under valgrind, the packed package in an empty folder, worlds
-// of up to 64 processes, a soak, and a short run of the kernels' figures. `.ci/run` starts it.
+// What a change must pass: lint, `npm test`, the core's tests under valgrind, the packed package in an empty folder, a
+// browser, worlds of up to 64 processes, a soak, ranks that are killed, GPUs, and a short run of the kernels' figures.
+// `.ci/run` starts it.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -80,8 +81,11 @@ const results = [
   await npmSuite('test'),
   wholeSuite(await npmSuite('test:valgrind')),
   wholeSuite(await npmSuite('test:package')),
+  wholeSuite(await npmSuite('test:browser')),
   wholeSuite(await npmSuite('test:worlds')),
   wholeSuite(await npmSuite('test:soak')),
+  wholeSuite(await npmSuite('test:kills')),
+  wholeSuite(await npmSuite('test:gpu')),
   kernelFigures(),
   unchanged(before),
 ]

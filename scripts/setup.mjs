@@ -2,7 +2,8 @@
 // Sets the checkout up: installs what package-lock.json names, builds the native addon and compiles TypeScript, each
 // only if it is out of date. Scripts that need a build begin with it; it prints to stderr, and nothing if all is there.
 //
-//   node scripts/setup.mjs                          everything
+//   node scripts/setup.mjs                          what most programs need: dependencies, the addon, TypeScript
+//   node scripts/setup.mjs all                      the WebAssembly builds, too
 //   node scripts/setup.mjs dependencies             only that step and those it needs
 //
 // Uses Node's built-in modules only: it runs before anything is installed.
@@ -12,7 +13,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { withFolderLock } from './lib/folder-lock.mjs'
 import { nodeProblem } from './lib/requirements.mjs'
-import { STEPS, outdatedSteps, runSteps, withNeeds } from './lib/setup-steps.mjs'
+import { STEPS, outdatedSteps, requestedSteps, runSteps } from './lib/setup-steps.mjs'
 import { ToolError, endToolsOnSignals } from './lib/tool.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -22,11 +23,11 @@ const say = (/** @type {string} */ text) => void process.stderr.write(`setup: ${
 async function setUp(requested) {
   const problem = nodeProblem(process.versions.node, JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
   if (problem !== undefined) throw new ToolError(problem)
-  const unknown = requested.find((name) => !(name in STEPS))
+  const unknown = requested.find((name) => name !== 'all' && !(name in STEPS))
   if (unknown !== undefined) {
-    throw new ToolError(`there is no step ${unknown}; the steps are ${Object.keys(STEPS).join(', ')}`)
+    throw new ToolError(`there is no step ${unknown}; the steps are ${Object.keys(STEPS).join(', ')}, and all`)
   }
-  const names = withNeeds(requested.length === 0 ? Object.keys(STEPS) : requested)
+  const names = requestedSteps(requested)
   if (outdatedSteps(root, names).length === 0) return
 
   endToolsOnSignals()

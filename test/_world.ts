@@ -6,6 +6,7 @@ import { Communicator } from '../ts/src/communicator/communicator.ts'
 import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
 import { createMemoryTransport } from '../ts/src/transport/memory.ts'
+import type { SharedMemory } from '../ts/src/transport/shared-memory.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
 import type { Tuning } from '../ts/src/tuning.ts'
 import { WORLD_GROUP_ID } from '../ts/src/wire/handshake-format.ts'
@@ -27,11 +28,17 @@ export async function makeWorld(
     transport = createMemoryTransport(),
     isConnected = size <= 16,
     tuning,
+    machineOf = () => 0,
+    sharedMemory,
     ...limits
   }: {
     transport?: Transport
     isConnected?: boolean
     tuning?: Tuning
+    /** The number of a rank's machine, as another rank has been told. */
+    machineOf?: (rank: number, seenBy: number) => number
+    /** What each rank shares with the others; without it they share nothing. */
+    sharedMemory?: (rank: number) => SharedMemory
     timeoutMs?: number
     stallMs?: number
   } = {},
@@ -43,7 +50,11 @@ export async function makeWorld(
     void end.pipe.closed.then(() => ends.delete(end))
   }
   const dead = new Set<number>()
-  const peers = Array.from({ length: size }, (_, peer) => ({ machine: 0, address: `memory:${peer}` }))
+  const sharesMemory = sharedMemory !== undefined
+  const peersOf = (rank: number) =>
+    Array.from({ length: size }, (_, peer) => ({
+      ...{ machine: machineOf(peer, rank), address: `memory:${peer}`, sharesMemory },
+    }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
       const [dialled, accepted] = await connectPair(transport)
@@ -58,7 +69,8 @@ export async function makeWorld(
       worlds[peer]!.connections.accepted(rank, groupId, accepted)
       return dialled
     }
-    return new CommunicatorWorld({ peers, dial, ...(tuning && { tuning }), release: () => Promise.resolve() })
+    const own = { sharedMemory: sharedMemory?.(rank), ...(tuning && { tuning }) }
+    return new CommunicatorWorld({ peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
   })
   const roots = worlds.map((world, rank) => world.root(rank, { timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)

@@ -65,11 +65,11 @@ function build(programs) {
  * @param {boolean} oursFirst
  * @returns {Promise<import('./rows.mjs').Sample>}
  */
-async function sample({ peer, transport, op, placements, start }, n, oursFirst) {
-  const mine = () => runProgram(ours(n, { op, placements, sizes: SIZES, iterations }), n)
+async function sample({ peer, transport, ourTransport, op, placements, start }, n, oursFirst) {
+  const mine = () => runProgram(ours(n, { op, placements, sizes: SIZES, iterations, transport: ourTransport }), n)
   const first = oursFirst ? await mine() : undefined
   const theirs = await runProgram(start(n, casesOf(SIZES, iterations)), n)
-  return { peer, transport, theirs, ours: first ?? (await mine()) }
+  return { peer, transport, ourTransport, theirs, ours: first ?? (await mine()) }
 }
 
 /** @param {readonly import('./programs.mjs').Program[]} programs */
@@ -85,7 +85,8 @@ async function measure(programs) {
     for (const n of PEER_RANKS) {
       for (const [i, program] of order.entries()) samples.push(await sample(program, n, (round + i) % 2 === 0))
     }
-    const what = { op: 'barrier,sum,adasum', placements: 'out,in-place', sizes: SIZES, iterations }
+    const over = /** @type {const} */ ({ placements: 'out,in-place', sizes: SIZES, iterations, transport: 'tcp' })
+    const what = { op: 'barrier,sum,adasum', ...over }
     for (const n of OWN_RANKS) own.push(await runProgram(ours(n, what), n))
   }
   return [...peerRows(samples), ...ownRows(own)]

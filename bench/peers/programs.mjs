@@ -12,11 +12,19 @@ import { installPackages, works } from '../../scripts/lib/debian.mjs'
  * @typedef {object} Program
  * @property {string} peer
  * @property {string} transport
+ * @property {'tcp' | 'shared-memory'} ourTransport of ours beside it
  * @property {string} op
  * @property {string} placements as `adasum bench` takes them: the cases in which ours is measured beside it
  * @property {readonly string[]} packages of Debian
  * @property {() => void} build throws if something is absent
  * @property {(n: number, cases: string) => Start} start `cases` are bytes:iterations, separated by commas
+ *
+ * @typedef {object} OurCases
+ * @property {string} op
+ * @property {string} placements
+ * @property {readonly number[]} sizes
+ * @property {'tcp' | 'shared-memory'} transport
+ * @property {number | undefined} [iterations]
  */
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -51,11 +59,17 @@ function mpirun(n, options, command) {
   return { command: 'mpirun', args, env: { ...env, OMP_NUM_THREADS: '1' } }
 }
 
-/** @param {string} transport @param {readonly string[]} options @returns {Program} */
-function openMpi(transport, options) {
+/**
+ * @param {string} transport
+ * @param {'tcp' | 'shared-memory'} ourTransport
+ * @param {readonly string[]} options
+ * @returns {Program}
+ */
+function openMpi(transport, ourTransport, options) {
   return {
     peer: 'openmpi',
     transport,
+    ourTransport,
     op: 'sum',
     placements: 'out,in-place',
     packages: MPI_PACKAGES,
@@ -64,22 +78,30 @@ function openMpi(transport, options) {
   }
 }
 
-/** @type {readonly Program[]} */
-export const PEERS = [
-  {
+/** @param {'tcp' | 'shared-memory'} ourTransport @returns {Program} */
+function gloo(ourTransport) {
+  return {
     peer: 'gloo',
     transport: 'tcp',
+    ourTransport,
     op: 'sum',
     placements: 'out,in-place',
     packages: ['libgloo-dev', 'g++'],
     build: () => compile('g++', 'gloo.cc', ['-std=c++17', '-lgloo', '-pthread']),
     start: (n, cases) => ({ command: join(tools, 'gloo'), args: [cases], processes: n }),
-  },
-  openMpi('tcp', TCP),
-  openMpi('shm', []),
+  }
+}
+
+/** @type {readonly Program[]} */
+export const PEERS = [
+  gloo('tcp'),
+  gloo('shared-memory'),
+  openMpi('tcp', 'tcp', TCP),
+  openMpi('shm', 'shared-memory', []),
   {
     peer: 'torch-gloo',
     transport: 'tcp',
+    ourTransport: 'tcp',
     op: 'sum',
     placements: 'in-place',
     packages: TORCH_PACKAGES,
@@ -89,6 +111,7 @@ export const PEERS = [
   {
     peer: 'horovod',
     transport: 'tcp',
+    ourTransport: 'tcp',
     op: 'adasum',
     placements: 'in-place',
     packages: [...TORCH_PACKAGES, ...MPI_PACKAGES, ...'libtorch-dev pybind11-dev python3-dev'.split(' ')].concat(
@@ -100,11 +123,36 @@ export const PEERS = [
   {
     peer: 'exchange',
     transport: 'tcp',
+    ourTransport: 'tcp',
     op: 'sum',
     placements: 'out',
     packages: ['gcc'],
     build: () => compile('gcc', 'exchange.c', ['-pthread', '-lm']),
     start: (n, cases) => ({ command: join(tools, 'exchange'), args: [cases] }),
+  },
+  {
+    peer: 'shared-sum',
+    transport: 'shm',
+    ourTransport: 'shared-memory',
+    op: 'sum',
+    placements: 'out,in-place',
+    packages: ['gcc'],
+    build: () => compile('gcc', 'shared_sum.c', ['-pthread', '-lm']),
+    start: (n, cases) => ({ command: join(tools, 'shared_sum'), args: [cases] }),
+  },
+  {
+    // Our own sum over TCP, beside the one over shared memory.
+    peer: 'adasum-sum',
+    transport: 'tcp',
+    ourTransport: 'shared-memory',
+    op: 'sum',
+    placements: 'out,in-place',
+    packages: [],
+    build: () => {},
+    start: (n, cases) => {
+      const { sizes, iterations } = casesFrom(cases)
+      return ours(n, { op: 'sum', placements: 'out,in-place', sizes, iterations, transport: 'tcp' })
+    },
   },
 ]
 
@@ -132,11 +180,12 @@ export function install(programs) {
 
 /**
  * @param {number} n
- * @param {{ op: string, placements: string, sizes: readonly number[], iterations?: number | undefined }} what
+ * @param {OurCases} what
  * @returns {Start}
  */
-export function ours(n, { op, placements, sizes, iterations }) {
-  const cases = ['-n', String(n), '--op', op, '--sizes', sizes.join(','), '--placement', placements, '--json']
+export function ours(n, { op, placements, sizes, iterations, transport }) {
+  const where = ['--transport', transport, '--placement', placements]
+  const cases = ['-n', String(n), '--op', op, '--sizes', sizes.join(','), ...where, '--json']
   const count = iterations === undefined ? [] : ['--iterations', String(iterations)]
   return { command: process.execPath, args: [join(root, 'bin', 'adasum.js'), 'bench', ...cases, ...count] }
 }
@@ -147,4 +196,15 @@ const usualIterations = (byteLength) => Math.max(20, Math.min(1000, Math.floor((
 /** @param {readonly number[]} sizes @param {number | undefined} iterations */
 export function casesOf(sizes, iterations) {
   return sizes.map((byteLength) => `${byteLength}:${iterations ?? usualIterations(byteLength)}`).join(',')
+}
+
+/**
+ * What `adasum bench` is to be told for the same cases: nothing of the iterations if they are those it takes by itself.
+ *
+ * @param {string} cases
+ */
+function casesFrom(cases) {
+  const pairs = cases.split(',').map((text) => text.split(':').map(Number))
+  const isUsual = pairs.every(([byteLength = 0, iterations]) => iterations === usualIterations(byteLength))
+  return { sizes: pairs.map(([byteLength = 0]) => byteLength), iterations: isUsual ? undefined : pairs[0]?.[1] }
 }

@@ -9,6 +9,7 @@ const COLUMNS = [
   ['peer', ({ peer }) => peer],
   ['op', ({ op }) => op],
   ['transport', ({ transport }) => transport],
+  ['ours', ({ ourTransport }) => ourTransport],
   ['n', ({ n }) => String(n)],
   ['bytes', ({ bytes }) => sizeOf(bytes)],
   ['place', ({ inPlace }) => (inPlace ? 'in place' : 'out')],
@@ -18,7 +19,7 @@ const COLUMNS = [
   ['min', ({ ratioMin }) => ratioMin.toFixed(2)],
   ['max', ({ ratioMax }) => ratioMax.toFixed(2)],
 ]
-const TEXT_COLUMNS = ['peer', 'op', 'transport', 'place']
+const TEXT_COLUMNS = ['peer', 'op', 'transport', 'ours', 'place']
 
 /** @param {number} bytes */
 const sizeOf = (bytes) => (bytes >= 1 << 20 ? `${bytes / (1 << 20)} MiB` : `${bytes / 1024} KiB`)
@@ -42,7 +43,7 @@ export function table(rows) {
 
 /** @param {readonly Row[]} rows */
 export function summary(rows) {
-  const gloo = rows.filter(({ peer, inPlace }) => peer === 'gloo' && !inPlace)
+  const gloo = rows.filter(({ peer, ourTransport, inPlace }) => peer === 'gloo' && ourTransport === 'tcp' && !inPlace)
   const mean =
     gloo.length === 0
       ? 'Gloo was not measured.'

@@ -5,7 +5,8 @@
  *
  * @typedef {object} Sample one round of one peer, and ours beside it
  * @property {string} peer
- * @property {string} transport
+ * @property {string} transport the peer's
+ * @property {string} ourTransport
  * @property {readonly Line[]} theirs
  * @property {readonly Line[]} ours
  *
@@ -14,7 +15,8 @@
  * @property {string} op
  * @property {number} n
  * @property {number} bytes
- * @property {string} transport
+ * @property {string} transport the peer's
+ * @property {string} ourTransport
  * @property {boolean} inPlace
  * @property {number} p50Us
  * @property {number} ourP50Us
@@ -44,8 +46,8 @@ export function peerRows(samples) {
   /** @type {Map<string, Group>} */
   const best = new Map()
   for (const group of groupsOf(samples.flatMap(pairsOf))) {
-    const { peer, op, n, bytes, transport, inPlace } = group
-    const key = JSON.stringify([peer, op, n, bytes, transport, inPlace])
+    const { peer, op, n, bytes, transport, ourTransport, inPlace } = group
+    const key = JSON.stringify([peer, op, n, bytes, transport, ourTransport, inPlace])
     const found = best.get(key)
     if (found === undefined || medianOf(group) < medianOf(found)) best.set(key, group)
   }
@@ -61,11 +63,11 @@ const medianOf = ({ pairs }) => median(pairs.map(({ p50Us }) => p50Us))
  * @param {Sample} sample
  * @returns {Pair[]}
  */
-function pairsOf({ peer, transport, theirs, ours }) {
+function pairsOf({ peer, transport, ourTransport, theirs, ours }) {
   return theirs.map((line) => {
     // The bare exchange stands beside our sum.
     const op = line.op === 'exchange' ? 'sum' : line.op
-    const place = { peer, op, n: line.n, bytes: line.bytes, transport, inPlace: line.inPlace }
+    const place = { peer, op, n: line.n, bytes: line.bytes, transport, ourTransport, inPlace: line.inPlace }
     return { ...place, algorithm: line.algorithm ?? '', p50Us: line.p50Us, ourP50Us: find(ours, place).p50Us }
   })
 }
@@ -91,7 +93,8 @@ export function ownRows(runs) {
     lines
       .filter(({ op }) => op === 'adasum')
       .flatMap((line) => {
-        const place = { op: 'adasum', n: line.n, bytes: line.bytes, transport: 'tcp', inPlace: line.inPlace }
+        const where = { transport: 'tcp', ourTransport: 'tcp', inPlace: line.inPlace }
+        const place = { op: 'adasum', n: line.n, bytes: line.bytes, ...where }
         const sum = find(lines, { ...place, op: 'sum' }).p50Us
         const emptyRound = find(lines, { op: 'barrier', n: line.n, bytes: 0, inPlace: false }).p50Us
         const rest = { ...place, algorithm: '', ourP50Us: line.p50Us }
@@ -124,10 +127,10 @@ function groupsOf(pairs) {
  * @param {Group} group
  * @returns {Row} keys in the order in which they are printed
  */
-function rowOf({ peer, op, n, bytes, transport, inPlace, pairs }) {
+function rowOf({ peer, op, n, bytes, transport, ourTransport, inPlace, pairs }) {
   const ratios = pairs.map(({ p50Us, ourP50Us }) => p50Us / ourP50Us)
   return {
-    ...{ peer, op, n, bytes, transport, inPlace },
+    ...{ peer, op, n, bytes, transport, ourTransport, inPlace },
     p50Us: round(median(pairs.map(({ p50Us }) => p50Us))),
     ourP50Us: round(median(pairs.map(({ ourP50Us }) => ourP50Us))),
     ratio: round(median(ratios)),
@@ -157,9 +160,10 @@ const MIB_32 = 32 << 20
  * @returns {Target[]}
  */
 export function targetsOf(rows) {
-  const gloo = rows.filter(({ peer, op, inPlace }) => peer === 'gloo' && op === 'sum' && !inPlace)
+  const overTcp = rows.filter(({ ourTransport }) => ourTransport === 'tcp')
+  const gloo = overTcp.filter(({ peer, op, inPlace }) => peer === 'gloo' && op === 'sum' && !inPlace)
   const own = (/** @type {string} */ name, /** @type {number} */ size, /** @type {boolean} */ where) =>
-    rows.filter(({ peer, bytes, inPlace }) => peer === name && bytes === size && inPlace === where)
+    overTcp.filter(({ peer, bytes, inPlace }) => peer === name && bytes === size && inPlace === where)
   const perPlacement = [false, true].flatMap((inPlace) => {
     const where = inPlace ? 'in place' : 'into out'
     return [
@@ -176,6 +180,27 @@ export function targetsOf(rows) {
     worst('sum into out: nowhere below 0.95 x Gloo', gloo, 0.95),
     { name: 'sum into out: geometric mean over Gloo at least 1.2', limit: 1.2, value: mean, isMet: (mean ?? 0) >= 1.2 },
     ...perPlacement,
+    ...sharedMemoryTargetsOf(rows),
+  ]
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @returns {Target[]}
+ */
+function sharedMemoryTargetsOf(rows) {
+  const beside = (/** @type {readonly string[]} */ names, /** @type {number} */ size) =>
+    rows.filter(
+      ({ peer, bytes, ourTransport }) => names.includes(peer) && bytes === size && ourTransport === 'shared-memory',
+    )
+  return [
+    worst(
+      'shared memory, sum, 32 MiB: at least 2 x the best of Open MPI and Gloo',
+      beside(['gloo', 'openmpi'], MIB_32),
+      2,
+    ),
+    worst('shared memory, sum, 32 MiB: at most 1.3 x the plain floor', beside(['shared-sum'], MIB_32), 1 / 1.3),
+    worst('shared memory, sum, 1 KiB: no slower than over TCP', beside(['adasum-sum'], 1 << 10), 1),
   ]
 }
 

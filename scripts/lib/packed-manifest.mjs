@@ -27,13 +27,14 @@ export function packedManifest(manifest, platforms) {
   return {
     .../** @type {AnyManifest} */ (Object.fromEntries(kept)),
     exports: /** @type {Record<string, unknown>} */ (withoutSources(manifest.exports)),
+    imports: /** @type {Record<string, unknown>} */ (withoutSources(manifest.imports)),
     // Exactly this version: the addon and the package check each other's contract.
     optionalDependencies: Object.fromEntries(packages),
   }
 }
 
 /**
- * @param {unknown} entry of `exports`, at any depth
+ * @param {unknown} entry of `exports` or `imports`, at any depth
  * @returns {unknown}
  */
 function withoutSources(entry) {

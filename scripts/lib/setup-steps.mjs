@@ -8,11 +8,13 @@ import { basename, join } from 'node:path'
 import { filesBelow, fingerprint } from './fingerprint.mjs'
 import { explainCargo, requireCargo } from './requirements.mjs'
 import { ToolError, runTool } from './tool.mjs'
+import { buildWasm, bundleForBrowsers } from './wasm-build.mjs'
 
 /**
  * @typedef {(text: string) => void} Say
  * @typedef {object} Step
  * @property {readonly string[]} needs steps that must be done before
+ * @property {true} [onRequest] done only if it is named, or all are
  * @property {(root: string) => boolean} isCurrent
  * @property {(root: string) => Promise<string>} [check] fails at once if the machine lacks something
  * @property {(root: string, checked: string) => Promise<void>} [begin] the part that can run before `needs` are done;
@@ -35,6 +37,29 @@ export const STEPS = {
     isCurrent: (root) => stampIs(root, 'dist', typescriptFingerprint(root)),
     run: compileTypeScript,
   },
+  wasm: {
+    needs: [],
+    onRequest: true,
+    isCurrent: (root) => stampIs(root, 'wasm', wasmFingerprint(root)),
+    check: requireCargo,
+    run: buildWebAssembly,
+  },
+  browser: {
+    needs: ['dependencies', 'wasm'],
+    onRequest: true,
+    isCurrent: (root) => stampIs(root, 'wasm/browser', browserFingerprint(root)),
+    run: bundleBrowser,
+  },
+}
+
+/**
+ * @param {readonly string[]} requested names of steps, or `all`; none stands for what most programs need
+ * @returns {string[]} the steps and all they need, in the order of STEPS
+ */
+export function requestedSteps(requested) {
+  const all = Object.keys(STEPS)
+  if (requested.includes('all')) return all
+  return withNeeds(requested.length > 0 ? requested : all.filter((name) => !STEPS[name]?.onRequest))
 }
 
 /**
@@ -116,7 +141,9 @@ async function installDependencies(root, say) {
 
 /** @param {string} root */
 function addonFingerprint(root) {
-  return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', 'crates'], { skip: ['benches', 'tests'] })
+  return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', 'crates'], {
+    skip: ['benches', 'tests', 'adasum-wasm'],
+  })
 }
 
 /** @param {string} root */
@@ -170,6 +197,41 @@ async function cargoTool(name, command, args, root) {
   } catch (error) {
     throw error instanceof ToolError ? explainCargo(error) : error
   }
+}
+
+/** @param {string} root */
+function wasmFingerprint(root) {
+  const crates = ['crates/adasum-core', 'crates/adasum-wasm']
+  const scripts = ['scripts/lib/wasm-build.mjs', 'scripts/lib/wasm-tools.mjs']
+  return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', ...crates, ...scripts], {
+    skip: ['benches', 'tests'],
+  })
+}
+
+/**
+ * @param {string} root
+ * @param {Say} say
+ */
+async function buildWebAssembly(root, say) {
+  const stamp = beginStamp(root, 'wasm', wasmFingerprint(root))
+  await buildWasm(root, say)
+  stamp()
+}
+
+/** @param {string} root */
+function browserFingerprint(root) {
+  const made = ['wasm/simd.wasm', 'wasm/plain.wasm', 'wasm/glue.js']
+  return fingerprint(root, ['ts/src', 'package.json', 'package-lock.json', 'scripts/lib/wasm-build.mjs', ...made])
+}
+
+/**
+ * @param {string} root
+ * @param {Say} say
+ */
+async function bundleBrowser(root, say) {
+  const stamp = beginStamp(root, 'wasm/browser', browserFingerprint(root))
+  await bundleForBrowsers(root, say)
+  stamp()
 }
 
 /** @param {string} root */

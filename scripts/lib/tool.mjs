@@ -23,13 +23,15 @@ const running = new Set()
  * @param {string} name as the user knows it
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd: string, env?: NodeJS.ProcessEnv, quiet?: boolean }} options `quiet`: shown only if the tool fails
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv, quiet?: boolean, limitMs?: number }} options `quiet`: shown only if the
+ *   tool fails; `limitMs`: after so long it is killed, and has failed
  * @returns {Promise<string>} what it printed
  * @throws {ToolError} if it cannot be started or fails; its words have been shown by then
  */
-export function runTool(name, command, args, { cwd, env = process.env, quiet = false }) {
+export function runTool(name, command, args, { cwd, env = process.env, quiet = false, limitMs }) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const limit = limitMs === undefined ? {} : { timeout: limitMs }
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], ...limit })
     running.add(child)
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {

@@ -1,8 +1,8 @@
 // What users do with the published packages.
 
 import assert from 'node:assert/strict'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { firstMinuteOf } from '../lib/first-minute.mjs'
 
 const FIRST_MINUTE_MS = 60_000
@@ -124,6 +124,24 @@ console.log(createRequire(import.meta.url)('adasum').adasum === imported.adasum)
       '--module esnext --moduleResolution bundler',
     ])
       await project.run(`${tsc} ${types} ${resolution} user.mts`)
+  },
+
+  async 'without addons, it computes as WebAssembly'(context) {
+    const project = await installed(context)
+    assert.deepEqual(await project.node(LOCAL, '--no-warnings --no-addons'), { stdout: '1,2\n', stderr: '' })
+  },
+
+  async 'on a platform without an addon, it warns once and computes as WebAssembly'({ newProject }) {
+    const project = newProject()
+    await project.run('npm install adasum --loglevel=error')
+    rmSync(dirname(addonBelow(project.home)), { recursive: true })
+    const code = `${LOCAL}\nconsole.log((await adasum([Float32Array.of(3)])).result[0])`
+    const { stdout, stderr } = await project.node(code)
+    assert.equal(stdout, '1,2\n3\n')
+    assert.match(stderr, /^\(node:\d+\) \[ADASUM_WASM\] AdasumWarning: WebAssembly computes[^]*$/)
+    assert.equal(stderr.match(/ADASUM_WASM/g)?.length, 1)
+    const { stdout: report } = await project.run('node --no-warnings node_modules/adasum/bin/adasum.js doctor --json')
+    assert.match(report, /wasm/)
   },
 
   async 'a damaged addon is a clear error'({ newProject }) {

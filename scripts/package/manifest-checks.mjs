@@ -42,7 +42,8 @@ export const MANIFEST_CHECKS = {
     ]
     for (const file of [...needed, 'LICENSE-MIT', 'LICENSE-APACHE', 'CHANGELOG.md'])
       assert.ok(files.includes(file), `${file} is missing`)
-    const allowed = /^(bin\/adasum\.js|dist\/.+\.(js|d\.ts)|native\/index\.cjs|[A-Z-]+(\.md)?|package\.json)$/
+    const allowed =
+      /^(bin\/adasum\.js|dist\/.+\.(js|d\.ts)|native\/index\.cjs|wasm\/.+\.(wasm|js|cjs)|[A-Z-]+(\.md)?|package\.json)$/
     assert.deepEqual(
       files.filter((file) => !allowed.test(file) || /(^|\/)\./.test(file)),
       [],

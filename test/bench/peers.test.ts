@@ -5,14 +5,14 @@ import { summary, table } from '../../bench/peers/report.mjs'
 import { type Row, geometricMean, median, ownRows, peerRows, targetsOf } from '../../bench/peers/rows.mjs'
 import { type Line, readLines, runProgram } from '../../bench/peers/run.mjs'
 
-const KEYS = 'peer op n bytes transport inPlace p50Us ourP50Us ratio ratioMin ratioMax'.split(' ')
+const KEYS = 'peer op n bytes transport ourTransport inPlace p50Us ourP50Us ratio ratioMin ratioMax'.split(' ')
 
 function line(p50Us: number, rest: Partial<Line> = {}): Line {
   return { op: 'sum', n: 2, bytes: 1024, inPlace: false, wrong: 0, p50Us, ...rest }
 }
 
 function row(rest: Partial<Row>): Row {
-  const place = { peer: 'gloo', op: 'sum', n: 2, bytes: 1024, transport: 'tcp', inPlace: false }
+  const place = { peer: 'gloo', op: 'sum', n: 2, bytes: 1024, transport: 'tcp', ourTransport: 'tcp', inPlace: false }
   return { ...place, p50Us: 1, ourP50Us: 1, ratio: 1, ratioMin: 1, ratioMax: 1, ...rest }
 }
 
@@ -46,6 +46,7 @@ test('a ratio is the median over rounds of theirs by ours, each of one round', (
   const samples = rounds.map(([theirs, ours]) => ({
     peer: 'openmpi',
     transport: 'tcp',
+    ourTransport: 'tcp',
     theirs: [line(theirs)],
     ours: [line(7, { inPlace: true }), line(ours)],
   }))
@@ -58,6 +59,7 @@ test('the best of several algorithms counts, for each case by itself and over al
   const sample = (ring: number, bcube: number, large: number) => ({
     peer: 'gloo',
     transport: 'tcp',
+    ourTransport: 'tcp',
     theirs: [
       line(ring, { algorithm: 'ring' }),
       line(bcube, { algorithm: 'bcube' }),
@@ -78,8 +80,9 @@ test('the best of several algorithms counts, for each case by itself and over al
 
 test('the bare exchange stands beside our sum; a case that ours lacks is an error', (t) => {
   const theirs = [line(50, { op: 'exchange' })]
-  t.is(peerRows([{ peer: 'exchange', transport: 'tcp', theirs, ours: [line(100)] }])[0]!.ratio, 0.5)
-  t.throws(() => peerRows([{ peer: 'exchange', transport: 'tcp', theirs, ours: [line(1, { n: 4 })] }]), {
+  const sample = { peer: 'exchange', transport: 'tcp', ourTransport: 'tcp', theirs }
+  t.is(peerRows([{ ...sample, ours: [line(100)] }])[0]!.ratio, 0.5)
+  t.throws(() => peerRows([{ ...sample, ours: [line(1, { n: 4 })] }]), {
     message: /no sum of 1024 bytes, n = 2/,
   })
 })
@@ -112,10 +115,34 @@ test('targets look at the worst case, at Gloo out of place, and at nothing that 
       [0.96, true],
       [undefined, false],
       [undefined, false],
+      [undefined, false],
+      [undefined, false],
+      [undefined, false],
     ],
   )
   t.regex(summary(own), /^Gloo was not measured/)
   t.regex(summary([...gloo, ...own]), /2 cases: geometric mean of the ratios 1\.39/)
+})
+
+test('targets of shared memory look at rows in which ours uses it, and the other ones do not', (t) => {
+  const shared = { ourTransport: 'shared-memory', bytes: 32 << 20 }
+  const rows = [
+    row({ ...shared, ratio: 3 }),
+    row({ ...shared, peer: 'openmpi', transport: 'shm', ratio: 1.9 }),
+    row({ ...shared, peer: 'shared-sum', transport: 'shm', ratio: 0.8 }),
+    row({ ...shared, peer: 'adasum-sum', bytes: 1024, ratio: 1.1 }),
+    row({ peer: 'adasum-sum', bytes: 1024, ratio: 0.5 }),
+  ]
+  const targets = targetsOf(rows).map(({ value, isMet }) => [value, isMet])
+  t.deepEqual(targets.slice(-3), [
+    [1.9, false],
+    [0.8, true],
+    [1.1, true],
+  ])
+  t.deepEqual(targets.slice(0, 2), [
+    [undefined, false],
+    [undefined, false],
+  ])
 })
 
 test('the table is Markdown with a line a row', (t) => {
@@ -131,6 +158,6 @@ test('peers get as many iterations as adasum bench takes by itself', (t) => {
 })
 
 test('a peer and its transport stand once', (t) => {
-  const names = PEERS.map(({ peer, transport }) => `${peer} ${transport}`)
+  const names = PEERS.map(({ peer, transport, ourTransport }) => `${peer} ${transport} ${ourTransport}`)
   t.deepEqual([...new Set(names)], names)
 })

@@ -29,8 +29,10 @@ export const ones = (count: number): Float64Array => new Float64Array(count).fil
 export const productCount = (count: number): number => (count * (count + 1)) / 2
 export const wholePieces = (...segments: number[]): Float64Array => doubles(...segments.flatMap((n) => [n, 0, n]))
 
+const EACH_BYTE_A_CHARACTER = new TextDecoder('latin1')
+
 /** The bits, so that NaN and the sign of zero count in a comparison. */
-export const bitsOf = (array: ArrayBufferView): string => Buffer.from(bytesOf(array)).toString('hex')
+export const bitsOf = (array: ArrayBufferView): string => EACH_BYTE_A_CHARACTER.decode(bytesOf(array))
 
 type ReduceArguments = Parameters<Binding['reduce']>
 

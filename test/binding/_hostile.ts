@@ -15,9 +15,10 @@ class Memory {
   readonly out = new Float32Array(16).fill(-77)
   readonly nodes = new Float64Array(3).fill(-77)
   readonly stats = new Float64Array(8).fill(-77)
+  readonly codes = new Uint8Array(24).fill(77)
 
   bits(): string[] {
-    return [...this.inputs, this.out, this.nodes, this.stats].map(bitsOf)
+    return [...this.inputs, this.out, this.nodes, this.stats, this.codes].map(bitsOf)
   }
 }
 
@@ -45,6 +46,21 @@ const CALLS: Record<string, Call> = {
     out: bytesOf(m.out),
   }),
   fold: (m) => ({ op: 3, dtype: 0, inputs: inputs(m), out: bytesOf(m.out) }),
+  quantize: (m) => ({
+    format: 4,
+    blockElementCount: 16,
+    input: bytesOf(m.inputs[0]!),
+    elementCounts: doubles(10, 6),
+    residual: bytesOf(m.out),
+    codes: m.codes,
+  }),
+  dequantize: (m) => ({
+    format: 4,
+    blockElementCount: 16,
+    codes: m.codes,
+    elementCounts: doubles(10, 6),
+    out: bytesOf(m.out),
+  }),
   hasNonFinite: (m) => ({ dtype: 0, input: bytesOf(m.inputs[0]!), elementCounts: doubles(10, 6) }),
   nodeCount: () => ({ pieces: doubles(10, 0, 10) }),
   gramFinish: () => ({ segment: 4096, runs: doubles(0, 2048, 2048, 2048), nodes: doubles(1, 2), productCount: 1 }),
@@ -90,16 +106,31 @@ function kindOf(value: unknown): string {
   return value instanceof Float64Array ? 'doubles' : 'bytes'
 }
 
+/** Browsers hide the class from most pages, and have it all the same. */
+const Shared = new (
+  globalThis as unknown as {
+    WebAssembly: { Memory: new (limits: object) => { buffer: { constructor: SharedArrayBufferConstructor } } }
+  }
+).WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer.constructor
+
 /** Memory of the right kind and length that must not be used. */
 function unusable(value: unknown): unknown[] {
-  if (value instanceof Float64Array)
-    return [detached(value.slice()), new Float64Array(new SharedArrayBuffer(value.byteLength))]
-  if (value instanceof Uint8Array)
-    return [detached(value.slice()), new Uint8Array(new SharedArrayBuffer(value.byteLength))]
+  if (value instanceof Float64Array) return [detached(value.slice()), new Float64Array(new Shared(value.byteLength))]
+  if (value instanceof Uint8Array) return [detached(value.slice()), new Uint8Array(new Shared(value.byteLength))]
   return Array.isArray(value) ? unusable(value[0]).map((bad) => [bad, value[1] as unknown]) : []
 }
 
 const BAD_WEIGHTS = [0.5, -1, NaN, Infinity, 2 ** 32 + 1]
+
+const BAD_FORMATS = [
+  set('format', 0),
+  set('format', 5),
+  set('format', 2),
+  ...[0, 8, 15, 24, 4096].map((bad) => set('blockElementCount', bad)),
+  set('elementCounts', doubles(10, 5)),
+  set('elementCounts', doubles(10, 6, 1)),
+  set('elementCounts', doubles(17, -1)),
+]
 
 /** What disagrees with the other arguments. */
 const DISAGREEING: Record<string, Spoil[]> = {
@@ -160,6 +191,24 @@ const DISAGREEING: Record<string, Spoil[]> = {
     (args) => (args.inputs = [new Uint8Array(64), new Uint8Array(68)]),
     overlapping('out', 'inputs'),
   ],
+  quantize: [
+    ...BAD_FORMATS,
+    set('input', new Uint8Array(60)),
+    set('residual', new Uint8Array(60)),
+    set('codes', new Uint8Array(23)),
+    set('input', new Uint8Array(new ArrayBuffer(65), 1, 64)),
+    set('residual', new Uint8Array(new ArrayBuffer(65), 1, 64)),
+    (args, m) => (args.residual = bytesOf(m.inputs[0]!)),
+    (args, m) => (args.codes = bytesOf(m.inputs[0]!).subarray(40)),
+    (args, m) => (args.codes = bytesOf(m.out).subarray(0, 24)),
+  ],
+  dequantize: [
+    ...BAD_FORMATS,
+    set('codes', new Uint8Array(25)),
+    set('out', new Uint8Array(60)),
+    set('out', new Uint8Array(new ArrayBuffer(65), 1, 64)),
+    (args, m) => (args.codes = bytesOf(m.out).subarray(40)),
+  ],
   hasNonFinite: [set('elementCounts', doubles(10, 5)), set('input', new Uint8Array(63))],
   nodeCount: [set('pieces', doubles(10)), set('pieces', doubles(10, 1, 2)), set('pieces', doubles(10, 0, 11))],
   gramFinish: [
@@ -217,7 +266,7 @@ export function hostileContract(binding: Binding): void {
     const refused = (message: RegExp, call: () => void) => t.throws(call, { code: 'ERR_ARGUMENT', message })
     refused(/detached/, () => binding.combine(0, 0, [empty], doubles(), doubles(), new Uint8Array(0)))
     refused(/detached/, () => binding.nodeCount(detached(new Float64Array(0))))
-    refused(/shared/, () => binding.hasNonFinite(0, new Uint8Array(new SharedArrayBuffer(0)), doubles()))
+    refused(/shared/, () => binding.hasNonFinite(0, new Uint8Array(new Shared(0)), doubles()))
   })
 
   test('an array that a getter of the list detaches is refused', (t) => {

@@ -94,6 +94,27 @@ test('adasum bench prints a JSON line a case, and every result is right', async 
   t.deepEqual(new Set(lines.map((line) => line['schedule'])), new Set(['direct', 'single-shot']))
 })
 
+test.serial('adasum bench goes the way that it is told, and says which it was', async (t) => {
+  for (const transport of process.platform === 'linux' ? ['tcp', 'shared-memory'] : ['tcp'])
+    for (const memory of ['allocated', 'heap']) {
+      const args = ['bench', '-n', '3', '--transport', transport, '--memory', memory, '--op', 'sum']
+      const { exitCode, stdout, stderr } = await runAdasum(
+        t,
+        [...args, '--sizes', '4MiB', '--iterations', '2', '--json'],
+        {
+          cwd: ROOT,
+        },
+      )
+      t.is(exitCode, 0, stderr)
+      const lines = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+      t.is(lines.length, 2)
+      for (const line of lines) t.deepEqual([line['transport'], line['wrong']], [transport, 0])
+    }
+})
+
 test('adasum bench folds integers and floats, and every result is right', async (t) => {
   const list = [
     '--op',
@@ -127,6 +148,41 @@ test('adasum bench times an empty round', async (t) => {
   t.deepEqual(Object.keys(line), KEYS)
   t.deepEqual([line['op'], line['bytes'], line['busbwGBps'], line['wrong']], ['barrier', 0, 0, 0])
   t.true((line['p50Us'] as number) > 0)
+})
+
+test('adasum bench --compress tells what it costs', async (t) => {
+  const list = ['--op', 'sum,adasum', '--sizes', '4MiB', '--compress', 'none,bf16,int8', '--placement', 'out']
+  const args = ['bench', '-n', '3', '--iterations', '2', ...list]
+  const { exitCode, stdout, stderr } = await runAdasum(t, [...args, '--json'], { cwd: ROOT })
+  t.is(exitCode, 0, stderr)
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.is(lines.length, 6)
+  for (const [i, line] of lines.entries()) {
+    const compress = [undefined, 'bf16', 'int8'][i % 3]
+    t.deepEqual(Object.keys(line), compress === undefined ? KEYS : [...KEYS, 'compress', 'relativeError'])
+    t.is(line['compress'], compress)
+    t.is(line['wrong'], 0)
+    const error = line['relativeError'] as number
+    if (compress !== undefined) t.true(error > 1e-4 && error < 0.05, `${error}`)
+  }
+  const table = await runAdasum(t, args, { cwd: ROOT })
+  t.regex(table.stdout, /#wrong compress +error\n/)
+  t.regex(table.stdout, / 0 +none +0\n.* 0 +bf16 +0\.\d+\n/)
+})
+
+test('only floats that are added up are compressed', (t) => {
+  const options = { ranks: 2, op: 'sum', dtype: 'f32', sizes: '8', placement: 'out' }
+  t.is(planCases({ ...options, compress: 'none,int8' }).length, 2)
+  t.throws(() => planCases({ ...options, dtype: 'f64', compress: 'int8' }), {
+    message: /^--compress int8 does not go with sum of f64/,
+  })
+  t.throws(() => planCases({ ...options, op: 'max', compress: 'f16' }), { message: /does not go with max of f32/ })
+  t.throws(() => planCases({ ...options, compress: 'int4' }), {
+    message: '--compress int4 is unknown; there are none, f16, bf16, int8',
+  })
 })
 
 test('a wrong size is one line and exit code 2', async (t) => {

@@ -12,7 +12,7 @@ import { type Snippet, snippetsOf } from './_snippets.ts'
 const LIMIT_MS = 90_000
 
 test.before(() => {
-  execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs')], { stdio: 'inherit' })
+  execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), 'all'], { stdio: 'inherit' })
 })
 
 function userFolder(t: ExecutionContext): string {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { Compressor } from '../../ts/src/compressor.ts'
 import { DeltaExchange } from '../../ts/src/optim/delta-exchange.ts'
 import { FlatExchange } from '../../ts/src/optim/flat-exchange.ts'
 import { weightLayout } from '../../ts/src/optim/weight-layout.ts'
@@ -66,6 +67,27 @@ test('a rank that is left out has no notes, and the others count themselves', as
     })
   }
 })
+
+for (const [what, optionsOf] of Object.entries({
+  compressed: () => ({ op: 'average', compressor: new Compressor({ format: 'int8', blockElementCount: 16 }) }) as const,
+  'by machines': () => ({ op: 'adasum', hierarchy: 'average' }) as const,
+}))
+  test(`${what}: notes come to the bit`, async (t) => {
+    const world = await makeWorld(4, { machineOf: (rank) => rank >> 1 })
+    t.teardown(() => world.close())
+    await onAll(world.ranks, async (comm, rank) => {
+      const exchange = new FlatExchange(comm, LAYOUT, { ...optionsOf(), onNonFinite: 'skip' }, 2)
+      for (let step = 0; step < 3; step++) {
+        exchange.values.set(gaussian(LAYOUT.elementCount, rank + 10 * step))
+        if (step === 1 && rank === 2) exchange.values[0] = NaN
+        const { notes, reduction } = await exchange.combine([rank, 2 ** 23 + 2 * rank + 1])
+        const wanted = world.ranks.map((_, other) => [other, 2 ** 23 + 2 * other + 1])
+        t.deepEqual(notes, wanted.map((pair, other) => (step === 1 && other === 2 ? undefined : pair))) // prettier-ignore
+        t.deepEqual(reduction.nonFiniteRanks, step === 1 ? [2] : [])
+        t.true(exchange.values.every(Number.isFinite))
+      }
+    })
+  })
 
 test('a round in which every rank is left out is dropped', async (t) => {
   const world = await makeWorld(2)

@@ -23,20 +23,28 @@ function linear(op: 'sum' | 'average', parts: readonly Float64Array[]): Float64A
   return parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + factor * part[i]!, 0))
 }
 
-interface Node {
+/** A vector, and how many ranks' gradients it stands for; 0: it is left out. */
+export interface Node {
   vector: Float64Array
   count: number
 }
 
 function adasumOf(parts: readonly Float64Array[]): Node {
-  if (parts.length === 1) return { vector: parts[0]!, count: 1 }
-  const middle = Math.ceil(parts.length / 2)
-  const [a, b] = [adasumOf(parts.slice(0, middle)), adasumOf(parts.slice(middle))]
+  return adasumOfNodes(parts.map((vector) => ({ vector, count: 1 })))
+}
+
+/** The count-weighted tree over any nodes. */
+export function adasumOfNodes(nodes: readonly Node[]): Node {
+  if (nodes.length === 1) return nodes[0]!
+  const middle = Math.ceil(nodes.length / 2)
+  const [left, right] = [nodes.slice(0, middle), nodes.slice(middle)]
+  const [a, b] = [adasumOfNodes(left), adasumOfNodes(right)]
   const count = a.count + b.count
+  if (a.count === 0 || b.count === 0) return a.count === 0 ? b : a
   const [aa, bb] = [dot(a.vector, a.vector), dot(b.vector, b.vector)]
   // A zero vector is neutral, and so is what rounding leaves of one.
-  if (aa <= NOISE * scaleOf(parts.slice(0, middle))) return { vector: b.vector, count }
-  if (bb <= NOISE * scaleOf(parts.slice(middle))) return { vector: a.vector, count }
+  if (aa <= NOISE * scaleOf(left)) return { vector: b.vector, count }
+  if (bb <= NOISE * scaleOf(right)) return { vector: a.vector, count }
   const ab = dot(a.vector, b.vector)
   const [ca, cb] = [1 - (ab / aa) * (a.count / count), 1 - (ab / bb) * (b.count / count)]
   return { vector: a.vector.map((x, i) => ca * x + cb * b.vector[i]!), count }
@@ -44,8 +52,8 @@ function adasumOf(parts: readonly Float64Array[]): Node {
 
 const NOISE = 1e-14
 
-function scaleOf(parts: readonly Float64Array[]): number {
-  return parts.length === 1 ? 0 : Math.max(...parts.map((part) => dot(part, part)))
+function scaleOf(nodes: readonly Node[]): number {
+  return nodes.length === 1 ? 0 : Math.max(...nodes.map(({ vector }) => dot(vector, vector)))
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -10,7 +10,7 @@ const port = await freePort()
 
 function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Meeting> {
   const store = { host: '127.0.0.1', ports: [port] }
-  const nowhere = { host: undefined, localRank: undefined, localSize: undefined }
+  const nowhere = { host: undefined, machine: undefined, localRank: undefined, localSize: undefined }
   const place: Place = {
     rank,
     size: 2,
@@ -20,6 +20,7 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     jobId: new Uint8Array(16),
     timeoutMs,
     tuning: DEFAULT_TUNING,
+    sharedMemory: 0,
     ...nowhere,
   }
   return rendezvous(place, { transport: tcp, timeoutMs, signal, onPeer: (_, pipe) => pipe.destroy() })

@@ -116,3 +116,25 @@ test('a rank that comes to a group which has failed meanwhile is told why', asyn
   t.is(error?.rank, 0)
   await Promise.all(ranks.map((comm) => comm.close()))
 })
+
+test('machines that are named are the ones there are', async (t) => {
+  const network = createMemoryTransport()
+  const options = { size: 3, store: '127.0.0.1:29500', timeoutMs: 20_000 }
+  const comms = await Promise.all(
+    [0, 1, 2].map((rank) => connectOver(network, { ...options, rank, machine: rank === 1 ? 'b' : 'a' }, {})),
+  )
+  t.deepEqual(
+    comms.map(({ localRank, localSize }) => [localRank, localSize]),
+    [
+      [0, 2],
+      [0, 1],
+      [1, 2],
+    ],
+  )
+  const results = await Promise.all(
+    comms.map((comm, rank) => comm.allReduce(Float32Array.of(1, rank), { op: 'adasum', hierarchy: 'sum' })),
+  )
+  // (2, 2) of ranks 0 and 2, and (1, 1) of rank 1: parallel, hence (2 * 2 + 1) / 3 of (1, 1).
+  for (const { result } of results) for (const x of result) t.true(Math.abs(x - 5 / 3) < 1e-6)
+  await Promise.all(comms.map((comm) => comm.close()))
+})

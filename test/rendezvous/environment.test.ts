@@ -34,6 +34,18 @@ test('options come before ADASUM_*, and these before the launcher’s', (t) => {
   t.is(resolvePlace({ host: '10.0.0.3' }, { ...OWN, ADASUM_HOST: '10.0.0.2' }).host, '10.0.0.3')
 })
 
+test('a machine may be named, by the option before the variable', (t) => {
+  const machineOf = (options: ConnectOptions, env: Environment) => resolvePlace(options, { ...OWN, ...env }).machine
+  t.is(machineOf({}, {}), undefined)
+  t.regex(machineOf({ machine: 'rack 3' }, {})!, /^[0-9a-f]{32}$/)
+  t.is(machineOf({ machine: 'rack 3' }, { ADASUM_MACHINE: 'rack 4' }), machineOf({}, { ADASUM_MACHINE: 'rack 3' }))
+  t.not(machineOf({ machine: 'rack 3' }, {}), machineOf({ machine: 'rack 4' }, {}))
+  t.throws(() => machineOf({ machine: '' }, {}), { code: 'ERR_ARGUMENT', message: /option "machine" .* is empty/ })
+  t.throws(() => machineOf({ machine: 3 as never }, {}), { message: /a name of this machine, but it is 3/ })
+  t.throws(() => machineOf({}, { ADASUM_MACHINE: '' }), { code: 'ERR_ENVIRONMENT' })
+  t.is(resolvePlace({}, { ADASUM_MACHINE: 'rack 3' }).size, 1)
+})
+
 test('rank 0 hosts the store unless the launcher does', (t) => {
   const zero = { ...OWN, ADASUM_RANK: '0' }
   t.true(resolvePlace({}, zero).hostsStore)
@@ -187,4 +199,20 @@ test('a secret file is read without its last line break', async (t) => {
     t.throws(() => resolvePlace({}, { ...OWN, ADASUM_SECRET_FILE: path }), { instanceOf: AdasumError })?.code,
     'ERR_ENVIRONMENT',
   )
+})
+
+test('shared memory: on, off, or so many bytes; the option comes first', (t) => {
+  const limit = (sharedMemory?: boolean | number, variable?: string): number =>
+    resolvePlace(
+      { ...(sharedMemory !== undefined && { sharedMemory }) },
+      { ...OWN, ...(variable !== undefined && { ADASUM_SHARED_MEMORY: variable }) },
+    ).sharedMemory
+  t.is(limit(), Infinity)
+  t.deepEqual([limit(true), limit(false), limit(1e6)], [Infinity, 0, 1e6])
+  t.deepEqual([limit(undefined, '1'), limit(undefined, '0'), limit(undefined, '1000000')], [Infinity, 0, 1e6])
+  t.is(limit(false, '1'), 0)
+  for (const wrong of [65_535, -1, NaN, Infinity, 1e5 + 0.5, '1', null])
+    t.throws(() => limit(wrong as number), { code: 'ERR_ARGUMENT', message: /option "sharedMemory" must be false/ })
+  for (const wrong of ['', 'yes', '65535', '1e6', '-1'])
+    t.throws(() => limit(undefined, wrong), { code: 'ERR_ENVIRONMENT', message: /ADASUM_SHARED_MEMORY/ })
 })

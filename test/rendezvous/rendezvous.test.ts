@@ -21,11 +21,13 @@ function place(rank: number, size: number, port: number, change: Partial<Place> 
     hostsStore: rank === 0,
     secret: 'k',
     host: undefined,
+    machine: undefined,
     localRank: undefined,
     localSize: undefined,
     jobId: new Uint8Array(16),
     timeoutMs: 20_000,
     tuning: DEFAULT_TUNING,
+    sharedMemory: 0,
     ...change,
   }
 }

@@ -1,6 +1,7 @@
 /** Layouts, whose hashes tell models apart, vectors in several parts, and scratch memory. */
 import test from 'ava'
 import { dtypeOf, newArrayLike } from '../../ts/src/tensor/dtype.ts'
+import { layoutHash } from '../../ts/src/tensor/layout-hash.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../../ts/src/tensor/layout.ts'
 import { ScratchPool } from '../../ts/src/tensor/scratch.ts'
 import { Vector } from '../../ts/src/tensor/vector.ts'
@@ -8,7 +9,7 @@ import type { NamedArrays, NumericArray } from '../../ts/src/types.ts'
 import { fc } from '../_property.ts'
 
 const F32 = dtypeOf(new Float32Array(1))!
-const hashOf = (layout: Layout): string => Buffer.from(layout.hash).toString('hex')
+const hashOf = (layout: Layout): string => Buffer.from(layoutHash(layout)).toString('hex')
 const named = (table: [string, number][]): NamedArrays => {
   const arrays = table.map(([name, length]): [string, Float32Array] => [name, new Float32Array(length)])
   return Object.fromEntries(arrays)

@@ -22,6 +22,8 @@ export const ERROR_CODES = [
   'ERR_BINDING',
   'ERR_NOT_READY',
   'ERR_UNSUPPORTED',
+  'ERR_OUT_OF_MEMORY',
+  'ERR_DEVICE_LOST',
 ] as const
 
 export type ErrorCode = (typeof ERROR_CODES)[number]

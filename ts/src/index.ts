@@ -9,8 +9,20 @@ export type {
   ReduceScatterOptions,
   SendOptions,
 } from './communicator/options.ts'
+export { Compressor, type CompressionFormat, type CompressorOptions } from './compressor.ts'
+export type { ArraysByName } from './tensor/dtype.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
-export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
+export { allocateArrays } from './reduction/allocate.ts'
+export {
+  adasum,
+  adasumSync,
+  average,
+  averageSync,
+  sum,
+  sumSync,
+  type Backend,
+  type LocalOptions,
+} from './reduction/local.ts'
 export type {
   AllReduceAlgorithm,
   AllReduceOp,

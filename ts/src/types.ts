@@ -1,4 +1,5 @@
 /** Types that every layer shares. */
+import type { Compressor } from './compressor.ts'
 import type { Tuning } from './tuning.ts'
 
 /** Arrays whose elements can be reduced. */
@@ -59,7 +60,10 @@ export interface Reduction<D = ReducibleArray> {
   segments: SegmentReduction[]
   /** Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is scanned. */
   nonFiniteRanks: number[]
-  /** Bytes this rank handed to the network for this call, headers included; 0 for local functions. */
+  /**
+   * Bytes this rank handed to the network for this call, headers included; 0 for local functions. What ranks of this machine
+   * read in its memory does not count.
+   */
   bytesSent: number
 }
 
@@ -117,6 +121,13 @@ export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> exten
    * reduced as they come. Default: one bucket.
    */
   bucketBytes?: number
+  /**
+   * With op `adasum`: the ranks of each machine are combined by this first, and then Adasum combines the machines, each counted
+   * by its ranks. That is another operator than Adasum of all ranks. The same on every rank.
+   */
+  hierarchy?: ReduceOp
+  /** f32 with `sum`, `average` and `adasum`: what is sent is quantised. The same format on every rank. */
+  compressor?: Compressor
 }
 
 export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
@@ -124,6 +135,8 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   ...REDUCE_OPTIONS,
   algorithm: true,
   bucketBytes: true,
+  hierarchy: true,
+  compressor: true,
   ...CALL_OPTIONS,
 }
 
@@ -137,11 +150,18 @@ export interface ConnectOptions {
   secret?: string
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
+  /** Which machine this rank is on, by a name of your own: ranks that give the same one share it. Default: found out. */
+  machine?: string
   /** Time in which all ranks must have come. Default 60,000. */
   timeoutMs?: number
   signal?: AbortSignal
   /** Constants of the choice between schedules and the like; those of rank 0 count, for all ranks. */
   tuning?: Partial<Tuning>
+  /**
+   * Whether ranks of one machine read each other's large messages in shared memory (Linux): false, true, or the most bytes
+   * that this rank reserves for it. Default true.
+   */
+  sharedMemory?: boolean | number
 }
 
 export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
@@ -150,6 +170,8 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   store: true,
   secret: true,
   host: true,
+  machine: true,
   ...CALL_OPTIONS,
   tuning: true,
+  sharedMemory: true,
 }

@@ -117,6 +117,36 @@ fn fold(c: &mut Criterion) {
     }
 }
 
+/// Numbers into codes, with error feedback, and back; as bytes of f32.
+fn quantize(c: &mut Criterion) {
+    let mut group = c.benchmark_group("quantize");
+    let formats = [("f16", 2.0, 2.0), ("bf16", 3.0, 2.0), ("int8", 4.0, 1.0 + 4.0 / 256.0)];
+    for (size, elements) in SIZES {
+        let count = [elements as f64 / 4.0];
+        let numbers: Vec<f32> = (0..elements / 4).map(|e| (e * 7 % 101) as f32 / 50.0 - 1.0).collect();
+        let (mut residual, mut out) = (vec![0.0_f32; numbers.len()], vec![0.0_f32; numbers.len()]);
+        group.throughput(Throughput::Bytes(size_of_val(&numbers[..]) as u64));
+        for (name, format, bytes) in formats {
+            let mut codes = vec![0_u8; (count[0] * bytes) as usize];
+            for engine in Engine::available() {
+                let id = |what: &str| BenchmarkId::new(format!("{}/{size}", engine.isa()), format!("{name}/{what}"));
+                group.bench_function(id("codes"), |b| {
+                    b.iter(|| {
+                        let (residual, codes) = (ViewMut::of(&mut residual), ViewMut::of(&mut codes));
+                        engine.quantize(format, 256.0, View::of(&numbers), View::of(&count), residual, codes).unwrap();
+                    });
+                });
+                group.bench_function(id("numbers"), |b| {
+                    b.iter(|| {
+                        let (codes, out) = (View::of(&codes), ViewMut::of(black_box(&mut out)));
+                        engine.dequantize(format, 256.0, codes, View::of(&count), out).unwrap();
+                    });
+                });
+            }
+        }
+    }
+}
+
 /// The reference: an integer sum, which the compiler vectorises and which waits for nothing but memory.
 fn memory(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory");
@@ -129,5 +159,5 @@ fn memory(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory, gram, combine, adasum, scan, fold);
+criterion_group!(benches, memory, gram, combine, adasum, scan, fold, quantize);
 criterion_main!(benches);

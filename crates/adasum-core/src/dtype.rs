@@ -126,6 +126,29 @@ impl FoldOp {
     }
 }
 
+/// Formats in which f32 travels in fewer bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// IEEE binary16; code 2.
+    F16,
+    /// bfloat16; code 3.
+    Bf16,
+    /// Whole numbers of eight bits, and a scale a block; code 4.
+    Int8,
+}
+
+impl Format {
+    /// The format with this code.
+    pub fn from_code(code: f64) -> Result<Self> {
+        let all = [(2.0, Self::F16), (3.0, Self::Bf16), (4.0, Self::Int8)];
+        all.into_iter().find(|&(of, _)| of == code).map(|(_, format)| format).ok_or_else(|| {
+            argument_error!(
+                "the format code is {code}, known are 2 (f16), 3 (bf16) and 4 (int8). Take it from FORMAT_CODES."
+            )
+        })
+    }
+}
+
 fn from_code<T: Copy>(all: &[T], code: f64) -> Option<T> {
     all.iter().enumerate().find(|&(index, _)| index as f64 == code).map(|(_, &item)| item)
 }

@@ -27,14 +27,14 @@ pub const CANONICAL_NAN_BF16: u16 = 0x7fc0;
 /// The bits of an f64 that rounding to odd cuts off.
 pub(crate) const CUT_BITS: u64 = (1 << 39) - 1;
 
-const F32_SIGN: u32 = 0x8000_0000;
-const F32_INFINITY: u32 = 0x7f80_0000;
+pub(crate) const F32_SIGN: u32 = 0x8000_0000;
+pub(crate) const F32_INFINITY: u32 = 0x7f80_0000;
 /// 2^-14, the smallest normal f16.
-const SMALLEST_NORMAL_F16: u32 = 0x3880_0000;
+pub(crate) const SMALLEST_NORMAL_F16: u32 = 0x3880_0000;
 /// 2^16: from here on everything is infinite in f16.
-const BEYOND_F16: u32 = 0x4780_0000;
+pub(crate) const BEYOND_F16: u32 = 0x4780_0000;
 /// What lies between the exponents' biases, in f32's bits.
-const BIAS_DIFFERENCE: u32 = 0x3800_0000;
+pub(crate) const BIAS_DIFFERENCE: u32 = 0x3800_0000;
 
 impl F16 {
     /// The same number; exact.

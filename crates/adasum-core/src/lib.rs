@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Sum and average are the same combine with constant coefficients. Minimum, maximum and everything of integers are folds,
-//! element by element (kernel/fold.rs).
+//! element by element (kernel/fold.rs). Numbers that travel may be quantised (kernel/quantize.rs).
 //!
 //! **What it promises.** Equal inputs give equal bits: on every CPU and instruction set, however a vector is cut over ranks,
 //! and in whatever order the parts arrive. [`blocks`] fixes the order of additions, `simd` the arithmetic, and combine

@@ -228,6 +228,36 @@ impl Session {
         (vec![out], result)
     }
 
+    /// Format, block length, and a table of parts with the lengths of their elements and codes in bytes.
+    fn parts(&mut self) -> ([f64; 2], Vec<f64>, [usize; 2]) {
+        let (format, block) = (self.arguments.random.below(3), 16 << self.arguments.random.below(8));
+        let counts: Vec<usize> =
+            (0..self.arguments.random.below(4)).map(|_| *self.arguments.random.pick(&[0, 1, 16, 100, 2048])).collect();
+        let bytes_of = |&count: &usize| if format < 2 { 2 * count } else { count + 4 * count.div_ceil(block) };
+        let bytes = [4 * counts.iter().sum::<usize>(), counts.iter().map(bytes_of).sum()];
+        let numbers = [2.0 + format as f64, block as f64].map(|number| self.arguments.number(number));
+        (numbers, self.arguments.numbers(counts.iter().map(|&count| count as f64)), bytes)
+    }
+
+    fn quantize(&mut self) -> Call {
+        let ([format, block], counts, [input_bytes, code_bytes]) = self.parts();
+        let with_residual = self.arguments.random.below(2);
+        let input = self.arguments.place(input_bytes);
+        let written = [self.arguments.place(with_residual * input_bytes), self.arguments.place(code_bytes)];
+        let (input, counts) = (self.arena.read(&input), View::of(&counts));
+        let [residual, codes] = [0, 1].map(|i| self.arena.write(&written[i]));
+        let result = self.engine.quantize(format, block, input, counts, residual, codes);
+        (written.to_vec(), result)
+    }
+
+    fn dequantize(&mut self) -> Call {
+        let ([format, block], counts, [out_bytes, code_bytes]) = self.parts();
+        let (codes, out) = (self.arguments.place(code_bytes), self.arguments.place(out_bytes));
+        let (codes, counts) = (self.arena.read(&codes), View::of(&counts));
+        let result = self.engine.dequantize(format, block, codes, counts, self.arena.write(&out));
+        (vec![out], result)
+    }
+
     fn tables(&mut self) -> Call {
         let (k, dtype) = self.header();
         let (count, products) = (*self.arguments.random.pick(&[0, 5, 9000]), k * (k + 1) / 2);
@@ -298,6 +328,16 @@ fn combine_survives() {
 #[test]
 fn fold_survives() {
     attack_all(Session::fold);
+}
+
+#[test]
+fn quantize_survives() {
+    attack_all(Session::quantize);
+}
+
+#[test]
+fn dequantize_survives() {
+    attack_all(Session::dequantize);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //!
 //! The contract is `ts/src/binding/binding.ts`. Checks on arguments stand in the core; this crate only finds out where a
 //! typed array's memory is ([`memory`]) and how an error or a task crosses the border ([`work`]). Results of at most a few
-//! hundred numbers are copied into new arrays, vectors never are.
+//! hundred numbers are copied into new arrays, vectors never are. [`shared_memory`] has a contract of its own.
 
 #![expect(clippy::too_many_arguments, reason = "the contract's order of arguments")]
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 
 mod memory;
+pub mod shared_memory;
 mod work;
 
 use adasum_core::Engine;
@@ -21,7 +22,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    4
+    5
 }
 
 /// Name of the instruction set in use.
@@ -118,6 +119,34 @@ pub fn fold(op: f64, dtype: f64, inputs: List<Bytes>, out: Bytes) -> Result<()> 
     Engine::active().and_then(|core| core.fold(op, dtype, &inputs.read(), out.write())).map_err(to_js)
 }
 
+#[napi(catch_unwind)]
+pub fn quantize(
+    format: f64,
+    block_element_count: f64,
+    input: Bytes,
+    element_counts: Doubles,
+    residual: Bytes,
+    codes: Bytes,
+) -> Result<()> {
+    let (input, counts) = (input.read(), element_counts.read());
+    Engine::active()
+        .and_then(|core| core.quantize(format, block_element_count, input, counts, residual.write(), codes.write()))
+        .map_err(to_js)
+}
+
+#[napi(catch_unwind)]
+pub fn dequantize(
+    format: f64,
+    block_element_count: f64,
+    codes: Bytes,
+    element_counts: Doubles,
+    out: Bytes,
+) -> Result<()> {
+    Engine::active()
+        .and_then(|core| core.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write()))
+        .map_err(to_js)
+}
+
 #[napi]
 pub fn reduce_async(
     op: f64,
@@ -181,4 +210,32 @@ pub fn combine_async(
 #[napi]
 pub fn fold_async(op: f64, dtype: f64, inputs: List<Kept<Bytes>>, out: Kept<Bytes>) -> AsyncTask<Work> {
     work(move || Engine::active()?.fold(op, dtype, &inputs.read(), out.write()))
+}
+
+#[napi]
+pub fn quantize_async(
+    format: f64,
+    block_element_count: f64,
+    input: Kept<Bytes>,
+    element_counts: Kept<Doubles>,
+    residual: Kept<Bytes>,
+    codes: Kept<Bytes>,
+) -> AsyncTask<Work> {
+    work(move || {
+        let (input, counts) = (input.read(), element_counts.read());
+        Engine::active()?.quantize(format, block_element_count, input, counts, residual.write(), codes.write())
+    })
+}
+
+#[napi]
+pub fn dequantize_async(
+    format: f64,
+    block_element_count: f64,
+    codes: Kept<Bytes>,
+    element_counts: Kept<Doubles>,
+    out: Kept<Bytes>,
+) -> AsyncTask<Work> {
+    work(move || {
+        Engine::active()?.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write())
+    })
 }

@@ -15,7 +15,7 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 4
+export const ABI = 5
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -28,6 +28,14 @@ export const INTEGER_CODES = { u8: 5, i32: 9, u32: 10, i64: 11, u64: 12 } as con
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 /** Codes of the operators that fold elements without coefficients. */
 export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
+/** Codes of the formats in which f32 travels in fewer bytes. */
+export const FORMAT_CODES = { f16: 2, bf16: 3, int8: 4 } as const
+/** Bytes of a code, and of the scale that precedes the codes of each block. */
+export const FORMAT_WIDTHS = {
+  f16: { scale: 0, code: 2 },
+  bf16: { scale: 0, code: 2 },
+  int8: { scale: 4, code: 1 },
+} as const
 
 /** Functions, not methods: each may be passed on alone. */
 export interface Binding {
@@ -126,6 +134,38 @@ export interface Binding {
    */
   readonly fold: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => void
 
+  /**
+   * Quantises f32: writes the codes of input + residual, and what they leave over back into `residual`, which may be empty:
+   * then there is none. `elementCounts` cuts the input in consecutive parts, each of which is cut in blocks of
+   * `blockElementCount` (a power of two from 16 to 2048; the last one may be shorter). f16 and bf16 have a code an element,
+   * rounded once, and nothing a block; numbers beyond their range become the largest there is. int8 has for each block a
+   * scale (f32, max |x| / 127), then a code an element, round(x / scale), ties to even; a block in which something is not
+   * finite is NaN. Codes lie anywhere, in the byte order of the machine.
+   */
+  readonly quantize: (
+    format: number,
+    blockElementCount: number,
+    input: Uint8Array,
+    elementCounts: Float64Array,
+    residual: Uint8Array,
+    codes: Uint8Array,
+  ) => void
+
+  /** The numbers (f32) for which codes stand. */
+  readonly dequantize: (
+    format: number,
+    blockElementCount: number,
+    codes: Uint8Array,
+    elementCounts: Float64Array,
+    out: Uint8Array,
+  ) => void
+
+  /**
+   * Zeroed memory in which arrays are used where they are, at a multiple of 16, for good; absent where every array is used
+   * where it is. It is detached when the memory that it is part of has to grow.
+   */
+  readonly allocate?: (byteLength: number) => Uint8Array
+
   readonly reduceAsync: (
     op: number,
     dtype: number,
@@ -154,4 +194,19 @@ export interface Binding {
     out: Uint8Array,
   ) => Promise<void>
   readonly foldAsync: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => Promise<void>
+  readonly quantizeAsync: (
+    format: number,
+    blockElementCount: number,
+    input: Uint8Array,
+    elementCounts: Float64Array,
+    residual: Uint8Array,
+    codes: Uint8Array,
+  ) => Promise<void>
+  readonly dequantizeAsync: (
+    format: number,
+    blockElementCount: number,
+    codes: Uint8Array,
+    elementCounts: Float64Array,
+    out: Uint8Array,
+  ) => Promise<void>
 }

@@ -5,8 +5,9 @@
  * from another version of the sources. Errors that leave it are AdasumErrors.
  */
 import { createRequire } from 'node:module'
-import { AdasumError, ERROR_CODES, systemCode, type ErrorCode } from '../errors.ts'
+import { AdasumError } from '../errors.ts'
 import { ABI, type Binding } from './binding.ts'
+import { typedError } from './typed-error.ts'
 
 let loaded: Binding | undefined
 
@@ -67,11 +68,15 @@ function withTypedErrors(addon: Binding): Binding {
     refine: sync(addon.refine),
     combine: sync(addon.combine),
     fold: sync(addon.fold),
+    quantize: sync(addon.quantize),
+    dequantize: sync(addon.dequantize),
     reduceAsync: async(addon.reduceAsync),
     gramAsync: async(addon.gramAsync),
     refineAsync: async(addon.refineAsync),
     combineAsync: async(addon.combineAsync),
     foldAsync: async(addon.foldAsync),
+    quantizeAsync: async(addon.quantizeAsync),
+    dequantizeAsync: async(addon.dequantizeAsync),
   }
 }
 
@@ -94,15 +99,6 @@ function async<A extends unknown[]>(call: (...args: A) => Promise<void>): (...ar
       throw typedError(error)
     }
   }
-}
-
-// The addon's own errors carry our codes. Node-API's status names are left: GenericFailure is a panic, and every other
-// one says that an argument could not be converted.
-function typedError(error: unknown): AdasumError {
-  const found = systemCode(error) ?? 'GenericFailure'
-  const known = ERROR_CODES.find((code): code is ErrorCode => code === found)
-  const code = known ?? (found === 'GenericFailure' ? 'ERR_BINDING' : 'ERR_ARGUMENT')
-  return new AdasumError(code, error instanceof Error ? error.message : String(error), { cause: error })
 }
 
 function firstLine(error: unknown): string {

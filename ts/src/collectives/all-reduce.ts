@@ -9,9 +9,11 @@ import type { Call } from '../group/call.ts'
 import { reduceInBuckets } from './buckets.ts'
 import { reduceByLevels } from './by-levels.ts'
 import { reduceDirect } from './direct.ts'
+import { inRankOrder } from './hierarchy.ts'
 import type { AllReduceJob, AllReduceOutcome, Reduced, Scratch } from './job.ts'
 import { withScratch } from './memory.ts'
 import { agree } from './non-finite.ts'
+import { inOrder } from './peers.ts'
 
 export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
   return withScratch(job.scratch, (scratch) => allReduceIn(call, job, scratch))
@@ -25,11 +27,16 @@ async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Pro
   if (!out && reduced.result) data.set(reduced.result)
   // All ranks were left out: the result is the input.
   if (out && !reduced.result) reducer.convert(layout, data, resultDtype, out)
+  job.compression?.feedback?.commit()
   return { statistics: reduced.statistics, nonFiniteRanks }
 }
 
-function reduce(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
+async function reduce(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
   if (!job.buckets) return reduceDirect(call, job, scratch)
-  if (job.buckets.length > 1) return reduceInBuckets(call, job, job.buckets, scratch)
-  return reduceByLevels(call, job, job.buckets[0]!.levels, scratch)
+  const peers = job.hierarchy ? inOrder(call, job.hierarchy.order) : call
+  const reduced =
+    job.buckets.length > 1
+      ? await reduceInBuckets(peers, job, job.buckets, scratch)
+      : await reduceByLevels(peers, job, job.buckets[0]!.levels, scratch)
+  return inRankOrder(reduced, job)
 }

@@ -1,11 +1,19 @@
-import type { Call } from '../group/call.ts'
+import type { Incoming } from '../group/call.ts'
 import type { Arrival } from '../kernels/run.ts'
-import { totalByteLength } from '../tensor/check.ts'
+import type { Peers } from './peers.ts'
 
 interface Waiting {
   readonly elementCount: number
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
+}
+
+export interface BorrowRequest {
+  readonly from: number
+  readonly step: number
+  readonly byteLength: number
+  /** Memory for it, if it comes through the connection. */
+  readonly memory: () => readonly Uint8Array[]
 }
 
 /** How far all of several messages have come. One waits at a time. */
@@ -21,16 +29,16 @@ export class Arrivals implements Arrival {
     this.#byteLength = byteLength
   }
 
-  /** Posts one of the messages. */
-  of(message: number, call: Call, from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+  /** Asks for one of the messages, which is only read. */
+  borrow(message: number, call: Peers, { from, step, byteLength, memory }: BorrowRequest): Incoming {
     const progress = (byteLength: number): void => this.advance(message, byteLength)
-    const receive = call.receive(from, step, parts, progress)
-    // Small ones make no progress.
-    receive.then(
-      () => progress(totalByteLength(parts)),
+    const incoming = call.borrow(from, step, byteLength, memory, progress)
+    // Small ones, and those that stay where they are, make no progress.
+    incoming.received.then(
+      () => progress(byteLength),
       (error: unknown) => this.fail(error),
     )
-    return receive
+    return incoming
   }
 
   until(elementCount: number): Promise<void> | undefined {

@@ -8,14 +8,16 @@
  *
  * Memory beside the caller's: the result, unless there is an `out`, and the inputs of two buckets.
  */
-import type { Call } from '../group/call.ts'
 import { emptySegmentRows } from '../kernels/reduce.ts'
 import { type Layout, layoutBetween } from '../tensor/layout.ts'
 import { Vector } from '../tensor/vector.ts'
-import { STEPS_A_BUCKET, reduceByLevels } from './by-levels.ts'
+import { reduceByLevels } from './by-levels.ts'
 import { type AllReduceJob, type Bucket, type Reduced, type Scratch, reportWidth } from './job.ts'
+import { STEPS_A_BUCKET } from './level-run.ts'
 import { withScratch } from './memory.ts'
 import { nothingPresent, scan } from './non-finite.ts'
+import type { Peers } from './peers.ts'
+import { compressionFrom } from './quantizer.ts'
 
 /** Steps are numbered with 16 bits. */
 const MOST_BUCKETS = 63
@@ -52,7 +54,7 @@ export function planBuckets(
 }
 
 export async function reduceInBuckets(
-  call: Call,
+  call: Peers,
   job: AllReduceJob,
   buckets: readonly Bucket[],
   scratch: Scratch,
@@ -83,11 +85,12 @@ function partOf(job: AllReduceJob, { layout, begin }: Bucket, target: Vector): A
     layout,
     data: between(data, job.layout.dtype.byteLength),
     out: between(target, resultDtype.byteLength),
+    compression: compressionFrom(job.compression, begin),
   }
 }
 
 function joined(
-  { size }: Call,
+  { size }: Peers,
   job: AllReduceJob,
   buckets: readonly Bucket[],
   found: readonly Reduced[],

@@ -14,72 +14,67 @@
  *     level 2   [held |held |own | others ]
  *     gather    [ the whole result, unless there is an `out`  ]
  *
- * which is the vector's length, and a few blocks.
+ * which is the vector's length, and a few blocks. What ranks of one machine give each other for level 0 is read where it lies:
+ * then the other inputs' places stay empty.
+ *
+ * What is sent may be quantised (passage.ts), except within machines where these reduce among themselves first (hierarchy.ts).
  */
-import type { Call } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { type SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf, totalByteLength } from '../tensor/check.ts'
-import { copyParts } from '../tensor/parts.ts'
+import { totalByteLength } from '../tensor/check.ts'
 import { Vector } from '../tensor/vector.ts'
 import { Arrivals } from './arrival.ts'
+import { completeStatistics } from './hierarchy.ts'
 import type { AllReduceJob, Reduced, Scratch } from './job.ts'
+import { borrow, isBorrowed, receive } from './level-inputs.ts'
 import type { Level, Transfer } from './level-plan.ts'
 import { Report, Rows, joinRows, reportRoot, rowsOf } from './level-rows.ts'
+import {
+  type Run,
+  STEP_EXCHANGE,
+  STEP_GATHER,
+  STEP_NODES,
+  isInner,
+  passageAt,
+  stepOf,
+  stretchOf,
+  trailer,
+} from './level-run.ts'
 import { countPresent, isNonFinite, isRefused, isSuspect, nothingPresent, scan } from './non-finite.ts'
 import { nodeExchange } from './node-exchange.ts'
-
-/** Steps of a level: these, and those of the Gram exchange from STEP_NODES on. */
-const STEP_EXCHANGE = 0
-export const STEP_GATHER = 1
-const STEP_NODES = 2
-const STEPS_A_LEVEL = 64
-/** Ten levels are more than any world has. */
-export const STEPS_A_BUCKET: number = 1024
-
-export interface Run {
-  readonly call: Call
-  readonly job: AllReduceJob
-  readonly levels: readonly Level[]
-  readonly firstStep: number
-  readonly scratch: Scratch
-  /** Memory for inputs and intermediate results. */
-  readonly room: Uint8Array
-  /** Of every rank, as far as they are known. */
-  readonly flags: Uint8Array
-  readonly report: Report
-  /** Messages of the way up, level by level. */
-  readonly sends: Promise<void>[][]
-}
+import { type Departure, type Gathering, type Stretch, passageOf } from './passage.ts'
+import type { Peers } from './peers.ts'
+import type { Reducer } from './reducer.ts'
 
 /** What a rank has of a node's result: its interval of it. */
-interface Held {
-  readonly begin: number
-  readonly vector: Vector
+interface Held extends Stretch {
   readonly rows: Rows
 }
 
 export async function reduceByLevels(
-  call: Call,
+  call: Peers,
   job: AllReduceJob,
   levels: readonly Level[],
   scratch: Scratch,
   firstStep = 0,
 ): Promise<Reduced> {
   const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount, firstStep)
-  const target = job.out ?? Vector.of(run.room.subarray(0, job.data.byteLength))
-  const arrivals = job.out && postGather(run, target)
+  const result = job.out ?? Vector.of(run.room.subarray(0, job.data.byteLength))
+  const memory = job.out ? 'caller' : 'pool'
+  const target = { begin: 0, end: job.layout.elementCount, vector: result, memory } as const
+  const gathering = run.passage.gather(levels.length, target)
+  const arrivals = job.out && postGather(run, gathering)
   const { flags, report } = run
   const own = await reduceUp(run)
   if (!own) return { result: undefined, statistics: nothingPresent(job, call.size), flags, isSuspect: false }
-  const isSuspect = await gather(run, own, target, arrivals)
-  return { result: target, statistics: report.values, flags, isSuspect }
+  const isSuspect = await gather(run, own, gathering, arrivals)
+  return { result, statistics: report.values, flags, isSuspect }
 }
 
 /** @param leastElementCount - that `room` must have at the end */
 export function newRun(
-  call: Call,
+  call: Peers,
   job: AllReduceJob,
   levels: readonly Level[],
   scratch: Scratch,
@@ -89,7 +84,8 @@ export function newRun(
   const { layout, statistics } = job
   const room = scratch(roomElementCount(levels, leastElementCount) * layout.dtype.byteLength)
   const report = new Report(layout, statistics, call.size)
-  return { call, job, levels, firstStep, scratch, room, flags: new Uint8Array(call.size), report, sends: [] }
+  const passage = passageOf(job, scratch)
+  return { call, job, levels, firstStep, scratch, passage, room, flags: new Uint8Array(call.size), report, sends: [] }
 }
 
 /** A rank's interval of the result. */
@@ -101,12 +97,14 @@ export interface OwnResult {
 /** All the way up: this rank's interval of the result, or none if inputs are refused or all were left out. */
 export async function reduceUp(run: Run): Promise<OwnResult | undefined> {
   const { job, levels, flags } = run
-  let held: Held = { begin: 0, vector: job.data, rows: new Rows(job.layout, 0, 0, 0) }
+  const whole = { begin: 0, end: job.layout.elementCount, vector: job.data, memory: 'caller' } as const
+  let held: Held = { ...whole, rows: new Rows(job.layout, 0, 0, 0) }
   for (let index = 0; index < levels.length - 1; index++) held = await climb(run, index, held)
   const root = await exchange(run, levels.length - 1, held)
   const hasResult = (): boolean => !isRefused(job, flags) && countPresent(job, flags) > 0
   const result = hasResult() ? await reduceRoot(run, root) : undefined
   await root.known
+  await root.finish()
   if (result && hasResult()) return result
   await Promise.all(run.sends.flat())
   return undefined
@@ -127,123 +125,124 @@ export function roomElementCount(levels: readonly Level[], least: number): numbe
 interface Inputs {
   readonly level: Level
   /** In rank order, the node's inputs on this rank's interval. */
-  readonly bytes: readonly Uint8Array[]
+  readonly vectors: readonly Vector[]
+  /** The place of this rank's own input, which the result may take. */
+  readonly own: Uint8Array
   readonly rows: readonly Rows[] | undefined
   /** If they may still be on their way. */
   readonly arrival: Arrivals | undefined
   /** When all of them are there, and their ranks' flags. */
   readonly known: Promise<void>
+  /** To be called when they have all been read. */
+  readonly finish: () => Promise<void>
 }
 
 async function climb(run: Run, index: number, held: Held): Promise<Held> {
   const inputs = await exchange(run, index, held)
-  const { level, bytes, known } = inputs
+  const { level, own, known, finish } = inputs
   const { layout, statistics } = run.job
   const rows = rowsOf(layout, statistics, level.node, level)
-  const result = bytes[level.ownInput]!
   const { first, count } = level.node
   const isRefusedHere = index > 0 && isRefused(run.job, run.flags.subarray(first, first + count))
   // All ranks of the node know this alike, once they have all of its inputs. They go on, so that the others come to know,
   // and nobody looks at the numbers.
-  if (!isRefusedHere) await reduce(run, index, inputs, rows, result)
+  if (!isRefusedHere) await reduce(run, index, inputs, rows, own)
   await known
-  return { begin: level.begin, vector: Vector.of(result), rows }
+  await finish()
+  return { begin: level.begin, end: level.end, vector: Vector.of(own), memory: 'pool', rows }
 }
 
 /** Gives the owners of the node what this rank holds, and gets the node's inputs on its own interval. */
 async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const { call, job, levels, flags } = run
   const level = levels[index]!
-  const step = stepOf(run, index, STEP_EXCHANGE)
-  const bytes = inputsIn(run, index)
+  const rooms = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const arrival = isStreamed(call, job, index, bytes)
-    ? new Arrivals(theirs.length, job.layout.dtype.byteLength)
-    : undefined
-  const receives = theirs.map((from, i) => {
-    const parts = [
-      ...partsOf(job, Vector.of(bytes[from.input]!), level.begin, from),
-      ...trailer(run, level, rows?.[from.input], from),
-    ]
-    return arrival ? arrival.of(i, call, from.rank, step, parts) : call.receive(from.rank, step, parts)
-  })
+  const arrival = isStreamed(run, index, rooms) ? new Arrivals(theirs.length, job.layout.dtype.byteLength) : undefined
+  const asked = isBorrowed(run, index) ? borrow(run, theirs, rooms, arrival) : receive(run, index, theirs, rooms, rows)
   if (index === 0) flags[call.rank] = await scan(call, job)
   job.check()
+  const departure = await depart(run, index, held)
   for (const own of mine) {
-    const room = partsOf(job, Vector.of(bytes[own.input]!), level.begin, own)
-    copyParts(partsOf(job, held.vector, held.begin, own), room)
+    await departure.keep(stretchOf(job, rooms[own.input]!, level.begin, own))
     rows?.[own.input]!.between(own.begin, own.end).set(held.rows.between(own.begin, own.end))
   }
   run.sends[index] = partition(level.sends, call.rank)[1].map((to) => {
-    const parts = [...partsOf(job, held.vector, held.begin, to), ...trailer(run, level, rows && held.rows, to)]
-    return call.send(to.rank, step, parts, flags[call.rank])
+    const parts = [...departure.between(to), ...trailer(run, level, rows && held.rows, to)]
+    return call.send(to.rank, stepOf(run, index, STEP_EXCHANGE), parts, flags[call.rank])
   })
-  const known = Promise.all(receives).then((found) => {
+  const known = Promise.all(asked.flags).then((found) => {
     if (index === 0) theirs.forEach((from, i) => (flags[from.rank] = found[i]!))
   })
   if (arrival) known.catch((error: unknown) => arrival.fail(error))
   else await known
-  return { level, bytes, rows, arrival, known }
+  const { finish } = asked
+  return { level, vectors: await asked.located(), own: rooms[level.ownInput]!, rows, arrival, known, finish }
+}
+
+/** What this rank holds, ready to be sent. Nobody looks at it if all whose gradients are in it are left out. */
+async function depart(run: Run, index: number, held: Held): Promise<Departure> {
+  const { job, levels, flags } = run
+  const { inputs, ownInput } = levels[index]!
+  const { first, count } = inputs[ownInput]!
+  const isRead = countPresent(job, flags.subarray(first, first + count)) > 0
+  const passage = passageAt(run, index)
+  return isRead ? passage.depart(index, held) : passage.departUnread(held)
 }
 
 /** Later levels need what comes behind the elements, and so does whoever may leave ranks out. */
-function isStreamed(
-  { tuning }: Call,
-  { onNonFinite }: AllReduceJob,
-  index: number,
-  bytes: readonly Uint8Array[],
-): boolean {
-  return index === 0 && onNonFinite !== 'skip' && totalByteLength(bytes) >= tuning.streamByteLength
-}
-
-/** Rows and flags of an input that is more than one rank; of a single rank the header says it. */
-function trailer(
-  { job, flags }: Run,
-  level: Level,
-  rows: Rows | undefined,
-  { input, begin, end }: Transfer,
-): Uint8Array[] {
-  if (!rows) return []
-  const { first, count } = level.inputs[input]!
-  const known = job.onNonFinite === 'propagate' ? [] : [flags.subarray(first, first + count)]
-  return [bytesOf(rows.between(begin, end)), ...known]
+function isStreamed(run: Run, index: number, bytes: readonly Uint8Array[]): boolean {
+  const isLong = totalByteLength(bytes) >= run.call.tuning.streamByteLength
+  return index === 0 && run.job.onNonFinite !== 'skip' && passageAt(run, index).isPlain && isLong
 }
 
 async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, result: Uint8Array) {
-  const { level, bytes, rows, arrival } = inputs
+  const { level, vectors, rows, arrival } = inputs
   const { call, job, levels, flags } = run
-  const { layout, reducer, check } = job
+  const { layout, check } = job
+  const reducer = reducerAt(job, index)
   const weights = Float64Array.from(level.inputs, ({ first, count }) =>
     countPresent(job, flags.subarray(first, first + count)),
   )
   if (weights.every((weight) => weight === 0)) return undefined
-  const slice = sliceOf(layout, level.begin, level.end, chunkElementCount(layout.dtype.byteLength, bytes.length))
+  const slice = sliceOf(layout, level.begin, level.end, chunkElementCount(layout.dtype.byteLength, vectors.length))
   const exchange = nodeExchange(call, layout, level, reducer, stepOf(run, index, STEP_NODES))
-  const resultDtype = index === levels.length - 1 ? job.resultDtype : layout.dtype
+  const isRoot = index === levels.length - 1
+  const resultDtype = isRoot ? job.resultDtype : layout.dtype
   const memory = {
-    inputs: bytes.map((input) => Vector.of(input)),
+    inputs: vectors,
     out: Vector.of(result),
     memory: 'pool',
     check,
   } as const
   const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...(arrival && { arrival }) }
   const found: SliceStatistics = await reducer.reduce(work)
-  joinRows(into, level, rows, found, weights)
+  if (isInner(job, index)) completeStatistics(found, layout, job.hierarchy!, weights, isRoot)
+  joinRows(into, level, rows, found, weights, !isBase(run, index))
   return found
+}
+
+function reducerAt(job: AllReduceJob, index: number): Reducer {
+  return isInner(job, index) ? job.hierarchy!.innerReducer : job.reducer
+}
+
+/** Whether it is this level's inputs of which orthogonality tells: the machines' vectors, where there is more than one. */
+function isBase({ job, levels }: Run, index: number): boolean {
+  return job.hierarchy !== undefined && index === Math.min(job.hierarchy.innerLevelCount, levels.length - 1)
 }
 
 /** The rank's part of the result, and the report of the segments that begin there. */
 async function reduceRoot(run: Run, inputs: Inputs): Promise<OwnResult> {
   const { call, job, levels, report, scratch } = run
-  const { level, bytes } = inputs
+  const { level, vectors, own } = inputs
   // A result of another dtype does not fit where the inputs were.
   const isWider = job.resultDtype !== job.layout.dtype
-  const result = isWider ? scratch((level.end - level.begin) * job.resultDtype.byteLength) : bytes[level.ownInput]!
+  const result = isWider ? scratch((level.end - level.begin) * job.resultDtype.byteLength) : own
   const rows = rowsOf(job.layout, job.statistics, level.node, level)
   const found = await reduce(run, levels.length - 1, inputs, rows, result)
-  if (found) reportRoot(report, rows, found, bytes.length)
-  return { bytes: result, isSuspect: found !== undefined && isSuspect(call, job, found, bytes.length) }
+  if (found) reportRoot(report, rows, found, vectors.length)
+  return { bytes: result, isSuspect: found !== undefined && isSuspect(call, job, found, vectors.length) }
 }
 
 /** Memory for the inputs of a level: behind the results of the levels before, the own one first. */
@@ -262,12 +261,12 @@ function inputsIn({ job, levels, room }: Run, index: number): Uint8Array[] {
 // ---- down
 
 /** Asks for the whole result, level by level: what this rank gave away of its interval comes back there. */
-function postGather(run: Run, target: Vector): Promise<number>[][] {
-  const { call, job, levels, report } = run
+function postGather(run: Run, gathering: Gathering): Promise<number>[][] {
+  const { call, levels } = run
   return levels.map(({ sends }, index) =>
     partition(sends, call.rank)[1]
       .filter(hasElements)
-      .map((to) => call.receive(to.rank, stepOf(run, index, STEP_GATHER), gatherParts(job, report, target, to))),
+      .map((to) => call.receive(to.rank, stepOf(run, index, STEP_GATHER), gatherParts(run, gathering, to))),
   )
 }
 
@@ -275,48 +274,47 @@ function postGather(run: Run, target: Vector): Promise<number>[][] {
 async function gather(
   run: Run,
   own: OwnResult,
-  target: Vector,
+  gathering: Gathering,
   posted: Promise<number>[][] | undefined,
 ): Promise<boolean> {
-  const { call, job, levels, report, sends } = run
-  const { byteLength } = job.resultDtype
+  const { call, job, levels, sends } = run
   const { begin, end } = levels.at(-1)!
   // The first level's messages came from the caller's memory, the others' from where the result goes.
   if (!job.out) await Promise.all(sends.slice(1).flat())
   job.check()
-  copyParts([own.bytes], target.between(begin * byteLength, end * byteLength))
-  const arrivals = posted ?? postGather(run, target)
+  await gathering.put({ begin, end, vector: Vector.of(own.bytes), memory: 'pool' })
+  const arrivals = posted ?? postGather(run, gathering)
   const flags = [own.isSuspect ? NOT_FINITE : 0]
   for (let index = levels.length - 1; index >= 0; index--) {
     const others = partition(levels[index]!.receives, call.rank)[1].filter(hasElements)
-    for (const to of others)
-      sends[index]!.push(
-        call.send(to.rank, stepOf(run, index, STEP_GATHER), gatherParts(job, report, target, to), flags[0]),
-      )
+    for (const to of others) {
+      const parts = index === levels.length - 1 ? ownParts(run, own, gathering, to) : gatherParts(run, gathering, to)
+      sends[index]!.push(call.send(to.rank, stepOf(run, index, STEP_GATHER), parts, flags[0]))
+    }
     flags.push(...(await Promise.all(arrivals[index]!)))
   }
   await Promise.all(sends.flat())
+  await gathering.finish()
   return flags.some(isNonFinite)
 }
 
-function gatherParts({ resultDtype }: AllReduceJob, report: Report, target: Vector, { begin, end }: Transfer) {
-  const { byteLength } = resultDtype
-  return [...target.between(begin * byteLength, end * byteLength), report.bytesBetween(begin, end)]
+function gatherParts({ report }: Run, gathering: Gathering, interval: Transfer): Uint8Array[] {
+  return [...gathering.between(interval), report.bytesBetween(interval.begin, interval.end)]
+}
+
+/** This rank's own part: where the result was made peers can read it; the caller's `out` may lie elsewhere. */
+function ownParts(run: Run, { bytes }: OwnResult, gathering: Gathering, to: Transfer): Uint8Array[] {
+  const { job, levels, passage, report } = run
+  if (!job.out || !passage.isPlain) return gatherParts(run, gathering, to)
+  const { begin } = levels.at(-1)!
+  const { byteLength } = job.resultDtype
+  const part = bytes.subarray((to.begin - begin) * byteLength, (to.end - begin) * byteLength)
+  return [part, report.bytesBetween(to.begin, to.end)]
 }
 
 // ---- transfers
 
-function stepOf({ firstStep }: Run, index: number, step: number): number {
-  return firstStep + index * STEPS_A_LEVEL + step
-}
-
 const hasElements = ({ begin, end }: Transfer): boolean => begin < end
-
-/** Elements of a transfer, in memory that holds the whole vector from `first` on. */
-function partsOf({ layout }: AllReduceJob, held: Vector, first: number, { begin, end }: Transfer): Uint8Array[] {
-  const { byteLength } = layout.dtype
-  return held.between((begin - first) * byteLength, (end - first) * byteLength)
-}
 
 /** Those within this rank, and those with others. */
 function partition(transfers: readonly Transfer[], rank: number): [Transfer[], Transfer[]] {

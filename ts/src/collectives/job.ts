@@ -4,7 +4,9 @@ import type { Layout } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { OnNonFinite } from '../types.ts'
+import type { Hierarchy } from './hierarchy.ts'
 import type { Level } from './level-plan.ts'
+import type { Compression } from './quantizer.ts'
 import type { Reducer } from './reducer.ts'
 
 export interface AllReduceJob {
@@ -12,6 +14,10 @@ export interface AllReduceJob {
   /** The dtype of the result: the layout's, or f32 in `out` where that is a half format. */
   readonly resultDtype: Dtype
   readonly reducer: Reducer
+  /** If machines reduce among themselves first, and `reducer` is for what comes after. */
+  readonly hierarchy?: Hierarchy | undefined
+  /** If what is sent is quantised. */
+  readonly compression?: Compression | undefined
   readonly onNonFinite: OnNonFinite
   /** This rank's part in the schedule, one bucket after the other; undefined for the direct one. */
   readonly buckets: readonly Bucket[] | undefined

@@ -9,7 +9,7 @@
  */
 import type { Layout } from '../tensor/layout.ts'
 import { intervalAt } from '../tensor/vector.ts'
-import { Cuts, type LevelKind, type Subtree, indexOfRank } from './levels.ts'
+import { Cuts, type LevelKind, type Subtree, type Tree, indexOfRank, ownersBelow } from './levels.ts'
 import { sliceBegins } from './schedule.ts'
 
 /** Elements `begin` to `end` of an input of a node, from one of its owners to one of the node's. */
@@ -46,12 +46,13 @@ export interface Level extends Holding {
 
 /** Plans of one rank of one world. */
 export class LevelPlanner {
-  readonly #cuts: Cuts
+  readonly #tree: Tree
   readonly #world: Subtree
   readonly #rank: number
 
-  constructor(kind: LevelKind, size: number, rank: number) {
-    this.#cuts = new Cuts(kind, size)
+  /** @param tree - cut as this says, or as a kind of schedule cuts the world's */
+  constructor(tree: Tree | LevelKind, size: number, rank: number) {
+    this.#tree = typeof tree === 'string' ? new Cuts(tree, size) : tree
     this.#world = { first: 0, count: size }
     this.#rank = rank
   }
@@ -67,7 +68,7 @@ export class LevelPlanner {
     const levels: Level[] = []
     let held: Holding = { index: 0, begin: 0, end: layout.elementCount }
     for (const node of this.#path()) {
-      const level = planLevel(this.#cuts, levels.length, node, this.#rank, held, beginsOf)
+      const level = planLevel(this.#tree, levels.length, node, this.#rank, held, beginsOf)
       levels.push(level)
       held = level
     }
@@ -77,9 +78,9 @@ export class LevelPlanner {
   /** The nodes above this rank, level by level. */
   #path(): Subtree[] {
     const nodes: Subtree[] = []
-    for (let level = this.#cuts.depths.length - 1, node = this.#world; level >= 0; level--) {
+    for (let level = this.#tree.levelCount - 1, node = this.#world; level >= 0; level--) {
       nodes.unshift(node)
-      const inputs = this.#cuts.inputsOf(level, node)
+      const inputs = this.#tree.inputsOf(level, node)
       node = inputs[indexOfRank(inputs, this.#rank)]!
     }
     return nodes
@@ -88,18 +89,23 @@ export class LevelPlanner {
 
 type BeginsOf = (count: number) => Float64Array
 
-function planLevel(cuts: Cuts, level: number, node: Subtree, rank: number, held: Holding, beginsOf: BeginsOf): Level {
-  const inputs = cuts.inputsOf(level, node)
-  const owners = cuts.owners(level, node.count).map((offset) => node.first + offset)
+function planLevel(tree: Tree, level: number, node: Subtree, rank: number, held: Holding, beginsOf: BeginsOf): Level {
+  const inputs = tree.inputsOf(level, node)
+  const owners = tree.owners(level, node).map((offset) => node.first + offset)
   const begins = beginsOf(node.count)
   const index = owners.indexOf(rank)
   const own = { index, begin: begins[index]!, end: begins[index + 1]! }
   const ownInput = indexOfRank(inputs, rank)
-  const receives = inputs.flatMap(({ first, count }, input) => {
-    const sources = cuts.owners(level - 1, count)
-    const parts = partsOf(beginsOf(count), own)
-    if (parts.length === 0) parts.push({ ...own, index: spokesman(index, node.count, count) })
-    return parts.map((part) => ({ rank: first + sources[part.index]!, input, begin: part.begin, end: part.end }))
+  const receives = inputs.flatMap((subtree, input) => {
+    const sources = ownersBelow(tree, level, subtree)
+    const parts = partsOf(beginsOf(subtree.count), own)
+    if (parts.length === 0) parts.push({ ...own, index: spokesman(index, node.count, subtree.count) })
+    return parts.map((part) => ({
+      rank: subtree.first + sources[part.index]!,
+      input,
+      begin: part.begin,
+      end: part.end,
+    }))
   })
   const parts = [...partsOf(begins, held), ...idleOwners(begins, held.index, inputs[ownInput]!.count)]
   const sends = parts.map((part) => ({

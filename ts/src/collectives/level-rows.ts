@@ -55,18 +55,22 @@ export function rowsOf(
   return new Rows(layout, { none: 0, orthogonality: 1, coefficients: 1 + count }[statistics], begin, end)
 }
 
-/** Fills a node's rows from its inputs' (undefined where these are single ranks) and from its own reduction. */
+/**
+ * Fills a node's rows from its inputs' (undefined where these are single ranks) and from its own reduction. `addsNorms`: to the
+ * squared norms of the leaves below; otherwise the inputs themselves count as leaves.
+ */
 export function joinRows(
   into: Rows,
   level: Level,
   inputs: readonly Rows[] | undefined,
   own: SliceStatistics,
   weights: Float64Array,
+  addsNorms: boolean,
 ): void {
   for (let segment = into.from; segment < into.from + into.count; segment++) {
     const [found, row] = [rowOfSlice(own, segment, level.inputs.length), into.row(segment)]
     if (!found) continue
-    const norms = inputs?.map((rows, i) => (weights[i] === 0 ? 0 : rows.row(segment)[0]!))
+    const norms = (addsNorms ? inputs : undefined)?.map((rows, i) => (weights[i] === 0 ? 0 : rows.row(segment)[0]!))
     row[0] = norms ? pairwiseSum(norms) : found[1]!
     if (row.length === 1) continue
     level.inputs.forEach(({ first, count }, i) => {

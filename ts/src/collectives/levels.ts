@@ -57,38 +57,54 @@ export function indexOfRank(subtrees: readonly Subtree[], rank: number): number 
   return subtrees.findIndex(({ first, count }) => first <= rank && rank < first + count)
 }
 
-/** The cuts of one world, with the orders of owners, which are worked out once for each size of subtree. */
-export class Cuts {
-  readonly depths: readonly number[]
-  readonly #orders: Map<number, Int32Array>[]
-
-  constructor(kind: LevelKind, size: number) {
-    this.depths = cutDepths(kind, size)
-    this.#orders = this.depths.map(() => new Map<number, Int32Array>())
-  }
-
+/** A tree of consecutive ranks and its cuts, from the lowest up: what a plan by levels is made of. */
+export interface Tree {
+  readonly levelCount: number
   /** What a node of a level is made of: nodes of the level before, or single ranks. */
-  inputsOf(level: number, node: Subtree): Subtree[] {
-    return subtreesBelow(node, level === 0 ? Infinity : this.depths[level - 1]! - this.depths[level]!)
-  }
-
+  inputsOf(level: number, node: Subtree): Subtree[]
   /** Who owns the 1st, 2nd, ... interval of a node at a level, counted from the node's first rank. */
-  owners(level: number, count: number): Int32Array {
-    if (level < 0) return SINGLE
-    let order = this.#orders[level]!.get(count)
-    if (!order) this.#orders[level]!.set(count, (order = this.#order(level, count)))
-    return order
-  }
+  owners(level: number, node: Subtree): Int32Array
+}
 
-  #order(level: number, count: number): Int32Array {
-    // By offset from the node's first rank. Equal fractions are equal numbers, others differ by far more than rounding.
-    const midpoints = new Float64Array(count)
-    for (const input of this.inputsOf(level, { first: 0, count }))
-      this.owners(level - 1, input.count).forEach(
-        (offset, index) => (midpoints[input.first + offset] = (index + 0.5) / input.count),
-      )
-    return Int32Array.from(midpoints.keys()).sort((a, b) => midpoints[a]! - midpoints[b]! || a - b)
-  }
+/** The owners of a node in the order of the midpoints of what they owned at the level before. */
+export function ownersInOrder(tree: Tree, level: number, node: Subtree): Int32Array {
+  // By offset from the node's first rank. Equal fractions are equal numbers, others differ by far more than rounding.
+  const midpoints = new Float64Array(node.count)
+  for (const input of tree.inputsOf(level, node))
+    ownersBelow(tree, level, input).forEach(
+      (offset, index) => (midpoints[input.first - node.first + offset] = (index + 0.5) / input.count),
+    )
+  return Int32Array.from(midpoints.keys()).sort((a, b) => midpoints[a]! - midpoints[b]! || a - b)
+}
+
+/** Who owns the intervals of an input of a level. */
+export function ownersBelow(tree: Tree, level: number, input: Subtree): Int32Array {
+  return level === 0 ? SINGLE : tree.owners(level - 1, input)
 }
 
 const SINGLE = Int32Array.of(0)
+
+/** The cuts of one world's tree, with the orders of owners, which are worked out once for each size of subtree. */
+export class Cuts implements Tree {
+  readonly #depths: readonly number[]
+  readonly #orders: Map<number, Int32Array>[]
+
+  constructor(kind: LevelKind, size: number) {
+    this.#depths = cutDepths(kind, size)
+    this.#orders = this.#depths.map(() => new Map<number, Int32Array>())
+  }
+
+  get levelCount(): number {
+    return this.#depths.length
+  }
+
+  inputsOf(level: number, node: Subtree): Subtree[] {
+    return subtreesBelow(node, level === 0 ? Infinity : this.#depths[level - 1]! - this.#depths[level]!)
+  }
+
+  owners(level: number, { count }: Subtree): Int32Array {
+    let order = this.#orders[level]!.get(count)
+    if (!order) this.#orders[level]!.set(count, (order = ownersInOrder(this, level, { first: 0, count })))
+    return order
+  }
+}

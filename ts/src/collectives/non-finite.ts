@@ -11,24 +11,25 @@ import { NOT_FINITE } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/group.ts'
 import { type SliceStatistics, segmentRowWidth } from '../kernels/reduce.ts'
 import { type AllReduceJob, type Reduced, reportWidth } from './job.ts'
+import type { Peers } from './peers.ts'
 
 const STEP_LOOK = 0xffff
 
 type Looking = Pick<AllReduceJob, 'onNonFinite' | 'reducer' | 'buckets'>
 
 /** Whether the Gram matrices are to show what is not finite. */
-function looksAfterwards({ size }: Call, { onNonFinite, reducer, buckets }: Looking): boolean {
+function looksAfterwards({ size }: Peers, { onNonFinite, reducer, buckets }: Looking): boolean {
   const levelCount = buckets?.[0]!.levels.length ?? 1
   return size > 1 && onNonFinite === 'throw' && reducer.seesNonFinite && levelCount === 1
 }
 
 /** Whether ranks say something of their inputs. */
-export function looksFirst(call: Call, job: Looking): boolean {
+export function looksFirst(call: Peers, job: Looking): boolean {
   return job.onNonFinite !== 'propagate' && !looksAfterwards(call, job)
 }
 
 /** This rank's flags, for its first header. */
-export async function scan(call: Call, job: AllReduceJob): Promise<number> {
+export async function scan(call: Peers, job: AllReduceJob): Promise<number> {
   return job.ownFlags ?? (looksFirst(call, job) ? look(job) : 0)
 }
 
@@ -37,7 +38,7 @@ async function look({ reducer, layout, data, check }: AllReduceJob): Promise<num
 }
 
 /** Whether a slice's Gram matrices show something that is not finite, and that nobody has looked for. */
-export function isSuspect(call: Call, job: Looking, { values }: SliceStatistics, inputCount: number): boolean {
+export function isSuspect(call: Peers, job: Looking, { values }: SliceStatistics, inputCount: number): boolean {
   if (!looksAfterwards(call, job)) return false
   const width = segmentRowWidth(inputCount)
   for (let at = 0; at < values.length; at += width) if (Number.isNaN(values[at])) return true

@@ -5,9 +5,10 @@
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { Vector } from '../tensor/vector.ts'
-import { type OwnResult, type Run, STEP_GATHER, newRun, reduceUp } from './by-levels.ts'
+import { type OwnResult, newRun, reduceUp } from './by-levels.ts'
 import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import type { Level } from './level-plan.ts'
+import { type Run, STEP_GATHER } from './level-run.ts'
 import { withScratch } from './memory.ts'
 import { agree, isNonFinite, nothingPresent } from './non-finite.ts'
 

@@ -1,5 +1,5 @@
 /** The communicator: its methods check their arguments and join a collective with a reducer. */
-import { loadBinding } from '../binding/native.ts'
+import { loadBinding } from '#binding'
 import { allReduce } from '../collectives/all-reduce.ts'
 import type { AllReduceOutcome } from '../collectives/job.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
@@ -12,7 +12,7 @@ import { AgreedFailure, type Group } from '../group/group.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
-import { newArrayLike } from '../tensor/dtype.ts'
+import { type ArraysByName, newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Tuning } from '../tuning.ts'
 import {
@@ -28,10 +28,12 @@ import {
 } from '../types.ts'
 import { NO_DESCRIPTOR } from '../wire/frame.ts'
 import { WORLD_GROUP_ID } from '../wire/handshake-format.ts'
+import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
 import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
 import { describe, describeExchange } from './descriptors.ts'
 import * as known from './options.ts'
+import { allReduceJobOf, compressionOf } from './reduce-job.ts'
 import { ReducePlanner } from './reduce-plan.ts'
 import type { Membership, World } from './world.ts'
 
@@ -69,7 +71,7 @@ export class Communicator implements AsyncDisposable {
     this.rank = this.#group.rank
     this.size = this.#group.size
     this.tuning = this.#group.tuning
-    this.#planner = new ReducePlanner(this)
+    this.#planner = new ReducePlanner(this, world.machinesOf(membership))
     this.localRank = place.localRank
     this.localSize = place.localSize
   }
@@ -88,6 +90,24 @@ export class Communicator implements AsyncDisposable {
     return { begin: this.rank * share, end: (this.rank + 1) * share }
   }
 
+  /** How large messages reach the ranks of this communicator that it has been in touch with. */
+  get transport(): 'tcp' | 'shared-memory' | 'mixed' {
+    const found = new Set([...this.#group.links()].map(({ sharesMemory }) => sharesMemory))
+    if (found.size > 1) return 'mixed'
+    return found.has(true) ? 'shared-memory' : 'tcp'
+  }
+
+  /**
+   * A zeroed array that ranks of this machine can read where it lies, so that its collectives copy less. It is an array like
+   * any other, and lives as long as it is used, the communicator's end or not. Where no memory is shared, or there is no more
+   * of it, or it would be 64 KiB or shorter, it is one of the heap.
+   *
+   * @throws AdasumError ERR_ARGUMENT for an unknown dtype, or a count that is no whole number or more than can be had
+   */
+  allocate<N extends keyof ArraysByName>(dtype: N, count: number): ArraysByName[N] {
+    return allocateArray(this.#world.sharedMemory, dtype, count)
+  }
+
   /** Half formats, stored as f32; otherwise as below. (First, since objects of arrays would fit the general form, too.) */
   allReduce<R extends Float32Array | NamedArrays<Float32Array>>(
     data: Uint16Array | NamedArrays<Uint16Array>,
@@ -101,28 +121,26 @@ export class Communicator implements AsyncDisposable {
   /**
    * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
    * unchanged, and `out` undefined if the call fails.
-   * @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
+   * @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE, ERR_NON_FINITE, ERR_NOT_READY (the group lives on after these),
+   *   ERR_MISMATCH
    */
   allReduce<D extends ReducibleArray | NamedArrays<ReducibleArray>>(
     data: D,
     options: AllReduceOptions<D>,
   ): Promise<Reduction<D>>
   async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
-    const { op, onNonFinite, layout, outLayout, statistics, buckets, descriptor } = this.#planner.allReduce(
-      data,
-      options,
-    )
+    const plan = this.#planner.allReduce(data, options)
+    const { layout, outLayout, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
-    return this.#group.run(descriptor, options, async (call) => {
+    const compression = compressionOf(plan, this.tuning, scratch)
+    const ran = this.#group.run(descriptor, options, async (call) => {
       const input = pack(data, scratch)
       const out = outLayout && pack(result, scratch)
-      const resultDtype = (outLayout ?? layout).dtype
-      const reducer = makeReducer(op, layout.dtype, loadBinding(), this.tuning)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const memory = { data: input.vector, out: out?.vector, scratch, check }
-      const job = { layout, resultDtype, reducer, onNonFinite, buckets, statistics, ...memory }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
+      const job = { ...allReduceJobOf(plan, this.tuning), ...memory, compression }
       const outcome = await allReduce(call, job).catch((error: unknown) => {
         // After any other failure a connection may still use the memory.
         if (error instanceof AgreedFailure) release()
@@ -132,6 +150,7 @@ export class Communicator implements AsyncDisposable {
       release()
       return reductionOf(result, layout, outcome, call)
     })
+    return ran.finally(() => compression?.feedback?.release())
   }
 
   /** Half formats, stored as f32; otherwise as below. */

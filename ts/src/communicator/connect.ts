@@ -2,18 +2,22 @@
  * Connecting: ranks meet at a store and learn each other's addresses. Connections open when a collective first needs them
  * (see group/connections.ts).
  */
-import { loadBinding } from '../binding/native.ts'
+import { loadBinding } from '#binding'
+import { loadSharedMemory } from '../binding/shared-memory.ts'
 import { checkSignal } from '../group/call-options.ts'
 import { type Place, resolvePlace } from '../rendezvous/environment.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
 import { formatAddress } from '../transport/address.ts'
+import { SharedMemory } from '../transport/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'
+import { HAS_UNIX_TRANSPORT } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
 import type { ConnectOptions } from '../types.ts'
-import { type OnPeer, dialAuthenticated } from '../wire/authenticated.ts'
+import type { OnPeer } from '../wire/authenticated.ts'
 import { Communicator } from './communicator.ts'
+import { diallerOf } from './dialling.ts'
 import { World } from './world.ts'
 
 /**
@@ -21,7 +25,8 @@ import { World } from './world.ts'
  *
  * Where this process stands comes from the options, then from ADASUM_RANK, ADASUM_SIZE, ADASUM_STORE, ADASUM_SECRET and
  * ADASUM_HOST, then from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. If none is set, the world has one rank. The tuning
- * comes from rank 0: from its option, then from its ADASUM_TUNING.
+ * comes from rank 0: from its option, then from its ADASUM_TUNING. Ranks of one machine read each other's large messages in
+ * shared memory, unless `sharedMemory` or ADASUM_SHARED_MEMORY says otherwise.
  *
  * @throws AdasumError ERR_ENVIRONMENT (half-set environment), ERR_ARGUMENT, ERR_STORE (unreachable, port in use),
  *   ERR_AUTH (wrong secret), ERR_RANK_TAKEN, ERR_WORLD_SIZE, ERR_TIMEOUT (ranks that did not come), ERR_PEER_LOST,
@@ -63,15 +68,17 @@ async function meet(
   let accept: OnPeer = (...peer) => void early.push(peer)
   const { rank, size, secret, timeoutMs } = place
   const onPeer: OnPeer = (...peer) => accept(...peer)
-  const meeting = await rendezvous(place, { transport, timeoutMs, signal, onPeer })
+  const ownMemory = transport.name === 'tcp' ? openSharedMemory(place.sharedMemory) : undefined
+  const meeting = await rendezvous(place, { transport, timeoutMs, signal, sharesMemory: !!ownMemory, onPeer })
   const { runId, peers, machines, tuning, listener } = meeting
+  const near = ownMemory ? sharers(meeting, rank) : new Set<number>()
+  const sharedMemory = near.size > 0 ? ownMemory : undefined
   const world = new World({
-    peers: peers.map(({ host, port }, peer) => ({ machine: machines[peer]!, address: formatAddress(host, port) })),
-    dial: (peerRank, groupId, signal) => {
-      const { host, port } = peers[peerRank]!
-      const identity = { runId, rank, size, peerRank, purpose: 'peer', groupId, secret } as const
-      return dialAuthenticated(transport, host, port, identity, signal)
-    },
+    peers: peers.map(({ host, port }, peer) => {
+      return { machine: machines[peer]!, address: formatAddress(host, port), sharesMemory: near.has(peer) }
+    }),
+    dial: diallerOf({ transport, identity: { runId, rank, size, secret }, peers, near, sharedMemory }),
+    sharedMemory,
     tuning,
     refusals: () => refusalClause(meeting.refusals()),
     release: async () => void (await Promise.allSettled([listener.close(), meeting.release()])),
@@ -79,4 +86,24 @@ async function meet(
   accept = (worldRank, pipe, groupId) => world.connections.accepted(worldRank, groupId, pipe)
   for (const peer of early) accept(...peer)
   return { world, meeting }
+}
+
+/** Memory to share with ranks of this machine, if it is wanted and this process can make and open such memory. */
+function openSharedMemory(limitByteLength: number): SharedMemory | undefined {
+  if (limitByteLength === 0 || !HAS_UNIX_TRANSPORT) return undefined
+  try {
+    const memory = new SharedMemory(loadSharedMemory(), limitByteLength)
+    memory.probe()
+    return memory
+  } catch {
+    // `adasum doctor` says why.
+    return undefined
+  }
+}
+
+/** The peers on this rank's machine that share memory, if it does itself. Both ends come to the same, from what the store said. */
+function sharers({ peers, machines }: Meeting, rank: number): Set<number> {
+  const isNear = (peer: number): boolean =>
+    peer !== rank && machines[peer] === machines[rank] && peers[peer]!.unixKey !== undefined
+  return new Set(peers[rank]!.unixKey === undefined ? [] : [...peers.keys()].filter(isNear))
 }

@@ -2,8 +2,9 @@
  * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into scratch
  * memory, and unpacked at the end: a message of many short parts costs more than the copy.
  */
+import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { bytesOf, checkArray, checkDisjoint, isDetached, totalByteLength, transferredAway } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkDisjoint, totalByteLength, transferredAway } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import { copyParts } from '../tensor/parts.ts'

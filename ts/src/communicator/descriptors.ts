@@ -1,6 +1,7 @@
 /** What all ranks must agree on, for each kind of call. */
 import { COLLECTIVES, type CollectiveName, SCHEDULES, UNEVEN } from '../group/descriptor.ts'
 import type { Dtype } from '../tensor/dtype.ts'
+import { layoutHash } from '../tensor/layout-hash.ts'
 import type { Layout } from '../tensor/layout.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
 
@@ -19,6 +20,6 @@ export function describe(collective: CollectiveName, layout: Layout): Descriptor
     resultDtype: layout.dtype.code,
     elementCount: layout.elementCount,
     segmentCount: layout.segmentElementCounts.length,
-    layoutHash: layout.hash,
+    layoutHash: layoutHash(layout),
   }
 }

@@ -1,34 +1,42 @@
 /** From the arguments of a reduction, checked, to what is to be done: layouts, schedule, descriptor. */
 import { createHash } from 'node:crypto'
 import { planBuckets } from '../collectives/buckets.ts'
+import { type MachinePlan, planMachines } from '../collectives/hierarchy.ts'
 import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
 import type { LevelKind } from '../collectives/levels.ts'
 import type { Bucket, Statistics } from '../collectives/job.ts'
 import { allReduceSchedule } from '../collectives/schedule.ts'
+import type { Compressor } from '../compressor.ts'
 import {
-  ALL_REDUCE_OP_CODES,
   type CollectiveName,
   NON_FINITE_CODES,
   SCHEDULES,
   WITH_COEFFICIENTS,
+  compressionFlags,
+  opCode,
 } from '../group/descriptor.ts'
 import {
   checkAlgorithm,
   checkAllReduceOp,
   checkBucketBytes,
+  checkCompressor,
   checkDtype,
+  checkHierarchy,
   checkOnNonFinite,
 } from '../reduction/options.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
+import { layoutHash } from '../tensor/layout-hash.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Tuning } from '../tuning.ts'
 import {
   ALL_REDUCE_OPTIONS,
+  type AllReduceAlgorithm,
   type AllReduceOp,
   type AllReduceOptions,
   type NumericArray,
   type OnNonFinite,
+  type ReduceOp,
 } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { type Data, checkOut, checkPart, layoutOf, partCounts } from './data.ts'
@@ -49,6 +57,9 @@ export interface AllReducePlan extends ReducePlan {
   readonly outLayout: Layout | undefined
   /** This rank's part in the schedule; undefined for the direct one. */
   readonly buckets: readonly Bucket[] | undefined
+  /** If machines reduce among themselves first: by what, and who is where. */
+  readonly hierarchy: (MachinePlan & { readonly innerOp: ReduceOp }) | undefined
+  readonly compressor: Compressor | undefined
 }
 
 export interface ReduceScatterPlan extends ReducePlan {
@@ -61,18 +72,25 @@ export interface ReduceScatterPlan extends ReducePlan {
 
 const KEPT_PLANS = 8
 
+/** How the world is cut into levels: by a schedule, or at its machines. */
+type Cut = LevelKind | 'machines'
+
 export class ReducePlanner {
   readonly #rank: number
   readonly #size: number
   readonly #tuning: Tuning
-  readonly #planners = new Map<LevelKind, LevelPlanner>()
+  readonly #machines: readonly number[]
+  readonly #planners = new Map<Cut, LevelPlanner>()
+  #machinePlan: MachinePlan | undefined
   /** A training loop has the same few layouts all the time. */
   readonly #kept = new Map<string, readonly Bucket[]>()
 
-  constructor({ rank, size, tuning }: { rank: number; size: number; tuning: Tuning }) {
+  /** @param machines - the number of each rank's machine */
+  constructor({ rank, size, tuning }: { rank: number; size: number; tuning: Tuning }, machines: readonly number[]) {
     this.#rank = rank
     this.#size = size
     this.#tuning = tuning
+    this.#machines = machines
   }
 
   allReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
@@ -80,19 +98,42 @@ export class ReducePlanner {
     const { op, onNonFinite, layout, statistics } = planReduce(data, options)
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
-    const byteLength = layout.elementCount * layout.dtype.byteLength
-    const schedule = algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength, this.#tuning) : algorithm
+    const innerOp = checkHierarchy(options.hierarchy, op, algorithm)
+    const compressor = checkCompressor(options.compressor, op, layout.dtype)
     const bucketBytes = checkBucketBytes(options.bucketBytes)
-    const buckets = schedule === 'direct' ? undefined : this.#buckets(schedule, layout, bucketBytes)
+    // A rank alone is its only machine, and sends nothing.
+    const isAlone = this.#size === 1
+    const hierarchy = innerOp === undefined || isAlone ? undefined : { ...this.#planOfMachines(), innerOp }
+    const schedule = this.#scheduleOf(layout, hierarchy ? 'levels' : algorithm)
+    const buckets =
+      schedule === 'direct' ? undefined : this.#buckets(hierarchy ? 'machines' : schedule, layout, bucketBytes)
+    const reducing = describeReduce('all-reduce', { op, onNonFinite, layout }, options)
     const descriptor = {
-      ...describeReduce('all-reduce', { op, onNonFinite, layout }, options),
+      ...reducing,
+      op: opCode(op, innerOp),
       resultDtype: (outLayout ?? layout).dtype.code,
       schedule: SCHEDULES[schedule],
-      // Ranks with other buckets must notice it.
-      layoutHash:
-        !buckets || bucketBytes === undefined ? layout.hash : hashOf(layout.hash, Float64Array.of(bucketBytes)),
+      flags: reducing.flags | compressionFlags(compressor),
+      layoutHash: this.#hashOf(layout, buckets && bucketBytes, innerOp),
     }
-    return { op, onNonFinite, layout, statistics, outLayout, buckets, descriptor }
+    const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
+    return { op, onNonFinite, layout, statistics, ...how, descriptor }
+  }
+
+  #scheduleOf(layout: Layout, algorithm: AllReduceAlgorithm): 'direct' | LevelKind {
+    const byteLength = layout.elementCount * layout.dtype.byteLength
+    return algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength, this.#tuning) : algorithm
+  }
+
+  /** Ranks with other buckets or machines must notice it. */
+  #hashOf(layout: Layout, bucketBytes: number | undefined, innerOp: ReduceOp | undefined): Uint8Array {
+    const hash =
+      bucketBytes === undefined ? layoutHash(layout) : hashOf(layoutHash(layout), Float64Array.of(bucketBytes))
+    return innerOp === undefined ? hash : hashOf(hash, Float64Array.from(this.#machines))
+  }
+
+  #planOfMachines(): MachinePlan {
+    return (this.#machinePlan ??= planMachines(this.#machines))
   }
 
   reduceScatter(data: NumericArray, options: ReduceScatterOptions<NumericArray>): ReduceScatterPlan {
@@ -110,13 +151,13 @@ export class ReducePlanner {
       resultDtype: resultDtype.code,
       schedule: SCHEDULES['single-shot'],
       // Ranks that want other parts must notice it.
-      layoutHash: hashOf(layout.hash, wanted),
+      layoutHash: hashOf(layoutHash(layout), wanted),
     }
     return { op, onNonFinite, layout, statistics, resultDtype, level: bucket!.levels[0]!, wanted, descriptor }
   }
 
-  #buckets(kind: LevelKind, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
-    const key = [kind, layout.elementCount, layout.dtype.name, ...layout.hash, bucketBytes].join()
+  #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
+    const key = [kind, layout.elementCount, layout.dtype.name, ...layoutHash(layout), bucketBytes].join()
     let buckets = this.#kept.get(key)
     if (buckets) return buckets
     const planner = this.#plannerOf(kind)
@@ -126,15 +167,21 @@ export class ReducePlanner {
     return buckets
   }
 
-  #plannerOf(kind: LevelKind): LevelPlanner {
+  #plannerOf(kind: Cut): LevelPlanner {
     let planner = this.#planners.get(kind)
-    if (!planner) this.#planners.set(kind, (planner = new LevelPlanner(kind, this.#size, this.#rank)))
+    if (!planner) this.#planners.set(kind, (planner = this.#newPlanner(kind)))
     return planner
+  }
+
+  #newPlanner(kind: Cut): LevelPlanner {
+    if (kind !== 'machines') return new LevelPlanner(kind, this.#size, this.#rank)
+    const { order, tree } = this.#planOfMachines()
+    return new LevelPlanner(tree, this.#size, order.indexOf(this.#rank))
   }
 }
 
-function hashOf(layoutHash: Uint8Array, numbers: Float64Array): Uint8Array {
-  return createHash('sha256').update(layoutHash).update(bytesOf(numbers)).digest().subarray(0, 8)
+function hashOf(hashOfLayout: Uint8Array, numbers: Float64Array): Uint8Array {
+  return createHash('sha256').update(hashOfLayout).update(bytesOf(numbers)).digest().subarray(0, 8)
 }
 
 type Reducing = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>
@@ -158,7 +205,7 @@ function describeReduce(
 ): Descriptor {
   return {
     ...describe(collective, layout),
-    op: ALL_REDUCE_OP_CODES[op],
+    op: opCode(op, undefined),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
     flags: coefficients === true ? WITH_COEFFICIENTS : 0,
   }

@@ -6,15 +6,26 @@ import { createHash } from 'node:crypto'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
+import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 
+export interface WorldPeer {
+  /** As the rendezvous numbers them. */
+  readonly machine: number
+  /** For messages, where it listens: `host:port`. */
+  readonly address: string
+  /** Whether this rank and that one may read each other's memory. Both must say the same. */
+  readonly sharesMemory?: boolean
+}
+
 export interface WorldOptions {
-  /** Each rank's machine, as the rendezvous numbers them, and for messages where it listens: `host:port`. */
-  readonly peers: readonly { readonly machine: number; readonly address: string }[]
+  readonly peers: readonly WorldPeer[]
   readonly dial: Dial
   /** Of all its groups. */
   readonly tuning?: Tuning
+  /** What this rank shares with the peers that share theirs. */
+  readonly sharedMemory?: SharedMemory | undefined
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   readonly refusals?: () => string
   /** Gives up what the world holds besides its groups. */
@@ -56,11 +67,22 @@ export class World {
     return this.#add(hash.slice(0, 2 * GROUP_ID_BYTE_LENGTH), worldRanks, options)
   }
 
+  /** The number of each member's machine. */
+  machinesOf({ worldRanks }: Membership): number[] {
+    return worldRanks.map((rank) => this.#options.peers[rank]!.machine)
+  }
+
   /** Number of a member among those on its machine, and how many they are. */
-  placeOf({ group, worldRanks }: Membership): { localRank: number; localSize: number } {
-    const machineOf = (member: number): number => this.#options.peers[worldRanks[member]!]!.machine
-    const local = [...worldRanks.keys()].filter((member) => machineOf(member) === machineOf(group.rank))
+  placeOf(membership: Membership): { localRank: number; localSize: number } {
+    const { group } = membership
+    const machines = this.machinesOf(membership)
+    const local = [...machines.keys()].filter((member) => machines[member] === machines[group.rank])
     return { localRank: local.indexOf(group.rank), localSize: local.length }
+  }
+
+  /** Memory that arrays can lie in and peers can read, if there are such peers. */
+  get sharedMemory(): SharedMemory | undefined {
+    return this.#options.sharedMemory
   }
 
   /** Closes all groups. */
@@ -72,6 +94,7 @@ export class World {
   async #close(): Promise<void> {
     await Promise.all([...this.#groups].map((group) => group.close()))
     this.connections.close()
+    this.#options.sharedMemory?.close()
     await this.#options.release()
   }
 
@@ -83,10 +106,11 @@ export class World {
         dial(peer, signal).catch((error: unknown) => {
           throw error instanceof AdasumError && options.name ? inGroup(error, peer, worldRanks, options) : error
         }),
+      sharesMemory: (peer: number) => this.#options.peers[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
-    const { tuning } = this.#options
-    const group = new Group({ ...options, ...(tuning && { tuning }), dialler })
+    const { tuning, sharedMemory } = this.#options
+    const group = new Group({ ...options, ...(tuning && { tuning }), sharedMemory, dialler })
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)
     return { id, worldRanks, group }

@@ -6,7 +6,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName } from './descriptor.ts'
 import type { Link } from './link.ts'
-import type { Progress } from './slot.ts'
+import type { Progress, Received, Want } from './slot.ts'
 import { isEager, messageOf } from './numbering.ts'
 
 export interface CallLinks {
@@ -33,6 +33,13 @@ const ANNOUNCE_MS = 1000
 export interface CallLimits {
   readonly stallMs: number
   readonly timeoutMs: number
+}
+
+/** A message that may stay where the sender has it. */
+export interface Incoming {
+  /** Where it lies, or will lie: in memory of this rank, or of the sender. */
+  readonly parts: Promise<readonly Uint8Array[]>
+  readonly received: Promise<Received>
 }
 
 export class Call {
@@ -81,18 +88,43 @@ export class Call {
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
   receive(from: number, step: number, parts: readonly Uint8Array[], progress?: Progress): Promise<number> {
-    // A large message is asked for by a READY frame.
-    if (!isEager(this.sequence, totalByteLength(parts))) this.bytesSent += HEADER_BYTE_LENGTH
-    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, parts, progress))
+    const want = { byteLength: totalByteLength(parts), memory: () => parts, borrows: false, progress }
+    return quiet(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
+  }
+
+  /**
+   * The same for a message that is only read: where memory is shared it stays with the sender, and `memory` is not asked for.
+   * Whoever has read it calls `finish`, whether it came so or not.
+   */
+  borrow(
+    from: number,
+    step: number,
+    byteLength: number,
+    memory: () => readonly Uint8Array[],
+    progress?: Progress,
+  ): Incoming {
+    let received: Promise<Received> | undefined
+    const parts = new Promise<readonly Uint8Array[]>((located, reject) => {
+      received = this.#receive(from, step, { byteLength, memory, borrows: true, located, progress })
+      received.catch(reject)
+    })
+    return { parts: quiet(parts), received: received! }
+  }
+
+  #receive(from: number, step: number, want: Want): Promise<Received> {
+    // A large message is asked for by a READY frame, or its reader says DONE.
+    if (!isEager(this.sequence, want.byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
+    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, want))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
   send(to: number, step: number, parts: readonly Uint8Array[], rankFlags = 0): Promise<void> {
     const payloadByteLength = totalByteLength(parts)
-    this.bytesSent += HEADER_BYTE_LENGTH + payloadByteLength
+    const link = this.#links.linkTo(to)
+    this.bytesSent += link.sentByteLength(payloadByteLength)
     const { sequence, descriptor } = this
     const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const
-    return quiet(this.#links.linkTo(to).send(header, parts))
+    return quiet(link.send(header, parts))
   }
 
   progressed(): void {

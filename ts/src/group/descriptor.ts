@@ -1,8 +1,9 @@
 /** Codes and words of what a collective's descriptor says. */
-import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
+import { FOLD_OP_CODES, FORMAT_CODES, OP_CODES } from '../binding/binding.ts'
+import type { Compressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
 import { dtypeName } from '../tensor/dtype.ts'
-import type { AllReduceOp } from '../types.ts'
+import type { AllReduceOp, ReduceOp } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
 export const COLLECTIVES = {
@@ -22,14 +23,33 @@ export type ScheduleName = keyof typeof SCHEDULES
 
 export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
 
-/** Call flags. */
+/** Call flags. The bits above them say how the numbers are compressed: compressionFlags. */
 export const WITH_COEFFICIENTS = 1
 export const UNEVEN = 2
+const FORMAT_SHIFT = 2
+const BLOCK_SHIFT = 5
 /** Rank flags. */
 export const NOT_FINITE = 1
 
 /** All-reduce operators, as in the binding; 0 is also what the other collectives carry. */
 export const ALL_REDUCE_OP_CODES: Readonly<Record<AllReduceOp, number>> = { ...OP_CODES, ...FOLD_OP_CODES }
+
+/** Codes above say by which operator machines reduce among themselves first. */
+const INNER_OP_FACTOR = 16
+
+export function opCode(op: AllReduceOp, innerOp: ReduceOp | undefined): number {
+  return ALL_REDUCE_OP_CODES[op] + (innerOp === undefined ? 0 : INNER_OP_FACTOR * (1 + OP_CODES[innerOp]))
+}
+
+/** Eight bits are few: a format has three of them, the logarithm of a block's length three. */
+export function compressionFlags(compressor: Compressor | undefined): number {
+  if (!compressor) return 0
+  const { format, blockElementCount } = compressor
+  const block = format === 'int8' ? Math.log2(blockElementCount) - LOG2_SMALLEST_BLOCK : 0
+  return (FORMAT_CODES[format] << FORMAT_SHIFT) | (block << BLOCK_SHIFT)
+}
+
+const LOG2_SMALLEST_BLOCK = 4
 
 const nameOf = (codes: Record<string, number>, code: number): string =>
   Object.keys(codes).find((name) => codes[name] === code) ?? `unknown (${code})`
@@ -45,7 +65,7 @@ function describe(descriptor: Descriptor): string {
   switch (descriptor.collective) {
     case COLLECTIVES['all-reduce']:
     case COLLECTIVES['reduce-scatter']:
-      return `${nameOf(ALL_REDUCE_OP_CODES, descriptor.op)} ${array}${segments}`
+      return `${opName(descriptor.op)} ${array}${segments}`
     case COLLECTIVES.broadcast:
       return `broadcast ${array}${segments} from rank ${descriptor.root}`
     case COLLECTIVES['all-gather']:
@@ -58,6 +78,21 @@ function describe(descriptor: Descriptor): string {
     default:
       return collectiveName(descriptor)
   }
+}
+
+function opName(code: number): string {
+  const op = nameOf(ALL_REDUCE_OP_CODES, code % INNER_OP_FACTOR)
+  if (code < INNER_OP_FACTOR) return op
+  return `${op} of machines (${nameOf(OP_CODES, Math.floor(code / INNER_OP_FACTOR) - 1)} within)`
+}
+
+function flagsInWords({ flags }: Descriptor): string {
+  const format = (flags >> FORMAT_SHIFT) & 7
+  const coefficients = (flags & WITH_COEFFICIENTS) !== 0 ? ', with coefficients' : ''
+  if (format === 0) return `${coefficients}, not compressed`
+  const block = 2 ** (LOG2_SMALLEST_BLOCK + (flags >> BLOCK_SHIFT))
+  const blocks = format === FORMAT_CODES.int8 ? ` in blocks of ${block}` : ''
+  return `${coefficients}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
 }
 
 /** What the descriptions above leave out, where the two differ in it. */
@@ -74,9 +109,9 @@ function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
     const words = (d: Descriptor): string => `, result ${dtypeName(d.resultDtype)}`
     return [words(mine), words(theirs)]
   }
-  if (mine.flags !== theirs.flags) return [`, flags ${mine.flags}`, `, flags ${theirs.flags}`]
+  if (mine.flags !== theirs.flags) return [flagsInWords(mine), flagsInWords(theirs)]
   const words = (d: Descriptor): string =>
-    `, segments, names or buckets of hash ${Buffer.from(d.layoutHash).toString('hex')}`
+    `, segments, names, machines or buckets of hash ${Buffer.from(d.layoutHash).toString('hex')}`
   return [words(mine), words(theirs)]
 }
 

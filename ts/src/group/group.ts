@@ -8,6 +8,7 @@ import { AdasumError } from '../errors.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
 import { Limit } from '../transport/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
+import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions } from '../types.ts'
@@ -19,8 +20,10 @@ import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
+import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isMessage, messageOf, messageSequence } from './numbering.ts'
+import { Staging } from './staging.ts'
 
 export const COLLECTIVE_TIMEOUT_MS = 300_000
 export const STALL_REPORT_MS = 10_000
@@ -40,6 +43,8 @@ export interface GroupOptions {
   readonly tuning?: Tuning
   /** How the group opens connections; a group of one needs none. */
   readonly dialler?: Dialler
+  /** What this rank shares with those peers that `dialler` says. */
+  readonly sharedMemory?: SharedMemory | undefined
 }
 
 export interface Dialler {
@@ -47,6 +52,8 @@ export interface Dialler {
   addressOf(peer: number): string
   /** Opens the connection on which this rank reads what the peer writes. Rejects with an AdasumError. */
   dial(peer: number, signal: AbortSignal): Promise<Pipe>
+  /** Whether this rank and a peer may read each other's memory. */
+  sharesMemory(peer: number): boolean
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   refusals(): string
 }
@@ -63,7 +70,7 @@ export class AgreedFailure extends Error {
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number
   readonly size: number
-  readonly scratch: ScratchPool = new ScratchPool()
+  readonly scratch: ScratchPool
   /** Default for calls. */
   readonly timeoutMs: number
   readonly stallMs: number
@@ -71,6 +78,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly name: string
   readonly tuning: Tuning
   readonly #dialler: Dialler | undefined
+  readonly #memory: LinkMemory | undefined
   readonly #links = new Map<number, Link>()
   /** Those of `links` on which this rank writes: the peers dial them. */
   readonly #writers = new Map<number, PendingPipe>()
@@ -94,6 +102,9 @@ export class Group implements LinkOwner, CallLinks {
     this.name = name
     this.tuning = options.tuning ?? DEFAULT_TUNING
     this.#dialler = options.dialler
+    const memory = options.sharedMemory
+    this.scratch = new ScratchPool(memory && ((byteLength) => memory.allocate(byteLength)))
+    this.#memory = memory && { memory, staging: new Staging(memory, this.scratch) }
   }
 
   /** Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. */
@@ -340,6 +351,10 @@ export class Group implements LinkOwner, CallLinks {
 
   links(): Iterable<Link> {
     return this.#links.values()
+  }
+
+  memoryWith(peer: number): LinkMemory | undefined {
+    return this.#dialler?.sharesMemory(peer) ? this.#memory : undefined
   }
 
   stateOf(sequence: number): Descriptor | 'finished' | undefined {

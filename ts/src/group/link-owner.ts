@@ -1,11 +1,14 @@
 import type { AdasumError } from '../errors.ts'
 import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
+import type { LinkMemory } from './lender.ts'
 import type { Link } from './link.ts'
 
 /** What a link asks of its group. */
 export interface LinkOwner {
   readonly tuning: Tuning
+  /** Memory that a peer and this rank may read of each other; undefined if they share none. */
+  memoryWith(peer: number): LinkMemory | undefined
   /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
   stateOf(sequence: number): Descriptor | 'finished' | undefined
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError

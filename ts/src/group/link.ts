@@ -2,33 +2,35 @@
  * One peer of a group: the connection that this rank reads from, and the one that it writes to.
  *
  * Flow. A payload of up to 64 KiB is sent at once, against 1 MiB of credit, which the receiver gives back as its calls
- * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said READY. So a reader never stops
+ * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said READY (inbox.ts). So a reader never stops
  * reading, what comes early is bounded, and calls awaited in different orders on different ranks cannot block each other.
+ * Between ranks that share memory a larger one is offered instead, and read where it lies (lender.ts).
  *
  * The end. A peer says GOODBYE on the connection that is read from it. A failing one says ABORT on both, since it may be
  * in the middle of a large payload on one. So the end of one connection without a word may still be explained on the
  * other: the peer is lost when both have ended, or after a moment.
  */
 import { AdasumError } from '../errors.ts'
-import { totalByteLength } from '../tensor/check.ts'
 import { patientTimeout, within } from '../transport/patience.ts'
-import type { Pipe, Sink } from '../transport/transport.ts'
+import type { Pipe } from '../transport/transport.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
   ABORT_BYTE_LENGTH,
-  CREDIT_BYTE_LENGTH,
   type Descriptor,
   type FrameHeader,
   HEADER_BYTE_LENGTH,
   sameDescriptor,
 } from '../wire/frame.ts'
+import { OFFER_BYTE_LENGTH } from '../wire/offer.ts'
 import { decodeCause } from './abort.ts'
+import { Borrower } from './borrower.ts'
+import { Inbox } from './inbox.ts'
+import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
-import { abortFrame, goodbyeFrame } from './last-words.ts'
+import { NOBODY, abortFrame, goodbyeFrame } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager } from './numbering.ts'
-import { copyParts } from '../tensor/parts.ts'
-import { type Posted, type Progress, Slot } from './slot.ts'
+import { type Received, Slots, type Want } from './slot.ts'
 
 /** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */
 const LAST_WORDS_MS = 250
@@ -36,8 +38,6 @@ const LAST_WORDS_MS = 250
 const GOODBYE_MS = 30_000
 /** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
 const EXPLANATION_MS = 1000
-/** Credit is given back in portions of this size. */
-const CREDIT_REPORT_BYTE_LENGTH = CREDIT_BYTE_LENGTH / 8
 /** Announcements of memory that a peer may make for the calls that are under way or to come. */
 const READY_LIMIT = 1 << 16
 
@@ -46,12 +46,12 @@ export class Link implements FrameHandler {
   readonly #owner: LinkOwner
   readonly #reader: Pipe
   readonly #writer: Pipe
-  readonly #slots = new Map<number, Slot>()
+  readonly #slots = new Slots()
   readonly #outbox: Outbox
-  #consumedUnreported = 0
-  #earlyByteLength = 0
+  readonly #inbox: Inbox
+  readonly #lender: Lender | undefined
+  readonly #borrower: Borrower | undefined
   #readyCount = 0
-  #filling: Posted | undefined
   #lastSequence: number | undefined
   #ended = false
   #isHalfEnded = false
@@ -69,6 +69,15 @@ export class Link implements FrameHandler {
       oldestSequence: () => owner.oldestSequence(),
       progressed: (sequence) => owner.progressed(sequence),
       failed: (error) => this.failed(error),
+    })
+    const shared = owner.memoryWith(peer)
+    const name = (): string => `Rank ${this.peer} (${this.address})`
+    this.#lender = shared && new Lender(shared, this.#outbox, name)
+    this.#borrower = shared && new Borrower(shared.memory, name)
+    this.#inbox = new Inbox(this.#slots, this.#outbox, this.#borrower, {
+      violation: (what) => this.#violation(what),
+      failed: (error) => this.failed(error),
+      cause: () => (this.#ended ? this.#cause : undefined),
     })
     reader.unref()
     writer.unref()
@@ -104,6 +113,16 @@ export class Link implements FrameHandler {
     return this.#lastSequence
   }
 
+  /** Whether large messages are read where they lie, in both directions. */
+  get sharesMemory(): boolean {
+    return this.#lender?.isLending === true && this.#borrower?.isBorrowing === true
+  }
+
+  /** Bytes of a message that go through the connection. */
+  sentByteLength(byteLength: number): number {
+    return HEADER_BYTE_LENGTH + (this.#lender?.lends(byteLength) ? 0 : byteLength)
+  }
+
   /** Settles when neither connection uses memory of a call any more. */
   get closed(): Promise<unknown> {
     return Promise.all([this.#reader.closed, this.#writer.closed])
@@ -113,45 +132,23 @@ export class Link implements FrameHandler {
 
   /** This rank has begun a collective: what the peer said of it earlier must agree. */
   begun(sequence: number, descriptor: Descriptor): void {
-    const theirs = this.#slots.get(sequence)?.descriptor
+    const theirs = this.#slots.known(sequence)?.descriptor
     if (theirs && !sameDescriptor(descriptor, theirs)) throw this.#owner.differs(this, sequence, descriptor, theirs)
   }
 
   /** This rank is done with a collective. Returns false if the peer sent more for it than was asked for. */
   finished(sequence: number): boolean {
-    const slot = this.#slots.get(sequence)
+    const slot = this.#slots.known(sequence)
     this.#slots.delete(sequence)
     this.#readyCount -= slot?.ready.size ?? 0
     this.#outbox.flush()
     return (slot?.early.size ?? 0) === 0
   }
 
-  /** Ranks' memory for one step; resolves with the sender's rank flags once it is filled. */
-  receive(
-    sequence: number,
-    step: number,
-    descriptor: Descriptor,
-    parts: readonly Uint8Array[],
-    progress?: Progress,
-  ): Promise<number> {
+  /** Asks for the message of one step. */
+  receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received> {
     if (this.#ended) return Promise.reject(this.#cause!)
-    const byteLength = totalByteLength(parts)
-    return new Promise((resolve, reject) => {
-      const posted: Posted = { parts, byteLength, progress, resolve, reject }
-      const slot = this.#slot(sequence)
-      const early = slot.early.get(step)
-      if (early) {
-        slot.early.delete(step)
-        this.#earlyByteLength -= HEADER_BYTE_LENGTH + early.header.payloadByteLength
-        this.#checkLength(early.header, posted)
-        copyParts(early.parts, parts)
-        this.#consumed(early.header)
-        resolve(early.header.rankFlags)
-        return
-      }
-      slot.posted.set(step, posted)
-      if (!isEager(sequence, byteLength)) this.#outbox.control('ready', { sequence, step, descriptor })
-    })
+    return this.#inbox.receive(sequence, step, descriptor, want)
   }
 
   /** Resolves when the memory may be changed again. */
@@ -159,16 +156,18 @@ export class Link implements FrameHandler {
     if (this.#ended) return Promise.reject(this.#cause!)
     return new Promise((resolve, reject) => {
       const outgoing: Outgoing = { header, parts, resolve, reject }
-      if (isEager(header.sequence, header.payloadByteLength)) this.#outbox.sendEager(outgoing)
-      else if (this.#slot(header.sequence).ready.has(header.step)) this.#outbox.sendLarge(outgoing)
-      else this.#slot(header.sequence).waiting.set(header.step, outgoing)
+      if (isEager(header.sequence, header.payloadByteLength)) return this.#outbox.sendEager(outgoing)
+      const { ready, offered, waiting } = this.#slots.of(header.sequence)
+      if (ready.has(header.step)) this.#outbox.sendLarge(outgoing)
+      else if (this.#lender?.lends(header.payloadByteLength)) offered.set(header.step, this.#lender.offer(outgoing))
+      else waiting.set(header.step, outgoing)
     })
   }
 
-  /** Whether the peer still has to send something for that call, or to say that it is ready. */
+  /** Whether the peer still has to send something for that call, or to say that it is ready or done. */
   needs(sequence: number): boolean {
-    const slot = this.#slots.get(sequence)
-    return (slot?.posted.size ?? 0) > 0 || (slot?.waiting.size ?? 0) > 0
+    const slot = this.#slots.known(sequence)
+    return slot !== undefined && slot.posted.size + slot.waiting.size + slot.offered.size > 0
   }
 
   /** Whether this rank waits for the peer in that call. */
@@ -222,49 +221,42 @@ export class Link implements FrameHandler {
   }
 
   #rejectAll(cause: Error): void {
-    for (const slot of this.#slots.values()) {
-      for (const posted of slot.posted.values()) posted.reject(cause)
+    this.#inbox.reject(cause)
+    for (const [, slot] of this.#slots.all()) {
       for (const outgoing of slot.waiting.values()) outgoing.reject(cause)
+      for (const offered of slot.offered.values()) this.#lender?.withdraw(offered, cause)
     }
-    this.#filling?.reject(cause)
     this.#slots.clear()
   }
 
   // ---- frames that come (FrameHandler)
 
   begin(header: FrameHeader): readonly Uint8Array[] {
-    this.#filling = undefined
     this.#heardAt = performance.now()
     return header.kind === 'data' ? this.#beginData(header) : this.#beginControl(header)
   }
 
   #beginControl(header: FrameHeader): readonly Uint8Array[] {
-    if (header.payloadByteLength > (header.kind === 'abort' ? ABORT_BYTE_LENGTH : 0))
-      throw this.#violation(`a ${header.kind} frame with ${header.payloadByteLength} bytes of payload`)
-    if (header.kind === 'ready' || header.kind === 'call') this.#checkDescriptor(header)
+    this.#inbox.beginOther()
+    const { kind } = header
+    const limits: Partial<Record<typeof kind, number>> = { abort: ABORT_BYTE_LENGTH, offer: OFFER_BYTE_LENGTH }
+    if (header.payloadByteLength > (limits[kind] ?? 0))
+      throw this.#violation(`a ${kind} frame with ${header.payloadByteLength} bytes of payload`)
+    if (kind === 'ready' || kind === 'call' || kind === 'offer') this.#checkDescriptor(header)
     return header.payloadByteLength > 0 ? [Buffer.allocUnsafe(header.payloadByteLength)] : []
   }
 
   #beginData(header: FrameHeader): readonly Uint8Array[] {
-    const { sequence, step, payloadByteLength } = header
+    const { sequence, step } = header
     if (this.#checkDescriptor(header) === 'finished')
       throw this.#violation(`data for collective #${sequence}, step ${step}, which is over`)
-    const posted = this.#slot(sequence).posted.get(step)
-    if (posted) {
-      this.#checkLength(header, posted)
-      this.#filling = posted
-      return posted.parts
-    }
-    this.#earlyByteLength += HEADER_BYTE_LENGTH + payloadByteLength
-    if (!isEager(sequence, payloadByteLength) || this.#earlyByteLength > CREDIT_BYTE_LENGTH)
-      throw this.#violation(`${payloadByteLength} bytes for collective #${sequence}, step ${step}, unasked`)
-    return payloadByteLength > 0 ? [Buffer.allocUnsafe(payloadByteLength)] : []
+    return this.#inbox.begin(header)
   }
 
   progress(header: FrameHeader, byteLength: number): void {
     this.#heardAt = performance.now()
     this.#owner.progressed(header.sequence)
-    this.#filling?.progress?.(byteLength)
+    this.#inbox.progress(byteLength)
   }
 
   complete(header: FrameHeader, payload: readonly Uint8Array[]): void {
@@ -273,6 +265,10 @@ export class Link implements FrameHandler {
         return this.#completeData(header, payload)
       case 'ready':
         return this.#readyCame(header)
+      case 'offer':
+        return this.#offerCame(header, payload)
+      case 'done':
+        return this.#doneCame(header)
       case 'call':
         return
       case 'credit':
@@ -286,41 +282,49 @@ export class Link implements FrameHandler {
   }
 
   #completeData(header: FrameHeader, parts: readonly Uint8Array[]): void {
-    const slot = this.#slot(header.sequence)
     this.#owner.progressed(header.sequence)
-    if (!this.#filling) {
-      if (slot.early.has(header.step)) throw this.#violation(`step ${header.step} of #${header.sequence} twice`)
-      slot.early.set(header.step, { header, parts })
-      // It may have been posted while its payload was on the way.
-      const posted = slot.posted.get(header.step)
-      if (posted) {
-        slot.posted.delete(header.step)
-        void this.receive(header.sequence, header.step, header.descriptor, posted.parts).then(
-          posted.resolve,
-          posted.reject,
-        )
-      }
-      return
-    }
-    const posted = this.#filling
-    this.#filling = undefined
-    slot.posted.delete(header.step)
-    this.#consumed(header)
-    posted.resolve(header.rankFlags)
+    this.#inbox.complete(header, parts)
+  }
+
+  #offerCame(header: FrameHeader, body: readonly Uint8Array[]): void {
+    const { sequence, step } = header
+    if (this.#owner.stateOf(sequence) === 'finished')
+      throw this.#violation(`an offer for collective #${sequence}, step ${step}, which is over`)
+    this.#owner.progressed(sequence)
+    this.#inbox.offered(header, body)
+  }
+
+  #doneCame({ sequence, step }: FrameHeader): void {
+    this.#owner.progressed(sequence)
+    const slot = this.#slots.known(sequence)
+    const offered = slot?.offered.get(step)
+    slot?.offered.delete(step)
+    if (!offered || !this.#lender?.isSettled(offered))
+      throw this.#violation(`that it has read step ${step} of #${sequence}, which it has not`)
+  }
+
+  #settleFinished(): boolean {
+    let isAny = false
+    for (const [, { offered }] of this.#slots.all())
+      for (const [step, message] of offered) if (this.#lender?.isSettled(message)) isAny = offered.delete(step)
+    return isAny
   }
 
   #readyCame({ sequence, step }: FrameHeader): void {
     if (this.#owner.stateOf(sequence) === 'finished') return
-    const slot = this.#slot(sequence)
+    const slot = this.#slots.of(sequence)
     if (slot.ready.has(step)) throw this.#violation(`step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
     if (++this.#readyCount > READY_LIMIT) throw this.#violation(`more than ${READY_LIMIT} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
     setImmediate(() => {
-      const outgoing = slot.waiting.get(step)
-      if (!slot.waiting.delete(step) || this.#ended) return
-      this.#outbox.sendLarge(outgoing!)
+      if (this.#ended) return
+      const [outgoing, offered] = [slot.waiting.get(step), slot.offered.get(step)]
+      slot.waiting.delete(step)
+      slot.offered.delete(step)
+      if (outgoing) this.#outbox.sendLarge(outgoing)
+      if (offered) this.#lender!.refused(offered)
     })
   }
 
@@ -339,8 +343,13 @@ export class Link implements FrameHandler {
 
   #unexplainedEnd(reason: string, error?: Error): void {
     const isExplained = (): boolean => this.#ended || this.#lastSequence !== undefined
-    const lose = (): void => {
+    const lost = (): void => {
       if (!isExplained()) this.#owner.lost(this, reason, error)
+    }
+    const lose = (): void => {
+      // What the peer has read is with it, if it had no time to say so: calls that need no more of it may end.
+      if (this.#settleFinished()) setImmediate(lost)
+      else lost()
     }
     if (isExplained()) return
     if (this.#isHalfEnded) return lose()
@@ -357,17 +366,10 @@ export class Link implements FrameHandler {
 
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
     const state = this.#owner.stateOf(header.sequence)
-    if (state === undefined) this.#slot(header.sequence).descriptor ??= header.descriptor
+    if (state === undefined) this.#slots.of(header.sequence).descriptor ??= header.descriptor
     else if (state !== 'finished' && !sameDescriptor(state, header.descriptor))
       throw this.#owner.differs(this, header.sequence, state, header.descriptor)
     return state
-  }
-
-  #checkLength(header: FrameHeader, posted: Posted): void {
-    if (header.payloadByteLength !== posted.byteLength)
-      throw this.#violation(
-        `${header.payloadByteLength} bytes for collective #${header.sequence}, step ${header.step}, where ${posted.byteLength} belong`,
-      )
   }
 
   #violation(what: string): AdasumError {
@@ -377,23 +379,4 @@ export class Link implements FrameHandler {
       { peerRank: this.peer, peerAddress: this.address },
     )
   }
-
-  #consumed(header: FrameHeader): void {
-    if (!isEager(header.sequence, header.payloadByteLength)) return
-    this.#consumedUnreported += HEADER_BYTE_LENGTH + header.payloadByteLength
-    // Most of the credit stays usable meanwhile, so the sender never waits for a report that is not due.
-    if (this.#consumedUnreported < CREDIT_REPORT_BYTE_LENGTH) return
-    this.#outbox.control('credit', { credit: this.#consumedUnreported })
-    this.#consumedUnreported = 0
-  }
-
-  #slot(sequence: number): Slot {
-    let slot = this.#slots.get(sequence)
-    if (!slot) this.#slots.set(sequence, (slot = new Slot()))
-    return slot
-  }
 }
-
-const scrap = Buffer.allocUnsafeSlow(64 << 10)
-/** Reads a connection empty. */
-const NOBODY: Sink = { target: () => scrap, filled: () => undefined, ended: () => undefined }

@@ -117,8 +117,8 @@ export class Outbox {
   }
 
   /** Sends a frame of the link's own, at once unless a payload is being written. */
-  control(kind: FrameKind, fields: Partial<FrameHeader>): void {
-    this.#write(encodeFrame(kind, fields))
+  control(kind: FrameKind, fields: Partial<FrameHeader>, payload?: Uint8Array): void {
+    this.#write(encodeFrame(kind, fields, payload))
   }
 
   /** Whether frames of that collective are still to be written. */

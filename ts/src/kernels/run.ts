@@ -1,7 +1,6 @@
-/** Drives the body of a reduction: on this thread at once, on this thread in turns, or on the thread pool. */
-import { availableParallelism } from 'node:os'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+/** Drives the body of a reduction: on this thread at once, on this thread in turns, or off-thread (off-thread.ts). */
 import type { Binding } from '../binding/binding.ts'
+import { nextTurn } from '../turn.ts'
 import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
 
 /** Answers an exchange step with the parts of all ranks. */
@@ -71,28 +70,5 @@ export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks
       check()
       await runTasks([task], binding)
     }
-  }
-}
-
-const LIMIT = Math.min(2, availableParallelism())
-let running = 0
-const waiting: (() => void)[] = []
-
-/** Off-thread, at most two tasks at a time in this process, since DNS and files share libuv's four threads. */
-export const offThread: RunTasks = async (tasks, binding) => {
-  const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
-  // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
-  for (const result of results) if (result.status === 'rejected') throw result.reason
-}
-
-async function inTurn(start: () => Promise<void>): Promise<void> {
-  if (running >= LIMIT) await new Promise<void>((resolve) => waiting.push(resolve))
-  else running++
-  try {
-    await start()
-  } finally {
-    const next = waiting.shift()
-    if (next) next()
-    else running--
   }
 }

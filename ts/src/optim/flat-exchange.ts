@@ -3,8 +3,10 @@
  *
  * Notes (a vote to stop, a count of batches) ride in one more segment of the same message, so that they cost no round
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
- * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone.
+ * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone. Notes must come to the bit:
+ * where the numbers are compressed, or machines reduce among themselves first, they are a message of their own beside it.
  */
+import type { Compressor } from '../compressor.ts'
 import {
   CALL_OPTIONS,
   type CallOptions,
@@ -20,9 +22,19 @@ export interface ExchangeOptions extends CallOptions {
   op: ReduceOp
   /** Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite. */
   onNonFinite?: OnNonFinite
+  /** With op `adasum`: by what the ranks of each machine are combined first. */
+  hierarchy?: ReduceOp
+  /** Quantises what is sent. One that nobody else uses. */
+  compressor?: Compressor
 }
 
-export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = { op: true, onNonFinite: true, ...CALL_OPTIONS }
+export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = {
+  op: true,
+  onNonFinite: true,
+  hierarchy: true,
+  compressor: true,
+  ...CALL_OPTIONS,
+}
 
 /** What one exchange did: a segment a weight, under this rank's names. */
 export interface StepReduction {
@@ -50,6 +62,8 @@ export class FlatExchange {
   readonly #message: Float32Array
   readonly #segments: number[]
   readonly #notesPerRank: number
+  /** Whether the notes are a message of their own. */
+  readonly #isApart: boolean
 
   constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
     const noteCount = notesPerRank * comm.size
@@ -60,15 +74,15 @@ export class FlatExchange {
     this.#message = new Float32Array(layout.elementCount + noteCount)
     this.values = this.#message.subarray(0, layout.elementCount)
     this.#segments = layout.weights.map(({ elementCount }) => elementCount)
-    if (noteCount > 0) this.#segments.push(noteCount)
+    this.#isApart = noteCount > 0 && (options.hierarchy !== undefined || options.compressor !== undefined)
+    if (noteCount > 0 && !this.#isApart) this.#segments.push(noteCount)
   }
 
   /** Combines `values` in place. `notes`: whole numbers below 2^24, as many as the constructor was told. */
   async combine(notes: readonly number[] = []): Promise<Exchange> {
     const tail = this.#message.subarray(this.#layout.elementCount)
     tail.fill(0).set(notes, this.#comm.rank * this.#notesPerRank)
-    const options = { ...this.#options, segments: this.#segments }
-    const { segments, nonFiniteRanks, bytesSent } = await this.#comm.allReduce(this.#message, options)
+    const { segments, nonFiniteRanks, bytesSent } = await this.#allReduce(tail)
     const named = this.#layout.weights.map(({ name }, index) => ({ ...segments[index]!, name }))
     return {
       reduction: { segments: named, nonFiniteRanks, bytesSent },
@@ -77,8 +91,23 @@ export class FlatExchange {
     }
   }
 
+  async #allReduce(tail: Float32Array): Promise<StepReduction> {
+    const options = { ...this.#options, segments: this.#segments }
+    if (!this.#isApart) return this.#comm.allReduce(this.#message, options)
+    const { timeoutMs, signal } = this.#options
+    const call = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }
+    const both = [
+      this.#comm.allReduce(this.values, options),
+      this.#comm.allReduce(tail, { op: 'sum', ...call }),
+    ] as const
+    // Both have ended when the first failure is thrown: nobody touches the memory any more.
+    await Promise.allSettled(both)
+    const [reduction, notes] = await Promise.all(both)
+    return { ...reduction, bytesSent: reduction.bytesSent + notes.bytesSent }
+  }
+
   #notesOf(tail: Float32Array, absent: readonly number[]): (number[] | undefined)[] {
-    const scale = this.#options.op === 'average' ? this.#comm.size - absent.length : 1
+    const scale = this.#options.op === 'average' && !this.#isApart ? this.#comm.size - absent.length : 1
     return Array.from({ length: this.#comm.size }, (_, rank) => {
       if (absent.includes(rank)) return undefined
       const own = tail.subarray(rank * this.#notesPerRank, (rank + 1) * this.#notesPerRank)

@@ -1,6 +1,6 @@
 import { AdasumError, inspect } from '../errors.ts'
-import { checkOnNonFinite, checkOp } from '../reduction/options.ts'
-import { checkOptions } from '../tensor/check.ts'
+import { checkCompressor, checkHierarchy, checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { checkArray, checkOptions } from '../tensor/check.ts'
 import type { CallOptions, OptionNames } from '../types.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
 
@@ -15,7 +15,14 @@ export function checkCount(value: unknown, label: string, otherwise: number): nu
 export function checkExchangeOptions<O extends ExchangeOptions>(options: O, known: OptionNames<O>): ExchangeOptions {
   checkOptions(options, known)
   const op = checkOp(options.op)
-  return { op, onNonFinite: checkOnNonFinite(options.onNonFinite, op), ...callOptionsOf(options) }
+  const hierarchy = checkHierarchy(options.hierarchy, op, 'auto')
+  const compressor = checkCompressor(options.compressor, op, checkArray(new Float32Array(0), 'the weights'))
+  return {
+    ...{ op, onNonFinite: checkOnNonFinite(options.onNonFinite, op) },
+    ...(hierarchy !== undefined && { hierarchy }),
+    ...(compressor !== undefined && { compressor }),
+    ...callOptionsOf(options),
+  }
 }
 
 /** Of an exchange's options, those that every collective takes. */

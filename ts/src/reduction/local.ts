@@ -2,22 +2,17 @@
  * The local functions: gradients that lie in one process, such as those of accumulated micro-batches, combined without a
  * network. They run the same kernels in the same order as the collectives and give the same bits.
  */
+import { isReady, loadBinding, readyBinding } from '#binding'
 import type { Binding } from '../binding/binding.ts'
-import { loadBinding } from '../binding/native.ts'
+import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
+import type { ReductionRecord } from '../gpu/gpu-binding.ts'
+import { reduceOnGpu, reduceOnGpuIfPossible } from '../gpu/local-backend.ts'
 import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import {
-  bytesOf,
-  checkArray,
-  checkDisjoint,
-  checkOptions,
-  isDetached,
-  reducibleDtype,
-  transferredAway,
-} from '../tensor/check.ts'
+import { bytesOf, checkArray, checkDisjoint, checkOptions, reducibleDtype, transferredAway } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { Vector } from '../tensor/vector.ts'
@@ -32,12 +27,19 @@ import {
 } from '../types.ts'
 import { checkOnNonFinite } from './options.ts'
 import { reportSegments } from './report.ts'
-import { scanNonFinite } from './scan.ts'
+import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
 export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
-  /** Where to compute; `cpu` is what there is. */
-  backend?: 'cpu'
+  /**
+   * Where to compute: `gpu` takes the package adasum-gpu and brings the inputs to a device and back, `auto` does so if it can,
+   * and warns once if it cannot. A GPU's results differ from the CPU's by the last rounding at most. Default `cpu`.
+   */
+  backend?: Backend
 }
+
+export type Backend = 'cpu' | 'gpu' | 'auto'
+
+const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
 
 const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: true }
 
@@ -76,7 +78,10 @@ export function average(inputs: readonly ReducibleArray[], options: LocalOptions
   return reduceLocally('average', inputs, options)
 }
 
-/** As `adasum`, without letting the event loop turn. */
+/**
+ * As `adasum`, without letting the event loop turn. In a browser only after one of the forms that return a promise has
+ * resolved, since it loads the WebAssembly module: before that ERR_NOT_READY.
+ */
 export function adasumSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
 export function adasumSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
 export function adasumSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
@@ -112,10 +117,16 @@ async function reduceLocally(
   inputs: readonly ReducibleArray[],
   options: LocalOptions,
 ): Promise<Reduction> {
-  const binding = loadBinding()
   const job = checkJob(op, inputs, options)
-  const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
+  if (options.backend !== undefined && options.backend !== 'cpu') {
+    const record = await (options.backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
+    if (record) return finishOnGpu(job, record)
+    checkAttached(job)
+  }
   const check = (): void => checkAttached(job)
+  const binding = isReady() ? loadBinding() : await readyBinding()
+  check()
+  const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const nonFinite: number[] = []
   if (job.onNonFinite !== 'propagate')
     for (const [index, input] of vectors.entries())
@@ -128,10 +139,10 @@ async function reduceLocally(
 function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): Reduction {
   const binding = loadBinding()
   const job = checkJob(op, inputs, options)
+  if (options.backend === 'gpu')
+    throw new AdasumError('ERR_UNSUPPORTED', `a GPU is waited for: ${op}Sync cannot. Use ${op}, or backend 'cpu'.`)
   const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
-  const { dtype, segmentElementCounts } = job.layout
-  const isNonFinite = (index: number): boolean =>
-    binding.hasNonFinite(dtype.code, bytesOf(job.inputs[index]!), segmentElementCounts)
+  const isNonFinite = (index: number): boolean => scanNonFiniteSync(binding, job.layout, vectors[index]!)
   const nonFinite = job.onNonFinite === 'propagate' ? [] : [...vectors.keys()].filter(isNonFinite)
   const work = planWork(job, vectors, nonFinite)
   return finish(job, binding, work && runSync(reduceSlice(work, binding), binding), nonFinite)
@@ -141,8 +152,11 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
   if (!Array.isArray(inputs) || inputs.length === 0)
     throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
   checkOptions(options, LOCAL_OPTIONS)
-  if (options.backend !== undefined && options.backend !== 'cpu')
-    throw new AdasumError('ERR_UNSUPPORTED', `backend '${inspect(options.backend)}' is not available. Use 'cpu'.`)
+  if (options.backend !== undefined && !BACKENDS.includes(options.backend))
+    throw new AdasumError(
+      'ERR_UNSUPPORTED',
+      `backend '${inspect(options.backend)}' is not available. Use '${BACKENDS.join("', '")}'.`,
+    )
   // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
   const list: readonly ReducibleArray[] = [...(inputs as readonly ReducibleArray[])]
   const found = checkArray(list[0], 'inputs[0]')
@@ -198,15 +212,20 @@ function checkAttached({ inputs, out }: LocalJob): void {
   if ([...inputs, out].some(isDetached)) throw transferredAway()
 }
 
+/** ERR_NON_FINITE if the policy is to throw. */
+function checkFinite({ op, inputs, onNonFinite }: LocalJob, nonFinite: readonly number[]): void {
+  if (onNonFinite !== 'throw' || nonFinite.length === 0) return
+  throw new AdasumError(
+    'ERR_NON_FINITE',
+    `${op}: ${nonFinite.length} of ${inputs.length} inputs are not finite (inputs[${nonFinite.join('], inputs[')}]). ` +
+      "Leave them out, or pass onNonFinite: 'skip'.",
+  )
+}
+
 /** The work of the inputs that take part, or undefined if none is left. */
 function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): ReduceWork | undefined {
   const { op, layout, resultDtype } = job
-  if (job.onNonFinite === 'throw' && nonFinite.length > 0)
-    throw new AdasumError(
-      'ERR_NON_FINITE',
-      `${op}: ${nonFinite.length} of ${inputs.length} inputs are not finite (inputs[${nonFinite.join('], inputs[')}]). ` +
-        "Leave them out, or pass onNonFinite: 'skip'.",
-    )
+  checkFinite(job, nonFinite)
   if (nonFinite.length === inputs.length) return undefined
   const weights = Float64Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
@@ -229,4 +248,17 @@ function finish(
   const segments = reportSegments(layout, op === 'adasum' ? rows : new Float64Array(0))
   if (!withCoefficients) for (const segment of segments) delete segment.coefficients
   return { result: out, segments, nonFiniteRanks, bytesSent: 0 }
+}
+
+function finishOnGpu(job: LocalJob, { orthogonality, coefficients, nonFinite }: ReductionRecord): Reduction {
+  const { op, layout, inputs, out, withCoefficients } = job
+  checkFinite(job, nonFinite)
+  const width = withCoefficients ? 1 + inputs.length : 1
+  const rows = new Float64Array(op === 'adasum' ? layout.segmentElementCounts.length * width : 0).fill(NaN)
+  for (const [segment, value] of orthogonality.entries()) {
+    rows[segment * width] = value
+    if (withCoefficients)
+      rows.set(coefficients.subarray(segment * inputs.length, (segment + 1) * inputs.length), segment * width + 1)
+  }
+  return { result: out, segments: reportSegments(layout, rows), nonFiniteRanks: nonFinite, bytesSent: 0 }
 }

@@ -1,6 +1,7 @@
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
+import { Compressor } from '../compressor.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { reducibleDtype } from '../tensor/check.ts'
+import { describe, reducibleDtype } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
@@ -70,4 +71,38 @@ export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgor
         "Use 'levels', which takes any size.",
     )
   return algorithm as AllReduceAlgorithm
+}
+
+/** The operator within machines; undefined for none. */
+export function checkHierarchy(innerOp: unknown, op: AllReduceOp, algorithm: AllReduceAlgorithm): ReduceOp | undefined {
+  if (innerOp === undefined) return undefined
+  const names = Object.keys(OP_CODES)
+  if (!names.includes(innerOp as string))
+    throw new AdasumError('ERR_ARGUMENT', `hierarchy is ${inspect(innerOp)}; it must be one of ${names.join(', ')}.`)
+  if (op !== 'adasum')
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `hierarchy is ${innerOp as string}, and op is ${op}: across machines it is always adasum. Pass op: 'adasum', or leave hierarchy out.`,
+    )
+  if (algorithm !== 'auto' && algorithm !== 'levels')
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `algorithm is ${algorithm}, but with hierarchy the levels are those of the machines. Leave algorithm out.`,
+    )
+  return innerOp as ReduceOp
+}
+
+/** What quantises; undefined for nothing. Only f32 is quantised, and only what is added up. */
+export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dtype): Compressor | undefined {
+  if (compressor === undefined) return undefined
+  if (!(compressor instanceof Compressor))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `compressor must be a Compressor; got ${describe(compressor)}. Make one with new Compressor({ format }).`,
+    )
+  if (dtype.name === 'f32' && Object.hasOwn(OP_CODES, op)) return compressor
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `a compressor takes f32 and one of ${Object.keys(OP_CODES).join(', ')}; op is ${op}, and the data is ${dtype.name}. Leave compressor out.`,
+  )
 }

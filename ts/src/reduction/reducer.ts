@@ -3,7 +3,8 @@ import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
 import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
-import { arriving, cooperative, offThread, run } from '../kernels/run.ts'
+import { offThread } from '../kernels/off-thread.ts'
+import { arriving, cooperative, run } from '../kernels/run.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
 import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
@@ -12,6 +13,15 @@ import { scanElements, scanNonFinite } from './scan.ts'
 
 export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding, tuning: Tuning): Reducer {
   return isFold(op, dtype) ? makeFolder(op, binding, tuning) : makeCombiner(op, binding, tuning)
+}
+
+/** The coefficients of an operator that does not look at the vectors, from the weights of its inputs; undefined for adasum. */
+export function linearCoefficients(op: ReduceOp): ((weights: Float64Array) => Float64Array) | undefined {
+  if (op === 'adasum') return undefined
+  return (weights) => {
+    const total = op === 'average' ? weights.reduce((sum, weight) => sum + weight, 0) : 1
+    return weights.map((weight) => (op === 'average' ? weight : Math.min(1, weight)) / total)
+  }
 }
 
 function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {

@@ -1,11 +1,11 @@
 /** The search for NaN and infinity in a vector, in steps between which the event loop may turn. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Binding } from '../binding/binding.ts'
 import { pieceElementCount, piecesBetween, runsOf, sliceOf } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
+import { nextTurn } from '../turn.ts'
 
-/** Bytes scanned before the event loop may turn. */
+/** Bytes scanned at a time. */
 const SCAN_BYTE_LENGTH = 16 << 20
 
 /** Whether a vector has NaN or infinity in it, or (f64) a segment whose squared norm overflows; lets the event loop turn. */
@@ -15,11 +15,21 @@ export async function scanNonFinite(
   data: Vector,
   check: () => void,
 ): Promise<boolean> {
+  return inTurns(scanSteps(binding, layout, data), check)
+}
+
+/** As scanNonFinite, at once. */
+export function scanNonFiniteSync(binding: Binding, layout: Layout, data: Vector): boolean {
+  for (const isFound of scanSteps(binding, layout, data)) if (isFound) return true
+  return false
+}
+
+function* scanSteps(binding: Binding, layout: Layout, data: Vector): Generator<boolean> {
   const { dtype, segmentElementCounts } = layout
   const [first, ...others] = data.parts
   if (others.length === 0 && first!.length <= SCAN_BYTE_LENGTH)
-    return binding.hasNonFinite(dtype.code, first!, segmentElementCounts)
-  return inTurns(dtype.name === 'f64' ? normSteps(binding, layout, data) : elementSteps(binding, layout, data), check)
+    yield binding.hasNonFinite(dtype.code, first!, segmentElementCounts)
+  else yield* dtype.name === 'f64' ? normSteps(binding, layout, data) : elementSteps(binding, layout, data)
 }
 
 /** Whether a vector has NaN or infinity in it, however large its numbers are; lets the event loop turn. */

@@ -11,7 +11,9 @@ import { parseAddress } from '../transport/address.ts'
 import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
+import { namedMachine } from './machine.ts'
 import { readSecret } from './secret.ts'
+import { resolveSharedMemory } from './shared-memory-setting.ts'
 
 /** Largest world this version connects. */
 export const MAX_WORLD_SIZE = 1024
@@ -38,6 +40,8 @@ export interface Place {
   readonly secret: string
   /** Address to listen on and announce, if it was chosen. */
   readonly host: string | undefined
+  /** The identity of this machine, if it was named. */
+  readonly machine: string | undefined
   /** Rank and size among the processes of this machine, if the launcher says. */
   readonly localRank: number | undefined
   readonly localSize: number | undefined
@@ -46,6 +50,8 @@ export interface Place {
   readonly timeoutMs: number
   /** What this process would have all ranks use; only rank 0's counts. */
   readonly tuning: Tuning
+  /** Bytes that this process may reserve to share with ranks of its machine; 0: it shares none. */
+  readonly sharedMemory: number
 }
 
 type Environment = Record<string, string | undefined>
@@ -73,9 +79,13 @@ export function resolvePlace(options: ConnectOptions, env: Environment = process
   const common = {
     secret,
     timeoutMs,
-    host: hostOption(options.host) ?? nonEmpty(env, 'ADASUM_HOST'),
+    host: textOption('host', options.host, 'an address or name of this machine') ?? nonEmpty(env, 'ADASUM_HOST'),
+    machine: identityOf(
+      textOption('machine', options.machine, 'a name of this machine') ?? nonEmpty(env, 'ADASUM_MACHINE'),
+    ),
     jobId: jobId(env),
     tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
+    sharedMemory: resolveSharedMemory(options.sharedMemory, nonEmpty(env, 'ADASUM_SHARED_MEMORY')),
   }
   const given = [rank, size, store].filter((setting) => setting !== undefined)
   if (given.length === 0)
@@ -113,10 +123,14 @@ function numberVariable(env: Environment, name: string): Setting<number> | undef
   throw new AdasumError('ERR_ENVIRONMENT', `${name} must be a whole number from 0 up, but it is "${text}"`)
 }
 
-function hostOption(host: string | undefined): string | undefined {
-  if (host === undefined || (typeof host === 'string' && host !== '')) return host
-  const message = `option "host" must be an address or name of this machine, but it is ${host === '' ? 'empty' : inspect(host)}`
+function textOption(name: 'host' | 'machine', value: string | undefined, what: string): string | undefined {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value
+  const message = `option "${name}" must be ${what}, but it is ${value === '' ? 'empty' : inspect(value)}`
   throw new AdasumError('ERR_ARGUMENT', message)
+}
+
+function identityOf(machine: string | undefined): string | undefined {
+  return machine === undefined ? undefined : namedMachine(machine)
 }
 
 function nonEmpty(env: Environment, name: string): string | undefined {

@@ -1,7 +1,4 @@
 /** A rank's side of the store: it joins a round, again and again if need be, until the round is complete. */
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { AdasumError } from '../errors.ts'
 import { formatAddress, parseAddress } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
@@ -9,6 +6,7 @@ import type { Pipe, Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
 import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
+import { machineIdentity } from './machine.ts'
 import {
   encodeMessage,
   MessageDecoder,
@@ -38,7 +36,7 @@ export interface JoinOptions {
   /** What this rank would have all ranks use, should it be rank 0. */
   tuning: Tuning
   /** Identity of this machine; by default from its name and boot. */
-  machine?: string
+  machine?: string | undefined
 }
 
 /** How far joining came: what to say if it ends. */
@@ -150,21 +148,4 @@ function storeLost(address: string, cause?: Error): AdasumError {
 function nonsense(address: string, cause?: Error): AdasumError {
   const message = `the store at ${address} sent a message that makes no sense: use one version of adasum on all ranks`
   return new AdasumError('ERR_STORE', message, { peerAddress: address, cause })
-}
-
-let identity: string | undefined
-
-/** Equal for all processes of this machine since it started, and for no other; says nothing else about it. */
-export function machineIdentity(): string {
-  identity ??= createHash('sha256').update(`adasum machine\0${hostname()}\0${bootId()}`).digest('hex').slice(0, 32)
-  return identity
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')
-  } catch {
-    // Only Linux has it; elsewhere the name of the machine must do.
-    return ''
-  }
 }

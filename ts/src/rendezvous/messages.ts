@@ -6,12 +6,15 @@ import type { Sink } from '../transport/transport.ts'
 import { type Tuning, tuningFrom } from '../tuning.ts'
 import { LONGEST_REASON, type Refusals } from './refusals.ts'
 
-export const MAX_MESSAGE_BYTE_LENGTH: number = 64 * 1024
+/** A start message of the largest world fits. */
+export const MAX_MESSAGE_BYTE_LENGTH: number = 128 * 1024
 const LENGTH_BYTE_LENGTH = 4
 
 export interface PeerAddress {
   readonly host: string
   readonly port: number
+  /** If it shares memory with ranks of its machine: the key of its Unix socket, 32 hexadecimal digits. */
+  readonly unixKey?: string
 }
 
 /** A rank to the store: where it listens, on which machine it runs, and its tuning. Who it is, the handshake has proved. */
@@ -128,9 +131,10 @@ function isId(value: unknown): value is string {
 
 function parsePeer(value: unknown): PeerAddress | undefined {
   if (!isObject(value)) return undefined
-  const { host, port } = value
+  const { host, port, unixKey } = value
   if (typeof host !== 'string' || !/^[\w.:%-]{1,255}$/.test(host)) return undefined
-  return isWhole(port, 65536) && port > 0 ? { host, port } : undefined
+  if (unixKey !== undefined && !isId(unixKey)) return undefined
+  return isWhole(port, 65536) && port > 0 ? { host, port, ...(unixKey && { unixKey }) } : undefined
 }
 
 /** The join message in `value`, or undefined if it is none. */

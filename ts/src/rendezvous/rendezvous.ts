@@ -2,10 +2,12 @@
  * Where the ranks of a world find each other: each opens a port for its peers, tells the store where it is, and learns
  * all addresses and the run id, which every later connection must name.
  */
+import { randomBytes } from 'node:crypto'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
+import { unixTransport } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
 import { type OnPeer, listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
@@ -18,6 +20,8 @@ export interface RendezvousOptions {
   transport: Transport
   timeoutMs: number
   signal?: AbortSignal | undefined
+  /** Whether this rank shares memory with others of its machine, and listens for them on a Unix socket, too. */
+  sharesMemory?: boolean
   /** A peer has dialled this rank and proved who it is. Called only after the rendezvous has settled. */
   onPeer: OnPeer
 }
@@ -98,7 +102,7 @@ class PeerPort {
   refusals: Refusals = NO_REFUSALS
   #know: (runId: Uint8Array) => void = () => {}
   #giveUp: (error: unknown) => void = () => {}
-  #open: { localHost: string; listener: Listener } | undefined
+  #open: { localHost: string; address: PeerAddress; listener: Listener } | undefined
 
   constructor(place: Place, options: RendezvousOptions) {
     this.#place = place
@@ -115,10 +119,24 @@ class PeerPort {
     if (this.#open === undefined || (this.#place.host === undefined && this.#open.localHost !== localHost)) {
       await this.#open?.listener.close()
       this.#open = undefined
-      this.#open = { localHost, listener: await this.#listen(this.#place.host ?? localHost) }
+      this.#open = { localHost, ...(await this.#listenFor(localHost)) }
     }
-    const { host, port } = this.#open.listener
-    return { host: isWildcard(host) ? localHost : host, port }
+    return this.#open.address
+  }
+
+  async #listenFor(localHost: string): Promise<{ address: PeerAddress; listener: Listener }> {
+    const listener = await this.#listen(this.#options.transport, this.#place.host ?? localHost, 0)
+    const { port } = listener
+    const host = isWildcard(listener.host) ? localHost : listener.host
+    if (!this.#options.sharesMemory) return { address: { host, port }, listener }
+    const unixKey = randomBytes(16).toString('hex')
+    try {
+      const near = await this.#listen(unixTransport(unixKey), host, port)
+      return { address: { host, port, unixKey }, listener: both(listener, near) }
+    } catch {
+      // Where there are no such sockets there is TCP.
+      return { address: { host, port }, listener }
+    }
   }
 
   begin(runId: Uint8Array): Listener {
@@ -131,17 +149,29 @@ class PeerPort {
     await this.#open?.listener.close()
   }
 
-  async #listen(host: string): Promise<Listener> {
+  async #listen(transport: Transport, host: string, port: number): Promise<Listener> {
     const { rank, size, secret } = this.#place
     const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
     const onRefused = (error: unknown) => void (this.refusals = withRefusal(this.refusals, error))
     try {
-      return await listenAuthenticated(this.#options.transport, host, 0, identity, this.#options.onPeer, { onRefused })
+      return await listenAuthenticated(transport, host, port, identity, this.#options.onPeer, { onRefused })
     } catch (cause) {
       if (cause instanceof AdasumError) throw cause
       const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`
       throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
     }
+  }
+}
+
+/** Two listeners as one, of which the first has the address. */
+function both(listener: Listener, near: Listener): Listener {
+  const each = [listener, near]
+  return {
+    host: listener.host,
+    port: listener.port,
+    close: async () => void (await Promise.all(each.map((one) => one.close()))),
+    ref: () => each.forEach((one) => one.ref()),
+    unref: () => each.forEach((one) => one.unref()),
   }
 }
 

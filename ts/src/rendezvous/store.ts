@@ -189,7 +189,7 @@ class Rounds {
 /** Everyone's answer: a fresh run id, all addresses, who is on the same machine, and rank 0's tuning. */
 function startMessage(joins: readonly JoinMessage[]): StartMessage {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
-  const peers = joins.map(({ host, port }) => ({ host, port }))
+  const peers = joins.map(({ host, port, unixKey }) => ({ host, port, ...(unixKey && { unixKey }) }))
   const { tuning } = joins[0]!
   const known = [...new Set(joins.map(({ machine }) => machine))]
   const machines = joins.map(({ machine }) => known.indexOf(machine))

@@ -2,6 +2,7 @@
  * Checks of arrays that come from the caller. Everything below this layer may rely on them: the memory is attached, of
  * fixed size, not shared with another thread, and no two arrays of a call overlap.
  */
+import { isDetached, isShared } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import type { NumericArray, OptionNames } from '../types.ts'
 import { type Dtype, dtypeOf, halfDtype } from './dtype.ts'
@@ -30,17 +31,6 @@ export function checkOptions<O>(options: O, known: OptionNames<O>): void {
     refuse(`there is no option "${unknown}". The options are ${Object.keys(known).join(', ')}.`)
 }
 
-/** Whether the array's memory has been transferred away (such an array looks like an empty one). */
-export function isDetached(array: ArrayBufferView): boolean {
-  if (array.byteLength > 0) return false
-  try {
-    void new Uint8Array(array.buffer)
-    return false
-  } catch {
-    return true
-  }
-}
-
 /** What a call throws when it finds its memory gone. */
 export function transferredAway(): AdasumError {
   return new AdasumError(
@@ -54,7 +44,7 @@ export function checkArray(value: unknown, what: string): Dtype {
   const dtype = dtypeOf(value)
   if (!dtype) refuse(`${what} must be a typed array; got ${describe(value)}. Use Float32Array or Float64Array.`)
   const array = value as NumericArray
-  if (!(array.buffer instanceof ArrayBuffer) && Object.prototype.toString.call(array.buffer) !== '[object ArrayBuffer]')
+  if (isShared(array))
     refuse(
       `${what} is a view of a SharedArrayBuffer, which another thread may change. Copy it into its own ArrayBuffer.`,
     )

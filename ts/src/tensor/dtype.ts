@@ -1,6 +1,7 @@
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import type { NumericArray } from '../types.ts'
 import { DTYPE_CODES, INTEGER_CODES } from '../binding/binding.ts'
+import { typedArrayName } from '../binding/typed-array.ts'
 
 /** A dtype: its code in frame headers (and, for those that can be reduced, in the binding) and its array type. */
 export interface Dtype {
@@ -54,19 +55,12 @@ const ARRAY_DTYPES: readonly Dtype[] = [
   dtype('u64', INTEGER_CODES.u64, BigUint64Array),
 ]
 
-const BY_TAG: ReadonlyMap<string, Dtype> = new Map(ARRAY_DTYPES.map((entry) => [entry.Array.name, entry]))
+const BY_NAME: ReadonlyMap<string, Dtype> = new Map(ARRAY_DTYPES.map((entry) => [entry.Array.name, entry]))
 
 /** The dtype of a typed array; Buffers count as u8. Undefined for everything else. */
 export function dtypeOf(value: unknown): Dtype | undefined {
-  if (!ArrayBuffer.isView(value)) return undefined
-  // The tag is a getter of the TypedArray prototype: it works across realms and cannot be fooled by a property.
-  return BY_TAG.get(typedArrayTag.call(value) ?? '')
+  return BY_NAME.get(typedArrayName(value) ?? '')
 }
-
-const { get: typedArrayTag } = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype) as object,
-  Symbol.toStringTag,
-) as { get: (this: unknown) => string | undefined }
 
 /** Name of a dtype code, for messages about what a peer sent. */
 export function dtypeName(code: number): string {
@@ -81,6 +75,31 @@ export function halfDtype(name: unknown): Dtype | undefined {
 /** What a reduction of `dtype` stores in an array of dtype `found`: f32 where a half format is widened, else `dtype`. */
 export function resultDtypeOf(dtype: Dtype, found: Dtype): Dtype {
   return HALF_DTYPES.includes(dtype) && found.code === DTYPE_CODES.f32 ? found : dtype
+}
+
+/** Arrays by the names of their dtypes, as `allocate` takes them. */
+export interface ArraysByName {
+  f32: Float32Array
+  f64: Float64Array
+  f16: Uint16Array
+  bf16: Uint16Array
+  i8: Int8Array
+  u8: Uint8Array
+  i16: Int16Array
+  u16: Uint16Array
+  i32: Int32Array
+  u32: Uint32Array
+  i64: BigInt64Array
+  u64: BigUint64Array
+}
+
+/** The dtype of that name, or ERR_ARGUMENT. */
+export function namedDtype(name: unknown): Dtype {
+  const all = [...ARRAY_DTYPES, ...HALF_DTYPES].filter((entry) => entry.name !== 'u8c')
+  const found = all.find((entry) => entry.name === name)
+  if (found) return found
+  const names = all.map((entry) => entry.name).join(', ')
+  throw new AdasumError('ERR_ARGUMENT', `there is no dtype ${inspect(name)}; there are ${names}.`)
 }
 
 /** A new zeroed array like `array`, `elementCount` long. */

@@ -1,11 +1,9 @@
 /**
- * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it in every frame, so that
- * different models are told apart before any number is mixed.
+ * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it (layout-hash.ts) in every frame.
  */
-import { createHash } from 'node:crypto'
 import { AdasumError, inspect } from '../errors.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
-import { bytesOf, checkArray, checkDisjoint } from './check.ts'
+import { checkArray, checkDisjoint } from './check.ts'
 import type { Dtype } from './dtype.ts'
 
 export interface Layout {
@@ -17,32 +15,14 @@ export interface Layout {
   readonly segmentBegins: Float64Array
   /** Names of the segments, or undefined where they are numbered. */
   readonly names: readonly string[] | undefined
-  /** First 8 bytes of SHA-256 over segment table and names; zeros for one unnamed segment. */
-  readonly hash: Uint8Array
 }
-
-const NO_HASH = new Uint8Array(8)
 
 function makeLayout(dtype: Dtype, counts: Float64Array, names: readonly string[] | undefined): Layout {
   const begins = new Float64Array(counts.length + 1)
   for (let i = 0; i < counts.length; i++) begins[i + 1] = begins[i]! + counts[i]!
   const elementCount = begins[counts.length]!
   if (elementCount === 0) throw new AdasumError('ERR_ARGUMENT', 'The data is empty: 0 elements. Pass at least one.')
-  const unnamed = names === undefined && counts.length === 1
-  return {
-    dtype,
-    elementCount,
-    segmentElementCounts: counts,
-    segmentBegins: begins,
-    names,
-    hash: unnamed ? NO_HASH : hashOf(counts, names),
-  }
-}
-
-function hashOf(counts: Float64Array, names: readonly string[] | undefined): Uint8Array {
-  const hash = createHash('sha256').update(bytesOf(counts))
-  if (names) hash.update(JSON.stringify(names))
-  return hash.digest().subarray(0, 8)
+  return { dtype, elementCount, segmentElementCounts: counts, segmentBegins: begins, names }
 }
 
 function checkSegments(segments: ArrayLike<number>, elementCount: number): Float64Array {
@@ -99,7 +79,7 @@ export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: str
   )
 }
 
-/** The layout of segments `from` to `to` alone. It is for planning within a call: ranks do not compare its hash. */
+/** The layout of segments `from` to `to` alone, for planning within a call. */
 export function layoutBetween(layout: Layout, from: number, to: number): Layout {
   const first = layout.segmentBegins[from]!
   return {
@@ -108,7 +88,6 @@ export function layoutBetween(layout: Layout, from: number, to: number): Layout 
     segmentElementCounts: layout.segmentElementCounts.subarray(from, to),
     segmentBegins: layout.segmentBegins.slice(from, to + 1).map((begin) => begin - first),
     names: layout.names?.slice(from, to),
-    hash: NO_HASH,
   }
 }
 

@@ -6,17 +6,26 @@
 /** Free memory kept for reuse, besides the largest buffers ever asked for. */
 const KEPT_BYTE_LENGTH = 64 << 20
 
+/** New memory of some length, or undefined if it cannot be had from there. */
+export type Allocate = (byteLength: number) => ArrayBuffer | undefined
+
 export class ScratchPool {
+  readonly #allocate: Allocate
   #free: ArrayBuffer[] = []
   #freeByteLength = 0
   #largest = 0
+
+  /** @param allocate - where memory comes from that others are to read; without it, and where it has none, from the heap */
+  constructor(allocate: Allocate = () => undefined) {
+    this.#allocate = allocate
+  }
 
   /** `byteLength` bytes, aligned for every dtype, with arbitrary contents. */
   acquire(byteLength: number): Uint8Array {
     const capacity = sizeClass(byteLength)
     this.#largest = Math.max(this.#largest, capacity)
     const index = this.#free.findIndex((buffer) => buffer.byteLength === capacity)
-    if (index < 0) return new Uint8Array(new ArrayBuffer(capacity), 0, byteLength)
+    if (index < 0) return new Uint8Array(this.#allocate(capacity) ?? new ArrayBuffer(capacity), 0, byteLength)
     const [buffer] = this.#free.splice(index, 1)
     this.#freeByteLength -= capacity
     return new Uint8Array(buffer!, 0, byteLength)

@@ -1,170 +1,18 @@
-/**
- * Pipes over TCP.
- *
- * The end that dialled reads straight into its sink's memory (`onread` of net.connect), at the kernel's own speed; an
- * accepted socket cannot, and copies. Hence whoever expects the large transfers dials.
- *
- * Node asks for the buffer of the next read at the end of the read before it, and for the first one when the socket is
- * made. `LentTarget` remembers whose memory that is: when the pipe has changed its sink meanwhile, the bytes are copied
- * on to the new one. While there is no sink the socket reads into a small buffer of its own.
- */
-import { connect, createServer, type Socket } from 'node:net'
+/** Pipes over TCP. */
+import { createServer, type Socket } from 'node:net'
 import { formatAddress, plainHost } from './address.ts'
-import { Intake } from './intake.ts'
-import type { Listener, Pipe, Sink, Transport } from './transport.ts'
+import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
+import type { Listener, Pipe, Transport } from './transport.ts'
 
-const SPILL_BYTE_LENGTH = 16 * 1024
-// The value of net.Server's own default, named because a group's ranks all dial at once.
-const BACKLOG = 511
-
-/** An error as the system would report it. */
-function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(`${message} (${code})`), { code })
-}
-
-/** The memory that the next read of a dialled socket fills. */
-class LentTarget {
-  readonly #intake: Intake
-  readonly #lost: () => void
-  readonly #spill: Uint8Array = new Uint8Array(SPILL_BYTE_LENGTH)
-  #lender: Sink | null = null
-  #bytes: Uint8Array = this.#spill
-
-  /** @param lost - called when bytes have gone with memory that was transferred away */
-  constructor(intake: Intake, lost: () => void) {
-    this.#intake = intake
-    this.#lost = lost
+function endsOf(socket: Socket): Ends {
+  return {
+    local: formatAddress(socket.localAddress ?? 'unknown', socket.localPort ?? 0),
+    remote: formatAddress(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0),
   }
-
-  next(): Uint8Array {
-    this.#lender = this.#intake.direct
-    this.#bytes = this.#lender?.target() ?? this.#spill
-    return this.#bytes
-  }
-
-  /** @returns whether to go on reading */
-  landed(byteLength: number): boolean {
-    const lender = this.#lender
-    if (lender !== null && lender === this.#intake.direct) lender.filled(byteLength)
-    else if (this.#bytes.length < byteLength) this.#lost()
-    else this.#intake.take(this.#bytes.subarray(0, byteLength))
-    return !this.#intake.full
-  }
-}
-
-class SocketPipe implements Pipe {
-  readonly remoteAddress: string
-  readonly localAddress: string
-  readonly closed: Promise<void>
-  readonly #socket: Socket
-  readonly #intake: Intake
-  #pendingWrites = 0
-  #ending = false
-  #socketClosed = false
-  #error: Error | undefined
-  #settleClosed: () => void = () => {}
-
-  constructor(socket: Socket, intake: Intake) {
-    this.#socket = socket
-    this.#intake = intake
-    this.remoteAddress = formatAddress(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0)
-    this.localAddress = formatAddress(socket.localAddress ?? 'unknown', socket.localPort ?? 0)
-    this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
-    socket.on('error', (error) => (this.#error ??= error))
-    socket.on('end', () => intake.finish())
-    socket.on('close', () => this.#onClose())
-  }
-
-  setSink(sink: Sink | null): void {
-    this.#intake.setSink(sink)
-  }
-
-  write(bytes: Uint8Array, done?: (error?: Error) => void): void {
-    if (this.#ending || this.#socket.destroyed) {
-      const error = this.#error ?? systemError('EPIPE', `write after the pipe to ${this.remoteAddress} was ended`)
-      process.nextTick(() => done?.(error))
-      return
-    }
-    this.#pendingWrites++
-    this.#socket.write(bytes, (error) => {
-      this.#pendingWrites--
-      // Writes cut off by destroy are reported without an error.
-      done?.(error ?? (this.#socket.destroyed ? this.#broken() : undefined))
-      this.#settle()
-    })
-  }
-
-  end(): void {
-    if (this.#ending) return
-    this.#ending = true
-    this.#socket.end()
-  }
-
-  destroy(): void {
-    if (this.#socket.destroyed) return
-    this.#intake.drop()
-    this.#socket.destroy()
-  }
-
-  ref(): void {
-    this.#socket.ref()
-  }
-
-  unref(): void {
-    this.#socket.unref()
-  }
-
-  #broken(): Error {
-    return this.#error ?? systemError('ECONNABORTED', `the pipe to ${this.remoteAddress} was destroyed`)
-  }
-
-  #onClose(): void {
-    this.#socketClosed = true
-    this.#intake.finish(this.#broken())
-    this.#settle()
-  }
-
-  #settle(): void {
-    if (this.#socketClosed && this.#pendingWrites === 0) this.#settleClosed()
-  }
-}
-
-/** An accepted socket: its chunks are copied to the sink; it is not read while there is no sink to take them. */
-function acceptedPipe(socket: Socket): Pipe {
-  const intake = new Intake(() => socket.resume())
-  const pipe = new SocketPipe(socket, intake)
-  socket.on('data', (chunk: Buffer) => {
-    intake.take(chunk)
-    if (intake.full) socket.pause()
-  })
-  return pipe
 }
 
 function dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) return reject(signal.reason)
-    const intake = new Intake(() => socket.resume())
-    const lent = new LentTarget(intake, () =>
-      socket.destroy(systemError('ECONNABORTED', 'memory was transferred away')),
-    )
-    const onread = { buffer: () => lent.next(), callback: (byteLength: number) => lent.landed(byteLength) }
-    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, onread })
-    const abort = () => {
-      socket.destroy()
-      reject(signal?.reason)
-    }
-    const fail = (error: Error) => {
-      signal?.removeEventListener('abort', abort)
-      reject(error)
-    }
-    signal?.addEventListener('abort', abort, { once: true })
-    socket.once('error', fail)
-    socket.once('connect', () => {
-      signal?.removeEventListener('abort', abort)
-      socket.removeListener('error', fail)
-      resolve(new SocketPipe(socket, intake))
-    })
-  })
+  return dialledPipe({ host, port, noDelay: true }, endsOf, signal)
 }
 
 function listen(host: string, port: number, accept: (pipe: Pipe) => void): Promise<Listener> {
@@ -172,7 +20,7 @@ function listen(host: string, port: number, accept: (pipe: Pipe) => void): Promi
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
       // Already gone again: there is nobody to talk to.
       if (socket.remoteAddress === undefined) return socket.destroy()
-      accept(acceptedPipe(socket))
+      accept(acceptedPipe(socket, endsOf(socket)))
     })
     server.once('error', reject)
     server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
@@ -190,12 +38,6 @@ function listen(host: string, port: number, accept: (pipe: Pipe) => void): Promi
       })
     })
   })
-}
-
-/** The port is free when this settles; net.Server's own 'close' would wait for every pipe it ever accepted. */
-function closeServer(server: ReturnType<typeof createServer>): Promise<void> {
-  server.close(() => {})
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 export const tcp: Transport = { name: 'tcp', listen, dial }

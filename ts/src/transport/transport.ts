@@ -1,5 +1,5 @@
 /**
- * Byte pipes between ranks: one interface for TCP and for memory, one compliance suite for both.
+ * Byte pipes between ranks: one interface for TCP, Unix sockets and memory, one compliance suite for all.
  *
  * A pipe carries bytes in both directions and knows nothing of frames. Its reader is asked for memory before the bytes
  * come, so that a transport can read straight into the destination.
@@ -64,7 +64,7 @@ export interface Listener {
 }
 
 export interface Transport {
-  readonly name: 'tcp' | 'memory'
+  readonly name: 'tcp' | 'memory' | 'unix'
   /** Port 0 chooses a free one. Rejects with the system's error if the address cannot be had. */
   listen(host: string, port: number, accept: (pipe: Pipe) => void): Promise<Listener>
   /** Rejects with the system's error if nobody listens there, or with signal.reason. */

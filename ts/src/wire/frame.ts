@@ -16,7 +16,7 @@
  *     14  u16  step
  *     16  f64  credit (bytes consumed since the last report; CREDIT frames only)
  *
- * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY and CALL frame carries it, so that a
+ * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY, CALL and OFFER frame carries it, so that a
  * call which differs between ranks is noticed at its first frame, at no extra round trip.
  */
 import { crc32 } from 'node:zlib'
@@ -33,7 +33,7 @@ export const CREDIT_BYTE_LENGTH: number = 1 << 20
 /** Largest ABORT payload. */
 export const ABORT_BYTE_LENGTH: number = 4 << 10
 
-export const FRAME_KINDS = { data: 1, ready: 2, credit: 3, abort: 4, goodbye: 5, call: 6 } as const
+export const FRAME_KINDS = { data: 1, ready: 2, credit: 3, abort: 4, goodbye: 5, call: 6, offer: 7, done: 8 } as const
 export type FrameKind = keyof typeof FRAME_KINDS
 const KIND_NAMES = new Map<number, FrameKind>(
   Object.entries(FRAME_KINDS).map(([name, code]) => [code, name as FrameKind]),

@@ -6,6 +6,7 @@
 
 mod fold;
 mod layout;
+mod quantize;
 mod reduce;
 mod reduction;
 mod tables;

@@ -2,6 +2,7 @@
 //! number of threads changes no bit.
 
 use std::ops::Range;
+#[cfg(not(target_family = "wasm"))]
 use std::thread;
 
 use crate::blocks::BLOCK_ELEMENTS;
@@ -40,7 +41,14 @@ pub(super) fn ranges(element_count: usize, parts: usize) -> impl Iterator<Item =
     (0..element_count.div_ceil(length)).map(move |part| part * length..element_count.min((part + 1) * length))
 }
 
+/// Does the jobs one after the other: there are no threads.
+#[cfg(target_family = "wasm")]
+pub(super) fn run<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+    jobs.into_iter().map(work).collect()
+}
+
 /// Does the jobs at once, the first of them on this thread; returns their answers in order.
+#[cfg(not(target_family = "wasm"))]
 pub(super) fn run<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
     let mut jobs = jobs.into_iter();
     let Some(first) = jobs.next() else { return Vec::new() };

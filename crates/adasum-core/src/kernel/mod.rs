@@ -8,6 +8,7 @@ mod combine;
 mod few;
 mod fold;
 mod gram;
+mod quantize;
 mod refine;
 mod scan;
 
@@ -21,6 +22,7 @@ use crate::simd::scalar::Scalar;
 use crate::simd::{Arithmetic, LANES};
 
 pub use fold::{Folds, Rule};
+pub use quantize::{Code, Coding, Int8};
 
 /// Room for one block in f64.
 pub type Scratch = [f64; BLOCK_ELEMENTS];
@@ -79,6 +81,16 @@ pub struct Table {
     pub bf16: Kernels<Bf16>,
     /// Folds of all dtypes.
     pub folds: FoldsByDtype,
+    /// Codes of all formats.
+    pub codings: Codings,
+}
+
+/// The codes of every format on one instruction set.
+#[derive(Debug)]
+pub struct Codings {
+    pub f16: Coding,
+    pub bf16: Coding,
+    pub int8: Coding,
 }
 
 /// The folds of every dtype on one instruction set.
@@ -168,6 +180,19 @@ macro_rules! isa_table {
                 // SAFETY: handed on from the caller, and the features are enabled.
                 unsafe { fold::fold::<E, R>(inputs, elements, out) }
             }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn quantize<C: Code>(input: *const f32, residual: Option<*mut f32>, count: usize, codes: *mut u8) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { quantize::quantize::<$isa, C>(input, residual, count, codes) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn dequantize<C: Code>(codes: *const u8, count: usize, out: *mut f32) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { quantize::dequantize::<$isa, C>(codes, count, out) }
+            }
+            const fn coding<C: Code>() -> Coding {
+                Coding { quantize: quantize::<C>, dequantize: dequantize::<C> }
+            }
             const fn order<E: Stored>() -> Folds<E>
             where
                 Min: Rule<E>,
@@ -210,6 +235,7 @@ macro_rules! isa_table {
                     i64: integer(),
                     u64: integer(),
                 },
+                codings: Codings { f16: coding::<F16>(), bf16: coding::<Bf16>(), int8: coding::<Int8>() },
             }
         };
     };
@@ -242,6 +268,13 @@ isa_table!(
     crate::simd::neon::Neon,
     true
 );
+isa_table!(
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    SIMD128,
+    "simd128",
+    crate::simd::simd128::Simd128,
+    true
+);
 
 /// All tables that this build has, the slowest first.
 pub static TABLES: &[&Table] = &[
@@ -252,4 +285,6 @@ pub static TABLES: &[&Table] = &[
     &AVX512,
     #[cfg(target_arch = "aarch64")]
     &NEON,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    &SIMD128,
 ];

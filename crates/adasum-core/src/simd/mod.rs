@@ -7,6 +7,9 @@ pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod simd128;
+#[cfg(not(target_arch = "wasm32"))]
 mod twice;
 
 /// Lanes on every CPU: equal lanes, equal order of additions, equal bits.

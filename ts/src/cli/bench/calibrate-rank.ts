@@ -8,14 +8,18 @@
 import type { Communicator } from '../../communicator/communicator.ts'
 import { connect } from '../../communicator/connect.ts'
 import { DEFAULT_TUNING, type Tuning } from '../../tuning.ts'
+import type { ConnectOptions } from '../../types.ts'
 import { type Question, type Way, answer, questionsFor } from './calibration.ts'
 import { type Case, calibrationReport } from './calibration-report.ts'
+import { optionsFor, transportOf } from './transport.ts'
 import { fill } from './vectors.ts'
 
 export interface CalibrationSettings {
   /** How long to measure, in all. */
   readonly seconds: number
   readonly json: boolean
+  /** How ranks are to reach each other, if that was asked for. */
+  readonly transport?: string
 }
 
 const WARM_UPS = 2
@@ -74,9 +78,9 @@ function callOf(comm: Communicator, { collective }: Question, byteLength: number
 }
 
 /** One after the other: ranks meet in the order of their calls. */
-async function openWays(ways: readonly Way[]): Promise<Communicator[]> {
+async function openWays(ways: readonly Way[], options: ConnectOptions): Promise<Communicator[]> {
   const worlds: Communicator[] = []
-  for (const { tuning } of ways) worlds.push(await connect({ tuning: { ...DEFAULT_TUNING, ...tuning } }))
+  for (const { tuning } of ways) worlds.push(await connect({ ...options, tuning: { ...DEFAULT_TUNING, ...tuning } }))
   return worlds
 }
 
@@ -91,8 +95,13 @@ async function firstRanks(worlds: readonly Communicator[], count: number): Promi
 }
 
 /** What is measured, case by case; nothing on ranks that are not part of one. */
-async function* casesOf(world: Communicator, question: Question, budgetMs: number): AsyncGenerator<Case> {
-  const worlds = await openWays(question.ways)
+async function* casesOf(
+  world: Communicator,
+  question: Question,
+  options: ConnectOptions,
+  budgetMs: number,
+): AsyncGenerator<Case> {
+  const worlds = await openWays(question.ways, options)
   for (const n of question.worldSizes) {
     const groups = await firstRanks([world, ...worlds], n)
     for (const byteLength of groups ? question.byteLengths : []) {
@@ -106,9 +115,12 @@ async function* casesOf(world: Communicator, question: Question, budgetMs: numbe
   await Promise.all(worlds.map((way) => way.close()))
 }
 
-async function main({ seconds, json }: CalibrationSettings): Promise<void> {
-  const world = await connect({ tuning: DEFAULT_TUNING })
-  const report = calibrationReport(json, world.rank === 0 ? console.log : () => {})
+async function main({ seconds, json, transport: wanted }: CalibrationSettings): Promise<void> {
+  const options = optionsFor(wanted)
+  const world = await connect({ ...options, tuning: DEFAULT_TUNING })
+  const transport = await transportOf(world, wanted)
+  if (transport === undefined) return world.close()
+  const report = calibrationReport(json, transport, world.rank === 0 ? console.log : () => {})
   const questions = questionsFor(world.size)
   const caseCount = questions.reduce(
     (sum, { worldSizes, byteLengths }) => sum + worldSizes.length * byteLengths.length,
@@ -118,7 +130,7 @@ async function main({ seconds, json }: CalibrationSettings): Promise<void> {
   for (const question of questions) {
     report.begun(question)
     const cases: Case[] = []
-    for await (const found of casesOf(world, question, (seconds * 1e3) / caseCount)) {
+    for await (const found of casesOf(world, question, options, (seconds * 1e3) / caseCount)) {
       cases.push(found)
       report.measured(question, found)
     }

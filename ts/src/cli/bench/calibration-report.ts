@@ -14,16 +14,20 @@ export interface CalibrationReport {
   ended(tuning: Tuning): void
 }
 
-export function calibrationReport(isJson: boolean, print: (line: string) => void): CalibrationReport {
-  return isJson ? jsonReport(print) : tableReport(print)
+export function calibrationReport(
+  isJson: boolean,
+  transport: string,
+  print: (line: string) => void,
+): CalibrationReport {
+  return isJson ? jsonReport(transport, print) : tableReport(transport, print)
 }
 
-function jsonReport(print: (line: string) => void): CalibrationReport {
+function jsonReport(transport: string, print: (line: string) => void): CalibrationReport {
   return {
     begun: () => {},
     measured: ({ decides, collective, ways }, { n, byteLength: bytes, rounds, p50Us }) => {
       const medians = Object.fromEntries(ways.map(({ name }, i) => [name, significant(p50Us[i]!)]))
-      print(JSON.stringify({ decides, op: collective, n, bytes, transport: 'tcp', rounds, p50Us: medians }))
+      print(JSON.stringify({ decides, op: collective, n, bytes, transport, rounds, p50Us: medians }))
     },
     ended: (tuning) => print(JSON.stringify({ tuning })),
   }
@@ -32,10 +36,10 @@ function jsonReport(print: (line: string) => void): CalibrationReport {
 const WIDTH = 15
 const row = (cells: readonly (string | number)[]): string => cells.map((cell) => String(cell).padStart(WIDTH)).join('')
 
-function tableReport(print: (line: string) => void): CalibrationReport {
+function tableReport(transport: string, print: (line: string) => void): CalibrationReport {
   return {
     begun: ({ decides, collective, ways }) => {
-      print(`# ${decides.join(', ')}: ${collective} over tcp, p50(us) of each way`)
+      print(`# ${decides.join(', ')}: ${collective} over ${transport}, p50(us) of each way`)
       print(row(['ranks', 'size(B)', 'rounds', ...ways.map(({ name }) => name)]))
     },
     measured: (_, { n, byteLength, rounds, p50Us }) => print(row([n, byteLength, rounds, ...p50Us.map(significant)])),

@@ -1,4 +1,5 @@
 /** What a benchmark run measures: the cross product of operators, dtypes, sizes and placements. */
+import { COMPRESSION_FORMATS, type CompressionFormat } from '../../compressor.ts'
 import type { AllReduceOp, FloatArray, IntegerArray } from '../../types.ts'
 import { CommandError } from '../command-error.ts'
 
@@ -29,6 +30,8 @@ export interface BenchCase {
   /** Bytes of each rank's vector; 0 for a barrier. */
   readonly byteLength: number
   readonly inPlace: boolean
+  /** Absent: nothing is quantised. */
+  readonly compress?: CompressionFormat
 }
 
 /** As commander hands them over; lists separated by commas. */
@@ -38,6 +41,7 @@ export interface BenchOptions {
   dtype: string
   sizes: string
   placement: string
+  compress?: string
   iterations?: number
   json?: boolean
 }
@@ -45,6 +49,7 @@ export interface BenchOptions {
 const OPS: readonly BenchOp[] = ['sum', 'average', 'adasum', 'min', 'max', 'barrier']
 const DTYPES = Object.keys(BENCH_ARRAYS) as BenchDtype[]
 const PLACEMENTS = ['out', 'in-place'] as const
+const COMPRESSIONS = ['none', ...COMPRESSION_FORMATS] as const
 const UNITS: Record<string, number> = {
   '': 1,
   B: 1,
@@ -57,22 +62,39 @@ const UNITS: Record<string, number> = {
 }
 const LARGEST_BYTE_LENGTH = 8 * 2 ** 30
 
-export function planCases({ op, dtype, sizes, placement }: BenchOptions): BenchCase[] {
+export function planCases({ op, dtype, sizes, placement, compress = 'none' }: BenchOptions): BenchCase[] {
   const ops = listOf(op, OPS, '--op')
   const dtypes = listOf(dtype, DTYPES, '--dtype')
   const placements = listOf(placement, PLACEMENTS, '--placement')
+  const formats = listOf(compress, COMPRESSIONS, '--compress')
   const byteLengths = wordsOf(sizes, '--sizes').map(parseSize)
   const reductions = ops.filter((op) => op !== 'barrier')
-  for (const op of reductions) for (const dtype of dtypes) checkCombines(op, dtype)
+  for (const op of reductions)
+    for (const dtype of dtypes) {
+      checkCombines(op, dtype)
+      for (const format of formats) checkCompresses(op, dtype, format)
+    }
   const emptyRounds: BenchCase[] = ops.includes('barrier')
     ? [{ op: 'barrier', dtype: dtypes[0]!, byteLength: 0, inPlace: false }]
     : []
+  const ways = formats.map((format) => (format === 'none' ? {} : { compress: format }))
   const cases = dtypes.flatMap((dtype) =>
     byteLengths.flatMap((byteLength) =>
-      reductions.flatMap((op) => placements.map((where) => ({ op, dtype, byteLength, inPlace: where === 'in-place' }))),
+      reductions.flatMap((op) =>
+        placements.flatMap((where) =>
+          ways.map((way) => ({ op, dtype, byteLength, inPlace: where === 'in-place', ...way })),
+        ),
+      ),
     ),
   )
   return [...emptyRounds, ...cases]
+}
+
+function checkCompresses(op: AllReduceOp, dtype: BenchDtype, format: (typeof COMPRESSIONS)[number]): void {
+  if (format === 'none' || (dtype === 'f32' && op !== 'min' && op !== 'max')) return
+  throw new CommandError(
+    `--compress ${format} does not go with ${op} of ${dtype}: give --dtype f32, and sum, average or adasum`,
+  )
 }
 
 function checkCombines(op: AllReduceOp, dtype: BenchDtype): void {

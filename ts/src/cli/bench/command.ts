@@ -1,7 +1,7 @@
 /** `adasum bench`: times all-reduce among ranks of this machine, and checks every result; or calibrates. */
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
 import { CommandError } from '../command-error.ts'
 import { wholeNumber } from '../whole-number.ts'
@@ -14,22 +14,32 @@ Examples:
   adasum bench -n 4
   adasum bench -n 2 --op sum,adasum --sizes 1KiB,512KiB,32MiB --json
   adasum bench --op max --dtype i32,u64
+  adasum bench -n 4 --compress none,int8
   adasum bench -n 4 --calibrate
 
 A time is that of the slowest rank, from a barrier to the end of the call. algbw is bytes / p50; busbw is
 algbw x 2(n-1)/n; GB = 1e9 bytes. #wrong counts elements that differ from what one process computes from the
-same inputs: if there are any, the exit code is 1.
+same inputs: if there are any, the exit code is 1. With --compress it counts those that differ from rank 0's, and
+error is |result - exact| / |exact|.
+
+Over shared memory the vectors come from comm.allocate, as a program's own may; --memory heap times those that
+have to be copied there.
 
 --calibrate measures where one way of moving data becomes faster than another and ends with a line to set in rank 0's
 environment, ADASUM_TUNING=... . It chooses its own cases.`
 
+const TRANSPORTS = ['tcp', 'shared-memory'] as const
+const MEMORIES = ['allocated', 'heap'] as const
+
 interface Options extends BenchOptions {
+  transport?: (typeof TRANSPORTS)[number]
+  memory: (typeof MEMORIES)[number]
   calibrate?: boolean
   seconds: number
 }
 
 /** Options that say which cases to time. */
-const CASE_OPTIONS = ['op', 'dtype', 'sizes', 'placement', 'iterations']
+const CASE_OPTIONS = ['op', 'dtype', 'sizes', 'placement', 'compress', 'memory', 'iterations']
 const LONGEST_SECONDS = 120
 
 export function defineBench(command: Command, setExitCode: (code: number) => void): void {
@@ -40,6 +50,11 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .option('--dtype <list>', 'f32, f64; for sum, min and max also u8, i32, u32, i64, u64', 'f32')
     .option('--sizes <list>', "bytes of each rank's vector", '1KiB,32KiB,512KiB,4MiB,32MiB')
     .option('--placement <list>', 'out, in-place', 'out,in-place')
+    .option('--compress <list>', 'none, f16, bf16, int8: what is sent is quantised', 'none')
+    .addOption(
+      new Option('--transport <name>', 'how ranks reach each other; by default as connect does').choices(TRANSPORTS),
+    )
+    .addOption(new Option('--memory <where>', 'where vectors lie').choices(MEMORIES).default('allocated'))
     .option('--iterations <count>', 'timed calls a case; by default 20 to 1000 by size', wholeNumber(1, 1_000_000))
     .option('--calibrate', 'measure what ADASUM_TUNING should be, instead')
     .option('--seconds <count>', 'how long to calibrate, about', wholeNumber(1, LONGEST_SECONDS), 60)
@@ -47,11 +62,11 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .addHelpText('after', EXAMPLES)
     .action(async (options: Options) => {
       refuseIdleOptions(command, options)
-      const { ranks, iterations, seconds, json = false } = options
+      const { ranks, iterations, seconds, transport, memory, json = false } = options
       const place = { ranks, only: 0, nodeOption: [], nodes: 1, node: 0 }
       const [script, settings] = options.calibrate
-        ? ['./calibrate-rank', { seconds, json }]
-        : ['./rank', { cases: planCases(options), iterations, json }]
+        ? ['./calibrate-rank', { seconds, transport, json }]
+        : ['./rank', { cases: planCases(options), iterations, transport, memory, json }]
       const path = fileURLToPath(new URL(`${script}${extname(import.meta.url)}`, import.meta.url))
       setExitCode(await launch(await planLaunch(path, [JSON.stringify(settings)], place, process.env)))
     })

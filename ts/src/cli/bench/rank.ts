@@ -2,20 +2,27 @@
  * What every rank of a benchmark runs. Rank 0 prints.
  *
  * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call. Results
- * are compared bit for bit with what one process computes from all ranks' inputs, once a case. A barrier has no result.
+ * are compared bit for bit with what one process computes from all ranks' inputs, once a case; compressed ones with rank 0's,
+ * and then it is told how far they are off. A barrier has no result.
  */
 import { allReduceSchedule } from '../../collectives/schedule.ts'
 import type { Communicator } from '../../communicator/communicator.ts'
 import { connect } from '../../communicator/connect.ts'
+import { Compressor } from '../../compressor.ts'
 import { bytesOf } from '../../tensor/check.ts'
-import type { AllReduceOptions, FloatArray, Reduction } from '../../types.ts'
+import type { AllReduceOp, AllReduceOptions, FloatArray, Reduction } from '../../types.ts'
 import { BENCH_ARRAYS, type BenchArray, type BenchCase, type BenchOp } from './cases.ts'
-import { reduceByDefinition } from './reference.ts'
+import { reduceByDefinition, relativeError } from './reference.ts'
 import { resultOf, tableHead, tableRow } from './result.ts'
+import { optionsFor, transportOf } from './transport.ts'
 import { fill } from './vectors.ts'
 
 interface Settings {
   readonly cases: readonly BenchCase[]
+  /** What was asked for, if anything. */
+  readonly transport?: string
+  /** Where vectors lie: in memory that peers can read, if there is some, or in the heap. */
+  readonly memory: 'allocated' | 'heap'
   readonly iterations: number | undefined
   readonly json: boolean
 }
@@ -45,20 +52,33 @@ interface Preparation {
   readonly call: () => Promise<unknown>
 }
 
-function prepare(comm: Communicator, bench: BenchCase): Preparation {
-  const { op, inPlace } = bench
-  if (op === 'barrier') return { refill: () => {}, call: () => comm.barrier() }
-  const input = newVector(bench, comm.rank)
-  if (!inPlace) {
-    const options = { op, out: newVector(bench) }
-    return { refill: () => {}, call: () => allReduce(comm, input, options) }
-  }
-  const data = input.slice()
-  return { refill: () => bytesOf(data).set(bytesOf(input)), call: () => allReduce(comm, data, { op }) }
+function optionsOf({ op, compress }: BenchCase): Pick<AllReduceOptions<BenchArray>, 'op' | 'compressor'> {
+  return { op: op as AllReduceOp, ...(compress && { compressor: new Compressor({ format: compress }) }) }
 }
 
-async function measure(comm: Communicator, bench: BenchCase, iterations: number): Promise<Float64Array> {
-  const { refill, call } = prepare(comm, bench)
+function prepare(comm: Communicator, bench: BenchCase, make: MakeVector): Preparation {
+  const { op, inPlace } = bench
+  if (op === 'barrier') return { refill: () => {}, call: () => comm.barrier() }
+  const common = optionsOf(bench)
+  if (!inPlace) {
+    const input = fill(make(bench), comm.rank)
+    const options = { ...common, out: make(bench) }
+    return { refill: () => {}, call: () => allReduce(comm, input, options) }
+  }
+  const input = newVector(bench, comm.rank)
+  const data = make(bench)
+  return { refill: () => bytesOf(data).set(bytesOf(input)), call: () => allReduce(comm, data, common) }
+}
+
+type MakeVector = (bench: BenchCase) => BenchArray
+
+async function measure(
+  comm: Communicator,
+  bench: BenchCase,
+  make: MakeVector,
+  iterations: number,
+): Promise<Float64Array> {
+  const { refill, call } = prepare(comm, bench, make)
   const times = new Float64Array(iterations)
   for (let i = -warmUpsFor(bench.byteLength); i < iterations; i++) {
     refill()
@@ -71,18 +91,32 @@ async function measure(comm: Communicator, bench: BenchCase, iterations: number)
   return times.map((_, i) => Math.max(...Array.from({ length: comm.size }, (__, rank) => all[rank * iterations + i]!)))
 }
 
-/** How many elements of the result are wrong, over all ranks. */
-async function countWrong(comm: Communicator, bench: BenchCase): Promise<number> {
-  const { op, inPlace } = bench
-  if (op === 'barrier') return 0
+interface Verdict {
+  readonly wrong: number
+  readonly relativeError?: number
+}
+
+/** How many elements of the result are wrong, over all ranks; and, if it is compressed, how far it is off. */
+async function judge(comm: Communicator, bench: BenchCase): Promise<Verdict> {
+  const { op, inPlace, compress } = bench
+  if (op === 'barrier') return { wrong: 0 }
   const inputs = Array.from({ length: comm.size }, (_, rank) => newVector(bench, rank))
-  const want = reduceByDefinition(op, inputs)
+  const exact = reduceByDefinition(op, inputs)
   const data = newVector(bench, comm.rank)
-  const { result } = await allReduce(comm, data, inPlace ? { op } : { op, out: newVector(bench) })
-  let wrong = 0
-  if (Buffer.compare(bytesOf(result), bytesOf(want)) !== 0)
-    for (let i = 0; i < want.length; i++) if (!Object.is(result[i], want[i])) wrong++
-  return (await comm.allReduce(Float64Array.of(wrong), { op: 'sum' })).result[0]!
+  const options = optionsOf(bench)
+  const { result } = await allReduce(comm, data, inPlace ? options : { ...options, out: newVector(bench) })
+  const want = compress ? await comm.broadcast(result.slice() as Float32Array) : exact
+  const wrong = Float64Array.of(countDifferent(result, want))
+  await comm.allReduce(wrong, { op: 'sum' })
+  if (!compress) return { wrong: wrong[0]! }
+  return { wrong: wrong[0]!, relativeError: relativeError(result as Float32Array, exact as Float32Array) }
+}
+
+function countDifferent(result: BenchArray, want: BenchArray): number {
+  if (Buffer.compare(bytesOf(result), bytesOf(want)) === 0) return 0
+  let count = 0
+  for (let i = 0; i < want.length; i++) if (!Object.is(result[i], want[i])) count++
+  return count
 }
 
 function newVector({ dtype, byteLength }: BenchCase, rank?: number): BenchArray {
@@ -96,18 +130,26 @@ function scheduleOf(op: BenchOp, { size, tuning }: Communicator, byteLength: num
   return op === 'barrier' ? 'direct' : allReduceSchedule(size, byteLength, tuning)
 }
 
+function allocated(comm: Communicator, { dtype, byteLength }: BenchCase): BenchArray {
+  return comm.allocate(dtype, byteLength / BENCH_ARRAYS[dtype].BYTES_PER_ELEMENT)
+}
+
 async function main(settings: Settings): Promise<void> {
-  const comm = await connect()
-  const transport = 'tcp'
-  if (comm.rank === 0 && !settings.json) console.log(tableHead(comm.size, transport))
+  const comm = await connect(optionsFor(settings.transport))
+  const transport = await transportOf(comm, settings.transport)
+  if (transport === undefined) return comm.close()
+  const make: MakeVector = (bench) => (settings.memory === 'heap' ? newVector(bench) : allocated(comm, bench))
+  const isCompressed = settings.cases.some(({ compress }) => compress !== undefined)
+  if (comm.rank === 0 && !settings.json) console.log(tableHead(comm.size, transport, isCompressed))
   for (const bench of settings.cases) {
-    const times = await measure(comm, bench, settings.iterations ?? iterationsFor(bench.byteLength))
-    const wrong = await countWrong(comm, bench)
-    const { op, dtype, byteLength: bytes, inPlace } = bench
+    const times = await measure(comm, bench, make, settings.iterations ?? iterationsFor(bench.byteLength))
+    const verdict = await judge(comm, bench)
+    const { op, dtype, byteLength: bytes, inPlace, compress } = bench
     const schedule = scheduleOf(op, comm, bytes)
-    const result = resultOf({ op, dtype, n: comm.size, bytes, transport, schedule, inPlace, wrong }, times)
-    if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result))
-    if (wrong > 0) process.exitCode = 1
+    const place = { op, dtype, n: comm.size, bytes, transport, schedule, inPlace, ...(compress && { compress }) }
+    const result = resultOf({ ...place, ...verdict }, times)
+    if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result, isCompressed))
+    if (verdict.wrong > 0) process.exitCode = 1
   }
   await comm.close()
 }

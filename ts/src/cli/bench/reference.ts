@@ -22,3 +22,13 @@ function join(op: 'sum' | 'min' | 'max', a: number, b: number): number {
   if (op === 'sum') return a + b
   return (op === 'min') === a < b ? a : b
 }
+
+/** |found - want| / |want|, in f64. */
+export function relativeError(found: Float32Array, want: Float32Array): number {
+  let [difference, norm] = [0, 0]
+  for (let i = 0; i < want.length; i++) {
+    difference += (found[i]! - want[i]!) ** 2
+    norm += want[i]! ** 2
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / norm)
+}

@@ -1,5 +1,6 @@
 /** What a benchmark prints of a case, as JSON and in the columns of nccl-tests. */
 
+import type { CompressionFormat } from '../../compressor.ts'
 import { BENCH_ARRAYS, type BenchDtype } from './cases.ts'
 
 /** GB = 1e9 bytes. busbw = algbw x 2 (n-1)/n, the share of each rank's link that an optimal all-reduce would use. */
@@ -16,18 +17,23 @@ export interface BenchResult {
   readonly p99Us: number
   readonly algbwGBps: number
   readonly busbwGBps: number
-  /** Elements that differ from what one process computes from the same inputs, over all ranks. */
+  /**
+   * Elements that differ from what one process computes from the same inputs, over all ranks; of a compressed call, from what
+   * rank 0 has.
+   */
   readonly wrong: number
+  readonly compress?: CompressionFormat
+  /** |result - exact| / |exact|: what compression costs. */
+  readonly relativeError?: number
 }
 
-export function resultOf(
-  place: Pick<BenchResult, 'op' | 'dtype' | 'n' | 'bytes' | 'transport' | 'schedule' | 'inPlace' | 'wrong'>,
-  timesUs: Float64Array,
-): BenchResult {
+type Place = Omit<BenchResult, 'minUs' | 'p50Us' | 'p99Us' | 'algbwGBps' | 'busbwGBps'>
+
+export function resultOf(place: Place, timesUs: Float64Array): BenchResult {
   const sorted = timesUs.toSorted()
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
   const algbwGBps = place.bytes / (at(0.5) * 1e3)
-  const { wrong, ...rest } = place
+  const { wrong, compress, relativeError, ...rest } = place
   return {
     ...rest,
     minUs: significant(sorted[0]!),
@@ -36,6 +42,8 @@ export function resultOf(
     algbwGBps: significant(algbwGBps),
     busbwGBps: significant((algbwGBps * 2 * (place.n - 1)) / place.n),
     wrong,
+    ...(compress !== undefined && { compress }),
+    ...(relativeError !== undefined && { relativeError: significant(relativeError) }),
   }
 }
 
@@ -59,11 +67,23 @@ const COLUMNS: readonly [title: string, width: number, of: (result: BenchResult)
   ['#wrong', 7, (r) => r.wrong],
 ]
 
-export function tableHead(n: number, transport: string): string {
-  const titles = COLUMNS.map(([title, width]) => title.padStart(width)).join('')
+const COMPRESSION_COLUMNS: typeof COLUMNS = [
+  ['compress', 9, (r) => r.compress ?? 'none'],
+  ['error', 10, (r) => r.relativeError ?? 0],
+]
+
+const columnsOf = (isCompressed: boolean): typeof COLUMNS => [...COLUMNS, ...(isCompressed ? COMPRESSION_COLUMNS : [])]
+
+/** @param isCompressed - whether any case is */
+export function tableHead(n: number, transport: string, isCompressed: boolean): string {
+  const titles = columnsOf(isCompressed)
+    .map(([title, width]) => title.padStart(width))
+    .join('')
   return `# all-reduce, ${n} ranks, ${transport}; GB = 1e9; busbw = algbw x ${((2 * (n - 1)) / n).toFixed(3)}\n${titles}`
 }
 
-export function tableRow(result: BenchResult): string {
-  return COLUMNS.map(([, width, of]) => String(of(result)).padStart(width)).join('')
+export function tableRow(result: BenchResult, isCompressed: boolean): string {
+  return columnsOf(isCompressed)
+    .map(([, width, of]) => String(of(result)).padStart(width))
+    .join('')
 }

@@ -1,10 +1,12 @@
+import { bindingInUse, loadBinding } from '#binding'
 import { ABI } from '../../binding/binding.ts'
-import { loadBinding } from '../../binding/native.ts'
 import { AdasumError } from '../../errors.ts'
 import type { Problem } from './report.ts'
 
 export interface BindingSection {
   loads: boolean
+  /** The native addon or WebAssembly; null if neither loads. */
+  kind: 'native' | 'wasm' | null
   /** The contract's version that this package needs. */
   neededAbi: number
   /** The contract's version that the binding has; null if it does not load. */
@@ -18,16 +20,23 @@ export interface BindingSection {
 export function examineBinding(report: (problem: Problem) => void): BindingSection {
   try {
     const binding = loadBinding()
-    return { loads: true, neededAbi: ABI, abi: binding.abi(), isa: binding.isa(), isas: binding.isas() }
+    const { kind, reason } = bindingInUse()
+    if (reason !== null) report({ section: 'binding', essential: false, message: reason, action: FALLBACK_ACTION })
+    return { loads: true, kind, neededAbi: ABI, abi: binding.abi(), isa: binding.isa(), isas: binding.isas() }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     report({ section: 'binding', essential: true, message, action: actionFor(error) })
-    return { loads: false, neededAbi: ABI, abi: null, isa: null, isas: [] }
+    return { loads: false, kind: null, neededAbi: ABI, abi: null, isa: null, isas: [] }
   }
 }
 
+const FALLBACK_ACTION =
+  'nothing, if WebAssembly is fast enough: the bits are the same. Else see that the package for this platform is installed'
+
 function actionFor(error: unknown): string {
   const isSetting = error instanceof AdasumError && error.code === 'ERR_ENVIRONMENT'
+  if (isSetting && error.message.startsWith('ADASUM_BINDING'))
+    return 'unset ADASUM_BINDING, or set it to native or wasm'
   if (isSetting) return 'unset ADASUM_ISA, or set it to an instruction set that this processor has'
   return 'install the package again on this machine (npm install adasum); in a checkout: npm run setup'
 }

@@ -2,14 +2,16 @@
 import type { Command } from 'commander'
 import { FAILURE } from '../command-error.ts'
 import { examineBinding } from './binding.ts'
+import { examineGpu } from './gpu.ts'
 import { examineMachine } from './machine.ts'
 import { examineNetwork } from './network.ts'
+import { examineSharedMemory } from './shared-memory.ts'
 import { type Problem, type Report, formatReport } from './report.ts'
 import { examineVersions } from './versions.ts'
 
 export function defineDoctor(command: Command, setExitCode: (code: number) => void): void {
   command
-    .description('check this machine: addon, processor, network, versions')
+    .description('check this machine: addon, processor, shared memory, network, GPU, versions')
     .option('--json', 'print the report as JSON')
     .action(async ({ json = false }: { json?: boolean }) => {
       const report = await examine()
@@ -24,6 +26,9 @@ async function examine(): Promise<Report> {
   const versions = examineVersions()
   const machine = examineMachine()
   const binding = examineBinding(report)
+  const sharedMemory = await examineSharedMemory(report, process.env)
   const network = await examineNetwork(report)
-  return { ok: problems.every(({ essential }) => !essential), versions, machine, binding, network, problems }
+  const gpu = await examineGpu(report)
+  const ok = problems.every(({ essential }) => !essential)
+  return { ok, versions, machine, binding, sharedMemory, network, gpu, problems }
 }

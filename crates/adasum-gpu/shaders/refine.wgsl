@@ -1,0 +1,82 @@
+// Products of one combination x = sum factor_i g_i with itself and with every input, for vectors whose terms nearly cancel: what
+// the Gram matrix says of x is then mostly rounding error. x is formed as a pair of f32, element by element, and never stored.
+// The factors stand in the row of the chunk. K + 1 sums: x.x, then x.g_i.
+#import call
+#import pair
+#import element
+#import inputs
+#import chunk
+
+@group(0) @binding(3) var<storage, read_write> partials: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> factors: array<vec2<f32>>;
+#if SCALED
+@group(0) @binding(5) var<storage, read> scales: array<f32>;
+#end
+
+#import reduce_workgroup
+
+// sum + x * g, where x has two parts
+fn add_combined(sum: vec2<f32>, x: vec2<f32>, g: f32) -> vec2<f32> {
+    let product = two_product(x.x, g);
+    let total = two_sum(sum.x, product.x);
+    return vec2<f32>(total.x, sum.y + (total.y + (product.y + x.y * g)));
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(workgroup_id) workgroup_id: vec3<u32>,
+    @builtin(num_workgroups) num_workgroups: vec3<u32>,
+) {
+    for (var index = workgroup_id.x; index < call.count; index += num_workgroups.x) {
+        let chunk = chunk_at(index);
+        var square = vec2<f32>(0.0, 0.0);
+#for i in 0..K
+        var sum_{i} = vec2<f32>(0.0, 0.0);
+        let factor_{i} = factors[chunk.row * {K}u + {i}u];
+#if SCALED
+        let scale_{i} = scales[chunk.row * {K}u + {i}u];
+#end
+#end
+        for (var at = thread; at < chunk.group_count; at += THREADS) {
+            let group = chunk.first_group + at;
+#for i in 0..K
+#if SCALED
+            let x_{i} = widen(load_{i}(group)) * scale_{i};
+#else
+            let x_{i} = widen(load_{i}(group));
+#end
+            // An input that takes no part may have anything in it, and nothing times NaN is NaN.
+            let term_{i} = select(x_{i}, vec4<f32>(0.0), factor_{i}.x == 0.0);
+#end
+#for e in 0..4
+            var x_{e}_parts = vec2<f32>(0.0, 0.0);
+#for i in 0..K
+            x_{e}_parts = add_scaled(x_{e}_parts, factor_{i}, term_{i}[{e}u]);
+#end
+            let combined_{e} = two_sum(x_{e}_parts.x, x_{e}_parts.y);
+            square = add_combined(square, combined_{e}, combined_{e}.x);
+            square.y += combined_{e}.x * combined_{e}.y;
+#for i in 0..K
+            sum_{i} = add_combined(sum_{i}, combined_{e}, x_{i}[{e}u]);
+#end
+#end
+        }
+        var first_partial = index * {K+1}u;
+        batch[thread] = square;
+        var waiting = 1u;
+#for i in 0..K
+        batch[waiting * THREADS + thread] = sum_{i};
+        waiting += 1u;
+        if (waiting == BATCH) {
+            reduce_batch(thread, waiting, first_partial);
+            first_partial += waiting;
+            waiting = 0u;
+        }
+#end
+        if (waiting > 0u) {
+            reduce_batch(thread, waiting, first_partial);
+        }
+        workgroupBarrier();
+    }
+}

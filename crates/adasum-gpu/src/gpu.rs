@@ -1,0 +1,267 @@
+//! An open device: its limits, its pipelines, what has gone wrong with it, and how to wait for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use crate::adapter::{AdapterSummary, choose, found, summaries};
+use crate::error::{Error, Result, caught};
+use crate::layout::Limits;
+use crate::self_test;
+use crate::shader::{Arithmetic, Element, Inputs, Kernel};
+
+/// No reduction takes so long; whoever waits longer waits for a device that hangs.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// How a device is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Index into [`crate::adapters`]; else `ADASUM_GPU_ADAPTER`, else the fastest kind.
+    pub adapter: Option<usize>,
+    /// Bytes of a storage binding, if fewer than the adapter allows.
+    pub binding_bytes: Option<u64>,
+    /// Workgroups of a dispatch, if fewer than the adapter allows.
+    pub workgroups: Option<u32>,
+    /// Bytes that one reducer may allocate on the device. Default: as many as there are.
+    pub memory_bytes: Option<u64>,
+}
+
+/// An open device. Clones are the same device; reducers keep it alive.
+#[derive(Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: Limits,
+    summary: AdapterSummary,
+    arithmetic: Mutex<Arithmetic>,
+    pipelines: Mutex<HashMap<(Kernel, Element, Arithmetic), wgpu::ComputePipeline>>,
+    fault: Arc<Mutex<Option<Error>>>,
+}
+
+/// A panic elsewhere while it was held has left nothing half done: all that these hold is replaced as a whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens an adapter with the limits it has, and finds out by what arithmetic it keeps exact sums.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if there is no adapter, or none that keeps exact sums; [`Error::Argument`] for an index that no
+    /// adapter has.
+    pub fn open(options: &Options) -> Result<Self> {
+        caught(|| {
+            let adapters = found();
+            let summaries = summaries(&adapters);
+            let index = choose(&summaries, options.adapter)?;
+            let (device, queue) = request(&adapters[index], options)?;
+            let gpu = Self::with(device, queue, summaries[index].clone(), options);
+            self_test::choose_arithmetic(&gpu)?;
+            Ok(gpu)
+        })
+    }
+
+    fn with(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary, options: &Options) -> Self {
+        let fault = Arc::new(Mutex::new(None));
+        let seen = fault.clone();
+        // Without a handler of ours wgpu panics at an error that no scope has caught.
+        device.on_uncaptured_error(Arc::new(move |error| record(&seen, from_wgpu(&error))));
+        let seen = fault.clone();
+        device.set_device_lost_callback(move |reason, words| {
+            record(&seen, Error::DeviceLost(format!("the device is lost ({reason:?}: {words}). Open it again.")));
+        });
+        let limits = Limits {
+            binding_bytes: summary.max_binding_bytes.min(options.binding_bytes.unwrap_or(u64::MAX)),
+            buffer_bytes: summary.max_buffer_bytes,
+            workgroups: summary.max_workgroups.min(options.workgroups.unwrap_or(u32::MAX)),
+            memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
+        };
+        let (arithmetic, pipelines) = (Mutex::new(Arithmetic::ALL[0]), Mutex::new(HashMap::new()));
+        Self { inner: Arc::new(Inner { device, queue, limits, summary, arithmetic, pipelines, fault }) }
+    }
+
+    /// The adapter.
+    pub fn summary(&self) -> &AdapterSummary {
+        &self.inner.summary
+    }
+
+    /// What it allows.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// By what arithmetic it keeps exact sums.
+    pub fn arithmetic(&self) -> Arithmetic {
+        *lock(&self.inner.arithmetic)
+    }
+
+    /// Ends the device: every later call, of any reducer on it, fails with [`Error::DeviceLost`].
+    pub fn destroy(&self) {
+        record(&self.inner.fault, Error::DeviceLost("the device was destroyed. Open it again.".to_string()));
+        caught(|| {
+            self.inner.device.destroy();
+            Ok(())
+        })
+        .ok();
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Fails if the device has failed before.
+    pub(crate) fn check(&self) -> Result<()> {
+        lock(&self.inner.fault).clone().map_or(Ok(()), Err)
+    }
+
+    /// The pipeline of a kernel, compiled at its first use.
+    pub(crate) fn pipeline(&self, kernel: Kernel, element: Element) -> Result<wgpu::ComputePipeline> {
+        let arithmetic = self.arithmetic();
+        let key = (kernel, element, arithmetic);
+        if let Some(pipeline) = lock(&self.inner.pipelines).get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.scoped(|| self.compile(kernel, element, arithmetic))?;
+        lock(&self.inner.pipelines).insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Kernels that are made from now on use it.
+    pub(crate) fn set_arithmetic(&self, arithmetic: Arithmetic) {
+        *lock(&self.inner.arithmetic) = arithmetic;
+    }
+
+    fn compile(&self, kernel: Kernel, element: Element, arithmetic: Arithmetic) -> wgpu::ComputePipeline {
+        let text = kernel.wgsl(element, arithmetic, Inputs::Slab);
+        let module = self.shader_module(kernel.name(), text);
+        self.inner.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name()),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes what it reads of it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        })
+    }
+
+    fn shader_module(&self, name: &str, text: String) -> wgpu::ShaderModule {
+        let source = wgpu::ShaderSource::Wgsl(text.into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
+        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        // SAFETY: all checks stay on but that for endless loops; every loop of ours counts up to a bound that `layout` keeps
+        // far below where a u32 wraps.
+        unsafe { self.inner.device.create_shader_module_trusted(descriptor, checks) }
+    }
+
+    /// Does something on the device, and returns the first error that comes of it.
+    pub(crate) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        self.check()?;
+        let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+        let scopes: Vec<_> = filters.iter().map(|&filter| self.inner.device.push_error_scope(filter)).collect();
+        let done = work();
+        let errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
+        let first = errors.fold(None, |first, error| first.or(Some(from_wgpu(&error))));
+        self.check()?;
+        first.map_or(Ok(done), Err)
+    }
+
+    /// Waits until the device has done what was submitted.
+    ///
+    /// In one go: if a wait of wgpu's times out while another thread submits, it takes the queue that the other has just found
+    /// empty for its own, and panics.
+    pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex) -> Result<()> {
+        let poll = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(LONGEST_WAIT) };
+        let polled = self.inner.device.poll(poll);
+        self.check()?;
+        polled.map(drop).map_err(|error| {
+            let lost = Error::DeviceLost(format!("the device does not answer ({error}). Open it again."));
+            record(&self.inner.fault, lost.clone());
+            lost
+        })
+    }
+
+    /// Lets the device clean up after what it has done. Does not wait.
+    pub(crate) fn tidy(&self) {
+        // Whatever is wrong is in the fault by now, and told by the next call.
+        let _ = self.inner.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// Makes buffers readable once the submission is done, and gives each one's bytes to `read`, in order.
+    pub(crate) fn read_back(
+        &self,
+        buffers: &[&wgpu::Buffer],
+        submission: &wgpu::SubmissionIndex,
+        mut read: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        for buffer in buffers {
+            let sender = sender.clone();
+            buffer.slice(..).map_async(wgpu::MapMode::Read, move |mapped| {
+                // Nobody listens any more if the wait has failed.
+                let _ = sender.send(mapped.is_ok());
+            });
+        }
+        self.wait(submission)?;
+        let mapped = buffers.iter().all(|_| receiver.recv_timeout(LONGEST_WAIT).unwrap_or(false));
+        self.check()?;
+        if !mapped {
+            return Err(Error::DeviceLost("the device's memory could not be read. Open it again.".to_string()));
+        }
+        for (index, buffer) in buffers.iter().enumerate() {
+            let range = buffer.slice(..).get_mapped_range();
+            let range =
+                range.map_err(|error| Error::Internal(format!("reading device memory: {error}. Report this.")))?;
+            read(index, &range);
+            drop(range);
+            buffer.unmap();
+        }
+        Ok(())
+    }
+}
+
+/// With all that the adapter allows, or what the caller does: then the library itself refuses what is beyond.
+fn request(adapter: &wgpu::Adapter, options: &Options) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let mut required_limits = adapter.limits();
+    if let Some(bytes) = options.binding_bytes {
+        required_limits.max_storage_buffer_binding_size = bytes.min(required_limits.max_storage_buffer_binding_size);
+    }
+    if let Some(workgroups) = options.workgroups {
+        required_limits.max_compute_workgroups_per_dimension =
+            workgroups.min(required_limits.max_compute_workgroups_per_dimension);
+    }
+    let descriptor = wgpu::DeviceDescriptor { label: Some("adasum"), required_limits, ..Default::default() };
+    pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
+        Error::Unsupported(format!(
+            "{} cannot be opened: {error}. Use another adapter, or the CPU.",
+            adapter.get_info().name
+        ))
+    })
+}
+
+/// The first failure is the cause of those after it.
+fn record(fault: &Mutex<Option<Error>>, error: Error) {
+    lock(fault).get_or_insert(error);
+}
+
+fn from_wgpu(error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(
+            "the device has too little memory. Use fewer slots or a shorter vector, or the CPU.".to_string(),
+        ),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::Internal(format!("the graphics library refused a call: {description}. Report this."))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! adasum's reduction on a GPU.
+//!
+//! The steps are those of [`adasum_core`]: gram, coefficients, combine. Gram and combine run on the device, over vectors that
+//! stay there; the host adds a few thousand partial sums in f64 and solves for the coefficients. WGSL has no f64, so sums are
+//! kept as pairs of f32 that lose no more than f64 does (`shaders/shared/pair.wgsl`), and results differ from the CPU's by the
+//! last rounding at most, not in every bit: see docs/gpu.md.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`shader`] | the typed table of shaders, and the making of their text from `shaders/` |
+//! | [`layout`] | where elements lie on a device, and how vectors are cut into windows, chunks and batches |
+//! | [`Gpu`] | an open device: adapter, limits, pipelines, the self-test, failures |
+//! | [`GpuReducer`] | slots on a device, and their reduction |
+//!
+//! Without the feature `device` there are only the shaders and the layout.
+
+pub mod error;
+pub mod layout;
+pub mod scaling;
+pub mod shader;
+pub mod solve;
+
+pub use error::{Error, Result};
+
+#[cfg(feature = "device")]
+mod adapter;
+#[cfg(feature = "device")]
+mod dispatch;
+#[cfg(feature = "device")]
+mod gpu;
+#[cfg(feature = "device")]
+mod partials;
+#[cfg(feature = "device")]
+mod reducer;
+#[cfg(feature = "device")]
+mod self_test;
+
+#[cfg(feature = "device")]
+pub use adapter::{AdapterSummary, adapters};
+#[cfg(feature = "device")]
+#[cfg(feature = "device")]
+pub use gpu::{Gpu, Options};
+#[cfg(feature = "device")]
+pub use reducer::{GpuReducer, OnNonFinite, Reduction, time_copy};

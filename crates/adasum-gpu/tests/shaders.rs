@@ -1,0 +1,96 @@
+//! Every shader there is, in every dtype and arithmetic, is valid WGSL: parsed and validated as a device would, without one.
+
+#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
+
+use std::collections::BTreeSet;
+
+use adasum_gpu::shader::{Arithmetic, Element, Inputs, Kernel, MAX_INPUTS, MAX_SEPARATE_INPUTS, Tile};
+
+fn all_kernels() -> BTreeSet<(Kernel, Element)> {
+    let mut kernels = BTreeSet::new();
+    for element in Element::ALL {
+        for input_count in 1..=MAX_INPUTS {
+            for is_scaled in [false, true] {
+                let tiles = Tile::cover(input_count);
+                kernels.extend(tiles.iter().map(|tile| (Kernel::gram(tile, is_scaled), element)));
+                kernels.insert((Kernel::Refine { input_count, is_scaled }, element));
+            }
+            for result in [element, Element::F32] {
+                kernels.insert((Kernel::Combine { input_count, result }, element));
+            }
+        }
+        kernels.insert((Kernel::Sum, element));
+        kernels.insert((Kernel::Copy, element));
+        kernels.extend(Element::ALL.map(|result| (Kernel::Convert { result }, element)));
+    }
+    kernels
+}
+
+fn input_count(kernel: Kernel) -> usize {
+    match kernel {
+        Kernel::Gram { input_count, .. } | Kernel::Refine { input_count, .. } | Kernel::Combine { input_count, .. } => {
+            input_count
+        }
+        Kernel::Sum | Kernel::Convert { .. } | Kernel::Copy => 0,
+    }
+}
+
+fn validate(text: &str) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
+    let (flags, capabilities) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let mut validator = naga::valid::Validator::new(flags, capabilities);
+    validator.validate(&module).map(drop).map_err(|error| error.emit_to_string(text))
+}
+
+/// Storage bindings by their number; a stage may have eight.
+fn storage_bindings(text: &str) -> Vec<u32> {
+    let module = naga::front::wgsl::parse_str(text).unwrap();
+    let storage = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }));
+    storage.filter_map(|(_, variable)| variable.binding.as_ref().map(|binding| binding.binding)).collect()
+}
+
+#[test]
+fn every_kernel_is_valid_in_every_dtype_and_arithmetic() {
+    let kernels = all_kernels();
+    assert!(kernels.len() > 200);
+    for &(kernel, element) in &kernels {
+        for arithmetic in Arithmetic::ALL {
+            let text = kernel.wgsl(element, arithmetic, Inputs::Slab);
+            if let Err(error) = validate(&text) {
+                panic!("{kernel:?} {element:?} {arithmetic:?}: {error}");
+            }
+            assert!(storage_bindings(&text).len() <= 8);
+        }
+    }
+}
+
+#[test]
+fn inputs_may_lie_in_buffers_of_their_own() {
+    for &(kernel, element) in &all_kernels() {
+        let count = input_count(kernel);
+        if (1..=MAX_SEPARATE_INPUTS).contains(&count) {
+            let text = kernel.wgsl(element, Arithmetic::ALL[0], Inputs::Separate);
+            if let Err(error) = validate(&text) {
+                panic!("{kernel:?} {element:?}: {error}");
+            }
+            let mut bindings = storage_bindings(&text);
+            bindings.sort_unstable();
+            assert!(bindings.windows(2).all(|pair| pair[0] < pair[1]), "{bindings:?}");
+            // Scales are for segments that need them, of fewer inputs.
+            let is_scaled =
+                matches!(kernel, Kernel::Gram { is_scaled: true, .. } | Kernel::Refine { is_scaled: true, .. });
+            assert!(bindings.len() <= 8 + usize::from(is_scaled), "{kernel:?}: {bindings:?}");
+        }
+    }
+}
+
+#[test]
+fn wrong_shaders_are_noticed() {
+    let text = Kernel::Copy.wgsl(Element::F32, Arithmetic::ALL[0], Inputs::Slab);
+    assert!(validate(&text).is_ok());
+    assert!(validate(&text.replace("call.count", "call.counts")).is_err());
+    assert!(validate(&text.replace("64u)", "64.0)")).is_err());
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env node
+// Adasum on GPUs: the shaders on every Vulkan driver that this machine has or Debian's packages give (lavapipe, and Chromium's
+// SwiftShader), the addon over them, and the benchmark's lines. A GPU of the machine's own is tested with them. Installing
+// takes root. `npm run test:gpu` runs it; nothing is skipped; the last line counts.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { installPackages } from './lib/debian.mjs'
+import { buildGpuPackage } from './lib/gpu-package.mjs'
+import { requireCargo } from './lib/requirements.mjs'
+import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
+import { runSuite } from './lib/suite.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+const ICDS = '/usr/share/vulkan/icd.d'
+/** Where browsers that bring SwiftShader have its file. */
+const SWIFTSHADER = ['/usr/lib/chromium', '/opt/google/chrome'].map((folder) => `${folder}/vk_swiftshader_icd.json`)
+
+/** Files of drivers, by the part of the adapter's name that tells them apart. */
+function softwareDrivers() {
+  if (process.platform !== 'linux') return {}
+  const lavapipe = () => (existsSync(ICDS) ? readdirSync(ICDS) : []).find((name) => name.startsWith('lvp_icd'))
+  const swiftshader = () => SWIFTSHADER.find((path) => existsSync(path))
+  installPackages(['libvulkan1', 'mesa-vulkan-drivers'], () => lavapipe() !== undefined)
+  installPackages(['chromium'], () => swiftshader() !== undefined)
+  // One that is missing even now makes its suite fail for want of an adapter.
+  return { llvmpipe: join(ICDS, lavapipe() ?? 'missing'), swiftshader: swiftshader() ?? 'missing' }
+}
+
+// The target is named as the addon's build tool does, so that the graphics library is compiled once for all of them.
+const target = await requireCargo(root)
+const DEVICE = ['--target', target, '--package', 'adasum-gpu', '--features', 'adasum-gpu/device']
+
+/** A check counts only if it fails. @param {string} name @param {boolean} isGood */
+function check(name, isGood) {
+  if (!isGood) console.log(`${name} failed`)
+  return { passed: 0, failed: isGood ? 0 : 1, skipped: 0, notes: [] }
+}
+
+function clippy() {
+  console.log('\n--- clippy with the graphics library')
+  const args = [
+    'clippy',
+    '--quiet',
+    '--all-targets',
+    ...DEVICE,
+    '--package',
+    'adasum-gpu-node',
+    '--',
+    '--deny=warnings',
+  ]
+  const { status } = spawnSync('cargo', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+  return check('clippy', status === 0)
+}
+
+const KEYS = ['adapter', 'kernel', 'k', 'dtype', 'bytes', 'gbps', 'copyGbps', 'ratio', 'maxRelativeError']
+/** @type {Record<string, number>} */
+const LARGEST_ERRORS = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
+/** Of products, relative to the norms. */
+const LARGEST_GRAM_ERROR = 1e-12
+
+/** The benchmark's program, on short vectors. @param {NodeJS.ProcessEnv} env */
+function figures(env) {
+  console.log('\n--- bench:gpu')
+  const args = ['bench', '--quiet', ...DEVICE, '--bench', 'gpu', '--', '--json', '--quick']
+  const { status, stdout } = spawnSync('cargo', args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  })
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
+  const isGood = (/** @type {string} */ line) => {
+    const { kernel, dtype, maxRelativeError, ...others } = JSON.parse(line)
+    const largest = kernel === 'gram' ? LARGEST_GRAM_ERROR : (LARGEST_ERRORS[dtype] ?? 0)
+    return (
+      Object.keys(others).length === KEYS.length - 3 &&
+      KEYS.every((key) => line.includes(`"${key}":`)) &&
+      maxRelativeError <= largest
+    )
+  }
+  const bad = lines.filter((line) => !isGood(line))
+  for (const line of bad) console.log(line)
+  return check('bench:gpu', status === 0 && lines.length === 4 * 3 * 5 && bad.length === 0)
+}
+
+/** @param {string} name @param {NodeJS.ProcessEnv} env */
+async function suites(name, env) {
+  const cargo = ['test', '--release', ...DEVICE, '--test', 'device']
+  const ava = [join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs'), 'test/gpu']
+  return [
+    await runSuite(
+      { name: `shaders on ${name}`, command: 'cargo', args: cargo, read: readCargo, limitMinutes: 30, env },
+      root,
+    ),
+    await runSuite(
+      { name: `addon on ${name}`, command: process.execPath, args: ava, read: readAva, limitMinutes: 15, env },
+      root,
+    ),
+  ]
+}
+
+const drivers = softwareDrivers()
+await buildGpuPackage(root)
+/** @type {import('./lib/results.mjs').Counts[]} */
+const results = [clippy()]
+// Without the folder Mesa complains of it on stderr.
+const REQUIRED = { ADASUM_REQUIRE_GPU: '1', XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir() }
+for (const [name, file] of Object.entries(drivers)) {
+  // The loader knows the variable by two names, of which old ones know the second only.
+  const env = { ...REQUIRED, ADASUM_GPU_ADAPTER: name, VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }
+  results.push(...(await suites(name, env)))
+}
+if (Object.keys(drivers).length === 0) results.push(...(await suites('this machine', REQUIRED)))
+const [file] = Object.values(drivers)
+results.push(figures(file === undefined ? {} : { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }))
+const total = sum(results)
+console.log('')
+for (const note of total.notes) console.log(note)
+console.log(summaryLine(total))
+if (total.failed > 0) process.exitCode = 1

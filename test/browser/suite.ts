@@ -1,0 +1,120 @@
+/**
+ * What runs in a page and in a worker: the contract suite and the golden hashes over both builds, and the package as a
+ * browser gets it. scripts/test-browser.mjs bundles this file with ./_ava.ts in place of ava, and serves it as
+ * /test/browser/suite.js.
+ */
+import test from 'ava'
+import { createGlue } from '#wasm/glue.js'
+import { wasmBytes } from '../../ts/src/binding/wasm-files.ts'
+import { wasmPlatform } from '../../ts/src/binding/wasm-platform.ts'
+import { instantiate, instantiateSync, wasmBinding } from '../../ts/src/binding/wasm.ts'
+import type * as Package from '../../ts/src/index.browser.ts'
+import { contract } from '../binding/_contract.ts'
+import { goldenContract } from '../binding/_golden.ts'
+import { type Outcome, runTests } from './_ava.ts'
+
+const BUILDS = { simd: 'simd128', plain: 'scalar' } as const
+
+export interface Report {
+  readonly outcomes: readonly Outcome[]
+  readonly isIsolated: boolean
+  /** From the call of import() to the first result of it, and from the end of import() to that. */
+  readonly importedMs: number
+  readonly readyMs: number
+}
+
+export async function run(): Promise<Report> {
+  // First, so that nothing has been loaded before.
+  const timings = await timeFirstResult('/wasm/browser/index.js')
+  const outcomes: Outcome[] = []
+  for (const [build, isa] of Object.entries(BUILDS)) {
+    const code = { module: await wasmPlatform.compile(await wasmBytes(build as keyof typeof BUILDS)), createGlue }
+    const binding = wasmBinding(code, await instantiate(code))
+    contract(binding, { isa })
+    goldenContract(binding, (await (await fetch('/test/golden/adasum.json')).json()) as Record<string, string>)
+    test('a fresh module can be started without waiting, as after a trap', (t) => {
+      t.is(instantiateSync(code).glue.isa(), isa)
+    })
+    outcomes.push(...(await runTests(build)))
+  }
+  for (const name of ['index.js', 'inline.js']) {
+    // Another address, another copy: nothing has been loaded by it yet.
+    publicFunctions((await import(`/wasm/browser/${name}?fresh`)) as typeof Package)
+    outcomes.push(...(await runTests(name)))
+  }
+  const isIsolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true
+  return { outcomes, isIsolated, ...timings }
+}
+
+async function timeFirstResult(url: string): Promise<{ importedMs: number; readyMs: number }> {
+  const start = performance.now()
+  const { adasum } = (await import(url)) as typeof Package
+  const importedMs = performance.now() - start
+  await adasum([Float32Array.of(1, 0), Float32Array.of(0, 1)])
+  return { importedMs, readyMs: performance.now() - start - importedMs }
+}
+
+function publicFunctions({
+  adasum,
+  adasumSync,
+  allocateArrays,
+  averageSync,
+  connect,
+  sum,
+  AdasumError,
+}: typeof Package): void {
+  const inputs = [Float32Array.of(1, 0, 2, 2), Float32Array.of(0, 1, 2, 2)]
+
+  test('synchronous forms wait for the first promise, then work; two first calls at once load once', async (t) => {
+    t.throws(() => adasumSync(inputs), { code: 'ERR_NOT_READY', message: /await one/ })
+    const both = [adasum(inputs, { segments: [2, 2] }), sum(inputs)] as const
+    t.throws(() => adasumSync(inputs), { code: 'ERR_NOT_READY' })
+    const [combined, added] = await Promise.all(both)
+    t.deepEqual([...combined.result], [1, 1, 2, 2])
+    t.deepEqual(
+      combined.segments.map(({ orthogonality }) => orthogonality),
+      [1, 0.5],
+    )
+    t.deepEqual([...added.result], [1, 1, 4, 4])
+    t.deepEqual([...averageSync(inputs).result], [0.5, 0.5, 2, 2])
+    t.deepEqual([...adasumSync(inputs, { segments: [2, 2] }).result], [1, 1, 2, 2])
+  })
+
+  test('arrays that need not be copied', async (t) => {
+    const [first, second, out] = await allocateArrays(Float32Array, 4, 3)
+    first!.set(inputs[0]!)
+    second!.set(inputs[1]!)
+    const { result } = await adasum([first!, second!], { segments: [2, 2], out: out! })
+    t.true(result === out && first!.buffer === out.buffer)
+    t.deepEqual([...result], [1, 1, 2, 2])
+  })
+
+  test('what is wrong is refused as elsewhere', async (t) => {
+    await t.throwsAsync(() => adasum([]), { code: 'ERR_ARGUMENT', instanceOf: AdasumError })
+    await t.throwsAsync(() => adasum([Float32Array.of(NaN)]), { code: 'ERR_NON_FINITE' })
+    await t.throwsAsync(() => adasum([Float32Array.of(1), Float64Array.of(1) as never]), { code: 'ERR_ARGUMENT' })
+  })
+
+  test('what a browser cannot do says what to use', async (t) => {
+    await t.throwsAsync(() => connect(), { code: 'ERR_UNSUPPORTED', message: /needs TCP.*use adasum\(\)/ })
+  })
+
+  test('a long call lets the page live', async (t) => {
+    const large = [0, 1, 2, 3].map((seed) => new Float32Array(4_000_000).map((_, i) => Math.sin(i + seed)))
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    const { result } = await adasum(large)
+    clearInterval(timer)
+    t.true(turns > 0, `${turns} turns`)
+    t.deepEqual(result, adasumSync(large).result)
+  })
+}
+
+// In a worker: on demand.
+const scope = globalThis as unknown as { document?: object; onmessage: unknown; postMessage: (value: unknown) => void }
+if (scope.document === undefined)
+  scope.onmessage = () =>
+    void run().then(
+      (report) => scope.postMessage(report),
+      (error: unknown) => scope.postMessage(error instanceof Error ? error.stack : String(error)),
+    )

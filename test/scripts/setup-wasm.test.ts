@@ -1,0 +1,116 @@
+/** The set-up of the WebAssembly builds: which tools it takes, and what it says when there are none. */
+import test, { type ExecutionContext } from 'ava'
+import { lockedVersion } from '../../scripts/lib/wasm-tools.mjs'
+import { Checkout } from './_checkout.ts'
+
+const NEEDED = '0.2.130'
+
+/** Notes how it was called. @param effect - JavaScript; `args` are the arguments, `write(path, text)` makes a file */
+function script(name: string, effect: string, words = ''): string {
+  return `#!${process.execPath}
+const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs')
+const { dirname, join } = require('node:path')
+const args = process.argv.slice(2)
+const write = (path, text, mode = 0o755) => {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text, { mode })
+}
+appendFileSync(join(process.env.CHECKOUT, 'calls'), ['${name}', ...args].join(' ') + '\\n')
+const root = process.env.CHECKOUT
+${effect}
+console.log(${JSON.stringify(words)})
+`
+}
+
+const bindgen = (version: string): string =>
+  script(
+    'wasm-bindgen',
+    `const out = args[args.indexOf('--out-dir') + 1]
+if (args[0] !== '--version') {
+  write(join(out, 'adasum_bg.wasm'), 'module')
+  write(join(out, 'adasum.js'), 'let wasm_bindgen = 7')
+}`,
+    `wasm-bindgen ${version}`,
+  )
+
+const RUSTC = script('rustc', `console.log(join(root, 'target-libdir')); process.exit(0)`)
+
+class WasmCheckout extends Checkout {
+  constructor(t: ExecutionContext, { hasTarget = true, installs = NEEDED } = {}) {
+    super(t)
+    this.write('Cargo.lock', `[[package]]\nname = "wasm-bindgen"\nversion = "${NEEDED}"\n`)
+    this.write('crates/adasum-wasm/src/lib.rs', '')
+    this.write('bin/rustc', RUSTC, 0o755)
+    if (hasTarget) this.write('target-libdir/libstd-1.rlib', '')
+    const install = `if (args[0] === 'install') write(join(root, '.tools/bin/wasm-bindgen'), ${JSON.stringify(bindgen(installs))})
+if (args[0] === '--version') { console.log('host: x86_64-unknown-test'); process.exit(0) }`
+    this.write('bin/cargo', script('cargo', install), 0o755)
+  }
+
+  async setUpWasm() {
+    const outcome = await this.setUp(['wasm'], { CHECKOUT: this.root })
+    return { ...outcome, calls: outcome.calls.map((call) => call.replaceAll(this.root, '.')) }
+  }
+}
+
+const ran = (calls: readonly string[], pattern: RegExp): number => calls.filter((call) => pattern.test(call)).length
+
+test('two builds with one glue, and nothing the second time', async (t) => {
+  const checkout = new WasmCheckout(t)
+  checkout.write('bin/wasm-bindgen', bindgen(NEEDED), 0o755)
+  const { exitCode, stderr, calls } = await checkout.setUpWasm()
+  t.is(exitCode, 0, stderr)
+  t.is(ran(calls, /^cargo build --package adasum-wasm --profile wasm --target wasm32-unknown-unknown --locked$/), 2)
+  t.is(ran(calls, /^wasm-bindgen --target no-modules/), 2)
+  t.is(ran(calls, /^(cargo install|rustup|apt)/), 0)
+  for (const name of ['simd.wasm', 'plain.wasm', 'glue.js', 'glue.cjs']) t.true(checkout.has(`wasm/${name}`), name)
+  t.deepEqual((await checkout.setUpWasm()).calls, [])
+  checkout.write('crates/adasum-wasm/src/lib.rs', 'changed')
+  t.is(ran((await checkout.setUpWasm()).calls, /^cargo build/), 2)
+})
+
+test('a wasm-bindgen of another version is not used: the right one is installed, and why is said', async (t) => {
+  const checkout = new WasmCheckout(t)
+  checkout.write('bin/wasm-bindgen', bindgen('0.2.1'), 0o755)
+  const { exitCode, stderr, calls } = await checkout.setUpWasm()
+  t.is(exitCode, 0, stderr)
+  t.regex(stderr, /wasm-bindgen is version 0\.2\.1, the crate wasm-bindgen is 0\.2\.130: not used/)
+  t.is(ran(calls, /^cargo install --locked --root \.\/\.tools --version =0\.2\.130 wasm-bindgen-cli$/), 1)
+  t.true(checkout.has('wasm/simd.wasm'))
+})
+
+test('an installation that gives another version: both numbers, and what to do', async (t) => {
+  const { exitCode, stderr } = await new WasmCheckout(t, { installs: '0.2.131' }).setUpWasm()
+  t.is(exitCode, 1)
+  t.regex(
+    stderr,
+    /wasm-bindgen's tool is version 0\.2\.131, the crate in Cargo\.lock is 0\.2\.130; they must be equal: cargo install/,
+  )
+})
+
+test('rustup adds the target where it can', async (t) => {
+  const checkout = new WasmCheckout(t, { hasTarget: false })
+  checkout.write('bin/wasm-bindgen', bindgen(NEEDED), 0o755)
+  checkout.write('bin/rustup', script('rustup', `write(join(root, 'target-libdir/libstd-1.rlib'), '')`), 0o755)
+  const { exitCode, stderr, calls } = await checkout.setUpWasm()
+  t.is(exitCode, 0, stderr)
+  t.is(ran(calls, /^rustup target add wasm32-unknown-unknown$/), 1)
+})
+
+test('neither rustup nor Debian: told what is needed', async (t) => {
+  const checkout = new WasmCheckout(t, { hasTarget: false })
+  checkout.write('bin/rustup', script('rustup', 'process.exit(1)'), 0o755)
+  const { exitCode, stderr } = await checkout.setUpWasm()
+  t.is(exitCode, 1)
+  t.regex(
+    stderr,
+    /needs Rust's target wasm32-unknown-unknown \(rustup target add wasm32-unknown-unknown\) or Debian's packages/,
+  )
+})
+
+test('the version in a lock file', (t) => {
+  const text =
+    '[[package]]\nname = "wasm-bindgen-macro"\nversion = "1.0.0"\n\n[[package]]\nname = "wasm-bindgen"\nversion = "2.0.0"\n'
+  t.is(lockedVersion(text, 'wasm-bindgen'), '2.0.0')
+  t.throws(() => lockedVersion(text, 'wasm'), { message: /no package wasm:/ })
+})

@@ -1,0 +1,119 @@
+/** Shared memory between real processes: the bits of TCP, what takes its place where it cannot be had, and what is left. */
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { hostStore } from '../../ts/src/rendezvous/store.ts'
+import { folderWith, installPackages } from '../_user-folder.ts'
+import { ROOT, compile, runAdasum } from '../cli/_adasum.ts'
+import { leftovers, runKills } from './_kills.mjs'
+
+compile()
+
+const DIGESTS = fileURLToPath(new URL('_digests.mjs', import.meta.url))
+
+async function digests(t: ExecutionContext, size: number, count: number, env: Record<string, string>) {
+  const args = ['run', '-n', `${size}`, '--only', '0', DIGESTS, `${count}`]
+  const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT, env })
+  t.is(exitCode, 0, stderr)
+  const lines = stdout.trim().split('\n')
+  return { transport: lines.pop(), lines, stderr }
+}
+
+if (process.platform === 'linux') {
+  for (const [size, count] of [
+    [2, 100_003],
+    [3, 200_003],
+    [5, 200_003],
+    [9, 300_007],
+    [17, 600_011],
+  ] as const)
+    test.serial(`the same bits as over TCP: ${size} processes`, async (t) => {
+      const tcp = await digests(t, size, count, { ADASUM_SHARED_MEMORY: '0' })
+      const shared = await digests(t, size, count, {})
+      t.deepEqual([tcp.transport, shared.transport], ['transport tcp', 'transport shared-memory'])
+      t.true(tcp.lines.length >= 26)
+      t.deepEqual(shared.lines, tcp.lines)
+      t.is(shared.stderr, '')
+    })
+
+  test.serial('where memory cannot be reserved, messages go through the connection', async (t) => {
+    // The limit of a file's size goes for memory that is a file, too: 32 KiB.
+    const command = ['ulimit -f 64; exec "$0" "$@"', process.execPath, join(ROOT, 'bin', 'adasum.js')]
+    const child = spawn('sh', ['-c', ...command, 'run', '-n', '3', '--only', '0', DIGESTS, '100003'], { cwd: ROOT })
+    const said = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].setEncoding('utf8').on('data', (text: string) => (said[name] += text))
+    const [exitCode] = (await once(child, 'close')) as [number]
+    t.is(exitCode, 0, said.stderr)
+    const tcp = await digests(t, 3, 100_003, { ADASUM_SHARED_MEMORY: '0' })
+    t.deepEqual(said.stdout.trim().split('\n').slice(0, -1), tcp.lines)
+  })
+
+  test.serial('a limit on what is reserved', async (t) => {
+    const tcp = await digests(t, 2, 100_003, { ADASUM_SHARED_MEMORY: '0' })
+    const limited = await digests(t, 2, 100_003, { ADASUM_SHARED_MEMORY: '500000' })
+    t.deepEqual(limited.lines, tcp.lines)
+  })
+
+  test.serial('after SIGKILL at random points no segment, socket and process is left', async (t) => {
+    const { problems, seed } = await runKills({ rounds: 6, say: (text) => t.log(text) })
+    t.deepEqual(problems, [], `ADASUM_SEED=${seed}`)
+    t.deepEqual(leftovers(), [])
+  })
+
+  // ---- another user
+
+  const SCRIPT = `
+import { connect } from 'adasum'
+const warnings = []
+process.on('warning', ({ code, message }) => code === 'ADASUM_SHARED_MEMORY' && warnings.push(message))
+const comm = await connect()
+const sums = []
+for (let i = 0; i < 3; i++) {
+  const { result } = await comm.allReduce(new Float32Array(300_000).fill(comm.rank + 1), { op: 'sum' })
+  sums.push(result[299_999])
+}
+await new Promise(setImmediate)
+process.send({ sums, warnings, transport: comm.transport })
+await comm.close()
+process.disconnect()
+`
+
+  const isRoot = process.getuid?.() === 0
+  const NOBODY = 65_534
+
+  /** Whether another user may run Node.js and read the package, which lies in folders that may be closed to others. */
+  function mayBeRead(): boolean {
+    const look = `require('node:fs').readdirSync(${JSON.stringify(join(ROOT, 'dist'))})`
+    const { status } = spawnSync(process.execPath, ['-e', look], { uid: NOBODY, gid: NOBODY, stdio: 'ignore' })
+    return status === 0
+  }
+
+  const title = 'a rank of another user: large messages go through the connection, and every rank says so once'
+  if (isRoot && mayBeRead())
+    test.serial(title, async (t) => {
+      const folder = folderWith(t, { 'rank.mjs': SCRIPT })
+      installPackages(folder)
+      chmodSync(folder, 0o755)
+      const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: 's' })
+      t.teardown(() => store.close())
+      const place = { ADASUM_SIZE: '2', ADASUM_STORE: `127.0.0.1:${store.port}`, ADASUM_SECRET: 's' }
+      const ranks = [0, 1].map((rank): ChildProcess => {
+        const env = { ...process.env, ...place, ADASUM_STORE_HOST: 'launcher', ADASUM_RANK: `${rank}` }
+        const user = rank === 1 ? { uid: NOBODY, gid: NOBODY } : {}
+        return fork(join(folder, 'rank.mjs'), { cwd: folder, env, execArgv: [], ...user })
+      })
+      t.teardown(() => ranks.forEach((child) => child.kill('SIGKILL')))
+      type Report = { sums: number[]; warnings: string[]; transport: string }
+      const reports = (await Promise.all(ranks.map((child) => once(child, 'message')))) as [Report][]
+      for (const [{ sums, warnings, transport }] of reports) {
+        t.deepEqual(sums, [3, 3, 3])
+        t.is(transport, 'tcp')
+        t.is(warnings.length, 1)
+      }
+    })
+  else test.skip(`${title} (takes root, and a checkout that others may read)`, () => undefined)
+} else test.skip('memory is shared on Linux only', () => undefined)

@@ -1,0 +1,70 @@
+/**
+ * WebAssembly in Node.js, from the package's files: what runs where there is no addon for the platform, and under
+ * `--no-addons`. It is compiled when it is first used, and at once.
+ */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { AdasumError } from '../errors.ts'
+import type { Binding } from './binding.ts'
+import { type WasmBuild, bestBuild, wasmPlatform } from './wasm-platform.ts'
+import { type Glue, type WasmCode, wasmBinding } from './wasm.ts'
+
+/** Which implementation computes, for reports. */
+export interface BindingInUse {
+  readonly kind: 'native' | 'wasm'
+  /** Why it is not the addon, if nobody asked for WebAssembly; else null. */
+  readonly reason: string | null
+}
+
+let loaded: Binding | undefined
+
+/**
+ * The binding; the same object on every call.
+ *
+ * @throws AdasumError ERR_BINDING if the module is missing or stale, or ADASUM_BINDING asks for the addon
+ */
+export function loadBinding(): Binding {
+  if (process.env.ADASUM_BINDING === 'native')
+    throw new AdasumError(
+      'ERR_BINDING',
+      'ADASUM_BINDING is native, but this process was started with --no-addons. Unset the one or leave out the other.',
+    )
+  return loadWasm()
+}
+
+/** As loadBinding, for those who can wait. */
+export async function readyBinding(): Promise<Binding> {
+  return loadBinding()
+}
+
+/** Whether loadBinding has nothing to wait for. */
+export function isReady(): boolean {
+  return true
+}
+
+export function bindingInUse(): BindingInUse {
+  loadBinding()
+  return { kind: 'wasm', reason: null }
+}
+
+/** The binding over the faster build that this engine can run; the same object on every call. */
+export function loadWasm(): Binding {
+  loaded ??= wasmBinding(loadCode(bestBuild()))
+  return loaded
+}
+
+/** A build, compiled. @throws AdasumError ERR_BINDING */
+export function loadCode(build: WasmBuild): WasmCode {
+  const require = createRequire(import.meta.url)
+  try {
+    const { createGlue } = require('#wasm/glue.cjs') as { createGlue: () => Glue }
+    return { module: new wasmPlatform.Module(readFileSync(require.resolve(`#wasm/${build}.wasm`))), createGlue }
+  } catch (cause) {
+    const reason = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0]
+    throw new AdasumError(
+      'ERR_BINDING',
+      `The WebAssembly module cannot be loaded (${reason}). Install the package again; in a checkout: npm run build:wasm`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The binding of Node.js: the native addon, or WebAssembly, which gives the same bits, where the package has no addon for
+ * the platform. ADASUM_BINDING, `native` or `wasm`, forces one of them. An addon that is there and does not work is an
+ * error: something is broken that the user would want to know of.
+ */
+import { AdasumError } from '../errors.ts'
+import type { Binding } from './binding.ts'
+import { loadBinding as loadNative } from './native.ts'
+import { type BindingInUse, loadWasm } from './node-wasm.ts'
+
+let loaded: { readonly binding: Binding; readonly inUse: BindingInUse } | undefined
+
+/**
+ * The binding; the same object on every call. Warns once if it is not the addon and nobody has asked for that.
+ *
+ * @throws AdasumError ERR_BINDING if none can be loaded, ERR_ENVIRONMENT if ADASUM_BINDING or ADASUM_ISA names none that
+ *   there is
+ */
+export function loadBinding(): Binding {
+  loaded ??= choose(process.env.ADASUM_BINDING ?? '')
+  return loaded.binding
+}
+
+/** As loadBinding, for those who can wait. */
+export async function readyBinding(): Promise<Binding> {
+  return loadBinding()
+}
+
+/** Whether loadBinding has nothing to wait for. */
+export function isReady(): boolean {
+  return true
+}
+
+export function bindingInUse(): BindingInUse {
+  loadBinding()
+  return loaded!.inUse
+}
+
+function choose(forced: string): NonNullable<typeof loaded> {
+  if (forced === 'wasm') return { binding: loadWasm(), inUse: { kind: 'wasm', reason: null } }
+  if (forced !== 'native' && forced !== '')
+    throw new AdasumError('ERR_ENVIRONMENT', `ADASUM_BINDING is "${forced}": use native or wasm, or unset it.`)
+  try {
+    return { binding: loadNative(), inUse: { kind: 'native', reason: null } }
+  } catch (error) {
+    if (forced === 'native' || !isMissing(error)) throw error
+    return fallBack(error as AdasumError)
+  }
+}
+
+/**
+ * Whether no addon was found; one that was found and refused to load is another matter. The loader tries a handful of places,
+ * and chains what went wrong, of which it keeps the words only.
+ */
+export function isMissing(error: unknown): boolean {
+  const words: string[] = []
+  for (let at = error; at instanceof Error && words.length < MOST_CAUSES; at = at.cause)
+    if (!(at instanceof AdasumError)) words.push(at.message)
+  return words.length > 0 && words.every((message) => message.startsWith('Cannot find '))
+}
+
+const MOST_CAUSES = 100
+
+function fallBack(error: AdasumError): NonNullable<typeof loaded> {
+  const reason = error.message
+  let binding: Binding
+  try {
+    binding = loadWasm()
+  } catch {
+    // The addon is what there should have been.
+    throw error
+  }
+  process.emitWarning(`WebAssembly computes, to the same bits but more slowly. ${reason}`, {
+    type: 'AdasumWarning',
+    code: 'ADASUM_WASM',
+  })
+  return { binding, inUse: { kind: 'wasm', reason } }
+}

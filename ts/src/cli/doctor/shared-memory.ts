@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto'
+import { loadSharedMemory } from '../../binding/shared-memory.ts'
+import { resolveSharedMemory } from '../../rendezvous/shared-memory-setting.ts'
+import { SharedMemory } from '../../transport/shared-memory.ts'
+import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'
+import type { Problem } from './report.ts'
+
+export interface SharedMemorySection {
+  /** ADASUM_SHARED_MEMORY does not switch it off. */
+  isWanted: boolean
+  /** A process can make such memory, open it as a peer would, and be reached over a Unix socket. */
+  isUsable: boolean
+  /** The most bytes that a rank reserves, if ADASUM_SHARED_MEMORY says so. */
+  limitBytes: number | null
+}
+
+export async function examineSharedMemory(
+  report: (problem: Problem) => void,
+  env: NodeJS.ProcessEnv,
+): Promise<SharedMemorySection> {
+  const section = 'sharedMemory'
+  const limit = limitOf(env, report)
+  const wanted = { isWanted: limit > 0, limitBytes: Number.isFinite(limit) && limit > 0 ? limit : null }
+  if (!HAS_UNIX_TRANSPORT) return { ...wanted, isUsable: false }
+  try {
+    new SharedMemory(loadSharedMemory()).probe()
+    await listenOnce()
+    return { ...wanted, isUsable: true }
+  } catch (error) {
+    const message = `ranks of this machine cannot share memory: ${(error as Error).message}`
+    const action = 'nothing, if TCP is fast enough; else see whether a container or sandbox keeps processes from /proc'
+    report({ section, essential: false, message, action })
+    return { ...wanted, isUsable: false }
+  }
+}
+
+function limitOf(env: NodeJS.ProcessEnv, report: (problem: Problem) => void): number {
+  try {
+    return resolveSharedMemory(undefined, env['ADASUM_SHARED_MEMORY'])
+  } catch (error) {
+    const action = 'unset ADASUM_SHARED_MEMORY, or set it to such a value'
+    report({ section: 'sharedMemory', essential: true, message: (error as Error).message, action })
+    return 0
+  }
+}
+
+async function listenOnce(): Promise<void> {
+  const unix = unixTransport(randomBytes(16).toString('hex'))
+  const listener = await unix.listen('127.0.0.1', 0, (pipe) => pipe.destroy())
+  const pipe = await unix.dial(listener.host, listener.port)
+  pipe.destroy()
+  await listener.close()
+}

@@ -1,0 +1,48 @@
+/** From the plan of an all-reduce to what does its work: reducers and quantisers over the binding. */
+import { loadBinding } from '../binding/native.ts'
+import { Feedback } from '../collectives/feedback.ts'
+import type { Hierarchy } from '../collectives/hierarchy.ts'
+import type { AllReduceJob } from '../collectives/job.ts'
+import type { Compression } from '../collectives/quantizer.ts'
+import { residualsOf } from '../compressor.ts'
+import { makeQuantizer } from '../reduction/quantizer.ts'
+import { linearCoefficients, makeReducer } from '../reduction/reducer.ts'
+import type { ScratchPool } from '../tensor/scratch.ts'
+import type { Tuning } from '../tuning.ts'
+import type { AllReducePlan } from './reduce-plan.ts'
+
+/** All but what is compressed, and the memory. */
+export function allReduceJobOf(
+  plan: AllReducePlan,
+  tuning: Tuning,
+): Omit<AllReduceJob, 'data' | 'out' | 'scratch' | 'check' | 'compression'> {
+  const { op, onNonFinite, layout, outLayout, statistics, buckets } = plan
+  const hierarchy = hierarchyOf(plan, tuning)
+  const reducer = makeReducer(op, layout.dtype, loadBinding(), tuning)
+  return {
+    ...{ layout, onNonFinite, buckets, statistics, hierarchy },
+    resultDtype: (outLayout ?? layout).dtype,
+    // Gradients of one machine may cancel what is not finite, or overflow: the machines' Gram matrices show nothing for sure.
+    reducer: hierarchy ? { ...reducer, seesNonFinite: false } : reducer,
+  }
+}
+
+function hierarchyOf({ hierarchy, layout }: AllReducePlan, tuning: Tuning): Hierarchy | undefined {
+  if (!hierarchy) return undefined
+  const { innerOp, order, tree } = hierarchy
+  const innerReducer = makeReducer(innerOp, layout.dtype, loadBinding(), tuning)
+  const innerCoefficients = linearCoefficients(innerOp)
+  return { order, innerLevelCount: tree.innerLevelCount, innerReducer, innerCoefficients }
+}
+
+/** @throws AdasumError ERR_NOT_READY if another call has a segment of the compressor's */
+export function compressionOf(
+  { compressor, layout }: AllReducePlan,
+  tuning: Tuning,
+  scratch: ScratchPool,
+): Compression | undefined {
+  if (!compressor) return undefined
+  const quantizer = makeQuantizer(compressor, loadBinding(), tuning)
+  const feedback = compressor.errorFeedback ? new Feedback(residualsOf(compressor), layout, scratch) : undefined
+  return { quantizer, feedback, firstElement: 0 }
+}

@@ -1,0 +1,135 @@
+/**
+ * Compression of what an all-reduce sends: the format, and what earlier calls have left over.
+ *
+ * A compressor belongs to the caller, who gives it with every call of one kind. With error feedback each rank adds what
+ * quantising has left over to the next call's numbers. What is left over is kept by segment (name and element count) and
+ * by the stage of the schedule at which it was quantised; it is replaced when the result is there, and not before.
+ */
+import { AdasumError, inspect } from './errors.ts'
+
+/** f16 and bf16: two bytes an element. int8: one byte, and four for each block. */
+export type CompressionFormat = 'f16' | 'bf16' | 'int8'
+
+export const COMPRESSION_FORMATS: readonly CompressionFormat[] = ['f16', 'bf16', 'int8']
+
+export interface CompressorOptions {
+  /** The same on every rank. */
+  format: CompressionFormat
+  /** int8 only: elements that share a scale, a power of two from 16 to 2,048; the same on every rank. Default 256. */
+  blockElementCount?: number
+  /** Whether what is left over is added to the next call's numbers. Default true. */
+  errorFeedback?: boolean
+}
+
+const OPTION_NAMES: Readonly<Record<keyof CompressorOptions, true>> = {
+  format: true,
+  blockElementCount: true,
+  errorFeedback: true,
+}
+
+const DEFAULT_BLOCK_ELEMENTS = 256
+const SMALLEST_BLOCK_ELEMENTS = 16
+const LARGEST_BLOCK_ELEMENTS = 2048
+
+/** What is left over, by stage and segment. */
+export class Residuals {
+  readonly #arrays = new Map<string, Float32Array>()
+  readonly #inUse = new Set<string>()
+
+  /**
+   * Takes segments for a call.
+   * @throws AdasumError ERR_NOT_READY if another call has one of them
+   */
+  claim(segments: readonly string[]): void {
+    const taken = segments.find((segment) => this.#inUse.has(segment))
+    if (taken !== undefined)
+      throw new AdasumError(
+        'ERR_NOT_READY',
+        `the compressor is in use: another call has segment ${taken}. Await that call first, or use one compressor for each call under way.`,
+      )
+    for (const segment of segments) this.#inUse.add(segment)
+  }
+
+  release(segments: readonly string[]): void {
+    for (const segment of segments) this.#inUse.delete(segment)
+  }
+
+  /** Absent: zeros. */
+  get(stage: number, segment: string): Float32Array | undefined {
+    return this.#arrays.get(`${stage} ${segment}`)
+  }
+
+  set(stage: number, segment: string, residual: Float32Array): void {
+    this.#arrays.set(`${stage} ${segment}`, residual)
+  }
+
+  clear(): void {
+    if (this.#inUse.size > 0)
+      throw new AdasumError(
+        'ERR_NOT_READY',
+        `the compressor is in use: ${this.#inUse.size} segments of a call under way. Await that call first.`,
+      )
+    this.#arrays.clear()
+  }
+}
+
+/** What a compressor keeps. */
+export let residualsOf: (compressor: Compressor) => Residuals
+
+export class Compressor {
+  readonly format: CompressionFormat
+  readonly blockElementCount: number
+  readonly errorFeedback: boolean
+  readonly #residuals = new Residuals()
+
+  static {
+    residualsOf = (compressor) => compressor.#residuals
+  }
+
+  /** @throws AdasumError ERR_ARGUMENT for an unknown format or option, or a block of another size */
+  constructor(options: CompressorOptions) {
+    checkNames(options)
+    const { format, blockElementCount = DEFAULT_BLOCK_ELEMENTS, errorFeedback = true } = options
+    if (!COMPRESSION_FORMATS.includes(format))
+      refuse(`format is ${inspect(format)}; it must be one of ${COMPRESSION_FORMATS.join(', ')}.`)
+    if (format !== 'int8' && options.blockElementCount !== undefined)
+      refuse(`blockElementCount is ${inspect(blockElementCount)}, but ${format} has no blocks. Leave it out.`)
+    if (!isBlock(blockElementCount))
+      refuse(
+        `blockElementCount is ${inspect(blockElementCount)}; it must be a power of two from ${SMALLEST_BLOCK_ELEMENTS} to ${LARGEST_BLOCK_ELEMENTS}.`,
+      )
+    if (typeof errorFeedback !== 'boolean')
+      refuse(`errorFeedback is ${inspect(errorFeedback)}; it must be true or false.`)
+    this.format = format
+    this.blockElementCount = blockElementCount
+    this.errorFeedback = errorFeedback
+  }
+
+  /**
+   * Forgets what is left over: when training goes on from other weights.
+   * @throws AdasumError ERR_NOT_READY while a call uses it
+   */
+  reset(): void {
+    this.#residuals.clear()
+  }
+}
+
+function refuse(message: string): never {
+  throw new AdasumError('ERR_ARGUMENT', message)
+}
+
+function checkNames(options: unknown): void {
+  if (typeof options !== 'object' || options === null) refuse(`options must be an object; got ${inspect(options)}.`)
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name))
+  if (unknown !== undefined)
+    refuse(`there is no option "${unknown}". The options are ${Object.keys(OPTION_NAMES).join(', ')}.`)
+}
+
+function isBlock(count: unknown): boolean {
+  return (
+    Number.isInteger(count) &&
+    (count as number) >= SMALLEST_BLOCK_ELEMENTS &&
+    (count as number) <= LARGEST_BLOCK_ELEMENTS &&
+    Number.isInteger(Math.log2(count as number))
+  )
+}

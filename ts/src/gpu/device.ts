@@ -1,0 +1,84 @@
+import { AdasumError, inspect } from '../errors.ts'
+import { checkOptions } from '../tensor/check.ts'
+import type { OptionNames } from '../types.ts'
+import type { DeviceHandle, GpuAdapter } from './gpu-binding.ts'
+import { loadGpuBinding, typed } from './load.ts'
+
+export interface GpuDeviceOptions {
+  /** Index of an adapter. Default: the one that `adapters` marks, or ADASUM_GPU_ADAPTER names by a part of its name. */
+  adapter?: number
+  /** Bytes on the device that the vectors of one reducer may take. Default: no bound but the device's own. */
+  memoryLimitBytes?: number
+}
+
+const OPTIONS: OptionNames<GpuDeviceOptions> = { adapter: true, memoryLimitBytes: true }
+
+/**
+ * All adapters of this machine, software renderers among them.
+ *
+ * @throws AdasumError ERR_UNSUPPORTED if the package adasum-gpu is not installed
+ */
+export async function adapters(): Promise<GpuAdapter[]> {
+  const binding = await loadGpuBinding()
+  return typed(() => binding.adapters())
+}
+
+/** An open device. Any number of reducers may share one. */
+export class GpuDevice {
+  readonly #handle: DeviceHandle
+  readonly adapter: GpuAdapter
+  /** How it keeps exact sums; see docs/gpu.md. */
+  readonly arithmetic: string
+
+  private constructor(handle: DeviceHandle) {
+    this.#handle = handle
+    this.adapter = handle.adapter()
+    this.arithmetic = handle.arithmetic()
+  }
+
+  /**
+   * Opens an adapter.
+   *
+   * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu, an adapter, or one that keeps exact sums;
+   *   ERR_ARGUMENT for an adapter that is not there
+   */
+  static async open(options: GpuDeviceOptions = {}): Promise<GpuDevice> {
+    checkOptions(options, OPTIONS)
+    const { adapter, memoryLimitBytes } = options
+    checkWhole('adapter', adapter)
+    checkWhole('memoryLimitBytes', memoryLimitBytes)
+    const binding = await loadGpuBinding()
+    return new GpuDevice(await typed(() => binding.openDevice(adapter, memoryLimitBytes)))
+  }
+
+  /** For reducers. */
+  get handle(): DeviceHandle {
+    return this.#handle
+  }
+
+  /** Ends the device: every later call on its reducers fails with ERR_DEVICE_LOST. */
+  destroy(): void {
+    this.#handle.destroy()
+  }
+}
+
+function checkWhole(name: string, value: unknown): void {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return
+  throw new AdasumError('ERR_ARGUMENT', `${name} is ${inspect(value)}; it must be a whole number from 0 on.`)
+}
+
+let shared: Promise<GpuDevice> | undefined
+
+/** The device of all who name none, opened once; a lost one is replaced by `forgetSharedDevice`. */
+export function sharedDevice(): Promise<GpuDevice> {
+  shared ??= GpuDevice.open().catch((error: unknown) => {
+    shared = undefined
+    throw error
+  })
+  return shared
+}
+
+/** The next who names none opens the device again. */
+export function forgetSharedDevice(): void {
+  shared = undefined
+}

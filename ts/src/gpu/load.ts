@@ -1,0 +1,69 @@
+/** Loads the package adasum-gpu when a device is first asked for. */
+import { typedError } from '../binding/typed-error.ts'
+import { AdasumError, systemCode } from '../errors.ts'
+import { GPU_ABI, type GpuBinding } from './gpu-binding.ts'
+
+// No literal in the import: compilers would look for the package, which need not be there.
+const PACKAGE = 'adasum-gpu'
+
+export const INSTALL_COMMAND: string = `npm install ${PACKAGE}`
+
+let loaded: Promise<GpuBinding> | undefined
+
+/**
+ * The package; the same object on every call.
+ *
+ * @throws AdasumError ERR_UNSUPPORTED if it is not installed, ERR_BINDING if it is of another version or cannot be loaded
+ */
+export function loadGpuBinding(): Promise<GpuBinding> {
+  // One that failed is tried again: it may have been installed meanwhile.
+  loaded ??= wrapGpuAddon(() => import(PACKAGE)).catch((error: unknown) => {
+    loaded = undefined
+    throw error
+  })
+  return loaded
+}
+
+/** The binding that `load` gives, once its version is found to fit. */
+export async function wrapGpuAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
+  const addon = await loadAddon(load)
+  const found = typeof addon.abi === 'function' ? addon.abi() : 'none'
+  if (found === GPU_ABI) return addon
+  throw new AdasumError(
+    'ERR_BINDING',
+    `${PACKAGE} has contract version ${found}, this package needs ${GPU_ABI}. Install the version of adasum: ${INSTALL_COMMAND}`,
+  )
+}
+
+async function loadAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
+  try {
+    const module = (await load()) as Partial<GpuBinding> & { default?: GpuBinding }
+    // Of a CommonJS module the names are found or not; the default is always there.
+    return (module.default ?? module) as GpuBinding
+  } catch (cause) {
+    const isAbsent = systemCode(cause) === 'ERR_MODULE_NOT_FOUND' && String(cause).includes(`'${PACKAGE}'`)
+    if (isAbsent)
+      throw new AdasumError(
+        'ERR_UNSUPPORTED',
+        `a GPU needs the package ${PACKAGE}, which is not installed. Run: ${INSTALL_COMMAND}`,
+        { cause },
+      )
+    const words = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0]
+    throw new AdasumError(
+      'ERR_BINDING',
+      `${PACKAGE} cannot be loaded (${words}). Install it again: ${INSTALL_COMMAND}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** The same call with errors that are AdasumErrors. */
+export async function typed<T>(call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw error instanceof AdasumError ? error : typedError(error)
+  }
+}

@@ -1,0 +1,77 @@
+/** The local functions on a device: every input is brought there, and the result back. */
+import { AdasumError } from '../errors.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { OnNonFinite, ReduceOp, ReducibleArray } from '../types.ts'
+import { sharedDevice } from './device.ts'
+import type { ReductionRecord } from './gpu-binding.ts'
+import { type GpuArray, GpuReducer } from './gpu-reducer.ts'
+
+/** Most inputs that a device combines. */
+const MAX_INPUTS = 16
+
+export interface GpuJob {
+  readonly op: ReduceOp
+  readonly layout: Layout
+  readonly inputs: readonly ReducibleArray[]
+  readonly out: ReducibleArray
+  readonly resultDtype: Dtype
+  readonly onNonFinite: OnNonFinite
+}
+
+/**
+ * Reduces on the shared device. Nothing is written to `out` if it fails.
+ *
+ * @throws AdasumError ERR_UNSUPPORTED for f64, more than 16 inputs, and without the package adasum-gpu or an adapter;
+ *   ERR_OUT_OF_MEMORY; ERR_DEVICE_LOST. Inputs that are not finite are reported, not thrown, whatever the policy.
+ */
+export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
+  const { op, layout, inputs, out, resultDtype } = job
+  const problem = problemOf(job)
+  if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
+  const reducer = await GpuReducer.of(await sharedDevice(), inputs.length, layout)
+  try {
+    for (const [slot, input] of inputs.entries()) await reducer.write(slot, input as GpuArray)
+    const onNonFinite = job.onNonFinite === 'propagate' ? 'propagate' : 'skip'
+    const record = await reducer.reduce(op, { onNonFinite, ...(resultDtype.name === 'f32' ? { result: 'f32' } : {}) })
+    if (job.onNonFinite !== 'throw' || record.nonFinite.length === 0) await reducer.read(out as GpuArray)
+    return record
+  } finally {
+    await reducer.close().catch(() => undefined)
+  }
+}
+
+/** Why a device cannot do a job, or undefined. */
+function problemOf({ layout, inputs }: GpuJob): string | undefined {
+  if (layout.dtype.name === 'f64') return 'the inputs are f64, a GPU reduces f32, f16 and bf16.'
+  if (inputs.length > MAX_INPUTS) return `there are ${inputs.length} inputs, a GPU reduces up to ${MAX_INPUTS}.`
+  return undefined
+}
+
+let hasWarned = false
+
+/**
+ * The same where the caller leaves the choice to us: undefined if the CPU is to do it, because a device cannot, or only a
+ * software renderer could. Says so once in a process.
+ */
+export async function reduceOnGpuIfPossible(job: GpuJob): Promise<ReductionRecord | undefined> {
+  try {
+    const { adapter } = await sharedDevice()
+    if (adapter.kind !== 'cpu') return await reduceOnGpu(job)
+    warnOnce(`the adapter ${adapter.name} is a software renderer, slower than the CPU's own kernels.`)
+  } catch (error) {
+    if (!(error instanceof AdasumError) || error.code === 'ERR_ARGUMENT') throw error
+    warnOnce(error.message)
+  }
+  return undefined
+}
+
+function warnOnce(reason: string): void {
+  if (hasWarned) return
+  hasWarned = true
+  const message = `the CPU reduces instead of a GPU: ${reason}`
+  const { process } = globalThis as { process?: NodeJS.Process }
+  // In a browser there is none.
+  if (process) process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_GPU' })
+  else console.warn(message)
+}

@@ -1,0 +1,21 @@
+/** The hash of a layout, by which ranks tell different models apart before any number is mixed. */
+import { createHash } from 'node:crypto'
+import { bytesOf } from './check.ts'
+import type { Layout } from './layout.ts'
+
+const UNNAMED: Uint8Array = new Uint8Array(8)
+const known = new WeakMap<Layout, Uint8Array>()
+
+/** First 8 bytes of SHA-256 over segment table and names; zeros for one unnamed segment. */
+export function layoutHash(layout: Layout): Uint8Array {
+  let hash = known.get(layout)
+  if (!hash) known.set(layout, (hash = hashOf(layout)))
+  return hash
+}
+
+function hashOf({ segmentElementCounts, names }: Layout): Uint8Array {
+  if (!names && segmentElementCounts.length === 1) return UNNAMED
+  const hash = createHash('sha256').update(bytesOf(segmentElementCounts))
+  if (names) hash.update(JSON.stringify(names))
+  return hash.digest().subarray(0, 8)
+}

@@ -1,0 +1,184 @@
+/**
+ * Pipes over the sockets of node:net, whatever their addresses are.
+ *
+ * The end that dialled reads straight into its sink's memory (`onread` of net.connect), at the kernel's own speed; an
+ * accepted socket cannot, and copies. Hence whoever expects the large transfers dials.
+ *
+ * Node asks for the buffer of the next read at the end of the read before it, and for the first one when the socket is
+ * made. `LentTarget` remembers whose memory that is: when the pipe has changed its sink meanwhile, the bytes are copied
+ * on to the new one. While there is no sink the socket reads into a small buffer of its own.
+ */
+import { connect, type NetConnectOpts, type Server, type Socket } from 'node:net'
+import { Intake } from './intake.ts'
+import type { Pipe, Sink } from './transport.ts'
+
+const SPILL_BYTE_LENGTH = 16 * 1024
+// The value of net.Server's own default, named because a group's ranks all dial at once.
+export const BACKLOG = 511
+
+/** What both ends are called. */
+export interface Ends {
+  readonly local: string
+  readonly remote: string
+}
+
+/** An error as the system would report it. */
+export function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(`${message} (${code})`), { code })
+}
+
+/** The memory that the next read of a dialled socket fills. */
+class LentTarget {
+  readonly #intake: Intake
+  readonly #lost: () => void
+  readonly #spill: Uint8Array = new Uint8Array(SPILL_BYTE_LENGTH)
+  #lender: Sink | null = null
+  #bytes: Uint8Array = this.#spill
+
+  /** @param lost - called when bytes have gone with memory that was transferred away */
+  constructor(intake: Intake, lost: () => void) {
+    this.#intake = intake
+    this.#lost = lost
+  }
+
+  next(): Uint8Array {
+    this.#lender = this.#intake.direct
+    this.#bytes = this.#lender?.target() ?? this.#spill
+    return this.#bytes
+  }
+
+  /** @returns whether to go on reading */
+  landed(byteLength: number): boolean {
+    const lender = this.#lender
+    if (lender !== null && lender === this.#intake.direct) lender.filled(byteLength)
+    else if (this.#bytes.length < byteLength) this.#lost()
+    else this.#intake.take(this.#bytes.subarray(0, byteLength))
+    return !this.#intake.full
+  }
+}
+
+class SocketPipe implements Pipe {
+  readonly remoteAddress: string
+  readonly localAddress: string
+  readonly closed: Promise<void>
+  readonly #socket: Socket
+  readonly #intake: Intake
+  #pendingWrites = 0
+  #ending = false
+  #socketClosed = false
+  #error: Error | undefined
+  #settleClosed: () => void = () => {}
+
+  constructor(socket: Socket, intake: Intake, { local, remote }: Ends) {
+    this.#socket = socket
+    this.#intake = intake
+    this.remoteAddress = remote
+    this.localAddress = local
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
+    socket.on('error', (error) => (this.#error ??= error))
+    socket.on('end', () => intake.finish())
+    socket.on('close', () => this.#onClose())
+  }
+
+  setSink(sink: Sink | null): void {
+    this.#intake.setSink(sink)
+  }
+
+  write(bytes: Uint8Array, done?: (error?: Error) => void): void {
+    if (this.#ending || this.#socket.destroyed) {
+      const error = this.#error ?? systemError('EPIPE', `write after the pipe to ${this.remoteAddress} was ended`)
+      process.nextTick(() => done?.(error))
+      return
+    }
+    this.#pendingWrites++
+    this.#socket.write(bytes, (error) => {
+      this.#pendingWrites--
+      // Writes cut off by destroy are reported without an error.
+      done?.(error ?? (this.#socket.destroyed ? this.#broken() : undefined))
+      this.#settle()
+    })
+  }
+
+  end(): void {
+    if (this.#ending) return
+    this.#ending = true
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    if (this.#socket.destroyed) return
+    this.#intake.drop()
+    this.#socket.destroy()
+  }
+
+  ref(): void {
+    this.#socket.ref()
+  }
+
+  unref(): void {
+    this.#socket.unref()
+  }
+
+  #broken(): Error {
+    return this.#error ?? systemError('ECONNABORTED', `the pipe to ${this.remoteAddress} was destroyed`)
+  }
+
+  #onClose(): void {
+    this.#socketClosed = true
+    this.#intake.finish(this.#broken())
+    this.#settle()
+  }
+
+  #settle(): void {
+    if (this.#socketClosed && this.#pendingWrites === 0) this.#settleClosed()
+  }
+}
+
+/** An accepted socket: its chunks are copied to the sink; it is not read while there is no sink to take them. */
+export function acceptedPipe(socket: Socket, ends: Ends): Pipe {
+  const intake = new Intake(() => socket.resume())
+  const pipe = new SocketPipe(socket, intake, ends)
+  socket.on('data', (chunk: Buffer) => {
+    intake.take(chunk)
+    if (intake.full) socket.pause()
+  })
+  return pipe
+}
+
+/** @param endsOf - asked once the socket is connected */
+export function dialledPipe(
+  where: NetConnectOpts,
+  endsOf: (socket: Socket) => Ends,
+  signal?: AbortSignal,
+): Promise<Pipe> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) return reject(signal.reason)
+    const intake = new Intake(() => socket.resume())
+    const lent = new LentTarget(intake, () =>
+      socket.destroy(systemError('ECONNABORTED', 'memory was transferred away')),
+    )
+    const onread = { buffer: () => lent.next(), callback: (byteLength: number) => lent.landed(byteLength) }
+    const socket = connect({ ...where, allowHalfOpen: true, onread })
+    const abort = () => {
+      socket.destroy()
+      reject(signal?.reason)
+    }
+    const fail = (error: Error) => {
+      signal?.removeEventListener('abort', abort)
+      reject(error)
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    socket.once('error', fail)
+    socket.once('connect', () => {
+      signal?.removeEventListener('abort', abort)
+      socket.removeListener('error', fail)
+      resolve(new SocketPipe(socket, intake, endsOf(socket)))
+    })
+  })
+}
+
+/** Its place is free when this settles; net.Server's own 'close' would wait for every pipe it ever accepted. */
+export function closeServer(server: Server): Promise<void> {
+  server.close(() => {})
+  return new Promise((resolve) => setImmediate(resolve))
+}
