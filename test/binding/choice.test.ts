@@ -167,9 +167,7 @@ test('missing is what was not found, and nothing else', (t) => {
   ]
   t.true(isMissing(refused(chain('Cannot find native binding. Try again.', module, file))))
   t.true(isMissing(refused(chain(module))))
-  t.false(
-    isMissing(refused(chain('Cannot find native binding. Try again.', module, '/a/adasum.node: file too short'))),
-  )
+  t.false(isMissing(refused(chain('Cannot find native binding. Try again.', module, '/a/adasum.node: file too short'))))
   t.false(isMissing(refused(chain('the addon has another version'))))
   t.false(isMissing(refused()))
   t.false(isMissing(undefined))
