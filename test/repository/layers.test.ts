@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'tuning.ts', 'types.ts'],
   ['binding'],
   ['tensor'],
+  ['observe'],
   ['kernels', 'transport'],
   ['wire'],
   ['rendezvous', 'group'],

@@ -11,12 +11,17 @@ export type {
 } from './communicator/options.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
 export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
+export { metricsText } from './observe/prometheus.ts'
 export type {
   AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
+  CallMetrics,
   CallOptions,
+  CallPhase,
+  CommunicatorMetrics,
   ConnectOptions,
+  FlightEntry,
   FloatArray,
   FoldOp,
   HalfDtype,
@@ -29,5 +34,6 @@ export type {
   ReducibleArray,
   Reduction,
   SegmentReduction,
+  StallReport,
 } from './types.ts'
 export type { Tuning } from './tuning.ts'

@@ -1,5 +1,6 @@
 import type { Call } from '../group/call.ts'
 import type { Arrival } from '../kernels/run.ts'
+import type { Span } from '../observe/observer.ts'
 import { totalByteLength } from '../tensor/check.ts'
 
 interface Waiting {
@@ -8,26 +9,35 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-/** How far all of several messages have come. One waits at a time. */
+/** How far all of several messages of a call have come, which are its exchange. One waits at a time. */
 export class Arrivals implements Arrival {
+  readonly #call: Call
+  readonly #exchange: Span
   readonly #byteLength: number
   readonly #elementCounts: number[]
+  #missing: number
   #waiting: Waiting | undefined
   #failure: { error: unknown } | undefined
 
   /** @param byteLength - of an element */
-  constructor(messageCount: number, byteLength: number) {
+  constructor(call: Call, messageCount: number, byteLength: number) {
+    this.#call = call
+    this.#exchange = call.begin('exchange')
+    this.#missing = messageCount
     this.#elementCounts = Array.from({ length: messageCount }, () => 0)
     this.#byteLength = byteLength
   }
 
   /** Posts one of the messages. */
-  of(message: number, call: Call, from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
+  of(message: number, from: number, step: number, parts: readonly Uint8Array[]): Promise<number> {
     const progress = (byteLength: number): void => this.advance(message, byteLength)
-    const receive = call.receive(from, step, parts, progress)
-    // Small ones make no progress.
+    const receive = this.#call.receive(from, step, parts, progress)
     receive.then(
-      () => progress(totalByteLength(parts)),
+      () => {
+        // Small ones have made no progress.
+        progress(totalByteLength(parts))
+        if (--this.#missing === 0) this.#call.end(this.#exchange)
+      },
       (error: unknown) => this.fail(error),
     )
     return receive

@@ -158,15 +158,15 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const bytes = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const arrival = isStreamed(call, job, index, bytes)
-    ? new Arrivals(theirs.length, job.layout.dtype.byteLength)
-    : undefined
+  const isStreaming = isStreamed(call, job, index, bytes)
+  const arrival = isStreaming ? new Arrivals(call, theirs.length, job.layout.dtype.byteLength) : undefined
+  const span = arrival ? undefined : call.begin('exchange')
   const receives = theirs.map((from, i) => {
     const parts = [
       ...partsOf(job, Vector.of(bytes[from.input]!), level.begin, from),
       ...trailer(run, level, rows?.[from.input], from),
     ]
-    return arrival ? arrival.of(i, call, from.rank, step, parts) : call.receive(from.rank, step, parts)
+    return arrival ? arrival.of(i, from.rank, step, parts) : call.receive(from.rank, step, parts)
   })
   if (index === 0) flags[call.rank] = await scan(call, job)
   job.check()
@@ -184,6 +184,7 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   })
   if (arrival) known.catch((error: unknown) => arrival.fail(error))
   else await known
+  if (span) call.end(span)
   return { level, bytes, rows, arrival, known }
 }
 
@@ -227,7 +228,8 @@ async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, resul
     memory: 'pool',
     check,
   } as const
-  const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...(arrival && { arrival }) }
+  const watched = { observer: call, ...(arrival && { arrival }) }
+  const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...watched }
   const found: SliceStatistics = await reducer.reduce(work)
   joinRows(into, level, rows, found, weights)
   return found
@@ -279,6 +281,7 @@ async function gather(
   posted: Promise<number>[][] | undefined,
 ): Promise<boolean> {
   const { call, job, levels, report, sends } = run
+  const span = call.begin('gather')
   const { byteLength } = job.resultDtype
   const { begin, end } = levels.at(-1)!
   // The first level's messages came from the caller's memory, the others' from where the result goes.
@@ -296,6 +299,7 @@ async function gather(
     flags.push(...(await Promise.all(arrivals[index]!)))
   }
   await Promise.all(sends.flat())
+  call.end(span)
   return flags.some(isNonFinite)
 }
 

@@ -26,11 +26,13 @@ export function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): P
 
 async function atOnce(call: Call, job: AllReduceJob, inputs: readonly Vector[]): Promise<Reduced> {
   const flags = new Uint8Array(call.size)
+  const exchange = call.begin('exchange')
   const receives = peersOf(call).map((peer) => call.receive(peer, STEP_DATA, inputs[peer]!.parts))
   flags[call.rank] = await scan(call, job)
   job.check()
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_DATA, job.data.parts, flags[call.rank]))
   const theirs = await Promise.all(receives)
+  call.end(exchange)
   peersOf(call).forEach((peer, i) => (flags[peer] = theirs[i]!))
   const hasResult = !isRefused(job, flags) && countPresent(job, flags) > 0
   const found = hasResult ? await job.reducer.reduce(workOf(call, job, inputs, weightsOf(job, flags))) : undefined
@@ -42,8 +44,8 @@ async function streamed(call: Call, job: AllReduceJob, inputs: readonly Vector[]
   const weights = new Float64Array(call.size).fill(1)
   const sends: Promise<void>[] = []
   const spoken = flagsBehind(call, job, sends)
-  const arrivals = new Arrivals(call.size - 1, job.layout.dtype.byteLength)
-  const receives = peersOf(call).map((peer, i) => arrivals.of(i, call, peer, STEP_DATA, inputs[peer]!.parts))
+  const arrivals = new Arrivals(call, call.size - 1, job.layout.dtype.byteLength)
+  const receives = peersOf(call).map((peer, i) => arrivals.of(i, peer, STEP_DATA, inputs[peer]!.parts))
   sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_DATA, job.data.parts)))
   spoken.catch((error: unknown) => arrivals.fail(error))
   const work = { ...workOf(call, job, inputs, weights, STREAM_CALL_BYTE_LENGTH), arrival: arrivals }
@@ -92,7 +94,7 @@ function workOf(
   const elementsIn = (byteLength?: number): number => chunkElementCount(dtype.byteLength, call.size, byteLength)
   const slice = sliceOf(layout, 0, elementCount, elementsIn(), elementsIn(callByteLength))
   const out = targetOf(call, job, inputs)
-  return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check } as const
+  return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check, observer: call } as const
 }
 
 function reducedOf(

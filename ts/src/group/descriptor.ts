@@ -1,7 +1,8 @@
 /** Codes and words of what a collective's descriptor says. */
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
-import { dtypeName } from '../tensor/dtype.ts'
+import type { CallWords } from '../observe/observer.ts'
+import { dtypeByteLength, dtypeName } from '../tensor/dtype.ts'
 import type { AllReduceOp } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
@@ -38,8 +39,35 @@ export function collectiveName(descriptor: Descriptor): string {
   return nameOf(COLLECTIVES, descriptor.collective)
 }
 
+/** Whether it computes: all others carry no op. */
+const hasOp = ({ collective }: Descriptor): boolean =>
+  collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
+
+const wordsByCodes = new Map<number, CallWords>()
+
+/** What the codes of a descriptor mean; the same object for the same codes. */
+export function wordsOf(descriptor: Descriptor): CallWords {
+  const { collective, op, dtype, schedule } = descriptor
+  // Each is a byte, but collectives are few: the sum is a small integer.
+  const codes = (((collective << 8) | op) << 16) | (dtype << 8) | schedule
+  let words = wordsByCodes.get(codes)
+  if (!words) wordsByCodes.set(codes, (words = newWords(descriptor)))
+  return words
+}
+
+function newWords(descriptor: Descriptor): CallWords {
+  const operation = collectiveName(descriptor)
+  const op = hasOp(descriptor) ? nameOf(ALL_REDUCE_OP_CODES, descriptor.op) : ''
+  // The code of a dtype may be 0, as where there are no elements.
+  const hasElements = descriptor.collective !== COLLECTIVES.barrier && descriptor.collective !== COLLECTIVES.split
+  const elementByteLength = hasElements ? dtypeByteLength(descriptor.dtype) : 0
+  const dtype = hasElements ? dtypeName(descriptor.dtype) : ''
+  const schedule = descriptor.schedule > 0 ? nameOf(SCHEDULES, descriptor.schedule) : ''
+  return { operation, op, dtype, elementByteLength, schedule, key: `${operation} ${op}` }
+}
+
 /** In words, for instance `adasum f32[61706], 10 segments`. */
-function describe(descriptor: Descriptor): string {
+export function describeCall(descriptor: Descriptor): string {
   const array = `${dtypeName(descriptor.dtype)}[${descriptor.elementCount}]`
   const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
   switch (descriptor.collective) {
@@ -93,7 +121,7 @@ interface Side {
  * @param title - `all-reduce #17`
  */
 export function mismatch(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
-  let [a, b] = [describe(mine.descriptor), describe(theirs.descriptor)]
+  let [a, b] = [describeCall(mine.descriptor), describeCall(theirs.descriptor)]
   if (a === b) {
     const [moreA, moreB] = finePrint(mine.descriptor, theirs.descriptor)
     ;[a, b] = [a + moreA, b + moreB]

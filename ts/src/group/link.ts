@@ -11,8 +11,9 @@
  */
 import { AdasumError } from '../errors.ts'
 import { totalByteLength } from '../tensor/check.ts'
+import { NOBODY } from '../transport/nobody.ts'
 import { patientTimeout, within } from '../transport/patience.ts'
-import type { Pipe, Sink } from '../transport/transport.ts'
+import type { Pipe } from '../transport/transport.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
   ABORT_BYTE_LENGTH,
@@ -23,6 +24,7 @@ import {
   sameDescriptor,
 } from '../wire/frame.ts'
 import { decodeCause } from './abort.ts'
+import { violation } from './failure.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
@@ -80,7 +82,7 @@ export class Link implements FrameHandler {
   #backChannel(): FrameHandler {
     return {
       begin: (header) => {
-        if (header.kind !== 'abort') throw this.#violation(`a ${header.kind} frame on a connection that it only reads`)
+        if (header.kind !== 'abort') throw violation(this, `a ${header.kind} frame on a connection that it only reads`)
         return this.#beginControl(header)
       },
       progress: () => undefined,
@@ -115,6 +117,12 @@ export class Link implements FrameHandler {
   begun(sequence: number, descriptor: Descriptor): void {
     const theirs = this.#slots.get(sequence)?.descriptor
     if (theirs && !sameDescriptor(descriptor, theirs)) throw this.#owner.differs(this, sequence, descriptor, theirs)
+    if (this.hasHeard(sequence)) this.#owner.heard(sequence)
+  }
+
+  /** Whether the peer has come to a collective that is under way: something has come from it. */
+  hasHeard(sequence: number): boolean {
+    return this.#slots.get(sequence)?.isHeard ?? false
   }
 
   /** This rank is done with a collective. Returns false if the peer sent more for it than was asked for. */
@@ -145,6 +153,7 @@ export class Link implements FrameHandler {
         this.#earlyByteLength -= HEADER_BYTE_LENGTH + early.header.payloadByteLength
         this.#checkLength(early.header, posted)
         copyParts(early.parts, parts)
+        this.#owner.cameEarly(sequence, HEADER_BYTE_LENGTH + byteLength)
         this.#consumed(early.header)
         resolve(early.header.rankFlags)
         return
@@ -240,7 +249,7 @@ export class Link implements FrameHandler {
 
   #beginControl(header: FrameHeader): readonly Uint8Array[] {
     if (header.payloadByteLength > (header.kind === 'abort' ? ABORT_BYTE_LENGTH : 0))
-      throw this.#violation(`a ${header.kind} frame with ${header.payloadByteLength} bytes of payload`)
+      throw violation(this, `a ${header.kind} frame with ${header.payloadByteLength} bytes of payload`)
     if (header.kind === 'ready' || header.kind === 'call') this.#checkDescriptor(header)
     return header.payloadByteLength > 0 ? [Buffer.allocUnsafe(header.payloadByteLength)] : []
   }
@@ -248,7 +257,7 @@ export class Link implements FrameHandler {
   #beginData(header: FrameHeader): readonly Uint8Array[] {
     const { sequence, step, payloadByteLength } = header
     if (this.#checkDescriptor(header) === 'finished')
-      throw this.#violation(`data for collective #${sequence}, step ${step}, which is over`)
+      throw violation(this, `data for collective #${sequence}, step ${step}, which is over`)
     const posted = this.#slot(sequence).posted.get(step)
     if (posted) {
       this.#checkLength(header, posted)
@@ -257,13 +266,13 @@ export class Link implements FrameHandler {
     }
     this.#earlyByteLength += HEADER_BYTE_LENGTH + payloadByteLength
     if (!isEager(sequence, payloadByteLength) || this.#earlyByteLength > CREDIT_BYTE_LENGTH)
-      throw this.#violation(`${payloadByteLength} bytes for collective #${sequence}, step ${step}, unasked`)
+      throw violation(this, `${payloadByteLength} bytes for collective #${sequence}, step ${step}, unasked`)
     return payloadByteLength > 0 ? [Buffer.allocUnsafe(payloadByteLength)] : []
   }
 
   progress(header: FrameHeader, byteLength: number): void {
     this.#heardAt = performance.now()
-    this.#owner.progressed(header.sequence)
+    this.#owner.progressed(header.sequence, this.peer)
     this.#filling?.progress?.(byteLength)
   }
 
@@ -287,9 +296,9 @@ export class Link implements FrameHandler {
 
   #completeData(header: FrameHeader, parts: readonly Uint8Array[]): void {
     const slot = this.#slot(header.sequence)
-    this.#owner.progressed(header.sequence)
+    this.#owner.progressed(header.sequence, this.peer)
     if (!this.#filling) {
-      if (slot.early.has(header.step)) throw this.#violation(`step ${header.step} of #${header.sequence} twice`)
+      if (slot.early.has(header.step)) throw violation(this, `step ${header.step} of #${header.sequence} twice`)
       slot.early.set(header.step, { header, parts })
       // It may have been posted while its payload was on the way.
       const posted = slot.posted.get(header.step)
@@ -312,9 +321,9 @@ export class Link implements FrameHandler {
   #readyCame({ sequence, step }: FrameHeader): void {
     if (this.#owner.stateOf(sequence) === 'finished') return
     const slot = this.#slot(sequence)
-    if (slot.ready.has(step)) throw this.#violation(`step ${step} of #${sequence} announced twice`)
+    if (slot.ready.has(step)) throw violation(this, `step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
-    if (++this.#readyCount > READY_LIMIT) throw this.#violation(`more than ${READY_LIMIT} announcements`)
+    if (++this.#readyCount > READY_LIMIT) throw violation(this, `more than ${READY_LIMIT} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
     setImmediate(() => {
@@ -357,25 +366,21 @@ export class Link implements FrameHandler {
 
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
     const state = this.#owner.stateOf(header.sequence)
-    if (state === undefined) this.#slot(header.sequence).descriptor ??= header.descriptor
-    else if (state !== 'finished' && !sameDescriptor(state, header.descriptor))
+    if (state === 'finished') return state
+    const slot = this.#slot(header.sequence)
+    if (state === undefined) slot.descriptor ??= header.descriptor
+    else if (!sameDescriptor(state, header.descriptor))
       throw this.#owner.differs(this, header.sequence, state, header.descriptor)
+    if (!slot.isHeard) {
+      slot.isHeard = true
+      this.#owner.heard(header.sequence)
+    }
     return state
   }
 
-  #checkLength(header: FrameHeader, posted: Posted): void {
-    if (header.payloadByteLength !== posted.byteLength)
-      throw this.#violation(
-        `${header.payloadByteLength} bytes for collective #${header.sequence}, step ${header.step}, where ${posted.byteLength} belong`,
-      )
-  }
-
-  #violation(what: string): AdasumError {
-    return new AdasumError(
-      'ERR_MISMATCH',
-      `Rank ${this.peer} (${this.address}) sent ${what}. Run the same version of adasum on every rank.`,
-      { peerRank: this.peer, peerAddress: this.address },
-    )
+  #checkLength({ sequence, step, payloadByteLength: found }: FrameHeader, { byteLength }: Posted): void {
+    if (found !== byteLength)
+      throw violation(this, `${found} bytes for collective #${sequence}, step ${step}, where ${byteLength} belong`)
   }
 
   #consumed(header: FrameHeader): void {
@@ -393,7 +398,3 @@ export class Link implements FrameHandler {
     return slot
   }
 }
-
-const scrap = Buffer.allocUnsafeSlow(64 << 10)
-/** Reads a connection empty. */
-const NOBODY: Sink = { target: () => scrap, filled: () => undefined, ended: () => undefined }

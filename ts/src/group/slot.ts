@@ -21,6 +21,8 @@ export class Slot {
   readonly early: Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }> = new Map()
   readonly ready: Set<number> = new Set()
   readonly waiting: Map<number, Outgoing> = new Map()
+  /** Whether anything has come for it: the peer has begun it. */
+  isHeard = false
   /** The peer's descriptor, until this rank has begun the collective too. */
   descriptor: Descriptor | undefined
 }

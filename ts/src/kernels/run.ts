@@ -2,13 +2,14 @@
 import { availableParallelism } from 'node:os'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Binding } from '../binding/binding.ts'
-import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
+import type { PhaseObserver } from '../observe/observer.ts'
+import type { KernelPhase, KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
 
 /** Answers an exchange step with the parts of all ranks. */
 export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
 
 /** Runs the tasks of one step; between tasks the event loop may turn. */
-export type RunTasks = (tasks: readonly KernelTask[], binding: Binding) => Promise<void>
+export type RunTasks = (tasks: readonly KernelTask[], binding: Binding, phase: KernelPhase) => Promise<void>
 
 /** For reductions in which no segment is cut across ranks. */
 export function runSync(body: ReduceBody, binding: Binding): SliceStatistics {
@@ -30,7 +31,7 @@ export async function run(
     const step = body.next(answer)
     if (step.done) return step.value
     answer = undefined
-    if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding)
+    if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding, step.value.phase)
     else if (exchange) answer = await exchange(step.value.round, step.value.parts)
     else throw new Error('This reduction has nobody to exchange with.')
   }
@@ -43,9 +44,10 @@ const TURN_MS = 5
  * On this thread, letting the event loop turn every few milliseconds. For the caller's own buffers: they may be
  * transferred away at any time, so no other thread may hold pointers into them. `check` runs after every turn.
  */
-export function cooperative(check: () => void): RunTasks {
+export function cooperative(check: () => void, observer?: PhaseObserver): RunTasks {
   let turnEnds = performance.now() + TURN_MS
-  return async (tasks, binding) => {
+  return async (tasks, binding, phase) => {
+    const span = observer?.begin(phase)
     for (const task of tasks) {
       if (performance.now() > turnEnds) {
         await nextTurn()
@@ -54,6 +56,7 @@ export function cooperative(check: () => void): RunTasks {
       }
       task.sync(binding)
     }
+    if (span) observer!.end(span)
   }
 }
 
@@ -65,11 +68,11 @@ export interface Arrival {
 
 /** Each task as soon as what it needs has come: the rest is still on the wire. */
 export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks): RunTasks {
-  return async (tasks, binding) => {
+  return async (tasks, binding, phase) => {
     for (const task of tasks) {
       if (task.needs !== undefined) await arrival.until(task.needs)
       check()
-      await runTasks([task], binding)
+      await runTasks([task], binding, phase)
     }
   }
 }
@@ -79,10 +82,15 @@ let running = 0
 const waiting: (() => void)[] = []
 
 /** Off-thread, at most two tasks at a time in this process, since DNS and files share libuv's four threads. */
-export const offThread: RunTasks = async (tasks, binding) => {
-  const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
-  // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
-  for (const result of results) if (result.status === 'rejected') throw result.reason
+export function offThread(observer?: PhaseObserver): RunTasks {
+  return async (tasks, binding, phase) => {
+    const span = observer?.begin(phase)
+    observer?.wentOffThread(tasks.length)
+    const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
+    // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+    if (span) observer!.end(span)
+  }
 }
 
 async function inTurn(start: () => Promise<void>): Promise<void> {
