@@ -97,6 +97,17 @@ export function leftovers() {
   ]
 }
 
+/** How long something may look left over that somebody else is just opening or closing. */
+const MOMENT_MS = 1000
+
+async function lastingLeftovers() {
+  const found = leftovers()
+  if (found.length === 0) return []
+  await sleep(MOMENT_MS)
+  const still = new Set(leftovers())
+  return found.filter((what) => still.has(what))
+}
+
 /**
  * One world, some of whose ranks are killed; what is wrong with the others.
  *
@@ -147,8 +158,9 @@ export async function runKills({ rounds, say }) {
   const random = randomFrom(seed)
   const problems = []
   for (let round = 0; round < rounds; round++) {
-    const found = [...(await killSome(random)), ...leftovers()]
+    const found = [...(await killSome(random)), ...(await lastingLeftovers())]
     problems.push(...found.map((problem) => `round ${round}: ${problem}`))
+    if ((round + 1) % 50 === 0) say(`${round + 1} of ${rounds}`)
   }
   return { problems, seed }
 }
