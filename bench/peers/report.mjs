@@ -1,5 +1,6 @@
 // What is printed without --json: a Markdown table, as in docs/performance/peers.md, and a summary.
 
+import { markdownTable } from '../lib/markdown-table.mjs'
 import { geometricMean, targetsOf } from './rows.mjs'
 
 /** @typedef {import('./rows.mjs').Row} Row */
@@ -29,16 +30,7 @@ const milliseconds = (us) => Number((us / 1e3).toPrecision(3)).toString()
 
 /** @param {readonly Row[]} rows */
 export function table(rows) {
-  const cells = [COLUMNS.map(([title]) => title), ...rows.map((row) => COLUMNS.map(([, of]) => of(row)))]
-  // Three, as prettier makes them.
-  const widths = COLUMNS.map((_, i) => Math.max(3, ...cells.map((line) => (line[i] ?? '').length)))
-  const isText = COLUMNS.map(([title]) => TEXT_COLUMNS.includes(title))
-  const lines = cells.map((line) =>
-    line.map((text, i) => (isText[i] ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))),
-  )
-  const rule = widths.map((width, i) => (isText[i] ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  const [head = [], ...body] = lines
-  return [head, rule, ...body].map((line) => `| ${line.join(' | ')} |`).join('\n')
+  return markdownTable(COLUMNS, TEXT_COLUMNS, rows)
 }
 
 /** @param {readonly Row[]} rows */

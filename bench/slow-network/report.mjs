@@ -1,5 +1,7 @@
 // What bench/slow-network.mjs prints.
 
+import { markdownTable } from '../lib/markdown-table.mjs'
+
 /**
  * @typedef {import('./rank.mjs').Measured} Measured
  * @typedef {import('./network.mjs').Link & { n: number, op: string, byteLength: number, rounds: number }} Setting
@@ -71,13 +73,5 @@ const TEXT_COLUMNS = ['op', 'compress', 'buckets']
 
 /** @param {readonly Row[]} rows */
 export function table(rows) {
-  const cells = [COLUMNS.map(([title]) => title), ...rows.map((row) => COLUMNS.map(([, of]) => of(row)))]
-  const widths = COLUMNS.map((_, i) => Math.max(3, ...cells.map((line) => (line[i] ?? '').length)))
-  const isText = COLUMNS.map(([title]) => TEXT_COLUMNS.includes(title))
-  const lines = cells.map((line) =>
-    line.map((text, i) => (isText[i] ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))),
-  )
-  const rule = widths.map((width, i) => (isText[i] ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  const [head = [], ...body] = lines
-  return [head, rule, ...body].map((line) => `| ${line.join(' | ')} |`).join('\n')
+  return markdownTable(COLUMNS, TEXT_COLUMNS, rows)
 }

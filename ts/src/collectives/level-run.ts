@@ -11,7 +11,7 @@ import type { Peers } from './peers.ts'
 export const STEP_EXCHANGE = 0
 export const STEP_GATHER = 1
 export const STEP_NODES = 2
-export const STEPS_A_LEVEL = 64
+const STEPS_A_LEVEL = 64
 /** Ten levels are more than any world has. */
 export const STEPS_A_BUCKET: number = 1024
 
