@@ -1,4 +1,4 @@
-import { AgreedFailure } from '../group/group.ts'
+import { AgreedFailure } from '../group/failure.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Scratch } from './job.ts'
 

@@ -8,7 +8,7 @@
 import { AdasumError } from '../errors.ts'
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
-import { AgreedFailure } from '../group/group.ts'
+import { AgreedFailure } from '../group/failure.ts'
 import { type SliceStatistics, segmentRowWidth } from '../kernels/reduce.ts'
 import { type AllReduceJob, type Reduced, reportWidth } from './job.ts'
 import type { Peers } from './peers.ts'

@@ -14,10 +14,11 @@ import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
-import { abortError, placeOf, unexpected } from './abort.ts'
+import { abortError } from './abort.ts'
 import { checkSignal, checkTimeout } from './call-options.ts'
 import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
+import * as failure from './failure.ts'
 import { abortFrame, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
@@ -58,15 +59,6 @@ export interface Dialler {
   refusals(): string
 }
 
-/** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
-export class AgreedFailure extends Error {
-  readonly error: AdasumError
-  constructor(error: AdasumError) {
-    super(error.message)
-    this.error = error
-  }
-}
-
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number
   readonly size: number
@@ -89,7 +81,7 @@ export class Group implements LinkOwner, CallLinks {
   /** Messages begun here so far, by ordered pair. */
   readonly #messageCounts = new Map<string, number>()
   #lastCompleted = 0
-  #failure: AdasumError | undefined
+  readonly #failure: failure.Failure
   #closing: Promise<void> | undefined
   #whenIdle: (() => void) | undefined
 
@@ -105,6 +97,7 @@ export class Group implements LinkOwner, CallLinks {
     const memory = options.sharedMemory
     this.scratch = new ScratchPool(memory && ((byteLength) => memory.allocate(byteLength)))
     this.#memory = memory && { memory, staging: new Staging(memory, this.scratch) }
+    this.#failure = new failure.Failure(rank)
   }
 
   /** Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. */
@@ -119,7 +112,7 @@ export class Group implements LinkOwner, CallLinks {
 
   /** What a peer that comes when all is over is told. */
   #lastWords(): Buffer | undefined {
-    if (this.#failure) return abortFrame(this.#failure)
+    if (this.#failure.cause) return abortFrame(this.#failure.cause)
     return this.#closing && this.#active.size === 0 ? goodbyeFrame(this.#nextSequence - 1) : undefined
   }
 
@@ -130,9 +123,9 @@ export class Group implements LinkOwner, CallLinks {
     const link = new Link(peer, reader, writer, this)
     this.#links.set(peer, link)
     this.#writers.set(peer, writer)
-    if (this.#failure) {
+    if (this.#failure.cause) {
       // A call that goes on meanwhile learns it here.
-      link.abort(this.#failure)
+      link.abort(this.#failure.cause)
       return link
     }
     this.#dialler.dial(peer, this.#dialling.signal).then(
@@ -189,14 +182,14 @@ export class Group implements LinkOwner, CallLinks {
       this.#complete(call)
       return result
     } catch (error) {
-      if (error instanceof AgreedFailure && !this.#failure) {
+      if (error instanceof failure.AgreedFailure && !this.#failure.cause) {
         this.#complete(call)
         throw error.error
       }
       this.#fail(error, call)
       this.#end(call)
       await this.#quiet()
-      throw this.#failureOf(call)
+      throw this.#failure.of(call, this.#lastCompleted)
     } finally {
       options.signal?.removeEventListener('abort', abort)
     }
@@ -206,7 +199,7 @@ export class Group implements LinkOwner, CallLinks {
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.timeoutMs)
     checkSignal(options.signal)
     if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
-    if (this.#failure) throw this.#later(descriptor)
+    if (this.#failure.cause) throw this.#failure.later(descriptor, this.#lastCompleted)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
     const call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
     this.#active.set(call.sequence, call)
@@ -218,11 +211,7 @@ export class Group implements LinkOwner, CallLinks {
   #complete(call: Call): void {
     this.#end(call)
     for (const link of this.#links.values())
-      if (!link.finished(call.sequence))
-        this.#fail(
-          new AdasumError('ERR_MISMATCH', `Rank ${link.peer} sent more data for ${call.title} than belongs to it.`),
-          call,
-        )
+      if (!link.finished(call.sequence)) this.#fail(failure.sentTooMuch(link, call), call)
     if (isMessage(call.sequence)) return
     this.#completed.add(call.sequence)
     while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
@@ -245,7 +234,7 @@ export class Group implements LinkOwner, CallLinks {
 
   async #close(): Promise<void> {
     if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    if (this.#failure) await this.#quiet()
+    if (this.#failure.cause) await this.#quiet()
     else await Promise.all([...this.#links.values()].map((link) => link.goodbye(this.#nextSequence - 1)))
     this.#dialling.abort()
     this.scratch.clear()
@@ -256,20 +245,13 @@ export class Group implements LinkOwner, CallLinks {
 
   // ---- failure
 
-  /** Ends the group. Later causes are consequences, and are dropped. */
+  /** Ends the group, unless it has ended already. */
   #fail(reason: unknown, call?: Call): void {
-    if (this.#failure) return
-    // ERR_ARGUMENT is a call's own; an argument that went bad under way is this rank's failure for all others.
-    const isWorldError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
-    const error = isWorldError ? reason : unexpected(reason)
-    const place = call && { operation: call.operation, sequence: call.sequence }
-    this.#failure = new AdasumError(error.code, error.message, {
-      ...{ rank: this.rank, ...place, ...placeOf(error) },
-      cause: error.cause,
-    })
-    for (const link of this.#links.values()) link.abort(this.#failure)
+    if (!this.#failure.record(reason, call)) return
+    const cause = this.#failure.cause!
+    for (const link of this.#links.values()) link.abort(cause)
     this.#dialling.abort()
-    if (this.#failure.rank === this.rank) this.#tellStrangers(abortFrame(this.#failure))
+    if (cause.rank === this.rank) this.#tellStrangers(abortFrame(cause))
   }
 
   /**
@@ -289,28 +271,6 @@ export class Group implements LinkOwner, CallLinks {
     await Promise.all([...this.#links.values()].map((link) => link.closed))
   }
 
-  #failureOf(call: Call): AdasumError {
-    const cause = this.#failure!
-    const place = {
-      operation: call.operation,
-      sequence: call.sequence,
-      ...placeOf(cause),
-      lastCompleted: this.#lastCompleted,
-    }
-    // Not the first cause itself, which says the same: what lies behind it.
-    return new AdasumError(cause.code, cause.message, { ...place, cause: cause.cause })
-  }
-
-  #later(descriptor: Descriptor): AdasumError {
-    const cause = this.#failure!
-    const place = { operation: collectiveName(descriptor), ...placeOf(cause), lastCompleted: this.#lastCompleted }
-    return new AdasumError(
-      cause.code,
-      `The group has failed, and ${collectiveName(descriptor)} cannot run in it. First cause: ${cause.message}`,
-      { ...place, cause: cause.cause },
-    )
-  }
-
   #abort(call: Call, signal: AbortSignal | undefined): void {
     if (this.#active.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
   }
@@ -321,9 +281,7 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   timedOut(call: Call): void {
-    const message = `${this.#standstill(call, call.timeoutMs)}, or raise timeoutMs.`
-    const [first] = call.waitingFor()
-    this.#fail(new AdasumError('ERR_TIMEOUT', message, { peerRank: first?.peer, peerAddress: first?.address }), call)
+    this.#fail(failure.timedOut(call, this.#refusals()), call)
   }
 
   announced(call: Call): void {
@@ -331,16 +289,12 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   stalled(call: Call): void {
-    const message = `${this.#standstill(call, call.stallMs)}: the call fails after ${call.timeoutMs} ms without progress.`
+    const message = failure.stallWarning(call, this.#refusals())
     process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })
   }
 
-  /** An unfinished sentence of advice at the end. */
-  #standstill(call: Call, idleMs: number): string {
-    const waiting = call.waitingFor().map((link) => `rank ${link.peer} (${link.address})`)
-    const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
-    const what = `${call.title} made no progress for ${idleMs} ms on rank ${this.rank}, which waits for ${whom}`
-    return `${what}${this.#dialler?.refusals() ?? ''}. Check that those ranks are running and call the same collectives`
+  #refusals(): string {
+    return this.#dialler?.refusals() ?? ''
   }
 
   // ---- what links tell (LinkOwner)
@@ -389,29 +343,19 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   broken(link: Link, error: Error): void {
-    const call = this.#oldest()
-    const place = { peerRank: link.peer, peerAddress: link.address }
-    if (!(error instanceof AdasumError)) this.lost(link, error.message, error)
-    else if (error.code === 'ERR_ARGUMENT') this.#fail(error, call)
-    else
-      this.#fail(new AdasumError(error.code, error.message, { ...place, ...placeOf(error), cause: error.cause }), call)
+    if (!(error instanceof AdasumError)) return this.lost(link, error.message, error)
+    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(link, error), this.#oldest())
   }
 
   lost(link: Link, reason: string, cause?: Error): void {
     const call = this.#oldest()
-    const when = call ? ` in ${call.title}` : ''
-    const why = cause ? `${reason} (${cause.message})` : reason
-    const message = `Lost rank ${link.peer} (${link.address})${when}: ${why}. Look at that rank's output, then connect again.`
-    const place = { peerRank: link.peer, peerAddress: link.address }
-    this.#fail(new AdasumError('ERR_PEER_LOST', message, { ...place, cause }), call)
+    this.#fail(failure.peerLost(link, call, reason, cause), call)
   }
 
   departed(link: Link, lastSequence: number): void {
     for (const call of this.#active.values()) {
       if (isMessage(call.sequence) ? !link.needs(call.sequence) : call.sequence <= lastSequence) continue
-      const message = `Rank ${link.peer} (${link.address}) closed its communicator after collective #${lastSequence}; ${call.title} needs it.`
-      const place = { peerRank: link.peer, peerAddress: link.address }
-      this.#fail(new AdasumError('ERR_PEER_LOST', `${message} Call the same collectives on every rank.`, place), call)
+      this.#fail(failure.peerDeparted(link, call, lastSequence), call)
     }
   }
 }
