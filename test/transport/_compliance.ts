@@ -118,14 +118,15 @@ async function settles(promise: Promise<unknown>, withinMs: number): Promise<boo
   return Promise.race([promise.then(() => true), sleep(withinMs, false)])
 }
 
-export function compliance(test: TestFn, name: Transport['name'], create: () => Transport): void {
+/** @param count - of connections that make up a pipe */
+export function compliance(test: TestFn, name: Transport['name'], create: () => Transport, count = 1): void {
   const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
   test.before((t) => t.log(`${name} compliance, seed ${seed}`))
   testData(test, create, seed)
   testSinks(test, create)
   testEndings(test, create)
   testAddresses(test, create)
-  testProcessLife(test, name)
+  testProcessLife(test, name, count)
 }
 
 function testData(test: TestFn, create: () => Transport, seed: number): void {
@@ -488,10 +489,10 @@ function testAddresses(test: TestFn, create: () => Transport): void {
   })
 }
 
-function testProcessLife(test: TestFn, name: Transport['name']): void {
+function testProcessLife(test: TestFn, name: Transport['name'], count: number): void {
   const script = fileURLToPath(new URL('_idle.ts', import.meta.url))
   const run = async (mode: string): Promise<number | NodeJS.Signals> => {
-    const child = spawn(process.execPath, ['--import=tsx', script, name, mode], { stdio: 'inherit' })
+    const child = spawn(process.execPath, ['--import=tsx', script, name, mode, `${count}`], { stdio: 'inherit' })
     const killer = setTimeout(() => child.kill('SIGKILL'), mode === 'ref' ? 2500 : 20_000)
     await once(child, 'exit')
     clearTimeout(killer)

@@ -1,11 +1,13 @@
-/** A process that holds an idle pair of pipes: `_idle.ts tcp|unix|memory ref|unref`. */
+/** A process that holds an idle pair of pipes, each of so many connections: `_idle.ts tcp|unix|memory ref|unref 2`. */
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { unixTransport } from '../../ts/src/transport/unix.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
+import { striped } from './_striped.ts'
 
-const [name, mode] = process.argv.slice(2)
-const transport = name === 'tcp' ? tcp : name === 'unix' ? unixTransport('idle') : createMemoryTransport()
+const [name, mode, count] = process.argv.slice(2)
+const one = name === 'tcp' ? tcp : name === 'unix' ? unixTransport('idle') : createMemoryTransport()
+const transport = striped(one, Number(count))
 let accept: (pipe: Pipe) => void = () => {}
 const arrival = new Promise<Pipe>((resolve) => (accept = resolve))
 const listener = await transport.listen('127.0.0.1', 0, accept)

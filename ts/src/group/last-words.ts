@@ -1,6 +1,5 @@
 /** The frames after which nothing more comes. */
 import type { AdasumError } from '../errors.ts'
-import type { Sink } from '../transport/transport.ts'
 import { encodeCause } from './abort.ts'
 import { encodeFrame } from './outbox.ts'
 
@@ -13,7 +12,3 @@ export function abortFrame(cause: AdasumError): Buffer {
 export function goodbyeFrame(lastSequence: number): Buffer {
   return encodeFrame('goodbye', { sequence: lastSequence })
 }
-
-const scrap = Buffer.allocUnsafeSlow(64 << 10)
-/** Reads a connection empty. */
-export const NOBODY: Sink = { target: () => scrap, filled: () => undefined, ended: () => undefined }

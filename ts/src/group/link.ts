@@ -11,6 +11,7 @@
  * other: the peer is lost when both have ended, or after a moment.
  */
 import { AdasumError } from '../errors.ts'
+import { NOBODY } from '../transport/nobody.ts'
 import { patientTimeout, within } from '../transport/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
@@ -27,7 +28,7 @@ import { Borrower } from './borrower.ts'
 import { Inbox } from './inbox.ts'
 import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
-import { NOBODY, abortFrame, goodbyeFrame } from './last-words.ts'
+import { abortFrame, goodbyeFrame } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager } from './numbering.ts'
 import { type Received, Slots, type Want } from './slot.ts'

@@ -1,5 +1,6 @@
 /**
- * Byte pipes between ranks: one interface for TCP, Unix sockets and memory, one compliance suite for all.
+ * Byte pipes between ranks: one interface for TCP, Unix sockets, memory and several connections as one, one compliance suite
+ * for all.
  *
  * A pipe carries bytes in both directions and knows nothing of frames. Its reader is asked for memory before the bytes
  * come, so that a transport can read straight into the destination.
@@ -12,6 +13,11 @@ export interface Sink {
    * is closed, so it must not be memory that anybody gets back before `closed` has settled.
    */
   target(): Uint8Array
+  /**
+   * Where the byte goes that comes `distance` bytes after the next one, and those behind it, if that is known already and will
+   * not change. A pipe of several connections reads what comes out of turn straight to there; absent, it reads in order.
+   */
+  ahead?(distance: number): Uint8Array | undefined
   /** The first `byteLength` bytes of the last target have been filled. */
   filled(byteLength: number): void
   /**

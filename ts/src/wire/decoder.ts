@@ -64,6 +64,19 @@ export class FrameDecoder implements Sink {
     return this.#direct ? rest! : (this.#spill ??= Buffer.allocUnsafeSlow(SPILL_BYTE_LENGTH))
   }
 
+  /** Only what belongs to the payload under way has its place already. */
+  ahead(distance: number): Uint8Array | undefined {
+    const payload = this.#failed ? undefined : this.#payload
+    if (!payload) return undefined
+    const { parts, byteLengths } = payload
+    let at = payload.filled + distance
+    for (let part = payload.part; part < parts.length; part++) {
+      if (at < byteLengths[part]!) return at < parts[part]!.length ? parts[part]!.subarray(at) : undefined
+      at -= byteLengths[part]!
+    }
+    return undefined
+  }
+
   filled(byteLength: number): void {
     if (this.#failed) return
     try {

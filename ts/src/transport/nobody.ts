@@ -1,0 +1,11 @@
+import type { Sink } from './transport.ts'
+
+const scrap = Buffer.allocUnsafeSlow(64 << 10)
+
+/** Reads a pipe empty. */
+export const NOBODY: Sink = {
+  target: () => scrap,
+  ahead: () => scrap,
+  filled: () => undefined,
+  ended: () => undefined,
+}

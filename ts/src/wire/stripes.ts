@@ -1,0 +1,122 @@
+/**
+ * How the connections of a striped pipe (transport/striped.ts) find each other. Whoever dials opens all of them, each with a
+ * handshake of its own, and says on each, before anything else, to which pipe it belongs and as which of its connections:
+ *
+ *     label (20)   id of the pipe (16 random bytes), index u16, count u16; big-endian
+ *
+ * A single connection has no label.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Pipe } from '../transport/transport.ts'
+import { StripedPipe } from '../transport/striped.ts'
+import type { OnPeer } from './authenticated.ts'
+import { ExactReader } from './exact-reader.ts'
+
+const ID_BYTE_LENGTH = 16
+export const LABEL_BYTE_LENGTH: number = ID_BYTE_LENGTH + 4
+
+/** Pipes that one peer may have opened in part. */
+const INCOMPLETE_LIMIT = 64
+
+export function encodeLabel(id: Uint8Array, index: number, count: number): Buffer {
+  const label = Buffer.alloc(LABEL_BYTE_LENGTH)
+  label.set(id)
+  label.writeUInt16BE(index, ID_BYTE_LENGTH)
+  label.writeUInt16BE(count, ID_BYTE_LENGTH + 2)
+  return label
+}
+
+/**
+ * Opens `count` connections as one. Rejects as the first `dial` that fails does, with none left open.
+ *
+ * @param stripeByteLength - other than the usual one, which is the same for all
+ */
+export async function dialStriped(count: number, dial: () => Promise<Pipe>, stripeByteLength?: number): Promise<Pipe> {
+  if (count === 1) return dial()
+  const outcomes = await Promise.allSettled(Array.from({ length: count }, () => dial()))
+  const pipes = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed) {
+    for (const pipe of pipes) pipe.destroy()
+    throw failed.reason
+  }
+  const id = randomBytes(ID_BYTE_LENGTH)
+  for (const [index, pipe] of pipes.entries()) pipe.write(encodeLabel(id, index, count))
+  return new StripedPipe(pipes, stripeByteLength)
+}
+
+/** A pipe of which some connections have come. */
+interface Incomplete {
+  readonly peerRank: number
+  readonly pipes: Map<number, Pipe>
+}
+
+/** Joins the connections that peers dial. */
+export class StripeGathering {
+  readonly #count: number
+  readonly #onPeer: OnPeer
+  readonly #stripeByteLength: number | undefined
+  readonly #incomplete = new Map<string, Incomplete>()
+  /** Those that have not said yet where they belong. */
+  readonly #unlabelled = new Set<Pipe>()
+
+  /** @param onPeer - takes what is complete */
+  constructor(count: number, onPeer: OnPeer, stripeByteLength?: number) {
+    this.#count = count
+    this.#onPeer = onPeer
+    this.#stripeByteLength = stripeByteLength
+  }
+
+  accept(peerRank: number, pipe: Pipe, groupId: string): void {
+    if (this.#count === 1) return this.#onPeer(peerRank, pipe, groupId)
+    // A script that forgets to close its communicator ends all the same.
+    pipe.unref()
+    this.#unlabelled.add(pipe)
+    new ExactReader(pipe).read(LABEL_BYTE_LENGTH).then(
+      (label) => this.#labelled(peerRank, pipe, groupId, Buffer.from(label)),
+      () => this.#drop([pipe]),
+    )
+  }
+
+  /** Turns away whoever has not come completely. */
+  close(): void {
+    this.#drop([...this.#unlabelled])
+    for (const [key, { pipes }] of this.#incomplete) this.#forget(key, [...pipes.values()])
+  }
+
+  #labelled(peerRank: number, pipe: Pipe, groupId: string, label: Buffer): void {
+    // Closed meanwhile.
+    if (!this.#unlabelled.delete(pipe)) return
+    const [index, count] = [label.readUInt16BE(ID_BYTE_LENGTH), label.readUInt16BE(ID_BYTE_LENGTH + 2)]
+    const key = `${peerRank} ${groupId} ${label.toString('hex', 0, ID_BYTE_LENGTH)}`
+    const one = this.#incomplete.get(key) ?? { peerRank, pipes: new Map<number, Pipe>() }
+    const isWrong = count !== this.#count || index >= count || one.pipes.has(index)
+    if (isWrong || (one.pipes.size === 0 && this.#incompleteCountOf(peerRank) >= INCOMPLETE_LIMIT))
+      return this.#forget(key, [pipe, ...one.pipes.values()])
+    this.#incomplete.set(key, one)
+    one.pipes.set(index, pipe)
+    // One that breaks before all are there takes the others with it.
+    void pipe.closed.then(() => this.#incomplete.get(key) === one && this.#forget(key, [...one.pipes.values()]))
+    if (one.pipes.size < count) return
+    this.#incomplete.delete(key)
+    const inOrder = [...one.pipes].sort(([a], [b]) => a - b).map(([, each]) => each)
+    for (const each of inOrder) each.ref()
+    this.#onPeer(peerRank, new StripedPipe(inOrder, this.#stripeByteLength), groupId)
+  }
+
+  #forget(key: string, pipes: readonly Pipe[]): void {
+    this.#incomplete.delete(key)
+    this.#drop(pipes)
+  }
+
+  #drop(pipes: readonly Pipe[]): void {
+    for (const pipe of pipes) {
+      this.#unlabelled.delete(pipe)
+      pipe.destroy()
+    }
+  }
+
+  #incompleteCountOf(peerRank: number): number {
+    return [...this.#incomplete.values()].filter((one) => one.peerRank === peerRank).length
+  }
+}
