@@ -16,4 +16,5 @@ export const anyTuning: fc.Arbitrary<Tuning> = fc.record({
   scatterByteLength: anyValue('scatterByteLength'),
   writeByteLength: anyValue('writeByteLength'),
   offThreadByteLength: anyValue('offThreadByteLength'),
+  connectionsPerPeer: fc.constantFrom(1, 1, 2, 3, 16),
 })

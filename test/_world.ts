@@ -5,8 +5,10 @@ import { AdasumError } from '../ts/src/errors.ts'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
 import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
+import type { Instruments } from '../ts/src/observe/instruments.ts'
 import { createMemoryTransport } from '../ts/src/transport/memory.ts'
 import type { SharedMemory } from '../ts/src/transport/shared-memory.ts'
+import { StripedPipe } from '../ts/src/transport/striped.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
 import type { Tuning } from '../ts/src/tuning.ts'
 import { WORLD_GROUP_ID } from '../ts/src/wire/handshake-format.ts'
@@ -30,6 +32,7 @@ export async function makeWorld(
     tuning,
     machineOf = () => 0,
     sharedMemory,
+    instruments,
     ...limits
   }: {
     transport?: Transport
@@ -39,6 +42,8 @@ export async function makeWorld(
     machineOf?: (rank: number, seenBy: number) => number
     /** What each rank shares with the others; without it they share nothing. */
     sharedMemory?: (rank: number) => SharedMemory
+    /** What each rank is watched with. */
+    instruments?: (rank: number) => Instruments
     timeoutMs?: number
     stallMs?: number
   } = {},
@@ -57,7 +62,7 @@ export async function makeWorld(
     }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
-      const [dialled, accepted] = await connectPair(transport)
+      const [dialled, accepted] = await connectPair(transport, tuning?.connectionsPerPeer)
       keep({ rank, pipe: dialled })
       keep({ rank: peer, pipe: accepted })
       if (dead.has(rank) || dead.has(peer)) {
@@ -69,7 +74,11 @@ export async function makeWorld(
       worlds[peer]!.connections.accepted(rank, groupId, accepted)
       return dialled
     }
-    const own = { sharedMemory: sharedMemory?.(rank), ...(tuning && { tuning }) }
+    const own = {
+      sharedMemory: sharedMemory?.(rank),
+      ...(tuning && { tuning }),
+      ...(instruments && { instruments: instruments(rank) }),
+    }
     return new CommunicatorWorld({ peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
   })
   const roots = worlds.map((world, rank) => world.root(rank, { timeoutMs: 20_000, ...limits }))
@@ -91,7 +100,14 @@ export async function makeWorld(
   }
 }
 
-async function connectPair(transport: Transport): Promise<[Pipe, Pipe]> {
+/** Several connections, if there are to be some, are joined to one pipe. */
+async function connectPair(transport: Transport, count = 1): Promise<[Pipe, Pipe]> {
+  if (count === 1) return connectOne(transport)
+  const pairs = await Promise.all(Array.from({ length: count }, () => connectOne(transport)))
+  return [new StripedPipe(pairs.map(([dialled]) => dialled)), new StripedPipe(pairs.map(([, accepted]) => accepted))]
+}
+
+async function connectOne(transport: Transport): Promise<[Pipe, Pipe]> {
   let accept: (pipe: Pipe) => void
   const accepted = new Promise<Pipe>((resolve) => (accept = resolve))
   const listener: Listener = await transport.listen('127.0.0.1', 0, (pipe) => accept(pipe))

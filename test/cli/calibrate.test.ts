@@ -28,12 +28,15 @@ function measured(
 const answerOf = (size: number, name: TuningName, costOf: (way: number, n: number, byteLength: number) => number) =>
   answer(questionOf(size, name), measured(size, name, costOf))
 
+/** What it decides depends on the network between machines. */
+const MEASURED_NAMES = TUNING_NAMES.filter((name) => name !== 'connectionsPerPeer')
+
 test('every value is decided by one question; two ranks have fewer', (t) => {
   t.deepEqual(
     questionsFor(3)
       .flatMap(({ decides }) => decides)
       .toSorted(),
-    TUNING_NAMES.toSorted(),
+    MEASURED_NAMES.toSorted(),
   )
   t.deepEqual(
     questionsFor(2).map(({ decides }) => decides),
@@ -119,7 +122,7 @@ test('three ranks calibrate, and connect takes the line at the end', async (t) =
   const comm = await connectOver(createMemoryTransport(), {}, { ADASUM_TUNING: variable })
   t.deepEqual(comm.tuning, resolveTuning(undefined, variable))
   await comm.close()
-  for (const name of TUNING_NAMES) t.regex(stdout, new RegExp(`^# .*${name}.*: `, 'm'))
+  for (const name of MEASURED_NAMES) t.regex(stdout, new RegExp(`^# .*${name}.*: `, 'm'))
 })
 
 test('--json prints a line a case, and the tuning', async (t) => {

@@ -5,13 +5,14 @@ import type { AdasumError } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Sink, Transport } from '../../ts/src/transport/transport.ts'
+import { striped } from '../transport/_striped.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 const test = anyTest.serial
 
 type Play = (comm: Communicator) => Promise<unknown>
 
-const TRANSPORTS = { memory: () => createMemoryTransport(), tcp: () => tcp }
+const TRANSPORTS = { memory: () => createMemoryTransport(), tcp: () => tcp, '3 of tcp': () => striped(tcp, 3) }
 
 for (const [name, transport] of Object.entries(TRANSPORTS)) {
   test(`${name}: one rank issues many calls at once, the others await each`, async (t) => {

@@ -5,6 +5,7 @@ import { AdasumError } from '../../ts/src/errors.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
+import { striped } from '../transport/_striped.ts'
 import { failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
 // One after the other: deadlines are short, and large messages keep the event loop busy.
@@ -16,6 +17,8 @@ const unchanged = (arrays: Float32Array[], copies: Float32Array[]): boolean =>
 const TRANSPORTS = {
   memory: () => createMemoryTransport({ seed: 7, maxChunkByteLength: 30_000 }),
   tcp: () => tcp,
+  '3 of memory': () => striped(createMemoryTransport({ seed: 8, maxChunkByteLength: 30_000 }), 3, 20_000),
+  '2 of tcp': () => striped(tcp, 2),
 }
 const SMALL = 100
 const LARGE = 2_000_000
@@ -75,7 +78,10 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
     )
     for (const error of errors as AdasumError[]) {
       t.is(error.code, 'ERR_TIMEOUT')
-      t.regex(error.message, /all-reduce #2 made no progress for 500 ms on rank [01], which waits for .*rank 2/)
+      t.regex(
+        error.message,
+        /all-reduce #2 \(adasum f32\[2000000\]\) made no progress for 500 ms on rank [01], which waits for .*rank 2/,
+      )
       t.is(error.sequence, 2)
       t.is(error.lastCompleted, 1)
     }

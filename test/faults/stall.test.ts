@@ -1,8 +1,10 @@
 /** The report of a call that stands still: a warning, once, and the call goes on. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest, { type ExecutionContext } from 'ava'
+import { Instruments } from '../../ts/src/observe/instruments.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { StallReport } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 // One after the other: warnings belong to the process.
@@ -51,14 +53,73 @@ for (const [name, transport] of Object.entries({ memory: () => createMemoryTrans
     t.is(reports().length, 2)
     for (const rank of [0, 1]) {
       const address = world.pipe(rank, 2).remoteAddress.replaceAll('.', String.raw`\.`)
-      const expected = `^all-reduce #2 made no progress for 100 ms on rank ${rank}, which waits for .*rank 2 \\(${address}\\)`
+      const expected = `^all-reduce #2 \\(sum f32\\[200000\\]\\) made no progress for 100 ms on rank ${rank}, which waits for .*rank 2 \\(${address}\\)`
       const report = reports().find((message) => message.includes(`on rank ${rank}`))!
       t.regex(report, new RegExp(expected))
+      t.true(report.includes(`It has heard of rank ${1 - rank}, and not of rank 2, in this call.`))
       t.regex(report, /Check that those ranks are running.*: the call fails after 20000 ms without progress\.$/)
     }
     t.deepEqual(new Set(warnings.map(({ code }) => code)), new Set(['ADASUM_STALL']))
     await world.close()
   })
+
+test('the report reaches onStall, with who has come and who has not', async (t) => {
+  const warnings = warningsOf(t)
+  const reports: StallReport[] = []
+  const onStall = (report: StallReport): void => void reports.push(report)
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 3, onStall })
+  const world = await makeWorld(3, { stallMs: 60, instruments })
+  const groups = await onAll(world.ranks, (comm) => comm.split(0, -comm.rank))
+  // The group has the ranks in reverse order.
+  const byRank = groups.toSorted((a, b) => a!.rank - b!.rank).map((group) => group!)
+  const data = byRank.map(() => Float64Array.of(1, 2, 3))
+  const early = [0, 2].map((rank) => byRank[rank]!.allReduce(data[rank]!, { op: 'max' }))
+  await until(() => reports.length >= 2)
+  const last = byRank[1]!.allReduce(data[1]!, { op: 'max' })
+  await Promise.all([...early, last])
+  reports.sort((a, b) => a.rank - b.rank)
+  const common = { operation: 'all-reduce', sequence: 1, what: 'max f64[3]', group: 'world/1.0', idleMs: 60 }
+  t.like(reports[0], { ...common, rank: 0, arrived: [2], notHeard: [1] })
+  t.like(reports[1], { ...common, rank: 2, arrived: [0], notHeard: [1] })
+  t.deepEqual(reports[0]!.waitingFor, [{ rank: 1, address: reports[0]!.waitingFor[0]!.address }])
+  t.regex(reports[0]!.title, /^all-reduce #1 in the group of color 0/)
+  t.deepEqual([byRank[0]!.metrics().stalls, byRank[1]!.metrics().stalls], [1, 0])
+  t.is(warnings.length, 2)
+  await world.close()
+})
+
+test('a message that nobody sends: its number, and the one rank that is missing', async (t) => {
+  warningsOf(t)
+  const reports: StallReport[] = []
+  const onStall = (report: StallReport): void => void reports.push(report)
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 3, onStall })
+  const world = await makeWorld(3, { stallMs: 40, instruments })
+  const receiving = world.ranks[2]!.receive(new Uint8Array(9), { from: 0 })
+  await until(() => reports.length > 0)
+  await world.ranks[0]!.send(new Uint8Array(9), { to: 2 })
+  await receiving
+  t.like(reports[0], { title: 'message #1 from rank 0 to rank 2', sequence: 1, what: 'u8[9]', notHeard: [0] })
+  await world.close()
+})
+
+test('what onStall throws is a warning, and the call goes on', async (t) => {
+  const warnings = warningsOf(t)
+  const onStall = (): void => {
+    throw new Error('wrong on purpose')
+  }
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 2, onStall })
+  const world = await makeWorld(2, { stallMs: 40, instruments })
+  const early = world.ranks[0]!.barrier()
+  await until(() => warnings.length >= 2)
+  await world.ranks[1]!.barrier()
+  await early
+  t.deepEqual(
+    warnings.map(({ code }) => code),
+    ['ADASUM_STALL', 'ADASUM_ON_STALL'],
+  )
+  t.regex(warnings[1]!.message, /wrong on purpose/)
+  await world.close()
+})
 
 test('the deadline still comes after the report', async (t) => {
   const warnings = warningsOf(t)

@@ -6,9 +6,13 @@ import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
 import { rendezvous } from '../../ts/src/rendezvous/rendezvous.ts'
+import { adasumSync } from '../../ts/src/reduction/local.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
+import type { Tuning } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
+import { bitsOf, onAll, vectorOf } from '../_world.ts'
 
 const WRONG: [name: string, options: unknown, message: RegExp][] = [
   ['null', null, /must be an object/],
@@ -55,10 +59,13 @@ test('a rank that met the others but does not connect is named, with what was re
   await sleep(0)
 })
 
-/** A world over a network, ranks in order. */
-function world(size: number, transport: Transport): Promise<Communicator[]> {
+/** A world over a network, ranks in order; of the tunings rank 0's counts. */
+function world(size: number, transport: Transport, tuning: Partial<Tuning> = {}): Promise<Communicator[]> {
   const options = { size, store: '127.0.0.1:29500', timeoutMs: 20_000 }
-  return Promise.all(Array.from({ length: size }, (_, rank) => connectOver(transport, { ...options, rank }, {})))
+  const connecting = Array.from({ length: size }, (_, rank) =>
+    connectOver(transport, { ...options, rank, ...(rank === 0 && { tuning }) }, {}),
+  )
+  return Promise.all(connecting)
 }
 
 test('connections open when a collective first needs them', async (t) => {
@@ -76,6 +83,38 @@ test('connections open when a collective first needs them', async (t) => {
   t.is((await count()) - before, 2 * 2 * 3)
   await Promise.all(ranks.map((comm) => comm.barrier()))
   t.is((await count()) - before, 2 * 4 * 3)
+  await Promise.all(ranks.map((comm) => comm.close()))
+})
+
+for (const [name, create] of [
+  ['memory', () => createMemoryTransport({ seed: 3, maxChunkByteLength: 50_000 })],
+  ['tcp', () => tcp],
+] as const)
+  test(`${name}: each direction has as many connections as rank 0 says, and large vectors go over all of them`, async (t) => {
+    const ranks = await world(3, create(), { connectionsPerPeer: 3 })
+    const inputs = ranks.map((_, rank) => vectorOf(new Float32Array(1_000_000), rank))
+    const results = await onAll(ranks, (comm, rank) => comm.allReduce(inputs[rank]!, { op: 'adasum' }))
+    const want = bitsOf(adasumSync(ranks.map((_, rank) => vectorOf(new Float32Array(1_000_000), rank))).result)
+    for (const { result } of results) t.is(bitsOf(result), want)
+    for (const comm of ranks) t.is(comm.metrics().openConnections, 2 * 2 * 3)
+    const parts = await onAll(ranks, (comm) => comm.split(0))
+    await onAll(parts as Communicator[], (comm) => comm.broadcast(new Float32Array(300_000)))
+    await Promise.all(ranks.map((comm) => comm.close()))
+  })
+
+test('one of several connections that breaks is a lost rank', async (t) => {
+  const network = createMemoryTransport()
+  const ranks = await world(2, network, { connectionsPerPeer: 4 })
+  await Promise.all(ranks.map((comm) => comm.barrier()))
+  const call = ranks[0]!.allReduce(new Float32Array(500_000), { op: 'sum' })
+  await sleep(20)
+  // Ends of connections, in the order in which they were opened: one that carries nothing at the moment.
+  const [pipe] = [...network.pipes].slice(-1)
+  network.cut((other) => other === pipe)
+  const error = await t.throwsAsync<AdasumError>(call)
+  t.is(error?.code, 'ERR_PEER_LOST')
+  t.is(error?.peerRank, 1)
+  t.is((await t.throwsAsync<AdasumError>(ranks[1]!.barrier()))?.code, 'ERR_PEER_LOST')
   await Promise.all(ranks.map((comm) => comm.close()))
 })
 

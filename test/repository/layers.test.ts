@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['compressor.ts', 'errors.ts', 'tuning.ts', 'turn.ts', 'types.ts'],
   ['binding'],
   ['tensor'],
+  ['observe'],
   ['kernels', 'transport'],
   ['wire'],
   ['rendezvous', 'group'],

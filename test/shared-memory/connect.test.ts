@@ -78,6 +78,7 @@ if (process.platform === 'linux') {
     ]
     const dial = diallerOf({
       ...{ transport: tcp, identity: { ...identity, rank: 0 }, peers, near: new Set([1]) },
+      connectionsPerPeer: 1,
       sharedMemory: new SharedMemory(loadSharedMemory()),
     })
     const { signal } = new AbortController()

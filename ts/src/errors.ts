@@ -5,6 +5,8 @@
  * what happened, the two numbers that disagree, and what to do.
  */
 
+import type { FlightEntry } from './types.ts'
+
 /** Every code an AdasumError can carry, in the order of docs/errors.md. */
 export const ERROR_CODES = [
   'ERR_ARGUMENT',
@@ -42,6 +44,8 @@ export interface ErrorDetails {
   sequence?: number | undefined
   /** Number of the last collective that this rank completed; 0 if none. */
   lastCompleted?: number | undefined
+  /** The last calls of the group that has failed, the oldest first. */
+  flightRecord?: readonly FlightEntry[] | undefined
   cause?: unknown
 }
 
@@ -57,12 +61,15 @@ export class AdasumError extends Error {
   declare readonly operation?: string
   declare readonly sequence?: number
   declare readonly lastCompleted?: number
+  declare readonly flightRecord?: readonly FlightEntry[]
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    const { cause, ...place } = details
+    const { cause, flightRecord, ...place } = details
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     for (const [key, value] of Object.entries(place)) if (value !== undefined) Object.assign(this, { [key]: value })
+    // Not printed with the error: it is long.
+    if (flightRecord) Object.defineProperty(this, 'flightRecord', { value: flightRecord })
     Object.defineProperty(this, BRAND, { value: true })
     // The stack's first line was written when Error ran, with the plain class name: V8 renders it on first read.
     Object.defineProperty(this, 'name', { value: `AdasumError [${code}]`, configurable: true, writable: true })

@@ -12,6 +12,7 @@ export type {
 export { Compressor, type CompressionFormat, type CompressorOptions } from './compressor.ts'
 export type { ArraysByName } from './tensor/dtype.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
+export { metricsText } from './observe/prometheus.ts'
 export { allocateArrays } from './reduction/allocate.ts'
 export {
   adasum,
@@ -27,8 +28,12 @@ export type {
   AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
+  CallMetrics,
   CallOptions,
+  CallPhase,
+  CommunicatorMetrics,
   ConnectOptions,
+  FlightEntry,
   FloatArray,
   FoldOp,
   HalfDtype,
@@ -41,5 +46,6 @@ export type {
   ReducibleArray,
   Reduction,
   SegmentReduction,
+  StallReport,
 } from './types.ts'
 export type { Tuning } from './tuning.ts'

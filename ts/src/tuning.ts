@@ -1,7 +1,8 @@
 /**
  * The constants that decide how data moves and where it is reduced, never what comes out: results have the same bits
- * whatever they are. `adasum bench --calibrate` measures them. Rank 0's are handed out at the rendezvous and count for all
- * ranks, so every choice stays a pure function of what all ranks know; the bounds hold whoever rank 0 is.
+ * whatever they are. `adasum bench --calibrate` measures all but the last, which depends on the network alone. Rank 0's are
+ * handed out at the rendezvous and count for all ranks, so every choice stays a pure function of what all ranks know; the
+ * bounds hold whoever rank 0 is.
  *
  * Not among them: the largest world of single-shot, since it changes bits, and the length of the chunks that kernels take
  * at a time (kernels/slice.ts), since ranks tell each other's pieces from it and the local functions, which have no rank
@@ -25,6 +26,8 @@ export interface Tuning {
   readonly writeByteLength: number
   /** From this length on what a rank has received is reduced off the main thread; of all inputs together. Ranks need not agree. */
   readonly offThreadByteLength: number
+  /** Each direction between two ranks has so many connections, over which its bytes are spread. Ranks must agree. */
+  readonly connectionsPerPeer: number
 }
 
 export type TuningName = keyof Tuning
@@ -36,6 +39,7 @@ export const DEFAULT_TUNING: Tuning = Object.freeze({
   scatterByteLength: 256 << 10,
   writeByteLength: 8 << 20,
   offThreadByteLength: 1 << 20,
+  connectionsPerPeer: 1,
 })
 
 /** So large that nothing reaches it. */
@@ -52,6 +56,8 @@ export const TUNING_BOUNDS: Readonly<Record<TuningName, readonly [least: number,
   // Each write takes a turn of the event loop, and a list of all that are left is kept.
   writeByteLength: [256 << 10, 1 << 30],
   offThreadByteLength: [0, NEVER],
+  // Each costs a handshake, a socket at both ends and the system's buffers for it.
+  connectionsPerPeer: [1, 16],
 }
 
 export const TUNING_NAMES = Object.keys(DEFAULT_TUNING) as readonly TuningName[]

@@ -1,5 +1,6 @@
 /** Types that every layer shares. */
 import type { Compressor } from './compressor.ts'
+import type { ErrorCode } from './errors.ts'
 import type { Tuning } from './tuning.ts'
 
 /** Arrays whose elements can be reduced. */
@@ -162,6 +163,12 @@ export interface ConnectOptions {
    * that this rank reserves for it. Default true.
    */
   sharedMemory?: boolean | number
+  /** File for a timeline of this rank's calls; `%r` stands for the rank. Default: that of ADASUM_TIMELINE, or none. */
+  timeline?: string
+  /** File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of ADASUM_FLIGHT_RECORD, or none. */
+  flightRecord?: string
+  /** Called once for a call that has made no progress for 10 s; only a report, beside the warning. */
+  onStall?: (report: StallReport) => void
 }
 
 export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
@@ -174,4 +181,99 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   ...CALL_OPTIONS,
   tuning: true,
   sharedMemory: true,
+  timeline: true,
+  flightRecord: true,
+  onStall: true,
+}
+
+/** A call that stands still, as one rank sees it. */
+export interface StallReport {
+  /** `all-reduce #17` */
+  readonly title: string
+  readonly operation: string
+  /** Number of the call in its group, from 1. For messages, among those between the two ranks. */
+  readonly sequence: number
+  /** Op, dtype, elements and segments, such as `adasum f32[61706], 10 segments`. */
+  readonly what: string
+  readonly group: string
+  readonly rank: number
+  readonly idleMs: number
+  /** Whom this rank waits for. */
+  readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
+  /** Of whom this rank has heard in this call: they have come to it. */
+  readonly arrived: readonly number[]
+  /** Of whom it has not. Where not everyone talks to everyone, they may have come all the same. */
+  readonly notHeard: readonly number[]
+}
+
+/** A call in a flight record; times are milliseconds since the communicator was made. */
+export interface FlightEntry {
+  /** `all-reduce #17` */
+  readonly title: string
+  readonly operation: string
+  readonly op?: string
+  readonly dtype?: string
+  readonly schedule?: string
+  /** Of compression. */
+  readonly format?: string
+  readonly elementCount: number
+  readonly segmentCount: number
+  /** Of one rank's data. */
+  readonly byteLength: number
+  /** Handed to connections until now, and asked of them, headers included. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  /** Read in the memory of ranks on the same machine instead. */
+  readonly sharedBytes: number
+  readonly state: 'running' | 'completed' | 'failed'
+  readonly code?: ErrorCode
+  readonly beginMs: number
+  readonly endMs?: number
+  /** The rank from which something has come last. */
+  readonly lastFrom?: number
+  /** Whom a call waits for that is running. */
+  readonly waitingFor: readonly number[]
+}
+
+export type CallPhase = 'queue' | 'exchange' | 'gram' | 'combine' | 'gather'
+
+/** Calls of one operation and op that have ended. Bytes are those of calls that have not failed. */
+export interface CallMetrics {
+  readonly operation: string
+  readonly op?: string
+  readonly calls: number
+  /** Of these. */
+  readonly failed: number
+  /** Handed to connections, and brought by them, headers included. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  /** Read in the memory of ranks on the same machine instead. */
+  readonly sharedBytes: number
+  /** Of those received, what came before it was asked for, and was copied. */
+  readonly earlyBytes: number
+  /** Kernel calls on other threads. */
+  readonly offThreadKernels: number
+  /** Phases may overlap: they do not add up to the duration. */
+  readonly phaseMs: Readonly<Record<CallPhase, number>>
+  readonly durations: {
+    /** Upper ends. */
+    readonly bucketsMs: readonly number[]
+    /** Calls in each bucket, and at the end those that lasted longer. */
+    readonly counts: readonly number[]
+    readonly sumMs: number
+  }
+}
+
+/** What a communicator has done since it was made. */
+export interface CommunicatorMetrics {
+  /** `world`, or for groups made by split what they were made of. */
+  readonly group: string
+  readonly rank: number
+  readonly worldRank: number
+  readonly calls: readonly CallMetrics[]
+  /** How many calls have thrown, by code. */
+  readonly errors: Readonly<Partial<Record<ErrorCode, number>>>
+  /** Calls that were reported because they stood still. */
+  readonly stalls: number
+  readonly openConnections: number
 }

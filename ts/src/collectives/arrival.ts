@@ -1,5 +1,6 @@
 import type { Incoming } from '../group/call.ts'
 import type { Arrival } from '../kernels/run.ts'
+import type { Span } from '../observe/observer.ts'
 import type { Peers } from './peers.ts'
 
 interface Waiting {
@@ -16,26 +17,35 @@ export interface BorrowRequest {
   readonly memory: () => readonly Uint8Array[]
 }
 
-/** How far all of several messages have come. One waits at a time. */
+/** How far all of several messages of a call have come, which are its exchange. One waits at a time. */
 export class Arrivals implements Arrival {
+  readonly #call: Peers
+  readonly #exchange: Span
   readonly #byteLength: number
   readonly #elementCounts: number[]
+  #missing: number
   #waiting: Waiting | undefined
   #failure: { error: unknown } | undefined
 
   /** @param byteLength - of an element */
-  constructor(messageCount: number, byteLength: number) {
+  constructor(call: Peers, messageCount: number, byteLength: number) {
+    this.#call = call
+    this.#exchange = call.begin('exchange')
+    this.#missing = messageCount
     this.#elementCounts = Array.from({ length: messageCount }, () => 0)
     this.#byteLength = byteLength
   }
 
   /** Asks for one of the messages, which is only read. */
-  borrow(message: number, call: Peers, { from, step, byteLength, memory }: BorrowRequest): Incoming {
+  borrow(message: number, { from, step, byteLength, memory }: BorrowRequest): Incoming {
     const progress = (byteLength: number): void => this.advance(message, byteLength)
-    const incoming = call.borrow(from, step, byteLength, memory, progress)
-    // Small ones, and those that stay where they are, make no progress.
+    const incoming = this.#call.borrow(from, step, byteLength, memory, progress)
     incoming.received.then(
-      () => progress(byteLength),
+      () => {
+        // Small ones, and those that stay where they are, have made no progress.
+        progress(byteLength)
+        if (--this.#missing === 0) this.#call.end(this.#exchange)
+      },
       (error: unknown) => this.fail(error),
     )
     return incoming

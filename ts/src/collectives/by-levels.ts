@@ -159,7 +159,9 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   const rooms = inputsIn(run, index)
   const rows = index === 0 ? undefined : level.inputs.map((input) => rowsOf(job.layout, job.statistics, input, level))
   const [mine, theirs] = partition(level.receives, call.rank)
-  const arrival = isStreamed(run, index, rooms) ? new Arrivals(theirs.length, job.layout.dtype.byteLength) : undefined
+  const isStreaming = isStreamed(run, index, rooms)
+  const arrival = isStreaming ? new Arrivals(call, theirs.length, job.layout.dtype.byteLength) : undefined
+  const span = arrival ? undefined : call.begin('exchange')
   const asked = isBorrowed(run, index) ? borrow(run, theirs, rooms, arrival) : receive(run, index, theirs, rooms, rows)
   if (index === 0) flags[call.rank] = await scan(call, job)
   job.check()
@@ -177,6 +179,7 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   })
   if (arrival) known.catch((error: unknown) => arrival.fail(error))
   else await known
+  if (span) call.end(span)
   const { finish } = asked
   return { level, vectors: await asked.located(), own: rooms[level.ownInput]!, rows, arrival, known, finish }
 }
@@ -216,7 +219,8 @@ async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, resul
     memory: 'pool',
     check,
   } as const
-  const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...(arrival && { arrival }) }
+  const watched = { observer: call, ...(arrival && { arrival }) }
+  const work = { layout, resultDtype, slice, weights, ...memory, exchange, ...watched }
   const found: SliceStatistics = await reducer.reduce(work)
   if (isInner(job, index)) completeStatistics(found, layout, job.hierarchy!, weights, isRoot)
   joinRows(into, level, rows, found, weights, !isBase(run, index))
@@ -278,6 +282,7 @@ async function gather(
   posted: Promise<number>[][] | undefined,
 ): Promise<boolean> {
   const { call, job, levels, sends } = run
+  const span = call.begin('gather')
   const { begin, end } = levels.at(-1)!
   // The first level's messages came from the caller's memory, the others' from where the result goes.
   if (!job.out) await Promise.all(sends.slice(1).flat())
@@ -295,6 +300,7 @@ async function gather(
   }
   await Promise.all(sends.flat())
   await gathering.finish()
+  call.end(span)
   return flags.some(isNonFinite)
 }
 

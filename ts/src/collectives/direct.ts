@@ -40,11 +40,13 @@ export function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): P
 async function atOnce(run: Run): Promise<Reduced> {
   const { call, job } = run
   const flags = new Uint8Array(call.size)
+  const exchange = call.begin('exchange')
   const incoming = peersOf(call).map((peer) => call.borrow(peer, STEP_DATA, job.data.byteLength, () => room(run)))
   flags[call.rank] = await scan(call, job)
   job.check()
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_DATA, job.data.parts, flags[call.rank]))
   const theirs = await Promise.all(incoming.map(({ received }) => received))
+  call.end(exchange)
   peersOf(call).forEach((peer, i) => (flags[peer] = theirs[i]!.rankFlags))
   const target = targetOf(run)
   const found = await reducePresent(run, await inputsOf(run, incoming), flags, target)
@@ -60,6 +62,7 @@ async function quantized(run: Run): Promise<Reduced> {
   const whole = { begin: 0, end: job.layout.elementCount }
   const inputs = Array.from({ length: call.size }, () => new Vector(room(run)))
   const stretch = (rank: number): Stretch => ({ ...whole, vector: inputs[rank]!, memory: 'pool' })
+  const exchange = call.begin('exchange')
   const receives = peersOf(call).map((peer) => {
     const incoming = passage.incoming(stretch(peer))
     return received(call.receive(peer, STEP_DATA, incoming.parts), incoming)
@@ -72,6 +75,7 @@ async function quantized(run: Run): Promise<Reduced> {
   const sends = peersOf(call).map((peer) => call.send(peer, STEP_DATA, departure.between(whole), flags[call.rank]))
   await departure.keep(stretch(call.rank))
   const theirs = await Promise.all(receives)
+  call.end(exchange)
   peersOf(call).forEach((peer, i) => (flags[peer] = theirs[i]!))
   const target = targetOf(run)
   const found = await reducePresent(run, inputs, flags, target)
@@ -95,10 +99,10 @@ async function streamed(run: Run): Promise<Reduced> {
   const weights = new Float64Array(call.size).fill(1)
   const sends: Promise<void>[] = []
   const spoken = flagsBehind(call, job, sends)
-  const arrivals = new Arrivals(call.size - 1, job.layout.dtype.byteLength)
+  const arrivals = new Arrivals(call, call.size - 1, job.layout.dtype.byteLength)
   const { byteLength } = job.data
   const incoming = peersOf(call).map((from, i) =>
-    arrivals.borrow(i, call, { from, step: STEP_DATA, byteLength, memory: () => room(run) }),
+    arrivals.borrow(i, { from, step: STEP_DATA, byteLength, memory: () => room(run) }),
   )
   sends.push(...peersOf(call).map((peer) => call.send(peer, STEP_DATA, job.data.parts)))
   spoken.catch((error: unknown) => arrivals.fail(error))
@@ -165,7 +169,7 @@ function workOf(
   const { elementCount, dtype } = layout
   const elementsIn = (byteLength?: number): number => chunkElementCount(dtype.byteLength, call.size, byteLength)
   const slice = sliceOf(layout, 0, elementCount, elementsIn(), elementsIn(callByteLength))
-  return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check } as const
+  return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check, observer: call } as const
 }
 
 function reducedOf({ call, job }: Run, result: Vector, flags: Uint8Array, found: SliceStatistics | undefined): Reduced {

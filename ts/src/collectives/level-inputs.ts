@@ -53,7 +53,7 @@ export function borrow(
   const step = stepOf(run, 0, STEP_EXCHANGE)
   const incoming = theirs.map(({ rank: from, input }, i): Incoming => {
     const [byteLength, memory] = [rooms[input]!.length, () => [rooms[input]!]]
-    if (arrival) return arrival.borrow(i, call, { from, step, byteLength, memory })
+    if (arrival) return arrival.borrow(i, { from, step, byteLength, memory })
     return call.borrow(from, step, byteLength, memory)
   })
   const flags = incoming.map(({ received }) => received.then(({ rankFlags }) => rankFlags))

@@ -27,8 +27,10 @@ export async function broadcast(call: Call, job: BroadcastJob): Promise<void> {
 
 /** The root sends everything to every rank. */
 async function flat(call: Call, root: number, { parts }: Vector): Promise<void> {
+  const exchange = call.begin('exchange')
   if (call.rank !== root) await call.receive(root, 0, parts)
   else await Promise.all(peersOf(call).map((peer) => call.send(peer, 0, parts)))
+  call.end(exchange)
 }
 
 /** The root sends each rank an equal part; then every rank sends its part to all that lack it. */
@@ -36,15 +38,19 @@ async function scatterGather(call: Call, root: number, vector: Vector): Promise<
   const offsets = equalParts(vector.byteLength, call.size)
   const part = (rank: number): Uint8Array[] => vector.between(offsets[rank]!, offsets[rank + 1]!)
   const others = peersOf(call).filter((peer) => peer !== root)
+  const exchange = call.begin('exchange')
   if (call.rank === root) {
     await Promise.all(others.flatMap((peer) => [call.send(peer, 0, part(peer)), call.send(peer, 1, part(root))]))
-    return
+    return call.end(exchange)
   }
   const mine = call.receive(root, 0, part(call.rank))
   const rest = peersOf(call).map((peer) => call.receive(peer, 1, part(peer)))
   await mine
+  call.end(exchange)
+  const gather = call.begin('gather')
   await Promise.all(others.map((peer) => call.send(peer, 1, part(call.rank))))
   await Promise.all(rest)
+  call.end(gather)
 }
 
 const STEP_LENGTHS = 0
@@ -74,9 +80,11 @@ async function exchangeStep(
   outgoing: readonly Uint8Array[],
   incoming: readonly Uint8Array[],
 ): Promise<void> {
+  const span = call.begin('exchange')
   const receives = peersOf(call).map((peer) => call.receive(peer, step, [incoming[peer]!]))
   await Promise.all(peersOf(call).map((peer) => call.send(peer, step, [outgoing[peer]!])))
   await Promise.all(receives)
+  call.end(span)
 }
 
 /** One message between two ranks; the receiver's memory is filled when all of it has come. */
@@ -85,9 +93,14 @@ export async function message(
   { from, to }: { from: number; to: number },
   { data, scratch, check }: Pick<BroadcastJob, 'data' | 'scratch' | 'check'>,
 ): Promise<void> {
-  if (call.rank === from) return call.send(to, 0, data.parts)
+  const exchange = call.begin('exchange')
+  if (call.rank === from) {
+    await call.send(to, 0, data.parts)
+    return call.end(exchange)
+  }
   const bytes = scratch.acquire(data.byteLength)
   await call.receive(from, 0, [bytes])
+  call.end(exchange)
   check()
   data.set(Vector.of(bytes))
   scratch.release(bytes)
@@ -95,7 +108,9 @@ export async function message(
 
 /** Nobody leaves before everybody has come. */
 export async function barrier(call: Call): Promise<void> {
+  const exchange = call.begin('exchange')
   const receives = peersOf(call).map((peer) => call.receive(peer, 0, []))
   await Promise.all(peersOf(call).map((peer) => call.send(peer, 0, [])))
   await Promise.all(receives)
+  call.end(exchange)
 }

@@ -33,14 +33,18 @@ interface Sharer {
 
 export function nodeExchange(call: Peers, layout: Layout, level: Level, reducer: Reducer, firstStep: number): Exchange {
   const context = { call, layout, level, reducer }
-  return (round, parts) =>
-    Promise.all(
+  return async (round, parts) => {
+    const span = call.begin('gram')
+    const found = await Promise.all(
       parts.map((part) => {
         const sharers = sharersOf(context, part.segment)
         const exchange = sharers.length <= MOST_SHARERS ? toAll : throughOne
         return exchange(context, firstStep + round, part, sharers)
       }),
     )
+    call.end(span)
+    return found
+  }
 }
 
 /** Everything to everyone: each adds up by itself. */

@@ -1,7 +1,8 @@
 import type { Call } from '../group/call.ts'
+import type { PhaseObserver } from '../observe/observer.ts'
 
-/** What a schedule needs of a call: who the ranks are, and their messages. */
-export type Peers = Pick<Call, 'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send'>
+/** What a schedule needs of a call: who the ranks are, their messages, and who watches. */
+export type Peers = Pick<Call, 'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send' | keyof PhaseObserver>
 
 /** The same ranks in another order: the i-th of it is rank `order[i]`. */
 export function inOrder(call: Peers, order: Int32Array): Peers {
@@ -12,5 +13,8 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
     receive: (from, step, parts, progress) => call.receive(order[from]!, step, parts, progress),
     borrow: (from, step, byteLength, memory, progress) => call.borrow(order[from]!, step, byteLength, memory, progress),
     send: (to, step, parts, rankFlags) => call.send(order[to]!, step, parts, rankFlags),
+    begin: (phase) => call.begin(phase),
+    end: (span) => call.end(span),
+    wentOffThread: (count) => call.wentOffThread(count),
   }
 }

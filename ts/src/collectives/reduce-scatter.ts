@@ -57,6 +57,7 @@ async function scatter(
   { bytes: result, isSuspect }: OwnResult,
   gathered: Uint8Array,
 ): Promise<boolean> {
+  const span = call.begin('gather')
   const own: Interval = [level.begin, level.end]
   const mine = intervalAt(wanted, call.rank)
   const partOf = (bytes: Uint8Array, [begin]: Interval, [from, to]: Interval): Uint8Array =>
@@ -78,6 +79,7 @@ async function scatter(
   partOf(gathered, mine, kept).set(partOf(result, own, kept))
   const flags = await Promise.all(receives)
   await Promise.all(sends.flat())
+  call.end(span)
   return isSuspect || flags.some(isNonFinite)
 }
 

@@ -1,6 +1,7 @@
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import type { Arrival, Exchange } from '../kernels/run.ts'
 import type { Slice } from '../kernels/slice.ts'
+import type { PhaseObserver } from '../observe/observer.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
@@ -37,4 +38,6 @@ export interface ReduceJob {
   readonly exchange?: Exchange
   /** If the inputs are still on their way. */
   readonly arrival?: Arrival
+  /** Told when kernels run. */
+  readonly observer?: PhaseObserver
 }

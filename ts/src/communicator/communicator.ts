@@ -20,6 +20,7 @@ import {
   type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
+  type CommunicatorMetrics,
   type FoldOp,
   type IntegerArray,
   type NamedArrays,
@@ -299,6 +300,11 @@ export class Communicator implements AsyncDisposable {
       if (pair.to === this.rank) packed.unpack()
       packed.release()
     })
+  }
+
+  /** What this rank has done in this communicator since it was made. `metricsText` writes it for Prometheus. */
+  metrics(): CommunicatorMetrics {
+    return { ...this.#group.metrics(), worldRank: this.#membership.worldRanks[this.rank]! }
   }
 
   /** Resolves when all ranks have called it. */

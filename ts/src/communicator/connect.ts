@@ -4,10 +4,12 @@
  */
 import { loadBinding } from '#binding'
 import { loadSharedMemory } from '../binding/shared-memory.ts'
+import { AdasumError, inspect } from '../errors.ts'
 import { checkSignal } from '../group/call-options.ts'
+import { Instruments } from '../observe/instruments.ts'
 import { type Place, resolvePlace } from '../rendezvous/environment.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
-import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
+import { type Meeting, type RendezvousOptions, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
 import { formatAddress } from '../transport/address.ts'
 import { SharedMemory } from '../transport/shared-memory.ts'
@@ -16,6 +18,7 @@ import { HAS_UNIX_TRANSPORT } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
 import type { ConnectOptions } from '../types.ts'
 import type { OnPeer } from '../wire/authenticated.ts'
+import { StripeGathering } from '../wire/stripes.ts'
 import { Communicator } from './communicator.ts'
 import { diallerOf } from './dialling.ts'
 import { World } from './world.ts'
@@ -26,7 +29,8 @@ import { World } from './world.ts'
  * Where this process stands comes from the options, then from ADASUM_RANK, ADASUM_SIZE, ADASUM_STORE, ADASUM_SECRET and
  * ADASUM_HOST, then from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. If none is set, the world has one rank. The tuning
  * comes from rank 0: from its option, then from its ADASUM_TUNING. Ranks of one machine read each other's large messages in
- * shared memory, unless `sharedMemory` or ADASUM_SHARED_MEMORY says otherwise.
+ * shared memory, unless `sharedMemory` or ADASUM_SHARED_MEMORY says otherwise. Files for a timeline and for flight records
+ * come from the options, then from ADASUM_TIMELINE and ADASUM_FLIGHT_RECORD.
  *
  * @throws AdasumError ERR_ENVIRONMENT (half-set environment), ERR_ARGUMENT, ERR_STORE (unreachable, port in use),
  *   ERR_AUTH (wrong secret), ERR_RANK_TAKEN, ERR_WORLD_SIZE, ERR_TIMEOUT (ranks that did not come), ERR_PEER_LOST,
@@ -45,45 +49,72 @@ export async function connectOver(
   loadBinding()
   const place = resolvePlace(options, env)
   checkSignal(options.signal)
+  const instruments = instrumentsFor(place, options.onStall)
   if (place.size === 1) {
-    const alone = aloneWorld(place.tuning)
+    const alone = aloneWorld(place.tuning, instruments)
     return new Communicator(alone, alone.root(0), { localRank: 0, localSize: 1 })
   }
-  const { world, meeting } = await meet(transport, place, options.signal)
-  meeting.listener.unref()
-  return new Communicator(world, world.root(place.rank), meeting)
+  try {
+    const { world, meeting } = await meet(transport, place, instruments, options.signal)
+    meeting.listener.unref()
+    return new Communicator(world, world.root(place.rank), meeting)
+  } catch (error) {
+    await instruments.close()
+    throw error
+  }
 }
 
-function aloneWorld(tuning: Tuning): World {
+function instrumentsFor(
+  { rank, size, timeline, flightRecord }: Place,
+  onStall: ConnectOptions['onStall'],
+): Instruments {
+  if (onStall !== undefined && typeof onStall !== 'function')
+    throw new AdasumError('ERR_ARGUMENT', `option "onStall" must be a function, but it is ${inspect(onStall)}`)
+  const file = timeline && { path: timeline.value, origin: timeline.origin, code: timeline.code }
+  return new Instruments({ rank, size, timeline: file, flightRecord: flightRecord?.value, onStall })
+}
+
+function aloneWorld(tuning: Tuning, instruments: Instruments): World {
   const dial = (): Promise<never> => Promise.reject(new Error('A world of one rank has no peers.'))
-  return new World({ peers: [{ machine: 0, address: '' }], dial, tuning, release: () => Promise.resolve() })
+  const peers = [{ machine: 0, address: '' }]
+  return new World({ peers, dial, tuning, instruments, release: () => Promise.resolve() })
 }
 
 async function meet(
   transport: Transport,
   place: Place,
+  instruments: Instruments,
   signal: AbortSignal | undefined,
 ): Promise<{ world: World; meeting: Meeting }> {
-  const early: Parameters<OnPeer>[] = []
-  let accept: OnPeer = (...peer) => void early.push(peer)
+  const early: Parameters<RendezvousOptions['onPeer']>[] = []
+  let accept: RendezvousOptions['onPeer'] = (...peer) => void early.push(peer)
   const { rank, size, secret, timeoutMs } = place
-  const onPeer: OnPeer = (...peer) => accept(...peer)
+  const onPeer: typeof accept = (...peer) => accept(...peer)
   const ownMemory = transport.name === 'tcp' ? openSharedMemory(place.sharedMemory) : undefined
   const meeting = await rendezvous(place, { transport, timeoutMs, signal, sharesMemory: !!ownMemory, onPeer })
   const { runId, peers, machines, tuning, listener } = meeting
   const near = ownMemory ? sharers(meeting, rank) : new Set<number>()
   const sharedMemory = near.size > 0 ? ownMemory : undefined
+  const { connectionsPerPeer } = tuning
+  const identity = { runId, rank, size, secret }
   const world = new World({
     peers: peers.map(({ host, port }, peer) => {
       return { machine: machines[peer]!, address: formatAddress(host, port), sharesMemory: near.has(peer) }
     }),
-    dial: diallerOf({ transport, identity: { runId, rank, size, secret }, peers, near, sharedMemory }),
+    dial: diallerOf({ transport, identity, peers, near, sharedMemory, connectionsPerPeer }),
     sharedMemory,
     tuning,
+    instruments,
     refusals: () => refusalClause(meeting.refusals()),
-    release: async () => void (await Promise.allSettled([listener.close(), meeting.release()])),
+    release: async () => {
+      gathering.close()
+      await Promise.allSettled([listener.close(), meeting.release()])
+    },
   })
-  accept = (worldRank, pipe, groupId) => world.connections.accepted(worldRank, groupId, pipe)
+  const accepted: OnPeer = (worldRank, pipe, groupId) => world.connections.accepted(worldRank, groupId, pipe)
+  const gathering = new StripeGathering(connectionsPerPeer, accepted)
+  accept = (worldRank, pipe, groupId, over) =>
+    over === 'unix' ? accepted(worldRank, pipe, groupId) : gathering.accept(worldRank, pipe, groupId)
   for (const peer of early) accept(...peer)
   return { world, meeting }
 }

@@ -11,6 +11,7 @@ import type { Pipe, Transport } from '../transport/transport.ts'
 import { unixTransport } from '../transport/unix.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
 import type { DialIdentity } from '../wire/handshake.ts'
+import { dialStriped } from '../wire/stripes.ts'
 
 interface Dialling {
   readonly transport: Transport
@@ -19,21 +20,24 @@ interface Dialling {
   /** Those whose memory this rank may read, and that may read its. */
   readonly near: ReadonlySet<number>
   readonly sharedMemory: SharedMemory | undefined
+  /** Over TCP; each is a handshake of its own. */
+  readonly connectionsPerPeer: number
 }
 
-export function diallerOf({ transport, identity, peers, near, sharedMemory }: Dialling): Dial {
+export function diallerOf({ transport, identity, peers, near, sharedMemory, connectionsPerPeer }: Dialling): Dial {
   const unreachable = new Set<number>()
   return async (peerRank, groupId, signal) => {
     const { host, port, unixKey } = peers[peerRank]!
     const dial = (over: Transport): Promise<Pipe> =>
       dialAuthenticated(over, host, port, { ...identity, peerRank, groupId, purpose: 'peer' }, signal)
-    if (unixKey === undefined || !near.has(peerRank) || unreachable.has(peerRank)) return dial(transport)
+    const dialFar = (): Promise<Pipe> => dialStriped(connectionsPerPeer, () => dial(transport))
+    if (unixKey === undefined || !near.has(peerRank) || unreachable.has(peerRank)) return dialFar()
     try {
       return await dial(unixTransport(unixKey))
     } catch (error) {
       const why = whyUnreachable(error)
       if (why === undefined) throw error
-      const pipe = await dial(transport)
+      const pipe = await dialFar()
       unreachable.add(peerRank)
       sharedMemory?.warn(
         `Rank ${peerRank} (${formatAddress(host, port)}) is on this machine, but its Unix socket cannot be reached (${why}): ` +

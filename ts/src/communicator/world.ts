@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
+import { type Instruments, Monitor } from '../observe/instruments.ts'
 import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
@@ -28,6 +29,8 @@ export interface WorldOptions {
   readonly sharedMemory?: SharedMemory | undefined
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   readonly refusals?: () => string
+  /** What its groups are watched with. */
+  readonly instruments?: Instruments
   /** Gives up what the world holds besides its groups. */
   readonly release: () => Promise<void>
 }
@@ -37,6 +40,8 @@ export interface Membership {
   readonly id: string
   readonly worldRanks: readonly number[]
   readonly group: Group
+  /** What those who watch call it: `world`, and for one that was split off `<where>/<number of the split>.<color>`. */
+  readonly label: string
 }
 
 export class World {
@@ -53,7 +58,7 @@ export class World {
   /** The group of all ranks. */
   root(rank: number, limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
     const worldRanks = this.#options.peers.map((_, peer) => peer)
-    return this.#add(WORLD_GROUP_ID, worldRanks, { rank, size: worldRanks.length, ...limits })
+    return this.#add(WORLD_GROUP_ID, worldRanks, 'world', { rank, size: worldRanks.length, ...limits })
   }
 
   /** A group of some ranks of another one; `members` are ranks there. All members come to the same id. */
@@ -64,7 +69,12 @@ export class World {
     const name = `${parent.group.name} in the group of color ${color} (split #${sequence})`
     const options = { rank, size: members.length, timeoutMs, stallMs, name }
     const worldRanks = members.map((member) => parent.worldRanks[member]!)
-    return this.#add(hash.slice(0, 2 * GROUP_ID_BYTE_LENGTH), worldRanks, options)
+    return this.#add(
+      hash.slice(0, 2 * GROUP_ID_BYTE_LENGTH),
+      worldRanks,
+      `${parent.label}/${sequence}.${color}`,
+      options,
+    )
   }
 
   /** The number of each member's machine. */
@@ -95,10 +105,10 @@ export class World {
     await Promise.all([...this.#groups].map((group) => group.close()))
     this.connections.close()
     this.#options.sharedMemory?.close()
-    await this.#options.release()
+    await Promise.all([this.#options.release(), this.#options.instruments?.close()])
   }
 
-  #add(id: string, worldRanks: readonly number[], options: GroupOptions): Membership {
+  #add(id: string, worldRanks: readonly number[], label: string, options: GroupOptions): Membership {
     const dial = this.connections.diallerOf(id, worldRanks)
     const dialler = {
       addressOf: (peer: number) => this.#options.peers[worldRanks[peer]!]!.address,
@@ -109,11 +119,12 @@ export class World {
       sharesMemory: (peer: number) => this.#options.peers[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
-    const { tuning, sharedMemory } = this.#options
-    const group = new Group({ ...options, ...(tuning && { tuning }), sharedMemory, dialler })
+    const { tuning, sharedMemory, instruments } = this.#options
+    const monitor = new Monitor(label, instruments)
+    const group = new Group({ ...options, ...(tuning && { tuning }), sharedMemory, monitor, dialler })
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)
-    return { id, worldRanks, group }
+    return { id, worldRanks, group, label }
   }
 }
 

@@ -1,10 +1,13 @@
 /** One collective under way on this rank: its messages, its progress and its deadline. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { ErrorCode } from '../errors.ts'
+import type { CallWords, ObservedCall, Phase, PhaseObserver, Span } from '../observe/observer.ts'
+import { NO_SPAN, type Recorder } from '../observe/recorder.ts'
 import { totalByteLength } from '../tensor/check.ts'
 import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
-import { collectiveName } from './descriptor.ts'
+import { collectiveName, wordsOf } from './descriptor.ts'
 import type { Link } from './link.ts'
 import type { Progress, Received, Want } from './slot.ts'
 import { isEager, messageOf } from './numbering.ts'
@@ -15,6 +18,7 @@ export interface CallLinks {
   /** What follows the names of calls; empty for the world. */
   readonly name: string
   readonly tuning: Tuning
+  readonly recorder: Recorder
   linkTo(peer: number): Link
   /** To the peers that this rank has been in touch with. */
   links(): Iterable<Link>
@@ -42,14 +46,24 @@ export interface Incoming {
   readonly received: Promise<Received>
 }
 
-export class Call {
+export class Call implements PhaseObserver, ObservedCall {
   readonly sequence: number
   readonly descriptor: Descriptor
+  readonly words: CallWords
   readonly stallMs: number
   readonly timeoutMs: number
   /** Bytes handed to connections, headers included. */
   bytesSent = 0
+  /** Bytes that connections are to bring, headers included: when the call is complete, they have come. */
+  bytesReceived = 0
+  /** Bytes that are read in the memory of ranks on the same machine. */
+  sharedBytes = 0
+  earlyBytes = 0
+  offThreadKernels = 0
+  lastFrom = -1
   readonly #links: CallLinks
+  readonly #span: Span
+  #isHeard = false
   #lastProgress = performance.now()
   #timer: NodeJS.Timeout
   /** What has been done so far about standing still. */
@@ -60,8 +74,10 @@ export class Call {
     this.#links = links
     this.sequence = sequence
     this.descriptor = descriptor
+    this.words = wordsOf(descriptor)
     this.stallMs = stallMs
     this.timeoutMs = timeoutMs
+    this.#span = links.recorder.begin(this, 'call')
     this.#timer = this.#wakeAfter(this.#idleLimitMs())
   }
 
@@ -83,7 +99,15 @@ export class Call {
 
   /** `all-reduce #17` */
   get title(): string {
-    return titleOf(this.descriptor, this.sequence, this.#links)
+    return titleOf(this.operation, this.sequence, this.#links)
+  }
+
+  get elementCount(): number {
+    return this.descriptor.elementCount
+  }
+
+  get segmentCount(): number {
+    return this.descriptor.segmentCount
   }
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
@@ -112,9 +136,14 @@ export class Call {
   }
 
   #receive(from: number, step: number, want: Want): Promise<Received> {
+    const link = this.#links.linkTo(from)
+    const { byteLength } = want
+    const throughConnection = link.receivedByteLength(byteLength)
+    this.bytesReceived += throughConnection
+    this.sharedBytes += HEADER_BYTE_LENGTH + byteLength - throughConnection
     // A large message is asked for by a READY frame, or its reader says DONE.
-    if (!isEager(this.sequence, want.byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
-    return quiet(this.#links.linkTo(from).receive(this.sequence, step, this.descriptor, want))
+    if (!isEager(this.sequence, byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
+    return quiet(link.receive(this.sequence, step, this.descriptor, want))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
@@ -127,8 +156,17 @@ export class Call {
     return quiet(link.send(header, parts))
   }
 
-  progressed(): void {
+  /** @param from - the rank from which something has come, if it has not gone */
+  progressed(from: number = this.lastFrom): void {
     this.#lastProgress = performance.now()
+    this.lastFrom = from
+  }
+
+  /** A peer has been heard of in this call. */
+  heard(): void {
+    if (this.#isHeard) return
+    this.#isHeard = true
+    this.#links.recorder.heard(this)
   }
 
   /** Peers this call waits for. */
@@ -136,9 +174,42 @@ export class Call {
     return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
   }
 
-  ended(): void {
+  waitingRanks(): number[] {
+    return this.waitingFor().map(({ peer }) => peer)
+  }
+
+  /** The ranks that take part, but for this one. */
+  partners(): number[] {
+    const message = messageOf(this.sequence, this.size)
+    return message ? [message.from === this.rank ? message.to : message.from] : peersOf(this)
+  }
+
+  /** Of those, the ones that have come to this call, as far as this rank has heard. */
+  arrived(): number[] {
+    const here = new Set<number>()
+    for (const link of this.#links.links()) if (link.hasHeard(this.sequence)) here.add(link.peer)
+    return this.partners().filter((rank) => here.has(rank))
+  }
+
+  // ---- for those who watch
+
+  begin(phase: Phase): Span {
+    return this.#isOver ? NO_SPAN : this.#links.recorder.begin(this, phase)
+  }
+
+  end(span: Span): void {
+    if (span.call === this) this.#links.recorder.end(span)
+  }
+
+  wentOffThread(count: number): void {
+    this.offThreadKernels += count
+  }
+
+  /** @param code - why it has failed, if it has */
+  ended(code?: ErrorCode): void {
     this.#isOver = true
     clearTimeout(this.#timer)
+    this.#links.recorder.callEnded(this, this.#span, code)
   }
 
   /** When the next stage comes: announcing, once, the report of a stall, once, then the deadline. */
@@ -173,10 +244,10 @@ export class Call {
 }
 
 /** `all-reduce #17`, `message #3 from rank 0 to rank 2` */
-export function titleOf(descriptor: Descriptor, sequence: number, group: { size: number; name: string }): string {
+export function titleOf(operation: string, sequence: number, group: { size: number; name: string }): string {
   const message = messageOf(sequence, group.size)
   const place = message ? `${message.index + 1} from rank ${message.from} to rank ${message.to}` : sequence
-  return `${collectiveName(descriptor)} #${place}${group.name}`
+  return `${operation} #${place}${group.name}`
 }
 
 /** All other ranks, nearest higher one first, so that not all ranks start with the same peer. */

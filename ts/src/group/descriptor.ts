@@ -2,7 +2,8 @@
 import { FOLD_OP_CODES, FORMAT_CODES, OP_CODES } from '../binding/binding.ts'
 import type { Compressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
-import { dtypeName } from '../tensor/dtype.ts'
+import type { CallWords } from '../observe/observer.ts'
+import { dtypeByteLength, dtypeName } from '../tensor/dtype.ts'
 import type { AllReduceOp, ReduceOp } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
@@ -58,8 +59,41 @@ export function collectiveName(descriptor: Descriptor): string {
   return nameOf(COLLECTIVES, descriptor.collective)
 }
 
+/** Whether it computes: all others carry no op. */
+const hasOp = ({ collective }: Descriptor): boolean =>
+  collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
+
+const wordsByCodes = new Map<number, CallWords>()
+
+/** What the codes of a descriptor mean; the same object for the same codes. */
+export function wordsOf(descriptor: Descriptor): CallWords {
+  const { collective, op, dtype, schedule } = descriptor
+  // Collectives and schedules are few: the sum is a small integer.
+  const codes = (((collective << 8) | op) << 16) | (dtype << 8) | (formatOf(descriptor) << 5) | schedule
+  let words = wordsByCodes.get(codes)
+  if (!words) wordsByCodes.set(codes, (words = newWords(descriptor)))
+  return words
+}
+
+function newWords(descriptor: Descriptor): CallWords {
+  const operation = collectiveName(descriptor)
+  const op = hasOp(descriptor) ? opName(descriptor.op) : ''
+  // The code of a dtype may be 0, as where there are no elements.
+  const hasElements = descriptor.collective !== COLLECTIVES.barrier && descriptor.collective !== COLLECTIVES.split
+  const elementByteLength = hasElements ? dtypeByteLength(descriptor.dtype) : 0
+  const dtype = hasElements ? dtypeName(descriptor.dtype) : ''
+  const schedule = descriptor.schedule > 0 ? nameOf(SCHEDULES, descriptor.schedule) : ''
+  const format = formatOf(descriptor) > 0 ? nameOf(FORMAT_CODES, formatOf(descriptor)) : ''
+  return { operation, op, dtype, elementByteLength, schedule, format, key: `${operation} ${op}` }
+}
+
+/** Code of the format in which numbers travel; 0: as they are. */
+function formatOf({ flags }: Descriptor): number {
+  return (flags >> FORMAT_SHIFT) & 7
+}
+
 /** In words, for instance `adasum f32[61706], 10 segments`. */
-function describe(descriptor: Descriptor): string {
+export function describeCall(descriptor: Descriptor): string {
   const array = `${dtypeName(descriptor.dtype)}[${descriptor.elementCount}]`
   const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
   switch (descriptor.collective) {
@@ -86,8 +120,9 @@ function opName(code: number): string {
   return `${op} of machines (${nameOf(OP_CODES, Math.floor(code / INNER_OP_FACTOR) - 1)} within)`
 }
 
-function flagsInWords({ flags }: Descriptor): string {
-  const format = (flags >> FORMAT_SHIFT) & 7
+function flagsInWords(descriptor: Descriptor): string {
+  const { flags } = descriptor
+  const format = formatOf(descriptor)
   const coefficients = (flags & WITH_COEFFICIENTS) !== 0 ? ', with coefficients' : ''
   if (format === 0) return `${coefficients}, not compressed`
   const block = 2 ** (LOG2_SMALLEST_BLOCK + (flags >> BLOCK_SHIFT))
@@ -128,7 +163,7 @@ interface Side {
  * @param title - `all-reduce #17`
  */
 export function mismatch(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
-  let [a, b] = [describe(mine.descriptor), describe(theirs.descriptor)]
+  let [a, b] = [describeCall(mine.descriptor), describeCall(theirs.descriptor)]
   if (a === b) {
     const [moreA, moreB] = finePrint(mine.descriptor, theirs.descriptor)
     ;[a, b] = [a + moreA, b + moreB]

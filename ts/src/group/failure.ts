@@ -2,11 +2,13 @@
  * How a group fails: the first cause, what its calls throw because of it, and the words of the causes that a rank sees by
  * itself. Causes that come later are consequences of the first, and are dropped.
  */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, type ErrorDetails } from '../errors.ts'
+import type { FlightEntry, StallReport } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { placeOf, unexpected } from './abort.ts'
 import type { Call } from './call.ts'
-import { collectiveName } from './descriptor.ts'
+import { collectiveName, describeCall } from './descriptor.ts'
+import { messageOf } from './numbering.ts'
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
 export class AgreedFailure extends Error {
@@ -21,6 +23,7 @@ export class AgreedFailure extends Error {
 export class Failure {
   readonly #rank: number
   #cause: AdasumError | undefined
+  #flightRecord: readonly FlightEntry[] = []
 
   /** @param rank - this one, where nobody says otherwise */
   constructor(rank: number) {
@@ -31,18 +34,17 @@ export class Failure {
     return this.#cause
   }
 
-  /** Keeps a cause, and where it was seen. Returns false if there is one already. */
-  record(reason: unknown, call: Call | undefined): boolean {
-    if (this.#cause) return false
+  /** Keeps the first cause, where it was seen, and what the group was doing. */
+  record(reason: unknown, call: Call | undefined, flightRecord: readonly FlightEntry[]): AdasumError {
+    this.#flightRecord = flightRecord
     // ERR_ARGUMENT is a call's own; an argument that went bad under way is this rank's failure for all others.
     const isWorldError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
     const error = isWorldError ? reason : unexpected(reason)
     const place = call && { operation: call.operation, sequence: call.sequence }
-    this.#cause = new AdasumError(error.code, error.message, {
+    return (this.#cause = new AdasumError(error.code, error.message, {
       ...{ rank: this.#rank, ...place, ...placeOf(error) },
       cause: error.cause,
-    })
-    return true
+    }))
   }
 
   /** What a call throws that was under way. */
@@ -50,7 +52,7 @@ export class Failure {
     const cause = this.#cause!
     const place = { operation: call.operation, sequence: call.sequence, ...placeOf(cause), lastCompleted }
     // Not the first cause itself, which says the same: what lies behind it.
-    return new AdasumError(cause.code, cause.message, { ...place, cause: cause.cause })
+    return new AdasumError(cause.code, cause.message, { ...place, ...this.#behind(cause) })
   }
 
   /** What a call throws that comes when all is over. */
@@ -60,8 +62,12 @@ export class Failure {
     return new AdasumError(
       cause.code,
       `The group has failed, and ${collectiveName(descriptor)} cannot run in it. First cause: ${cause.message}`,
-      { ...place, cause: cause.cause },
+      { ...place, ...this.#behind(cause) },
     )
+  }
+
+  #behind({ cause }: AdasumError): Pick<ErrorDetails, 'cause' | 'flightRecord'> {
+    return { cause, flightRecord: this.#flightRecord }
   }
 }
 
@@ -93,6 +99,12 @@ export function peerFailed(peer: Peer, error: AdasumError): AdasumError {
   return new AdasumError(error.code, error.message, { ...placeAt(peer), ...placeOf(error), cause: error.cause })
 }
 
+/** What a peer has sent against the rules. */
+export function violation(peer: Peer, what: string): AdasumError {
+  const message = `Rank ${peer.peer} (${peer.address}) sent ${what}. Run the same version of adasum on every rank.`
+  return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
+}
+
 export function sentTooMuch({ peer }: Peer, call: Call): AdasumError {
   return new AdasumError('ERR_MISMATCH', `Rank ${peer} sent more data for ${call.title} than belongs to it.`)
 }
@@ -109,10 +121,43 @@ export function stallWarning(call: Call, refusals: string): string {
   return `${standstill(call, call.stallMs, refusals)}: the call fails after ${call.timeoutMs} ms without progress.`
 }
 
+/** @param group - what the group is called */
+export function stallReport(call: Call, group: string): StallReport {
+  const { title, operation, sequence, descriptor, rank, size, stallMs } = call
+  const arrived = call.arrived()
+  const index = messageOf(sequence, size)?.index
+  return {
+    ...{ title, operation, group, rank },
+    sequence: index === undefined ? sequence : index + 1,
+    what: describeCall(descriptor),
+    idleMs: stallMs,
+    waitingFor: call.waitingFor().map(({ peer, address }) => ({ rank: peer, address })),
+    arrived,
+    notHeard: call.partners().filter((partner) => !arrived.includes(partner)),
+  }
+}
+
 /** An unfinished sentence of advice at the end. */
 function standstill(call: Call, idleMs: number, refusals: string): string {
-  const waiting = call.waitingFor().map((link) => `rank ${link.peer} (${link.address})`)
+  const { title, what, rank, waitingFor, arrived, notHeard } = stallReport(call, '')
+  const waiting = waitingFor.map((peer) => `rank ${peer.rank} (${peer.address})`)
   const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
-  const what = `${call.title} made no progress for ${idleMs} ms on rank ${call.rank}, which waits for ${whom}`
-  return `${what}${refusals}. Check that those ranks are running and call the same collectives`
+  const named = what === call.operation ? title : `${title} (${what})`
+  const stands = `${named} made no progress for ${idleMs} ms on rank ${rank}, which waits for ${whom}${refusals}`
+  const heard = `It has heard of ${heardOf(arrived, notHeard)} in this call`
+  return `${stands}. ${heard}. Check that those ranks are running and call the same collectives`
+}
+
+function heardOf(arrived: readonly number[], notHeard: readonly number[]): string {
+  if (arrived.length === 0) return 'no other rank'
+  return notHeard.length === 0 ? 'all other ranks' : `${ranksIn(arrived)}, and not of ${ranksIn(notHeard)},`
+}
+
+/** Ranks that a sentence names before it counts. */
+const NAMED_RANKS = 8
+
+function ranksIn(ranks: readonly number[]): string {
+  const named = ranks.slice(0, NAMED_RANKS).toSorted((a, b) => a - b)
+  const more = ranks.length > named.length ? ` and ${ranks.length - named.length} more` : ''
+  return `${ranks.length === 1 ? 'rank' : 'ranks'} ${named.join(', ')}${more}`
 }

@@ -4,14 +4,16 @@
  * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, type ErrorCode } from '../errors.ts'
+import { Monitor } from '../observe/instruments.ts'
+import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
 import { Limit } from '../transport/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
-import type { CallOptions } from '../types.ts'
+import type { CallOptions, CommunicatorMetrics, FlightEntry } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
 import { abortError } from './abort.ts'
@@ -46,6 +48,8 @@ export interface GroupOptions {
   readonly dialler?: Dialler
   /** What this rank shares with those peers that `dialler` says. */
   readonly sharedMemory?: SharedMemory | undefined
+  /** Who watches it. */
+  readonly monitor?: Monitor
 }
 
 export interface Dialler {
@@ -69,11 +73,13 @@ export class Group implements LinkOwner, CallLinks {
   /** What follows the names of its calls; empty for the world. */
   readonly name: string
   readonly tuning: Tuning
+  readonly recorder: Recorder
+  readonly #monitor: Monitor
   readonly #dialler: Dialler | undefined
   readonly #memory: LinkMemory | undefined
   readonly #links = new Map<number, Link>()
-  /** Those of `links` on which this rank writes: the peers dial them. */
-  readonly #writers = new Map<number, PendingPipe>()
+  /** The connections of `links`: this rank dials those that it reads, the peers those on which it writes. */
+  readonly #pipes = new Map<number, { readonly reader: PendingPipe; readonly writer: PendingPipe }>()
   readonly #dialling = new Limit(undefined)
   readonly #active = new Map<number, Call>()
   readonly #completed = new Set<number>()
@@ -97,6 +103,8 @@ export class Group implements LinkOwner, CallLinks {
     const memory = options.sharedMemory
     this.scratch = new ScratchPool(memory && ((byteLength) => memory.allocate(byteLength)))
     this.#memory = memory && { memory, staging: new Staging(memory, this.scratch) }
+    this.#monitor = options.monitor ?? new Monitor('world')
+    this.recorder = this.#monitor.recorder
     this.#failure = new failure.Failure(rank)
   }
 
@@ -106,7 +114,7 @@ export class Group implements LinkOwner, CallLinks {
     if (lastWords) return lingerAndClose(pipe, lastWords)
     const link = this.linkTo(peer)
     // A second connection can only be a mistake or a replay: the first one counts.
-    if (this.#writers.get(peer)?.attach(pipe)) link.opened()
+    if (this.#pipes.get(peer)?.writer.attach(pipe)) link.opened()
     else pipe.destroy()
   }
 
@@ -122,7 +130,7 @@ export class Group implements LinkOwner, CallLinks {
     const [reader, writer] = [new PendingPipe(address), new PendingPipe(address)]
     const link = new Link(peer, reader, writer, this)
     this.#links.set(peer, link)
-    this.#writers.set(peer, writer)
+    this.#pipes.set(peer, { reader, writer })
     if (this.#failure.cause) {
       // A call that goes on meanwhile learns it here.
       link.abort(this.#failure.cause)
@@ -183,11 +191,11 @@ export class Group implements LinkOwner, CallLinks {
       return result
     } catch (error) {
       if (error instanceof failure.AgreedFailure && !this.#failure.cause) {
-        this.#complete(call)
+        this.#complete(call, error.error.code)
         throw error.error
       }
       this.#fail(error, call)
-      this.#end(call)
+      this.#end(call, this.#failure.cause!.code)
       await this.#quiet()
       throw this.#failure.of(call, this.#lastCompleted)
     } finally {
@@ -208,8 +216,9 @@ export class Group implements LinkOwner, CallLinks {
     return call
   }
 
-  #complete(call: Call): void {
-    this.#end(call)
+  /** @param code - of the failure on which all ranks agree, if there is one */
+  #complete(call: Call, code?: ErrorCode): void {
+    this.#end(call, code)
     for (const link of this.#links.values())
       if (!link.finished(call.sequence)) this.#fail(failure.sentTooMuch(link, call), call)
     if (isMessage(call.sequence)) return
@@ -217,10 +226,22 @@ export class Group implements LinkOwner, CallLinks {
     while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
   }
 
-  #end(call: Call): void {
-    call.ended()
+  #end(call: Call, code?: ErrorCode): void {
+    call.ended(code)
     this.#active.delete(call.sequence)
     if (this.#active.size === 0) this.#whenIdle?.()
+  }
+
+  metrics(): Omit<CommunicatorMetrics, 'worldRank'> {
+    const { group, recorder } = this.#monitor
+    const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
+    const openConnections = pipes.filter(({ isOpen }) => isOpen).length * this.tuning.connectionsPerPeer
+    return { group, rank: this.rank, ...recorder.counters.snapshot(), openConnections }
+  }
+
+  /** Its last calls, the oldest first. */
+  flightRecord(): FlightEntry[] {
+    return this.recorder.flight.entries((operation, sequence) => titleOf(operation, sequence, this))
   }
 
   /**
@@ -240,18 +261,21 @@ export class Group implements LinkOwner, CallLinks {
     this.scratch.clear()
     // Their memory goes with them. Whoever comes later is told how the group has ended, and gets no link.
     this.#links.clear()
-    this.#writers.clear()
+    this.#pipes.clear()
   }
 
   // ---- failure
 
   /** Ends the group, unless it has ended already. */
   #fail(reason: unknown, call?: Call): void {
-    if (!this.#failure.record(reason, call)) return
-    const cause = this.#failure.cause!
+    if (this.#failure.cause) return
+    // Before the links forget what they wait for.
+    const flightRecord = this.flightRecord()
+    const cause = this.#failure.record(reason, call, flightRecord)
     for (const link of this.#links.values()) link.abort(cause)
     this.#dialling.abort()
     if (cause.rank === this.rank) this.#tellStrangers(abortFrame(cause))
+    this.#monitor.failed(cause, flightRecord)
   }
 
   /**
@@ -289,8 +313,8 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   stalled(call: Call): void {
-    const message = failure.stallWarning(call, this.#refusals())
-    process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })
+    const { group } = this.#monitor
+    this.#monitor.stalled(failure.stallWarning(call, this.#refusals()), failure.stallReport(call, group))
   }
 
   #refusals(): string {
@@ -322,7 +346,7 @@ export class Group implements LinkOwner, CallLinks {
 
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
     const me = { rank: this.rank, descriptor: mine }
-    return mismatch(titleOf(mine, sequence, this), sequence, me, {
+    return mismatch(titleOf(collectiveName(mine), sequence, this), sequence, me, {
       rank: link.peer,
       descriptor: theirs,
       address: link.address,
@@ -334,8 +358,17 @@ export class Group implements LinkOwner, CallLinks {
     return Infinity
   }
 
-  progressed(sequence: number): void {
-    this.#active.get(sequence)?.progressed()
+  progressed(sequence: number, from?: number): void {
+    this.#active.get(sequence)?.progressed(from)
+  }
+
+  heard(sequence: number): void {
+    this.#active.get(sequence)?.heard()
+  }
+
+  cameEarly(sequence: number, byteLength: number): void {
+    const call = this.#active.get(sequence)
+    if (call) call.earlyBytes += byteLength
   }
 
   aborted(cause: AdasumError): void {

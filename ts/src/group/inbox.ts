@@ -36,6 +36,8 @@ export interface InboxOwner {
   readonly failed: (error: Error) => void
   /** Why nothing more may come, once that is so. */
   readonly cause: () => Error | undefined
+  /** So many bytes have come through the connection before they were asked for. */
+  readonly cameEarly: (sequence: number, byteLength: number) => void
 }
 
 export class Inbox {
@@ -146,6 +148,7 @@ export class Inbox {
     this.#checkLength(header, posted, header.payloadByteLength)
     const room = makeRoom(posted)
     copyParts(parts, room)
+    this.#owner.cameEarly(header.sequence, HEADER_BYTE_LENGTH + header.payloadByteLength)
     this.#consumed(header)
     deliver(slot, header, posted, { rankFlags: header.rankFlags, parts: room, finish: nothing })
   }

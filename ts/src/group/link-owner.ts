@@ -14,8 +14,12 @@ export interface LinkOwner {
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
   /** The sequence number of the oldest collective under way here; infinity if there is none. */
   oldestSequence(): number
-  /** A byte of that collective has gone or come. */
-  progressed(sequence: number): void
+  /** A byte of that collective has gone, or has come from a rank. */
+  progressed(sequence: number, from?: number): void
+  /** A peer has been heard of in that collective, for the first time. */
+  heard(sequence: number): void
+  /** So much of it has come before this rank asked for it. */
+  cameEarly(sequence: number, byteLength: number): void
   aborted(cause: AdasumError): void
   lost(link: Link, reason: string, cause?: Error): void
   /** The peer has closed after its collective `lastSequence`. */

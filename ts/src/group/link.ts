@@ -25,6 +25,7 @@ import {
 import { OFFER_BYTE_LENGTH } from '../wire/offer.ts'
 import { decodeCause } from './abort.ts'
 import { Borrower } from './borrower.ts'
+import { violation } from './failure.ts'
 import { Inbox } from './inbox.ts'
 import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
@@ -76,9 +77,10 @@ export class Link implements FrameHandler {
     this.#lender = shared && new Lender(shared, this.#outbox, name)
     this.#borrower = shared && new Borrower(shared.memory, name)
     this.#inbox = new Inbox(this.#slots, this.#outbox, this.#borrower, {
-      violation: (what) => this.#violation(what),
+      violation: (what) => violation(this, what),
       failed: (error) => this.failed(error),
       cause: () => (this.#ended ? this.#cause : undefined),
+      cameEarly: (sequence, byteLength) => owner.cameEarly(sequence, byteLength),
     })
     reader.unref()
     writer.unref()
@@ -90,7 +92,7 @@ export class Link implements FrameHandler {
   #backChannel(): FrameHandler {
     return {
       begin: (header) => {
-        if (header.kind !== 'abort') throw this.#violation(`a ${header.kind} frame on a connection that it only reads`)
+        if (header.kind !== 'abort') throw violation(this, `a ${header.kind} frame on a connection that it only reads`)
         return this.#beginControl(header)
       },
       progress: () => undefined,
@@ -124,6 +126,11 @@ export class Link implements FrameHandler {
     return HEADER_BYTE_LENGTH + (this.#lender?.lends(byteLength) ? 0 : byteLength)
   }
 
+  /** The same for one that comes. */
+  receivedByteLength(byteLength: number): number {
+    return HEADER_BYTE_LENGTH + (this.#borrower?.awaitsOffer(byteLength) ? 0 : byteLength)
+  }
+
   /** Settles when neither connection uses memory of a call any more. */
   get closed(): Promise<unknown> {
     return Promise.all([this.#reader.closed, this.#writer.closed])
@@ -135,6 +142,12 @@ export class Link implements FrameHandler {
   begun(sequence: number, descriptor: Descriptor): void {
     const theirs = this.#slots.known(sequence)?.descriptor
     if (theirs && !sameDescriptor(descriptor, theirs)) throw this.#owner.differs(this, sequence, descriptor, theirs)
+    if (this.hasHeard(sequence)) this.#owner.heard(sequence)
+  }
+
+  /** Whether the peer has come to a collective that is under way: something has come from it. */
+  hasHeard(sequence: number): boolean {
+    return this.#slots.known(sequence)?.isHeard ?? false
   }
 
   /** This rank is done with a collective. Returns false if the peer sent more for it than was asked for. */
@@ -242,7 +255,7 @@ export class Link implements FrameHandler {
     const { kind } = header
     const limits: Partial<Record<typeof kind, number>> = { abort: ABORT_BYTE_LENGTH, offer: OFFER_BYTE_LENGTH }
     if (header.payloadByteLength > (limits[kind] ?? 0))
-      throw this.#violation(`a ${kind} frame with ${header.payloadByteLength} bytes of payload`)
+      throw violation(this, `a ${kind} frame with ${header.payloadByteLength} bytes of payload`)
     if (kind === 'ready' || kind === 'call' || kind === 'offer') this.#checkDescriptor(header)
     return header.payloadByteLength > 0 ? [Buffer.allocUnsafe(header.payloadByteLength)] : []
   }
@@ -250,13 +263,13 @@ export class Link implements FrameHandler {
   #beginData(header: FrameHeader): readonly Uint8Array[] {
     const { sequence, step } = header
     if (this.#checkDescriptor(header) === 'finished')
-      throw this.#violation(`data for collective #${sequence}, step ${step}, which is over`)
+      throw violation(this, `data for collective #${sequence}, step ${step}, which is over`)
     return this.#inbox.begin(header)
   }
 
   progress(header: FrameHeader, byteLength: number): void {
     this.#heardAt = performance.now()
-    this.#owner.progressed(header.sequence)
+    this.#owner.progressed(header.sequence, this.peer)
     this.#inbox.progress(byteLength)
   }
 
@@ -283,25 +296,25 @@ export class Link implements FrameHandler {
   }
 
   #completeData(header: FrameHeader, parts: readonly Uint8Array[]): void {
-    this.#owner.progressed(header.sequence)
+    this.#owner.progressed(header.sequence, this.peer)
     this.#inbox.complete(header, parts)
   }
 
   #offerCame(header: FrameHeader, body: readonly Uint8Array[]): void {
     const { sequence, step } = header
     if (this.#owner.stateOf(sequence) === 'finished')
-      throw this.#violation(`an offer for collective #${sequence}, step ${step}, which is over`)
-    this.#owner.progressed(sequence)
+      throw violation(this, `an offer for collective #${sequence}, step ${step}, which is over`)
+    this.#owner.progressed(sequence, this.peer)
     this.#inbox.offered(header, body)
   }
 
   #doneCame({ sequence, step }: FrameHeader): void {
-    this.#owner.progressed(sequence)
+    this.#owner.progressed(sequence, this.peer)
     const slot = this.#slots.known(sequence)
     const offered = slot?.offered.get(step)
     slot?.offered.delete(step)
     if (!offered || !this.#lender?.isSettled(offered))
-      throw this.#violation(`that it has read step ${step} of #${sequence}, which it has not`)
+      throw violation(this, `that it has read step ${step} of #${sequence}, which it has not`)
   }
 
   #settleFinished(): boolean {
@@ -314,9 +327,9 @@ export class Link implements FrameHandler {
   #readyCame({ sequence, step }: FrameHeader): void {
     if (this.#owner.stateOf(sequence) === 'finished') return
     const slot = this.#slots.of(sequence)
-    if (slot.ready.has(step)) throw this.#violation(`step ${step} of #${sequence} announced twice`)
+    if (slot.ready.has(step)) throw violation(this, `step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
-    if (++this.#readyCount > READY_LIMIT) throw this.#violation(`more than ${READY_LIMIT} announcements`)
+    if (++this.#readyCount > READY_LIMIT) throw violation(this, `more than ${READY_LIMIT} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
     setImmediate(() => {
@@ -367,17 +380,15 @@ export class Link implements FrameHandler {
 
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
     const state = this.#owner.stateOf(header.sequence)
-    if (state === undefined) this.#slots.of(header.sequence).descriptor ??= header.descriptor
-    else if (state !== 'finished' && !sameDescriptor(state, header.descriptor))
+    if (state === 'finished') return state
+    const slot = this.#slots.of(header.sequence)
+    if (state === undefined) slot.descriptor ??= header.descriptor
+    else if (!sameDescriptor(state, header.descriptor))
       throw this.#owner.differs(this, header.sequence, state, header.descriptor)
+    if (!slot.isHeard) {
+      slot.isHeard = true
+      this.#owner.heard(header.sequence)
+    }
     return state
-  }
-
-  #violation(what: string): AdasumError {
-    return new AdasumError(
-      'ERR_MISMATCH',
-      `Rank ${this.peer} (${this.address}) sent ${what}. Run the same version of adasum on every rank.`,
-      { peerRank: this.peer, peerAddress: this.address },
-    )
   }
 }

@@ -49,6 +49,8 @@ export class Slot {
   readonly waiting: Map<number, Outgoing> = new Map()
   /** What the peer is to read in this rank's memory. */
   readonly offered: Map<number, Offered> = new Map()
+  /** Whether anything has come for it: the peer has begun it. */
+  isHeard = false
   /** The peer's descriptor, until this rank has begun the collective too. */
   descriptor: Descriptor | undefined
 }

@@ -12,7 +12,7 @@ export interface FoldWork extends Omit<ReduceWork, 'op'> {
 }
 
 export function* foldSlice(work: FoldWork): ReduceBody {
-  yield { kind: 'kernels', tasks: foldTasks(work) }
+  yield { kind: 'kernels', phase: 'combine', tasks: foldTasks(work) }
   return { firstSegment: 0, values: new Float64Array(0) }
 }
 

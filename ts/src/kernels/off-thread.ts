@@ -1,5 +1,6 @@
 /** Kernels on libuv's thread pool. */
 import { availableParallelism } from 'node:os'
+import type { PhaseObserver } from '../observe/observer.ts'
 import type { RunTasks } from './run.ts'
 
 const LIMIT = Math.min(2, availableParallelism())
@@ -7,10 +8,15 @@ let running = 0
 const waiting: (() => void)[] = []
 
 /** Off-thread, at most two tasks at a time in this process, since DNS and files share libuv's four threads. */
-export const offThread: RunTasks = async (tasks, binding) => {
-  const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
-  // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
-  for (const result of results) if (result.status === 'rejected') throw result.reason
+export function offThread(observer?: PhaseObserver): RunTasks {
+  return async (tasks, binding, phase) => {
+    const span = observer?.begin(phase)
+    observer?.wentOffThread(tasks.length)
+    const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
+    // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+    if (span) observer!.end(span)
+  }
 }
 
 async function inTurn(start: () => Promise<void>): Promise<void> {

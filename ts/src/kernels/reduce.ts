@@ -48,8 +48,11 @@ export interface NodePart {
   readonly nodes: Float64Array
 }
 
+/** What kernels are run for, as those who watch have it. */
+export type KernelPhase = 'gram' | 'combine'
+
 export type ReduceStep =
-  | { readonly kind: 'kernels'; readonly tasks: readonly KernelTask[] }
+  | { readonly kind: 'kernels'; readonly phase: KernelPhase; readonly tasks: readonly KernelTask[] }
   /** Asks for the parts of all ranks: for each part, all runs in ascending order with their nodes. `round` counts from 0. */
   | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
 
@@ -81,7 +84,8 @@ export function* reduceSlice(work: ReduceWork, binding: Binding): ReduceBody {
   const shared: CutSegment[] = []
   for (const batch of batchesOf(work)) {
     const calls = batch.map((group) => callOf(work, binding, group))
-    yield { kind: 'kernels', tasks: calls.map(({ task }) => task) }
+    const phase = work.op === 'adasum' ? 'gram' : 'combine'
+    yield { kind: 'kernels', phase, tasks: calls.map(({ task }) => task) }
     if (work.op !== 'adasum') continue
     const cut: CutSegment[] = []
     for (const call of calls) collect(work, binding, call, statistics, cut)
@@ -109,7 +113,8 @@ function* combineSegment(
 ): Generator<ReduceStep, void, undefined | readonly NodePart[]> {
   const answer = yield* solve(work, binding, part, nodes)
   statistics.values.set(answer, (part.segment - statistics.firstSegment) * answer.length)
-  yield { kind: 'kernels', tasks: combineTasks(work, part, answer.subarray(BEFORE_COEFFICIENTS)) }
+  const tasks = combineTasks(work, part, answer.subarray(BEFORE_COEFFICIENTS))
+  yield { kind: 'kernels', phase: 'combine', tasks }
 }
 
 function newStatistics({ slice, inputs }: ReduceWork): SliceStatistics {
@@ -220,7 +225,7 @@ function* solve(
     const productCount = pending * (inputs.length + 1)
     const nodeCount = binding.nodeCount(piecesBetween(slice, part.from, part.to))
     const nodes = new Float64Array(nodeCount * productCount)
-    yield { kind: 'kernels', tasks: refineTasks(work, binding, part, vectors, nodes, productCount) }
+    yield { kind: 'kernels', phase: 'gram', tasks: refineTasks(work, binding, part, vectors, nodes, productCount) }
     const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes: [nodes] }, productCount)])
     const products = binding.gramFinish(elementCount, shared!.runs, shared!.nodes, productCount)
     const found = requests.map((request, i) =>

@@ -1,5 +1,6 @@
 /** Drives the body of a reduction: on this thread at once, on this thread in turns, or off-thread (off-thread.ts). */
 import type { Binding } from '../binding/binding.ts'
+import type { Phase, PhaseObserver } from '../observe/observer.ts'
 import { nextTurn } from '../turn.ts'
 import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
 
@@ -7,7 +8,7 @@ import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce
 export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
 
 /** Runs the tasks of one step; between tasks the event loop may turn. */
-export type RunTasks = (tasks: readonly KernelTask[], binding: Binding) => Promise<void>
+export type RunTasks = (tasks: readonly KernelTask[], binding: Binding, phase: Phase) => Promise<void>
 
 /** For reductions in which no segment is cut across ranks. */
 export function runSync(body: ReduceBody, binding: Binding): SliceStatistics {
@@ -29,7 +30,7 @@ export async function run(
     const step = body.next(answer)
     if (step.done) return step.value
     answer = undefined
-    if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding)
+    if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding, step.value.phase)
     else if (exchange) answer = await exchange(step.value.round, step.value.parts)
     else throw new Error('This reduction has nobody to exchange with.')
   }
@@ -42,9 +43,10 @@ const TURN_MS = 5
  * On this thread, letting the event loop turn every few milliseconds. For the caller's own buffers: they may be
  * transferred away at any time, so no other thread may hold pointers into them. `check` runs after every turn.
  */
-export function cooperative(check: () => void): RunTasks {
+export function cooperative(check: () => void, observer?: PhaseObserver): RunTasks {
   let turnEnds = performance.now() + TURN_MS
-  return async (tasks, binding) => {
+  return async (tasks, binding, phase) => {
+    const span = observer?.begin(phase)
     for (const task of tasks) {
       if (performance.now() > turnEnds) {
         await nextTurn()
@@ -53,6 +55,7 @@ export function cooperative(check: () => void): RunTasks {
       }
       task.sync(binding)
     }
+    if (span) observer!.end(span)
   }
 }
 
@@ -64,11 +67,11 @@ export interface Arrival {
 
 /** Each task as soon as what it needs has come: the rest is still on the wire. */
 export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks): RunTasks {
-  return async (tasks, binding) => {
+  return async (tasks, binding, phase) => {
     for (const task of tasks) {
       if (task.needs !== undefined) await arrival.until(task.needs)
       check()
-      await runTasks([task], binding)
+      await runTasks([task], binding, phase)
     }
   }
 }

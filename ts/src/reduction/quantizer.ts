@@ -11,7 +11,8 @@ export function makeQuantizer(coding: Coding, binding: Binding, { offThreadByteL
     // Below, a trip to another thread costs more than the kernel.
     const isOffThread = memory === 'pool' && numbers.byteLength >= offThreadByteLength
     check()
-    return (isOffThread ? offThread : cooperative(check))(tasks, binding)
+    // Nobody is told: they are a part of the exchange or the gather around them.
+    return (isOffThread ? offThread() : cooperative(check))(tasks, binding, 'exchange')
   }
   return {
     coding,

@@ -54,7 +54,7 @@ function reducerOf(
       // Below, a trip to another thread costs more than the kernel.
       const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
       const isOffThread = job.memory === 'pool' && byteLength >= offThreadByteLength
-      const runTasks = isOffThread ? offThread : cooperative(job.check)
+      const runTasks = isOffThread ? offThread(job.observer) : cooperative(job.check, job.observer)
       const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
       return run(bodyOf(job), binding, inOrder, job.exchange)
     },

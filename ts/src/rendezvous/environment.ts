@@ -48,6 +48,9 @@ export interface Place {
   /** 16 bytes that the ranks of one launch share; zero if the launcher names no job. */
   readonly jobId: Uint8Array
   readonly timeoutMs: number
+  /** Patterns for the names of files, if there are to be any. */
+  readonly timeline?: Setting<string> | undefined
+  readonly flightRecord?: Setting<string> | undefined
   /** What this process would have all ranks use; only rank 0's counts. */
   readonly tuning: Tuning
   /** Bytes that this process may reserve to share with ranks of its machine; 0: it shares none. */
@@ -57,10 +60,10 @@ export interface Place {
 type Environment = Record<string, string | undefined>
 
 /** A value and where it came from: the variable's name, or `option "rank"`. */
-interface Setting<V> {
-  value: V
-  origin: string
-  code: ErrorCode
+export interface Setting<V> {
+  readonly value: V
+  readonly origin: string
+  readonly code: ErrorCode
 }
 
 /**
@@ -86,6 +89,8 @@ export function resolvePlace(options: ConnectOptions, env: Environment = process
     jobId: jobId(env),
     tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
     sharedMemory: resolveSharedMemory(options.sharedMemory, nonEmpty(env, 'ADASUM_SHARED_MEMORY')),
+    timeline: fileSetting('timeline', options.timeline, env, 'ADASUM_TIMELINE'),
+    flightRecord: fileSetting('flightRecord', options.flightRecord, env, 'ADASUM_FLIGHT_RECORD'),
   }
   const given = [rank, size, store].filter((setting) => setting !== undefined)
   if (given.length === 0)
@@ -131,6 +136,21 @@ function textOption(name: 'host' | 'machine', value: string | undefined, what: s
 
 function identityOf(machine: string | undefined): string | undefined {
   return machine === undefined ? undefined : namedMachine(machine)
+}
+
+function fileSetting(
+  name: string,
+  option: string | undefined,
+  env: Environment,
+  variable: string,
+): Setting<string> | undefined {
+  const fromVariable = nonEmpty(env, variable)
+  if (option === undefined)
+    return fromVariable === undefined ? undefined : { value: fromVariable, origin: variable, code: 'ERR_ENVIRONMENT' }
+  const origin = `option "${name}"`
+  if (typeof option === 'string' && option !== '') return { value: option, origin, code: 'ERR_ARGUMENT' }
+  const found = option === '' ? 'empty' : inspect(option)
+  throw new AdasumError('ERR_ARGUMENT', `${origin} must be the name of a file, but it is ${found}`)
 }
 
 function nonEmpty(env: Environment, name: string): string | undefined {

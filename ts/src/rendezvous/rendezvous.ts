@@ -22,8 +22,8 @@ export interface RendezvousOptions {
   signal?: AbortSignal | undefined
   /** Whether this rank shares memory with others of its machine, and listens for them on a Unix socket, too. */
   sharesMemory?: boolean
-  /** A peer has dialled this rank and proved who it is. Called only after the rendezvous has settled. */
-  onPeer: OnPeer
+  /** A peer has dialled this rank, over that transport, and proved who it is. Called only after the rendezvous has settled. */
+  onPeer: (...peer: [...Parameters<OnPeer>, over: Transport['name']]) => void
 }
 
 /** The world, once all ranks have come. */
@@ -152,9 +152,10 @@ class PeerPort {
   async #listen(transport: Transport, host: string, port: number): Promise<Listener> {
     const { rank, size, secret } = this.#place
     const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
+    const onPeer: OnPeer = (...peer) => this.#options.onPeer(...peer, transport.name)
     const onRefused = (error: unknown) => void (this.refusals = withRefusal(this.refusals, error))
     try {
-      return await listenAuthenticated(transport, host, port, identity, this.#options.onPeer, { onRefused })
+      return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })
     } catch (cause) {
       if (cause instanceof AdasumError) throw cause
       const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`

@@ -67,6 +67,11 @@ export function dtypeName(code: number): string {
   return [...ARRAY_DTYPES, ...HALF_DTYPES].find((entry) => entry.code === code)?.name ?? `dtype ${code}`
 }
 
+/** Bytes of an element; 0 for a code that is none. */
+export function dtypeByteLength(code: number): number {
+  return [...ARRAY_DTYPES, ...HALF_DTYPES].find((entry) => entry.code === code)?.byteLength ?? 0
+}
+
 /** The half format of that name, or undefined. */
 export function halfDtype(name: unknown): Dtype | undefined {
   return HALF_DTYPES.find((entry) => entry.name === name)

@@ -13,6 +13,7 @@ export class PendingPipe implements Pipe {
   readonly closed: Promise<void>
   readonly #announcedAddress: string
   #pipe: Pipe | undefined
+  #isClosed = false
   #sink: Sink | null = null
   #writes: Write[] = []
   #isReferenced = true
@@ -23,6 +24,10 @@ export class PendingPipe implements Pipe {
   constructor(announcedAddress: string) {
     this.#announcedAddress = announcedAddress
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve))
+  }
+
+  get isOpen(): boolean {
+    return this.#pipe !== undefined && !this.#isClosed
   }
 
   get remoteAddress(): string {
@@ -37,7 +42,10 @@ export class PendingPipe implements Pipe {
   attach(pipe: Pipe): boolean {
     if (this.#pipe || this.#error) return false
     this.#pipe = pipe
-    void pipe.closed.then(this.#settleClosed)
+    void pipe.closed.then(() => {
+      this.#isClosed = true
+      this.#settleClosed()
+    })
     if (!this.#isReferenced) pipe.unref()
     for (const { bytes, done } of this.#writes.splice(0)) pipe.write(bytes, done)
     pipe.setSink(this.#sink)

@@ -1,0 +1,10 @@
+/** A process with a timeline that ends in some way: `_traced.ts SIGKILL|exit|throws|closes`. */
+import { connect } from '../../ts/src/index.ts'
+
+const [ending] = process.argv.slice(2)
+const comm = await connect()
+console.log('begun')
+for (let i = 0; i < 3000 || ending === 'SIGKILL'; i++) await comm.allReduce(new Float32Array(10), { op: 'adasum' })
+if (ending === 'exit') process.exit(0)
+if (ending === 'throws') throw new Error('wrong on purpose')
+await comm.close()
