@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import anyTest from 'ava'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { Compressor } from '../../ts/src/compressor.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
 import { Instruments } from '../../ts/src/observe/instruments.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
@@ -55,6 +56,26 @@ for (const [name, transport] of [
     }
     await world.close()
   })
+
+test('it says how numbers travelled, and by which operator machines reduce first', async (t) => {
+  const world = await makeWorld(2, { timeoutMs: 100 })
+  const compressors = world.ranks.map(() => new Compressor({ format: 'int8' }))
+  await onAll(world.ranks, (comm, rank) =>
+    comm.allReduce(new Float32Array(64), { op: 'adasum', compressor: compressors[rank]! }),
+  )
+  await onAll(world.ranks, (comm) => comm.allReduce(new Float32Array(64), { op: 'adasum', hierarchy: 'sum' }))
+  const errors = await failuresOf([world.ranks[0]!.barrier()])
+  for (const record of recordsOf(errors)) {
+    t.deepEqual(
+      record.slice(0, 2).map(({ op, format }) => [op, format]),
+      [
+        ['adasum', 'int8'],
+        ['adasum of machines (sum within)', undefined],
+      ],
+    )
+  }
+  await world.close()
+})
 
 test('later calls throw it too, it is not printed with the error, and a call that is refused has none', async (t) => {
   const world = await makeWorld(2, { timeoutMs: 100 })

@@ -2,7 +2,9 @@
 import anyTest from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { metricsText } from '../../ts/src/index.ts'
+import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import type { CallMetrics, CommunicatorMetrics } from '../../ts/src/types.ts'
@@ -62,6 +64,26 @@ test('large messages: their length and a header, and phases that take time', asy
     t.deepEqual([row.offThreadKernels, row.earlyBytes, row.phaseMs.gather], [0, 0, 0])
     for (const phase of ['exchange', 'gram', 'combine'] as const)
       t.true(row.phaseMs[phase] > 0 && row.phaseMs[phase] <= row.durations.sumMs, phase)
+  }
+  await world.close()
+})
+
+const testOnLinux = process.platform === 'linux' ? test : test.skip
+
+testOnLinux('what ranks of one machine read in each other’s memory comes through no connection', async (t) => {
+  const world = await makeWorld(2, { sharedMemory: () => new SharedMemory(loadSharedMemory()) })
+  const length = 1_000_000
+  await onAll(world.ranks, (comm, rank) => comm.allReduce(vectorOf(new Float32Array(length), rank), { op: 'sum' }))
+  for (const comm of world.ranks) {
+    const metrics = comm.metrics()
+    const row = rowOf(metrics, 'all-reduce', 'sum')
+    t.is(row.sharedBytes, 4 * length)
+    t.is(row.bytesReceived, HEADER_BYTE_LENGTH)
+    const exposed = parseExposition(metricsText(metrics)).get('adasum_shared_bytes_total')
+    t.deepEqual(
+      exposed?.samples.map(({ value }) => value),
+      [4 * length],
+    )
   }
   await world.close()
 })
