@@ -1,0 +1,98 @@
+/** Failures of ranks that read each other's memory: no result comes from memory that changed while it was read. */
+import test from 'ava'
+import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import type { Communicator } from '../../ts/src/communicator/communicator.ts'
+import { type Borrowed, type Offer, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
+import { LONG, fill, shared } from './_memory.ts'
+
+if (process.platform === 'linux') {
+  /** Memory in which something happens between the last byte that is read and the word that it has been. */
+  class Interrupted extends SharedMemory {
+    interrupt: () => void = () => undefined
+
+    override borrow(offer: Offer): Borrowed {
+      const borrowed = super.borrow(offer)
+      const finish = (): boolean => {
+        this.interrupt()
+        return borrowed.finish()
+      }
+      return { ...borrowed, finish }
+    }
+  }
+
+  const INTERRUPTED: [
+    name: string,
+    size: number,
+    call: (comm: Communicator, data: Float32Array, signal?: AbortSignal) => Promise<unknown>,
+  ][] = [
+    ['two ranks', 2, (comm, data, signal) => comm.allReduce(data, { op: 'sum', ...(signal && { signal }) })],
+    ['three ranks', 3, (comm, data, signal) => comm.allReduce(data, { op: 'adasum', ...(signal && { signal }) })],
+    ['a broadcast', 2, (comm, data, signal) => comm.broadcast(data, signal && { signal })],
+  ]
+  for (const [name, size, call] of INTERRUPTED)
+    test(`nobody succeeds with memory that its owner changes after a failure: ${name}`, async (t) => {
+      const memories = Array.from({ length: size }, () => new Interrupted(loadSharedMemory()))
+      const world = await makeWorld(size, { sharedMemory: (rank) => memories[rank]! })
+      const datas = world.ranks.map((comm, rank) => fill(comm.allocate('f32', LONG), 'f32', rank))
+      const before = datas.map(bitsOf)
+      const controller = new AbortController()
+      memories[1]!.interrupt = () => {
+        // The owner's call ends, and its caller takes the array back.
+        controller.abort()
+        datas[0]!.fill(NaN)
+      }
+      const calls = world.ranks.map((comm, rank) =>
+        call(comm, datas[rank]!, rank === 0 ? controller.signal : undefined),
+      )
+      for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_ABORTED', rank: 0 })
+      t.deepEqual(datas.slice(1).map(bitsOf), before.slice(1))
+      await world.close()
+    })
+
+  test('a dead rank’s memory can still be read, and its end is told', async (t) => {
+    const world = await makeWorld(3, { sharedMemory: shared() })
+    const datas = world.ranks.map((comm, rank) => fill(comm.allocate('f32', LONG), 'f32', rank))
+    await onAll(world.ranks, (comm, rank) => comm.allReduce(datas[rank]!, { op: 'average' }))
+    const before = datas.map(bitsOf)
+    const calls = [0, 1].map((rank) => world.ranks[rank]!.allReduce(datas[rank]!, { op: 'adasum' }))
+    const errors = failuresOf(calls)
+    world.kill(2)
+    for (const error of await errors) t.like(error, { code: 'ERR_PEER_LOST' })
+    t.deepEqual(datas.map(bitsOf), before)
+    await world.close()
+  })
+
+  test('a rank that dies when it has read everything, but before it could say so, fails nobody who needs no more of it', async (t) => {
+    class Dying extends SharedMemory {
+      die: () => void = () => undefined
+
+      override borrow(offer: Offer): Borrowed {
+        const borrowed = super.borrow(offer)
+        const finish = (): boolean => {
+          const isFinished = borrowed.finish()
+          this.die()
+          return isFinished
+        }
+        return { ...borrowed, finish }
+      }
+    }
+    const memories = [0, 1].map(() => new Dying(loadSharedMemory()))
+    const world = await makeWorld(2, { sharedMemory: (rank) => memories[rank]! })
+    memories[1]!.die = () => world.kill(1)
+    const [root, other] = world.ranks.map((comm) => comm.broadcast(fill(comm.allocate('f32', LONG), 'f32', comm.rank)))
+    other!.catch(() => undefined)
+    await t.notThrowsAsync(root!)
+    await t.throwsAsync(world.ranks[0]!.barrier(), { code: 'ERR_PEER_LOST' })
+    await world.close()
+  })
+
+  test('ranks that call different things find out before anything is read', async (t) => {
+    const world = await makeWorld(2, { sharedMemory: shared() })
+    const calls = world.ranks.map((comm, rank) =>
+      comm.allReduce(comm.allocate('f32', LONG + rank), { op: rank === 0 ? 'sum' : 'adasum' }),
+    )
+    for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_MISMATCH' })
+    await world.close()
+  })
+} else test.skip('memory is shared on Linux only', () => undefined)
