@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installPackages } from './lib/debian.mjs'
-import { buildGpuPackage } from './lib/gpu-package.mjs'
+import { buildGpuPackage, gpuCargoOptions } from './lib/gpu-package.mjs'
 import { requireCargo } from './lib/requirements.mjs'
 import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
@@ -31,9 +31,7 @@ function softwareDrivers() {
   return { llvmpipe: join(ICDS, lavapipe() ?? 'missing'), swiftshader: swiftshader() ?? 'missing' }
 }
 
-// The target is named as the addon's build tool does, so that the graphics library is compiled once for all of them.
-const target = await requireCargo(root)
-const DEVICE = ['--target', target, '--package', 'adasum-gpu', '--features', 'adasum-gpu/device']
+const CARGO = gpuCargoOptions(await requireCargo(root))
 
 /** A check counts only if it fails. @param {string} name @param {boolean} isGood */
 function check(name, isGood) {
@@ -43,16 +41,7 @@ function check(name, isGood) {
 
 function clippy() {
   console.log('\n--- clippy with the graphics library')
-  const args = [
-    'clippy',
-    '--quiet',
-    '--all-targets',
-    ...DEVICE,
-    '--package',
-    'adasum-gpu-node',
-    '--',
-    '--deny=warnings',
-  ]
+  const args = ['clippy', '--quiet', '--all-targets', ...CARGO, '--', '--deny=warnings']
   const { status } = spawnSync('cargo', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
   return check('clippy', status === 0)
 }
@@ -63,17 +52,37 @@ const LARGEST_ERRORS = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
 /** Of products, relative to the norms. */
 const LARGEST_GRAM_ERROR = 1e-12
 
-/** The benchmark's program, on short vectors. @param {NodeJS.ProcessEnv} env */
-function figures(env) {
-  console.log('\n--- bench:gpu')
-  const args = ['bench', '--quiet', ...DEVICE, '--bench', 'gpu', '--', '--json', '--quick']
+const LAUNCH_KEYS = 'adapter,case,k,dtype,bytes,reduceUs,kernelsUs,overheadUs,emptyUs'
+const CROSSOVER_KEYS = 'adapter,case,k,dtype,bytes,residentUs,uploadedUs,cpuUs,fastest'
+
+/** The lines of the benchmark's program, on short vectors. @param {NodeJS.ProcessEnv} env @param {string[]} options */
+function linesOfBench(env, ...options) {
+  console.log(`\n--- bench:gpu ${options.join(' ')}`)
+  const args = ['bench', '--quiet', ...CARGO, '--bench', 'gpu', '--', '--json', '--quick', ...options]
   const { status, stdout } = spawnSync('cargo', args, {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   })
-  const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
+  return { status, lines: stdout.split('\n').filter((line) => line.startsWith('{')) }
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+function crossover(env) {
+  const { status, lines } = linesOfBench(env, '--crossover')
+  const [launch, ...lengths] = lines.map((line) => JSON.parse(line))
+  const isGood =
+    `${Object.keys(launch ?? {})}` === LAUNCH_KEYS &&
+    lengths.length === 2 &&
+    lengths.every((figures) => `${Object.keys(figures)}` === CROSSOVER_KEYS && figures.cpuUs > 0)
+  if (!isGood) console.log(lines.join('\n'))
+  return check('bench:gpu --crossover', status === 0 && isGood)
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+function figures(env) {
+  const { status, lines } = linesOfBench(env)
   const isGood = (/** @type {string} */ line) => {
     const { kernel, dtype, maxRelativeError, ...others } = JSON.parse(line)
     const largest = kernel === 'gram' ? LARGEST_GRAM_ERROR : (LARGEST_ERRORS[dtype] ?? 0)
@@ -90,7 +99,7 @@ function figures(env) {
 
 /** @param {string} name @param {NodeJS.ProcessEnv} env */
 async function suites(name, env) {
-  const cargo = ['test', '--release', ...DEVICE, '--test', 'device']
+  const cargo = ['test', ...CARGO, '--test', 'device']
   const ava = [join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs'), 'test/gpu']
   return [
     await runSuite(
@@ -117,7 +126,8 @@ for (const [name, file] of Object.entries(drivers)) {
 }
 if (Object.keys(drivers).length === 0) results.push(...(await suites('this machine', REQUIRED)))
 const [file] = Object.values(drivers)
-results.push(figures(file === undefined ? {} : { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }))
+const first = file === undefined ? {} : { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }
+results.push(figures(first), crossover(first))
 const total = sum(results)
 console.log('')
 for (const note of total.notes) console.log(note)

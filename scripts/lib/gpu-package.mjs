@@ -6,6 +6,20 @@ import { join } from 'node:path'
 import { fingerprint } from './fingerprint.mjs'
 import { runTool } from './tool.mjs'
 
+const ADDON = ['--package', 'adasum-gpu-node']
+
+/**
+ * What every call of Cargo names that tests a GPU, the addon's build among them: the same profile, packages and features, since
+ * otherwise the graphics library is compiled for each of them.
+ */
+const COMMON = ['--package', 'adasum-gpu', '--features', 'adasum-gpu/device,adasum-gpu-node/panics']
+const PROFILE = ['--profile', 'gpu']
+
+/** For everything but the addon's build, whose tool names the target itself. @param {string} target */
+export function gpuCargoOptions(target) {
+  return [...PROFILE, '--target', target, ...ADDON, ...COMMON]
+}
+
 /** @param {string} root */
 export async function buildGpuPackage(root) {
   const stamp = join(root, 'gpu', '.stamp')
@@ -15,7 +29,7 @@ export async function buildGpuPackage(root) {
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== hash) {
     rmSync(stamp, { force: true })
     const cli = join(root, 'node_modules', '@napi-rs', 'cli', 'dist', 'cli.js')
-    const what = ['--package', 'adasum-gpu-node', '--manifest-path', 'crates/adasum-gpu-node/Cargo.toml']
+    const what = [...ADDON, '--manifest-path', 'crates/adasum-gpu-node/Cargo.toml']
     const where = [
       '--package-json-path',
       'gpu/package.json',
@@ -26,9 +40,9 @@ export async function buildGpuPackage(root) {
       '--dts',
       'index.d.cts',
     ]
-    await runTool('napi build', process.execPath, [cli, 'build', '--platform', '--release', ...what, ...where], {
-      cwd: root,
-    })
+    const how = ['--platform', ...PROFILE]
+    const beside = ['--', ...COMMON, '--lib', '--test', 'device', '--bench', 'gpu']
+    await runTool('napi build', process.execPath, [cli, 'build', ...how, ...what, ...where, ...beside], { cwd: root })
     writeFileSync(stamp, hash)
   }
   // npm ci removes what no lock file names.

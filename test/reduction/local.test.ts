@@ -293,6 +293,16 @@ for (const which of ['an input', 'out'] as const) {
   })
 }
 
+test('an input transferred away before the first turn of the loop is a typed error, too', async (t) => {
+  for (const length of [100, 1 << 20]) {
+    const inputs = [f32(length).fill(1), f32(length).fill(2)]
+    const pending = adasum(inputs)
+    const buffer = inputs[0]!.buffer as ArrayBuffer
+    structuredClone(buffer, { transfer: [buffer] })
+    await t.throwsAsync(pending, { instanceOf: AdasumError, code: 'ERR_ARGUMENT', message: /transferred away/ })
+  }
+})
+
 test('many calls side by side do not disturb each other', async (t) => {
   const inputs = Array.from({ length: 20 }, (_, i) =>
     familyOf('independent', f32, { count: 3, length: 200_000, seed: i }),

@@ -66,6 +66,15 @@ export interface Reduction<D = ReducibleArray> {
    * read in its memory does not count.
    */
   bytesSent: number
+  /** Of micro-batches only: what combining those of this rank has found. */
+  local?: LocalReduction
+}
+
+/** How a rank's own micro-batches were combined, before ranks were. */
+export interface LocalReduction {
+  segments: SegmentReduction[]
+  /** Indices of micro-batches (slots) that were not finite. Always empty with `propagate`: nothing is scanned. */
+  nonFiniteInputs: number[]
 }
 
 /** The names of a call's options. The compiler sees to it that none is left out; what is not among them is refused. */

@@ -23,6 +23,18 @@ pub fn abi() -> u32 {
     1
 }
 
+#[cfg(feature = "panics")]
+#[napi]
+pub fn panic_on_the_pool() -> AsyncTask<Job<(), ()>> {
+    job(|| panic!("on the pool"), |()| ())
+}
+
+#[cfg(feature = "panics")]
+#[napi(catch_unwind)]
+pub fn panic_on_the_main_thread() {
+    panic!("on the main thread")
+}
+
 #[napi(object)]
 pub struct AdapterRecord {
     pub index: u32,

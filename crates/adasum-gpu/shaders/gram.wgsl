@@ -20,7 +20,7 @@
 @group(0) @binding(5) var<storage, read> scales: array<f32>;
 #end
 
-#import reduce_workgroup
+#import reduce
 #if LARGEST
 
 var<workgroup> largest_of_chunk: array<atomic<u32>, 16>;
@@ -31,6 +31,11 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
     @builtin(workgroup_id) workgroup_id: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
+#if SUBGROUPS
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) subgroup_count: u32,
+    @builtin(subgroup_invocation_id) lane_index: u32,
+#end
 ) {
     for (var index = workgroup_id.x; index < call.count; index += num_workgroups.x) {
         let chunk = chunk_at(index);
@@ -68,21 +73,33 @@ fn main(
 #end
 #end
         }
+#if SUBGROUPS
+        let lane = find_lanes(thread, subgroup, subgroup_count, lane_index);
+        for (var distance = 1u; distance < lane.count; distance <<= 1u) {
+#for i in 0..R
+#for j in max(i,FIRST)..K
+            sum_{i}_{j} = add_lane(lane, sum_{i}_{j}, distance);
+#end
+#end
+        }
+#else
+        let lane = thread;
+#end
         var first_partial = index * {PAIRS}u;
         var waiting = 0u;
 #for i in 0..R
 #for j in max(i,FIRST)..K
-        batch[waiting * THREADS + thread] = sum_{i}_{j};
+        hold(lane, waiting, sum_{i}_{j});
         waiting += 1u;
         if (waiting == BATCH) {
-            reduce_batch(thread, waiting, first_partial);
+            reduce_batch(lane, thread, waiting, first_partial);
             first_partial += waiting;
             waiting = 0u;
         }
 #end
 #end
         if (waiting > 0u) {
-            reduce_batch(thread, waiting, first_partial);
+            reduce_batch(lane, thread, waiting, first_partial);
         }
 #if LARGEST
         if (thread < {K}u) {

@@ -13,7 +13,7 @@
 @group(0) @binding(5) var<storage, read> scales: array<f32>;
 #end
 
-#import reduce_workgroup
+#import reduce
 
 // sum + x * g, where x has two parts
 fn add_combined(sum: vec2<f32>, x: vec2<f32>, g: f32) -> vec2<f32> {
@@ -27,6 +27,11 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
     @builtin(workgroup_id) workgroup_id: vec3<u32>,
     @builtin(num_workgroups) num_workgroups: vec3<u32>,
+#if SUBGROUPS
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) subgroup_count: u32,
+    @builtin(subgroup_invocation_id) lane_index: u32,
+#end
 ) {
     for (var index = workgroup_id.x; index < call.count; index += num_workgroups.x) {
         let chunk = chunk_at(index);
@@ -62,20 +67,31 @@ fn main(
 #end
 #end
         }
+#if SUBGROUPS
+        let lane = find_lanes(thread, subgroup, subgroup_count, lane_index);
+        for (var distance = 1u; distance < lane.count; distance <<= 1u) {
+            square = add_lane(lane, square, distance);
+#for i in 0..K
+            sum_{i} = add_lane(lane, sum_{i}, distance);
+#end
+        }
+#else
+        let lane = thread;
+#end
         var first_partial = index * {K+1}u;
-        batch[thread] = square;
+        hold(lane, 0u, square);
         var waiting = 1u;
 #for i in 0..K
-        batch[waiting * THREADS + thread] = sum_{i};
+        hold(lane, waiting, sum_{i});
         waiting += 1u;
         if (waiting == BATCH) {
-            reduce_batch(thread, waiting, first_partial);
+            reduce_batch(lane, thread, waiting, first_partial);
             first_partial += waiting;
             waiting = 0u;
         }
 #end
         if (waiting > 0u) {
-            reduce_batch(thread, waiting, first_partial);
+            reduce_batch(lane, thread, waiting, first_partial);
         }
         workgroupBarrier();
     }

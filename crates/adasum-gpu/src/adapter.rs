@@ -26,6 +26,8 @@ pub struct AdapterSummary {
     pub max_binding_bytes: u64,
     /// Workgroups of a dispatch.
     pub max_workgroups: u32,
+    /// Fewest and most threads of a subgroup, if shaders can use subgroups.
+    pub subgroup_threads: Option<[u32; 2]>,
     /// Whether it is the one that is used unless another is named.
     pub is_default: bool,
 }
@@ -66,6 +68,7 @@ pub(crate) fn summaries(adapters: &[wgpu::Adapter]) -> Vec<AdapterSummary> {
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
     let (info, limits) = (adapter.get_info(), adapter.limits());
+    let has_subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
     let driver = [info.driver.as_str(), info.driver_info.as_str()];
     AdapterSummary {
         index,
@@ -82,6 +85,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         max_buffer_bytes: limits.max_buffer_size,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
+        subgroup_threads: has_subgroups.then_some([info.subgroup_min_size, info.subgroup_max_size]),
         is_default: false,
     }
 }
@@ -132,6 +136,7 @@ mod tests {
             max_buffer_bytes: 1,
             max_binding_bytes: 1,
             max_workgroups: 1,
+            subgroup_threads: None,
             is_default: index == 1,
         };
         names.iter().enumerate().map(summary).collect()

@@ -88,3 +88,22 @@ pub fn caught<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
         )))
     })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a call that does not panic is a failure here")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_words() {
+        let number = 7;
+        let literal = caught(|| -> Result<()> { panic!("in two words") }).unwrap_err();
+        let formatted = caught(|| -> Result<()> { panic!("number {number}") }).unwrap_err();
+        let wordless = caught(|| -> Result<()> { std::panic::panic_any(number) }).unwrap_err();
+        for (error, words) in [(literal, "(in two words)"), (formatted, "(number 7)"), (wordless, "(without a word)")] {
+            assert_eq!(error.code(), "ERR_BINDING");
+            assert!(error.message().contains(words), "{error}");
+        }
+        assert_eq!(caught(|| Ok(number)), Ok(7));
+    }
+}

@@ -24,6 +24,8 @@ pub struct Options {
     pub workgroups: Option<u32>,
     /// Bytes that one reducer may allocate on the device. Default: as many as there are.
     pub memory_bytes: Option<u64>,
+    /// Leaves subgroups unused where the adapter has them.
+    pub without_subgroups: bool,
 }
 
 /// An open device. Clones are the same device; reducers keep it alive.
@@ -80,7 +82,7 @@ impl Gpu {
             workgroups: summary.max_workgroups.min(options.workgroups.unwrap_or(u32::MAX)),
             memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
         };
-        let (arithmetic, pipelines) = (Mutex::new(Arithmetic::ALL[0]), Mutex::new(HashMap::new()));
+        let (arithmetic, pipelines) = (Mutex::new(Arithmetic::PLAIN[0]), Mutex::new(HashMap::new()));
         Self { inner: Arc::new(Inner { device, queue, limits, summary, arithmetic, pipelines, fault }) }
     }
 
@@ -107,6 +109,11 @@ impl Gpu {
             Ok(())
         })
         .ok();
+    }
+
+    /// Whether its shaders may use subgroups.
+    pub(crate) fn has_subgroups(&self) -> bool {
+        self.inner.device.features().contains(wgpu::Features::SUBGROUP)
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {
@@ -241,7 +248,10 @@ fn request(adapter: &wgpu::Adapter, options: &Options) -> Result<(wgpu::Device, 
         required_limits.max_compute_workgroups_per_dimension =
             workgroups.min(required_limits.max_compute_workgroups_per_dimension);
     }
-    let descriptor = wgpu::DeviceDescriptor { label: Some("adasum"), required_limits, ..Default::default() };
+    let wanted = if options.without_subgroups { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
+    let required_features = adapter.features() & wanted;
+    let descriptor =
+        wgpu::DeviceDescriptor { label: Some("adasum"), required_features, required_limits, ..Default::default() };
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
         Error::Unsupported(format!(
             "{} cannot be opened: {error}. Use another adapter, or the CPU.",

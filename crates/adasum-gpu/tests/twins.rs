@@ -13,8 +13,14 @@ use common::inputs::{FAMILIES, Random};
 use common::oracle;
 use twin::{Pair, Twin, narrow, split, widen};
 
-const TWINS: [Twin; 2] =
-    [Twin { is_fused: true, element: Element::F32 }, Twin { is_fused: false, element: Element::F32 }];
+const FUSED: Twin = Twin { is_fused: true, element: Element::F32, subgroup_threads: None };
+const SPLIT: Twin = Twin { is_fused: false, ..FUSED };
+
+/// By workgroups, and by subgroups of every size there is: in those of 128 half the lanes do not run.
+fn twins() -> Vec<Twin> {
+    let by_subgroups = [1, 4, 8, 16, 32, 64, 128].map(|threads| Twin { subgroup_threads: Some(threads), ..FUSED });
+    [FUSED, SPLIT].into_iter().chain(by_subgroups).collect()
+}
 
 /// Relative to the norms: a few roundings of the second part of a sum.
 const GRAM_ERROR: f64 = 1e-13;
@@ -29,8 +35,8 @@ fn a_product_and_its_error_are_the_product() {
     for _ in 0..100_000 {
         let (a, b) = (random.normal() as f32, random.normal() as f32);
         let exact = f64::from(a) * f64::from(b);
-        assert_eq!(value(TWINS[0].two_product(a, b)), exact, "{a:e} {b:e}");
-        let error = (value(TWINS[1].two_product(a, b)) - exact).abs();
+        assert_eq!(value(FUSED.two_product(a, b)), exact, "{a:e} {b:e}");
+        let error = (value(SPLIT.two_product(a, b)) - exact).abs();
         assert!(error <= 2_f64.powi(-46) * exact.abs(), "{a:e} {b:e}: {error:e}");
     }
 }
@@ -43,7 +49,7 @@ fn sums_of_products_err_by_no_more_than_those_of_f64() {
             let (a, b) = (&vectors[0], &vectors[1]);
             let (wide_a, wide_b) = (widen_one(a), widen_one(b));
             let exact = oracle::dot(&wide_a, &wide_b);
-            for twin in TWINS {
+            for twin in twins() {
                 let error = (value(twin.gram(a, b)) - exact).abs() / (oracle::norm(&wide_a) * oracle::norm(&wide_b));
                 assert!(error <= GRAM_ERROR, "{family:?}, {length} elements, {twin:?}: {error:e}");
             }
@@ -59,7 +65,7 @@ fn products_of_a_combination_that_cancels_are_those_of_the_combination() {
     let x: Vec<f64> = (0..length).map(|e| factors[0] * wide[0][e] + factors[1] * wide[1][e]).collect();
     let exact = [oracle::dot(&x, &x), oracle::dot(&x, &wide[0]), oracle::dot(&x, &wide[1])];
     let scales = [exact[0], oracle::norm(&x) * oracle::norm(&wide[0]), oracle::norm(&x) * oracle::norm(&wide[1])];
-    for twin in TWINS {
+    for twin in twins() {
         let sums = twin.refine(&factors.map(split), &inputs);
         for ((sum, exact), scale) in sums.iter().zip(exact).zip(scales) {
             let error = (value(*sum) - exact).abs() / scale;
@@ -77,7 +83,7 @@ fn a_combination_is_rounded_as_that_of_f64() {
         let x: Vec<f32> = round_one(&random.vector(4));
         let exact = factors.iter().zip(&x).fold(0.0, |sum, (c, &x)| sum + c * f64::from(x));
         let parts: Vec<_> = factors.iter().map(|&factor| split(factor)).collect();
-        let ours = f32::from_bits(narrow(Element::F32, TWINS[1].combine(&parts, &x)));
+        let ours = f32::from_bits(narrow(Element::F32, SPLIT.combine(&parts, &x)));
         let ulps = (ours.to_bits() as i64 - (exact as f32).to_bits() as i64).abs();
         // Where the terms cancel almost wholly, the last bits of f64 itself are noise.
         assert!(ulps <= 1 || exact.abs() < 1e-4, "{ours:e} {exact:e}");

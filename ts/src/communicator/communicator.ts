@@ -10,6 +10,7 @@ import type { Call } from '../group/call.ts'
 import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/failure.ts'
 import type { Group } from '../group/group.ts'
+import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
@@ -34,6 +35,7 @@ import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
 import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
 import { describe, describeExchange } from './descriptors.ts'
+import { type LocalStage, planLocalStage } from './micro-batches.ts'
 import * as known from './options.ts'
 import { allReduceJobOf, compressionOf } from './reduce-job.ts'
 import { ReducePlanner } from './reduce-plan.ts'
@@ -130,13 +132,35 @@ export class Communicator implements AsyncDisposable {
     data: D,
     options: AllReduceOptions<D>,
   ): Promise<Reduction<D>>
-  async allReduce(data: Data, options: AllReduceOptions<Data>): Promise<Reduction<Data>> {
-    const plan = this.#planner.allReduce(data, options)
+  /** Micro-batches of half formats, stored as f32; otherwise as below. */
+  allReduce<R extends Float32Array>(
+    data: readonly Uint16Array[] | GpuReducer,
+    options: known.MicroBatchOptions<R> & { out: R },
+  ): Promise<Reduction<R>>
+  /**
+   * Micro-batches: several arrays of one rank, or the slots of a GpuReducer, are combined by `local` first, in this process, and
+   * then once across ranks, each of which counts once. They are unchanged; the result goes to `out`, or to a new array.
+   * @throws AdasumError as above; ERR_UNSUPPORTED; ERR_OUT_OF_MEMORY and ERR_DEVICE_LOST, which end the group
+   */
+  allReduce<A extends ReducibleArray>(data: readonly A[], options: known.MicroBatchOptions<A>): Promise<Reduction<A>>
+  allReduce<A extends GpuArray>(data: GpuReducer, options: known.MicroBatchOptions<A>): Promise<Reduction<A>>
+  async allReduce(
+    data: Data | readonly ReducibleArray[] | GpuReducer,
+    options: AllReduceOptions<Data>,
+  ): Promise<Reduction<Data>> {
+    const stage = planLocalStage(data, options)
+    return stage ? this.#reduce(stage.data, stage.options, stage) : this.#reduce(data as Data, options)
+  }
+
+  async #reduce(data: Data, options: AllReduceOptions<Data>, stage?: LocalStage): Promise<Reduction<Data>> {
+    const plan = this.#planner.allReduce(data, options, stage?.localOp)
     const { layout, outLayout, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
     const compression = compressionOf(plan, this.tuning, scratch)
     const ran = this.#group.run(descriptor, options, async (call) => {
+      const local = stage && (await stage.run())
+      if (local) call.progressed()
       const input = pack(data, scratch)
       const out = outLayout && pack(result, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
@@ -150,7 +174,7 @@ export class Communicator implements AsyncDisposable {
       })
       ;(out ?? input).unpack()
       release()
-      return reductionOf(result, layout, outcome, call)
+      return { ...reductionOf(result, layout, outcome, call), ...(local && { local }) }
     })
     return ran.finally(() => compression?.feedback?.release())
   }

@@ -1,11 +1,15 @@
 /** What the communicator's methods take and give back. */
+import type { Backend } from '../reduction/local.ts'
 import {
+  ALL_REDUCE_OPTIONS,
+  type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
   type OptionNames,
   REDUCE_OPTIONS,
   type ReduceOptions,
   type AllReduceOp,
+  type ReduceOp,
 } from '../types.ts'
 
 export interface BroadcastOptions extends CallOptions {
@@ -43,6 +47,13 @@ export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
   counts?: ArrayLike<number>
 }
 
+export interface MicroBatchOptions<R, Op extends AllReduceOp = AllReduceOp> extends AllReduceOptions<R, Op> {
+  /** By what the micro-batches of a rank are combined, before ranks are by `op`. The same on every rank. */
+  local: ReduceOp
+  /** Where this rank combines its arrays, as in the local functions; each rank as it likes. Default `cpu`. */
+  backend?: Backend
+}
+
 /** What all ranks have for this one. */
 export interface Gathered<A> {
   /** In rank order. */
@@ -60,4 +71,9 @@ export const REDUCE_SCATTER_OPTIONS: OptionNames<ReduceScatterOptions<unknown>> 
   counts: true,
   ...REDUCE_OPTIONS,
   ...CALL_OPTIONS,
+}
+export const MICRO_BATCH_OPTIONS: OptionNames<MicroBatchOptions<unknown>> = {
+  ...ALL_REDUCE_OPTIONS,
+  local: true,
+  backend: true,
 }

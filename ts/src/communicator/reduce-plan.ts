@@ -93,7 +93,8 @@ export class ReducePlanner {
     this.#machines = machines
   }
 
-  allReduce(data: Data, options: AllReduceOptions<Data>): AllReducePlan {
+  /** @param localOp - by what the data was combined of micro-batches, if it was */
+  allReduce(data: Data, options: AllReduceOptions<Data>, localOp?: ReduceOp): AllReducePlan {
     checkOptions(options, ALL_REDUCE_OPTIONS)
     const { op, onNonFinite, layout, statistics } = planReduce(data, options)
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
@@ -110,7 +111,7 @@ export class ReducePlanner {
     const reducing = describeReduce('all-reduce', { op, onNonFinite, layout }, options)
     const descriptor = {
       ...reducing,
-      op: opCode(op, innerOp),
+      op: opCode(op, { innerOp, localOp }),
       resultDtype: (outLayout ?? layout).dtype.code,
       schedule: SCHEDULES[schedule],
       flags: reducing.flags | compressionFlags(compressor),
@@ -205,7 +206,7 @@ function describeReduce(
 ): Descriptor {
   return {
     ...describe(collective, layout),
-    op: opCode(op, undefined),
+    op: opCode(op, {}),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
     flags: coefficients === true ? WITH_COEFFICIENTS : 0,
   }

@@ -51,6 +51,7 @@ export class GpuReducer {
   readonly #f32 = dtypeOf(new Float32Array(0))!
   #last: Promise<unknown> = Promise.resolve()
   #result: Dtype | undefined
+  #isClosed = false
   readonly slotCount: number
   readonly dtype: Dtype
   readonly layout: Layout
@@ -153,7 +154,13 @@ export class GpuReducer {
 
   /** Gives all memory back, once the calls before have been done. */
   close(): Promise<void> {
+    this.#isClosed = true
     return this.#inTurn(() => this.#handle.release())
+  }
+
+  /** Whether `close` was called: later calls fail. */
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -27,8 +27,7 @@ export interface GpuJob {
  */
 export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
   const { op, layout, inputs, out, resultDtype } = job
-  const problem = problemOf(job)
-  if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
+  checkForGpu(job)
   const reducer = await GpuReducer.of(await sharedDevice(), inputs.length, layout)
   try {
     for (const [slot, input] of inputs.entries()) await reducer.write(slot, input as GpuArray)
@@ -41,7 +40,12 @@ export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
   }
 }
 
-/** Why a device cannot do a job, or undefined. */
+/** ERR_UNSUPPORTED if no device can do the job. */
+export function checkForGpu(job: GpuJob): void {
+  const problem = problemOf(job)
+  if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
+}
+
 function problemOf({ layout, inputs }: GpuJob): string | undefined {
   if (layout.dtype.name === 'f64') return 'the inputs are f64, a GPU reduces f32, f16 and bf16.'
   if (inputs.length > MAX_INPUTS) return `there are ${inputs.length} inputs, a GPU reduces up to ${MAX_INPUTS}.`

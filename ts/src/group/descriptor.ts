@@ -37,9 +37,19 @@ export const ALL_REDUCE_OP_CODES: Readonly<Record<AllReduceOp, number>> = { ...O
 
 /** Codes above say by which operator machines reduce among themselves first. */
 const INNER_OP_FACTOR = 16
+/** Codes above this by which operator each rank has combined its micro-batches. */
+const LOCAL_OP_FACTOR = 64
 
-export function opCode(op: AllReduceOp, innerOp: ReduceOp | undefined): number {
-  return ALL_REDUCE_OP_CODES[op] + (innerOp === undefined ? 0 : INNER_OP_FACTOR * (1 + OP_CODES[innerOp]))
+export interface LowerOps {
+  /** Within machines. */
+  readonly innerOp?: ReduceOp | undefined
+  /** Within ranks. */
+  readonly localOp?: ReduceOp | undefined
+}
+
+export function opCode(op: AllReduceOp, { innerOp, localOp }: LowerOps): number {
+  const code = (lower: ReduceOp | undefined): number => (lower === undefined ? 0 : 1 + OP_CODES[lower])
+  return ALL_REDUCE_OP_CODES[op] + INNER_OP_FACTOR * code(innerOp) + LOCAL_OP_FACTOR * code(localOp)
 }
 
 /** Eight bits are few: a format has three of them, the logarithm of a block's length three. */
@@ -115,9 +125,12 @@ export function describeCall(descriptor: Descriptor): string {
 }
 
 function opName(code: number): string {
+  const nameOfLower = (part: number): string => nameOf(OP_CODES, Math.floor(part) - 1)
   const op = nameOf(ALL_REDUCE_OP_CODES, code % INNER_OP_FACTOR)
-  if (code < INNER_OP_FACTOR) return op
-  return `${op} of machines (${nameOf(OP_CODES, Math.floor(code / INNER_OP_FACTOR) - 1)} within)`
+  const inner = (code % LOCAL_OP_FACTOR) / INNER_OP_FACTOR
+  const local = code / LOCAL_OP_FACTOR
+  const ofMachines = inner < 1 ? '' : ` of machines (${nameOfLower(inner)} within)`
+  return `${op}${ofMachines}${local < 1 ? '' : ` after ${nameOfLower(local)} of micro-batches`}`
 }
 
 function flagsInWords(descriptor: Descriptor): string {

@@ -7,7 +7,7 @@ import type { Binding } from '../binding/binding.ts'
 import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
-import { reduceOnGpu, reduceOnGpuIfPossible } from '../gpu/local-backend.ts'
+import { checkForGpu, reduceOnGpu, reduceOnGpuIfPossible } from '../gpu/local-backend.ts'
 import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
@@ -26,7 +26,7 @@ import {
   type Reduction,
 } from '../types.ts'
 import { checkOnNonFinite } from './options.ts'
-import { reportSegments } from './report.ts'
+import { reportGpuSegments, reportSegments } from './report.ts'
 import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
 export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
@@ -117,9 +117,31 @@ async function reduceLocally(
   inputs: readonly ReducibleArray[],
   options: LocalOptions,
 ): Promise<Reduction> {
+  return planReduction(op, inputs, options)()
+}
+
+/** Checks the arguments of a reduction, and gives what does it: for those who must not begin what cannot be done. */
+export function planReduction(
+  op: ReduceOp,
+  inputs: readonly ReducibleArray[],
+  options: LocalOptions,
+): () => Promise<Reduction> {
   const job = checkJob(op, inputs, options)
-  if (options.backend !== undefined && options.backend !== 'cpu') {
-    const record = await (options.backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
+  if (options.backend === 'gpu') checkForGpu(job)
+  return async () => {
+    try {
+      return await perform(job, options.backend)
+    } catch (error) {
+      // Whatever a kernel says of memory that is gone.
+      checkAttached(job)
+      throw error
+    }
+  }
+}
+
+async function perform(job: LocalJob, backend: Backend | undefined): Promise<Reduction> {
+  if (backend !== undefined && backend !== 'cpu') {
+    const record = await (backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
     if (record) return finishOnGpu(job, record)
     checkAttached(job)
   }
@@ -250,15 +272,8 @@ function finish(
   return { result: out, segments, nonFiniteRanks, bytesSent: 0 }
 }
 
-function finishOnGpu(job: LocalJob, { orthogonality, coefficients, nonFinite }: ReductionRecord): Reduction {
-  const { op, layout, inputs, out, withCoefficients } = job
-  checkFinite(job, nonFinite)
-  const width = withCoefficients ? 1 + inputs.length : 1
-  const rows = new Float64Array(op === 'adasum' ? layout.segmentElementCounts.length * width : 0).fill(NaN)
-  for (const [segment, value] of orthogonality.entries()) {
-    rows[segment * width] = value
-    if (withCoefficients)
-      rows.set(coefficients.subarray(segment * inputs.length, (segment + 1) * inputs.length), segment * width + 1)
-  }
-  return { result: out, segments: reportSegments(layout, rows), nonFiniteRanks: nonFinite, bytesSent: 0 }
+function finishOnGpu(job: LocalJob, record: ReductionRecord): Reduction {
+  checkFinite(job, record.nonFinite)
+  const segments = reportGpuSegments(job.layout, record, { ...job, inputCount: job.inputs.length })
+  return { result: job.out, segments, nonFiniteRanks: record.nonFinite, bytesSent: 0 }
 }

@@ -92,6 +92,16 @@ export function checkHierarchy(innerOp: unknown, op: AllReduceOp, algorithm: All
   return innerOp as ReduceOp
 }
 
+/** The operator by which a rank combines its micro-batches before ranks are combined. */
+export function checkLocalOp(localOp: unknown): ReduceOp {
+  if (typeof localOp === 'string' && Object.hasOwn(OP_CODES, localOp)) return localOp as ReduceOp
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `local is ${inspect(localOp)}; it must be one of ${Object.keys(OP_CODES).join(', ')}: by it the micro-batches of a rank are ` +
+      'combined, before ranks are by op.',
+  )
+}
+
 /** What quantises; undefined for nothing. Only f32 is quantised, and only what is added up. */
 export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dtype): Compressor | undefined {
   if (compressor === undefined) return undefined

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use adasum_core::dtype::Op;
-use adasum_core::entry::{Results, View, ViewMut};
+use adasum_core::half;
 use adasum_core::half::{Bf16, F16};
-use adasum_core::{Engine, half};
 use adasum_gpu::shader::{Element, Tile};
 use adasum_gpu::{Gpu, GpuReducer, OnNonFinite, time_copy};
 
+use crate::cpu::OnCpu;
 use crate::report::Line;
 
 const MIB: u64 = 1 << 20;
@@ -84,7 +84,7 @@ fn case(gpu: &Gpu, vector_bytes: u64, k: usize, element: Element, is_quick: bool
     ]
 }
 
-fn filled(gpu: &Gpu, element: Element, inputs: &[Vec<u8>], length: u64) -> adasum_gpu::Result<GpuReducer> {
+pub fn filled(gpu: &Gpu, element: Element, inputs: &[Vec<u8>], length: u64) -> adasum_gpu::Result<GpuReducer> {
     let mut reducer = GpuReducer::new(gpu, element, inputs.len(), &[length])?;
     for (slot, input) in inputs.iter().enumerate() {
         reducer.write(slot, element, input)?;
@@ -96,14 +96,14 @@ fn best(mut measure: impl FnMut() -> f64) -> f64 {
     (0..ROUNDS).map(|_| measure()).fold(f64::INFINITY, f64::min)
 }
 
-fn timed(work: impl FnOnce()) -> f64 {
+pub fn timed(work: impl FnOnce()) -> f64 {
     let begin = Instant::now();
     work();
     begin.elapsed().as_secs_f64()
 }
 
 /// Numbers between -2 and 2 with a common part, the same in every run.
-fn vector(element: Element, length: u64, slot: u64) -> Vec<u8> {
+pub fn vector(element: Element, length: u64, slot: u64) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(slot + 1);
     let mut bytes = Vec::with_capacity(length as usize * element.byte_length());
     for at in 0..length {
@@ -152,31 +152,9 @@ fn combination_error(inputs: &[Vec<f64>], coefficients: &[f64], out: &[f64]) -> 
     (0..out.len()).map(|at| (out[at] - exact(at)).abs() / scale).fold(0.0, f64::max)
 }
 
-/// Seconds of the same reduction by adasum-core on one thread, and its error.
+/// Seconds of the same reduction by adasum-core, and its error.
 fn on_cpu(element: Element, inputs: &[Vec<u8>], wide: &[Vec<f64>]) -> (f64, f64) {
-    let engine = Engine::active().unwrap();
-    let code = adasum_core::dtype::Dtype::ALL.iter().position(|&dtype| dtype == element.dtype()).unwrap() as f64;
-    let words: Vec<Vec<u32>> = inputs.iter().map(|input| words_of(input)).collect();
-    let views: Vec<View<'_>> = words.iter().map(|input| View::of(input)).collect();
-    let (length, weights) = (wide[0].len() as f64, vec![1.0; inputs.len()]);
-    let mut out = vec![0_u32; words[0].len()];
-    let mut stats = vec![0.0; 2 + inputs.len()];
-    let seconds = best(|| {
-        timed(|| {
-            let results = Results {
-                out: ViewMut::of(&mut out),
-                nodes: ViewMut::of::<f64>(&mut []),
-                stats: ViewMut::of(&mut stats),
-            };
-            let pieces = [length, 0.0, length];
-            engine.reduce(2.0, code, code, &views, View::of(&weights), View::of(&pieces), results).unwrap();
-        })
-    });
-    let bytes: Vec<u8> = out.iter().flat_map(|word| word.to_le_bytes()).collect();
-    (seconds, combination_error(wide, &stats[2..], &widen(element, &bytes)))
-}
-
-/// Aligned as every dtype needs it.
-fn words_of(bytes: &[u8]) -> Vec<u32> {
-    bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
+    let mut cpu = OnCpu::new(element, inputs);
+    let seconds = best(|| timed(|| cpu.reduce()));
+    (seconds, combination_error(wide, cpu.coefficients(), &widen(element, &cpu.bytes())))
 }

@@ -24,7 +24,7 @@ impl Line {
     pub fn json(&self) -> String {
         format!(
             r#"{{"adapter":"{}","kernel":"{}","k":{},"dtype":"{}","bytes":{},"gbps":{:.3},"copyGbps":{:.3},"ratio":{:.3},"maxRelativeError":{:.2e}}}"#,
-            self.adapter.replace(['"', '\\'], ""),
+            plain(&self.adapter),
             self.kernel,
             self.k,
             self.dtype,
@@ -71,4 +71,9 @@ pub fn machine(gpu: &Gpu) -> String {
         adapter.driver,
         gpu.arithmetic().name()
     )
+}
+
+/// A name as it may stand in JSON.
+pub fn plain(name: &str) -> String {
+    name.replace(['"', '\\'], "")
 }

@@ -6,7 +6,13 @@ const BATCH: u32 = 16u;
 var<workgroup> batch: array<vec2<f32>, 1024>;
 var<workgroup> quarters: array<vec2<f32>, 64>;
 
-fn reduce_batch(thread: u32, sum_count: u32, first_partial: u32) {
+alias Lane = u32;
+
+fn hold(lane: Lane, place: u32, sum: vec2<f32>) {
+    batch[place * THREADS + lane] = sum;
+}
+
+fn reduce_batch(lane: Lane, thread: u32, sum_count: u32, first_partial: u32) {
     workgroupBarrier();
     let sum = thread / 4u;
     if (sum < sum_count) {

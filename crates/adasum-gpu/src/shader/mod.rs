@@ -101,24 +101,41 @@ pub struct Arithmetic {
     pub is_guarded: bool,
     /// `fma` rounds once, so that it tells a product's rounding error.
     pub is_fused: bool,
+    /// Threads of a workgroup add up by subgroups, not by memory alone. Takes a device that has them.
+    pub by_subgroups: bool,
 }
 
 impl Arithmetic {
-    /// From the fastest on.
-    pub const ALL: [Arithmetic; 4] = [
-        Arithmetic { is_guarded: false, is_fused: true },
-        Arithmetic { is_guarded: false, is_fused: false },
-        Arithmetic { is_guarded: true, is_fused: true },
-        Arithmetic { is_guarded: true, is_fused: false },
+    /// Those that every device has, from the fastest on.
+    pub const PLAIN: [Arithmetic; 4] = [
+        Arithmetic { is_guarded: false, is_fused: true, by_subgroups: false },
+        Arithmetic { is_guarded: false, is_fused: false, by_subgroups: false },
+        Arithmetic { is_guarded: true, is_fused: true, by_subgroups: false },
+        Arithmetic { is_guarded: true, is_fused: false, by_subgroups: false },
     ];
+
+    /// The same by subgroups.
+    #[must_use]
+    pub fn with_subgroups(self) -> Self {
+        Self { by_subgroups: true, ..self }
+    }
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::PLAIN.into_iter().flat_map(|plain| [plain, plain.with_subgroups()])
+    }
 
     /// The name in reports.
     pub fn name(self) -> &'static str {
-        match (self.is_guarded, self.is_fused) {
-            (false, true) => "fused",
-            (false, false) => "split",
-            (true, true) => "guarded fused",
-            (true, false) => "guarded split",
+        match (self.is_guarded, self.is_fused, self.by_subgroups) {
+            (false, true, false) => "fused",
+            (false, false, false) => "split",
+            (true, true, false) => "guarded fused",
+            (true, false, false) => "guarded split",
+            (false, true, true) => "fused, by subgroups",
+            (false, false, true) => "split, by subgroups",
+            (true, true, true) => "guarded fused, by subgroups",
+            (true, false, true) => "guarded split, by subgroups",
         }
     }
 }
@@ -237,6 +254,7 @@ impl Kernel {
         let (rows, first) = (numbers.get("R").copied().unwrap_or_default(), numbers.get("FIRST").copied());
         let pairs: i64 = first.map_or(0, |first| (0..rows).map(|i| k - i.max(first)).sum());
         numbers.insert("PAIRS", pairs);
+        numbers.insert("SUBGROUPS", i64::from(arithmetic.by_subgroups));
         let result = match self {
             Self::Combine { result, .. } | Self::Convert { result } => result,
             _ => element,
@@ -244,6 +262,7 @@ impl Kernel {
         let pieces = BTreeMap::from([
             ("guard", if arithmetic.is_guarded { "guard_opaque" } else { "guard_plain" }),
             ("product", if arithmetic.is_fused { "product_fused" } else { "product_split" }),
+            ("reduce", if arithmetic.by_subgroups { "reduce_subgroups" } else { "reduce_workgroup" }),
             ("element", element.pieces().0),
             ("result", result.pieces().1),
             ("inputs", if inputs == Inputs::Slab { "slab" } else { "separate" }),

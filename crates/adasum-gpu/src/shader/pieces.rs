@@ -32,6 +32,7 @@ pieces! {
     "pair": "shared/pair.wgsl",
     "product_fused": "shared/product_fused.wgsl",
     "product_split": "shared/product_split.wgsl",
+    "reduce_subgroups": "shared/reduce_subgroups.wgsl",
     "reduce_workgroup": "shared/reduce_workgroup.wgsl",
     "result_bf16": "shared/result_bf16.wgsl",
     "result_f16": "shared/result_f16.wgsl",

@@ -22,7 +22,7 @@ use adasum_gpu::{AdapterSummary, Gpu, Options, adapters};
 pub fn devices() -> &'static [Gpu] {
     static DEVICES: OnceLock<Vec<Gpu>> = OnceLock::new();
     DEVICES.get_or_init(|| {
-        let devices: Vec<Gpu> = chosen().iter().map(|adapter| open(adapter, Options::default())).collect();
+        let devices: Vec<Gpu> = chosen().iter().flat_map(variants).collect();
         let is_required = std::env::var("ADASUM_REQUIRE_GPU").is_ok_and(|value| value == "1");
         assert!(!devices.is_empty() || !is_required, "ADASUM_REQUIRE_GPU is 1, and this machine has no adapter");
         if devices.is_empty() {
@@ -34,6 +34,18 @@ pub fn devices() -> &'static [Gpu] {
         }
         devices
     })
+}
+
+/// The adapter as it is opened, and if that adds up by subgroups, without them, too.
+fn variants(adapter: &AdapterSummary) -> Vec<Gpu> {
+    let gpu = open(adapter, Options::default());
+    let plain = gpu.arithmetic().by_subgroups.then(|| open(adapter, without_subgroups()));
+    std::iter::once(gpu).chain(plain).collect()
+}
+
+/// How an adapter is opened that is to add up by memory alone.
+pub fn without_subgroups() -> Options {
+    Options { without_subgroups: true, ..Options::default() }
 }
 
 fn chosen() -> Vec<AdapterSummary> {

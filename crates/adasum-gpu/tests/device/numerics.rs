@@ -2,15 +2,15 @@
 
 use adasum_core::dtype::Op;
 use adasum_core::half::{Bf16, F16};
-use adasum_gpu::shader::MAX_INPUTS;
-use adasum_gpu::{Gpu, OnNonFinite};
+use adasum_gpu::shader::{Arithmetic, Element, MAX_INPUTS};
+use adasum_gpu::{Gpu, OnNonFinite, Options};
 
 use crate::common::calls;
 use crate::common::float::{Float, round};
 use crate::common::inputs::{FAMILIES, Family, Random};
 use crate::compare::{adasum_on, adasum_on_cpu, filled, largest_ulps, read, relative_error};
-use crate::devices;
 use crate::twin::{Twin, narrow, split};
+use crate::{devices, open, without_subgroups};
 
 /// |GPU - CPU| / |CPU| of a result, by family: see docs/gpu.md. Both round once; what remains are coefficients that differ, by the
 /// device's 1e-14 over r, the part of its terms' squared norms that is left of a node's.
@@ -56,8 +56,14 @@ fn odd_lengths() {
         for length in [16, 17, 18, 19, 63, 255, 256, 257, 4095, 4096, 4097, 70_001] {
             for family in [Family::Independent, Family::LargeCommonPart, Family::Alternating] {
                 check::<f32, f32>(gpu, family, 2, length, 3);
+                check::<F16, f32>(gpu, family, 3, length, 3);
                 check::<Bf16, f32>(gpu, family, 3, length, 3);
             }
+        }
+        for length in 1..16 {
+            check::<f32, f32>(gpu, Family::Independent, 3, length, 5);
+            check::<F16, F16>(gpu, Family::Independent, 3, length, 5);
+            check::<Bf16, Bf16>(gpu, Family::Independent, 3, length, 5);
         }
     }
 }
@@ -85,12 +91,47 @@ fn check_ulps<F: Float>(gpu: &Gpu, family: Family) {
     assert!(ulps <= 1, "{family:?} {}: {ulps}", F::NAME);
 }
 
+/// Of a device that rounds as IEEE 754 says.
+fn twin_of(gpu: &Gpu) -> Twin {
+    let Arithmetic { is_fused, by_subgroups, .. } = gpu.arithmetic();
+    let subgroup_threads = gpu.summary().subgroup_threads.filter(|_| by_subgroups).map(|[fewest, most]| {
+        assert_eq!(fewest, most, "the twin takes one size");
+        most as usize
+    });
+    Twin { is_fused, element: Element::F32, subgroup_threads }
+}
+
+#[test]
+fn products_have_the_bits_of_their_twin() {
+    for gpu in devices().iter().filter(|gpu| gpu.summary().is_software()) {
+        // One chunk: the host adds nothing to its sums.
+        let inputs: Vec<Vec<f32>> = Family::Independent.rounded(&mut Random::new(10), 2, 4001);
+        let products = filled(gpu, &inputs, &[4001]).gram().unwrap();
+        let pairs = [(0, 0), (0, 1), (1, 1)];
+        assert_eq!(products.len(), pairs.len());
+        for ((i, j), product) in pairs.into_iter().zip(products) {
+            let [upper, lower] = twin_of(gpu).gram(&inputs[i], &inputs[j]);
+            assert_eq!(product, f64::from(upper) + f64::from(lower), "{i} . {j}, {}", gpu.arithmetic().name());
+        }
+    }
+}
+
+#[test]
+fn subgroups_are_used_where_there_are_some_and_can_be_left_unused() {
+    for gpu in devices().iter().filter(|gpu| gpu.summary().is_software()) {
+        let [opened, plain] = [Options::default(), without_subgroups()].map(|options| open(gpu.summary(), options));
+        assert_eq!(opened.arithmetic().by_subgroups, gpu.summary().subgroup_threads.is_some());
+        assert!(!plain.arithmetic().by_subgroups);
+        assert_eq!(plain.arithmetic().is_guarded, opened.arithmetic().is_guarded);
+    }
+}
+
 #[test]
 fn a_combination_has_the_bits_of_its_twin() {
     for gpu in devices().iter().filter(|gpu| gpu.summary().is_software()) {
         let inputs: Vec<Vec<f32>> = Family::Independent.rounded(&mut Random::new(11), 3, 1001);
         let (ours, reduction) = adasum_on::<f32, f32>(gpu, &inputs, &[1001]);
-        let twin = Twin { is_fused: gpu.arithmetic().is_fused, element: adasum_gpu::shader::Element::F32 };
+        let twin = twin_of(gpu);
         let factors: Vec<_> = reduction.solution.coefficients.iter().map(|&c| split(c)).collect();
         for (at, ours) in ours.iter().enumerate() {
             let x: Vec<f32> = inputs.iter().map(|input| input[at]).collect();
@@ -115,7 +156,7 @@ fn sum_and_average() {
         let inputs: Vec<Vec<f32>> = Family::SpreadNorms.rounded(&mut Random::new(17), 4, 3001);
         let mut reducer = filled(gpu, &inputs, &[3000, 1]);
         for (op, code) in [(Op::Sum, calls::SUM), (Op::Average, calls::AVERAGE)] {
-            let reduction = reducer.reduce(op, OnNonFinite::Propagate, adasum_gpu::shader::Element::F32).unwrap();
+            let reduction = reducer.reduce(op, OnNonFinite::Propagate, Element::F32).unwrap();
             assert!(reduction.solution.coefficients.is_empty());
             let cpu = calls::reduce(adasum_core::Engine::active().unwrap(), code, &inputs);
             assert!(relative_error(&read::<f32>(&mut reducer), &cpu.result) < 1e-9);
@@ -131,18 +172,24 @@ fn one_to_ten_thousand_segments() {
         for segment_count in [1, 2, 3, 100, 10_000] {
             let lengths: Vec<usize> =
                 (0..segment_count).map(|i| if i % 7 == 3 { 0 } else { 1 + random.below(40) }).collect();
-            let length = lengths.iter().sum();
-            let inputs: Vec<Vec<f32>> = Family::LargeCommonPart.rounded(&mut random, 3, length);
-            let (ours, reduction) = adasum_on::<f32, f32>(gpu, &inputs, &lengths);
-            let cpu = adasum_on_cpu::<f32, f32>(&inputs, &lengths);
-            assert!(relative_error(&ours, &cpu.result) < 6e-8, "{segment_count} segments");
-            for (segment, theirs) in cpu.coefficients.iter().enumerate() {
-                let ours = &reduction.solution.coefficients[segment * 3..][..3];
-                let difference = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-                // Where r is just above the device's threshold or the CPU's, both err by 1e-8.
-                assert!(difference < 1e-6, "segment {segment} of {segment_count}: {ours:?} {theirs:?}");
-            }
+            check_segments::<f32>(gpu, &mut random, &lengths);
+            check_segments::<F16>(gpu, &mut random, &lengths);
+            check_segments::<Bf16>(gpu, &mut random, &lengths);
         }
+    }
+}
+
+fn check_segments<F: Float>(gpu: &Gpu, random: &mut Random, lengths: &[usize]) {
+    let inputs: Vec<Vec<F>> = Family::LargeCommonPart.rounded(random, 3, lengths.iter().sum());
+    let (ours, reduction) = adasum_on::<F, f32>(gpu, &inputs, lengths);
+    let cpu = adasum_on_cpu::<F, f32>(&inputs, lengths);
+    let case = format!("{} segments of {}", lengths.len(), F::NAME);
+    assert!(relative_error(&ours, &cpu.result) < 6e-8, "{case}");
+    for (segment, theirs) in cpu.coefficients.iter().enumerate() {
+        let ours = &reduction.solution.coefficients[segment * 3..][..3];
+        let difference = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        // Where r is just above the device's threshold or the CPU's, both err by 1e-8.
+        assert!(difference < 1e-6, "segment {segment} of {case}: {ours:?} {theirs:?}");
     }
 }
 

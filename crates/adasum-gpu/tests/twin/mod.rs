@@ -13,6 +13,8 @@ pub type Pair = [f32; 2];
 pub struct Twin {
     pub is_fused: bool,
     pub element: Element,
+    /// Threads of a subgroup, in `reduce_subgroups.wgsl`; without it `reduce_workgroup.wgsl`.
+    pub subgroup_threads: Option<usize>,
 }
 
 fn upper_half(x: f32) -> f32 {
@@ -79,7 +81,19 @@ impl Twin {
     /// `gram.wgsl` over one chunk: the sum of one pair of inputs.
     pub fn gram(self, a: &[f32], b: &[f32]) -> Pair {
         let add = |sum: Pair, at: usize| self.add_product(sum, a[at], b[at]);
-        reduce_workgroup(a.len(), add)
+        self.reduce(a.len(), add)
+    }
+
+    /// What a workgroup does with a chunk: thread t takes every 64th group, then the threads' sums are added.
+    fn reduce(self, length: usize, add: impl Fn(Pair, usize) -> Pair) -> Pair {
+        let groups = length.div_ceil(GROUP_ELEMENTS);
+        let thread_sum = |thread: usize| {
+            let elements =
+                (thread..groups).step_by(WORKGROUP_THREADS).flat_map(|group| group * 4..length.min(group * 4 + 4));
+            elements.fold([0.0; 2], &add)
+        };
+        let sums: Vec<Pair> = (0..WORKGROUP_THREADS).map(thread_sum).collect();
+        self.subgroup_threads.map_or_else(|| add_by_quarters(&sums), |threads| add_by_subgroups(&sums, threads))
     }
 
     /// `refine.wgsl` over one chunk: x.x, then x.g for every input.
@@ -90,28 +104,38 @@ impl Twin {
             two_sum(parts[0], parts[1])
         };
         let length = inputs[0].len();
-        let square = reduce_workgroup(length, |sum, at| {
+        let square = self.reduce(length, |sum, at| {
             let x = combined(at);
             let square = self.add_combined(sum, x, x[0]);
             [square[0], square[1] + x[0] * x[1]]
         });
-        let with = |g: &Vec<f32>| reduce_workgroup(length, |sum, at| self.add_combined(sum, combined(at), g[at]));
+        let with = |g: &Vec<f32>| self.reduce(length, |sum, at| self.add_combined(sum, combined(at), g[at]));
         std::iter::once(square).chain(inputs.iter().map(with)).collect()
     }
 }
 
-/// What a workgroup does with a chunk: thread t takes every 64th group, then `reduce_batch` adds the threads' sums.
-fn reduce_workgroup(length: usize, add: impl Fn(Pair, usize) -> Pair) -> Pair {
-    let groups = length.div_ceil(GROUP_ELEMENTS);
-    let thread_sum = |thread: usize| {
-        let elements =
-            (thread..groups).step_by(WORKGROUP_THREADS).flat_map(|group| group * 4..length.min(group * 4 + 4));
-        elements.fold([0.0; 2], &add)
-    };
-    let sums: Vec<Pair> = (0..WORKGROUP_THREADS).map(thread_sum).collect();
+/// `reduce_workgroup.wgsl`
+fn add_by_quarters(sums: &[Pair]) -> Pair {
     let quarter =
         |at: usize| sums[at * 16 + 1..at * 16 + 16].iter().fold(sums[at * 16], |total, &sum| add_pair(total, sum));
     add_pair(add_pair(quarter(0), quarter(1)), add_pair(quarter(2), quarter(3)))
+}
+
+/// `add_lane` of `reduce_subgroups.wgsl`: what the first lane has in the end.
+fn add_lanes(lanes: &[Pair]) -> Pair {
+    let mut totals = lanes.to_vec();
+    let mut distance = 1;
+    while distance < lanes.len() {
+        let next = |lane: usize| totals.get(lane + distance).map_or(totals[lane], |&next| add_pair(totals[lane], next));
+        totals = (0..lanes.len()).map(next).collect();
+        distance *= 2;
+    }
+    totals[0]
+}
+
+fn add_by_subgroups(sums: &[Pair], subgroup_threads: usize) -> Pair {
+    let totals: Vec<Pair> = sums.chunks(subgroup_threads).map(add_lanes).collect();
+    totals[1..].iter().fold(totals[0], |total, &next| add_pair(total, next))
 }
 
 /// `widen` of one element.

@@ -61,12 +61,12 @@ function bindingText({ loads, kind, abi, isa, isas }: BindingSection): string {
   return `${name}, ABI ${abi}, ${isa} (of ${isas.join(', ')})`
 }
 
-function gpuRows({ isInstalled, adapters }: GpuSection): [string, string][] {
+function gpuRows({ isInstalled, adapters, used }: GpuSection): [string, string][] {
   if (!isInstalled) return [['gpu', 'adasum-gpu is not installed (it is optional)']]
   if (adapters.length === 0) return [['gpu', 'no adapter']]
   return adapters.map((adapter) => {
     const limits = `bindings of ${mebibytes(adapter.maxBindingBytes)}, buffers of ${mebibytes(adapter.maxBufferBytes)}`
-    const use = adapter.isDefault ? ', used by default' : ''
+    const use = adapter.index === used ? ', used by default' : ''
     return ['gpu', `${adapter.index}: ${adapter.name} (${adapter.backend}, ${adapter.kind}), ${limits}${use}`]
   })
 }
