@@ -126,7 +126,7 @@ for (const [name, file] of Object.entries(drivers)) {
 }
 if (Object.keys(drivers).length === 0) results.push(...(await suites('this machine', REQUIRED)))
 const [file] = Object.values(drivers)
-const first = file === undefined ? {} : { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }
+const first = { ...REQUIRED, ...(file !== undefined && { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file }) }
 results.push(figures(first), crossover(first))
 const total = sum(results)
 console.log('')

@@ -1,6 +1,6 @@
 /** `adasum doctor` where there is a device, and what a machine without one is told. */
 import { tmpdir } from 'node:os'
-import type { ExecutionContext } from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
 import { adapters } from '../../ts/src/gpu/index.ts'
@@ -54,7 +54,7 @@ const PROGRAM = `
   }))`
 
 // Other systems find their drivers without the loader's variables.
-const linuxTest = process.platform === 'linux' ? gpuTest : gpuTest.skip
+const linuxTest = process.platform === 'linux' ? gpuTest : test.skip
 
 linuxTest('a machine without an adapter: typed errors, and the CPU instead', async (t) => {
   compile()

@@ -82,7 +82,7 @@ impl Gpu {
             workgroups: summary.max_workgroups.min(options.workgroups.unwrap_or(u32::MAX)),
             memory_bytes: options.memory_bytes.unwrap_or(u64::MAX),
         };
-        let (arithmetic, pipelines) = (Mutex::new(Arithmetic::PLAIN[0]), Mutex::new(HashMap::new()));
+        let (arithmetic, pipelines) = (Mutex::new(Arithmetic::ALL[0]), Mutex::new(HashMap::new()));
         Self { inner: Arc::new(Inner { device, queue, limits, summary, arithmetic, pipelines, fault }) }
     }
 

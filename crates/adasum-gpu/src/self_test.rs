@@ -25,7 +25,7 @@ const LARGEST_ERROR: f64 = 1e-12;
 /// [`Error::Unsupported`] if none will do.
 pub(crate) fn choose_arithmetic(gpu: &Gpu) -> Result<()> {
     let mut smallest_error = f64::INFINITY;
-    for arithmetic in Arithmetic::PLAIN {
+    for arithmetic in Arithmetic::ALL {
         let error = error_of(gpu, arithmetic)?;
         if error <= LARGEST_ERROR {
             add_by_subgroups(gpu, arithmetic);

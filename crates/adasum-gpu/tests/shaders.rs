@@ -63,7 +63,7 @@ fn every_kernel_is_valid_in_every_dtype_and_arithmetic() {
     let kernels = all_kernels();
     assert!(kernels.len() > 200);
     for &(kernel, element) in &kernels {
-        for arithmetic in Arithmetic::all() {
+        for arithmetic in Arithmetic::all_ways() {
             let text = kernel.wgsl(element, arithmetic, Inputs::Slab);
             if let Err(error) = validate(&text) {
                 panic!("{kernel:?} {element:?} {arithmetic:?}: {error}");
@@ -78,7 +78,7 @@ fn inputs_may_lie_in_buffers_of_their_own() {
     for &(kernel, element) in &all_kernels() {
         let count = input_count(kernel);
         if (1..=MAX_SEPARATE_INPUTS).contains(&count) {
-            let text = kernel.wgsl(element, Arithmetic::PLAIN[0], Inputs::Separate);
+            let text = kernel.wgsl(element, Arithmetic::ALL[0], Inputs::Separate);
             if let Err(error) = validate(&text) {
                 panic!("{kernel:?} {element:?}: {error}");
             }
@@ -97,7 +97,7 @@ fn inputs_may_lie_in_buffers_of_their_own() {
 fn subgroups_are_used_where_threads_add_up_and_nowhere_else() {
     for &(kernel, element) in &all_kernels() {
         let text = |arithmetic: Arithmetic| kernel.wgsl(element, arithmetic, Inputs::Slab);
-        let [plain, by_subgroups] = [Arithmetic::PLAIN[0], Arithmetic::PLAIN[0].with_subgroups()].map(text);
+        let [plain, by_subgroups] = [Arithmetic::ALL[0], Arithmetic::ALL[0].with_subgroups()].map(text);
         let adds_up = matches!(kernel, Kernel::Gram { .. } | Kernel::Refine { .. });
         assert_eq!(by_subgroups.contains("subgroupShuffleDown"), adds_up, "{kernel:?}");
         assert!(!plain.contains("subgroup"), "{kernel:?}");
@@ -106,7 +106,7 @@ fn subgroups_are_used_where_threads_add_up_and_nowhere_else() {
 
 #[test]
 fn wrong_shaders_are_noticed() {
-    let text = Kernel::Copy.wgsl(Element::F32, Arithmetic::PLAIN[0], Inputs::Slab);
+    let text = Kernel::Copy.wgsl(Element::F32, Arithmetic::ALL[0], Inputs::Slab);
     assert!(validate(&text).is_ok());
     assert!(validate(&text.replace("call.count", "call.counts")).is_err());
     assert!(validate(&text.replace("64u)", "64.0)")).is_err());

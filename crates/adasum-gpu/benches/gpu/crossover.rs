@@ -4,7 +4,7 @@
 //! for a while then disturbs all of them alike.
 
 use adasum_core::dtype::Op;
-use adasum_gpu::shader::Element;
+use adasum_gpu::shader::{Element, GROUP_ELEMENTS};
 use adasum_gpu::{Gpu, GpuReducer, OnNonFinite};
 
 use crate::cases::{filled, timed, vector};
@@ -26,7 +26,7 @@ struct Times {
     cpu: f64,
     /// Gram and combine on the device, without the host's part.
     kernels: f64,
-    /// Resident beyond its kernels.
+    /// Resident, of vectors of one group: all that does not depend on the length.
     overhead: f64,
     /// An empty submission, waited for.
     empty: f64,
@@ -74,15 +74,16 @@ fn measure(gpu: &Gpu, vector_bytes: u64) -> Times {
     let mut reducer = filled(gpu, element, &inputs, length).unwrap();
     let mut cpu = OnCpu::new(element, &inputs);
     let mut out = vec![0; vector_bytes as usize];
-    let mut rounds: [Vec<f64>; 5] = Default::default();
+    let mut tiny = filled(gpu, element, &vec![vec![1; element.group_bytes()]; K], GROUP_ELEMENTS as u64).unwrap();
+    let mut rounds: [Vec<f64>; 6] = Default::default();
     // The first one, in which pipelines are compiled and pages are touched, does not count.
     for round in 0..=ROUNDS {
         let kernels = time_kernels(&mut reducer);
+        // Before the uploads, whose memory the device gives back at some later call.
+        let overhead = timed(|| reduce_resident(&mut tiny));
+        let empty = timed(|| tiny.finish().unwrap());
         let found = [
-            timed(|| {
-                reduce(&mut reducer);
-                reducer.finish().unwrap();
-            }),
+            timed(|| reduce_resident(&mut reducer)),
             timed(|| {
                 inputs.iter().enumerate().for_each(|(slot, input)| reducer.write(slot, element, input).unwrap());
                 reduce(&mut reducer);
@@ -90,15 +91,20 @@ fn measure(gpu: &Gpu, vector_bytes: u64) -> Times {
             }),
             timed(|| cpu.reduce()),
             kernels,
-            timed(|| reducer.finish().unwrap()),
+            overhead,
+            empty,
         ];
         if round > 0 {
             rounds.iter_mut().zip(found).for_each(|(times, time)| times.push(time));
         }
     }
-    let overheads = rounds[0].iter().zip(&rounds[3]).map(|(resident, kernels)| resident - kernels).collect();
-    let [resident, uploaded, cpu, kernels, empty] = rounds.map(median);
-    Times { vector_bytes, resident, uploaded, cpu, kernels, overhead: median(overheads), empty }
+    let [resident, uploaded, cpu, kernels, overhead, empty] = rounds.map(median);
+    Times { vector_bytes, resident, uploaded, cpu, kernels, overhead, empty }
+}
+
+fn reduce_resident(reducer: &mut GpuReducer) {
+    reduce(reducer);
+    reducer.finish().unwrap();
 }
 
 fn reduce(reducer: &mut GpuReducer) {
@@ -133,8 +139,8 @@ fn row(times: &Times) -> String {
 
 fn launch_sentence(times: &Times) -> String {
     format!(
-        "Launch overhead: a resident reduction of {K} vectors of 1 MiB takes {:.0} us, its kernels {:.0} us, all else {:.0} us; an \
-         empty submission {:.0} us.",
+        "Launch overhead: a resident reduction of {K} vectors of 1 MiB takes {:.0} us, its kernels {:.0} us; of {K} vectors of four \
+         elements {:.0} us; an empty submission {:.0} us.",
         times.resident * 1e6,
         times.kernels * 1e6,
         times.overhead * 1e6,

@@ -6,6 +6,7 @@ const BATCH: u32 = 16u;
 var<workgroup> batch: array<vec2<f32>, 1024>;
 var<workgroup> quarters: array<vec2<f32>, 64>;
 
+// A thread's place among those that add up: its number.
 alias Lane = u32;
 
 fn hold(lane: Lane, place: u32, sum: vec2<f32>) {

@@ -106,8 +106,8 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// Those that every device has, from the fastest on.
-    pub const PLAIN: [Arithmetic; 4] = [
+    /// What every device can be asked for, from the fastest on.
+    pub const ALL: [Arithmetic; 4] = [
         Arithmetic { is_guarded: false, is_fused: true, by_subgroups: false },
         Arithmetic { is_guarded: false, is_fused: false, by_subgroups: false },
         Arithmetic { is_guarded: true, is_fused: true, by_subgroups: false },
@@ -120,9 +120,9 @@ impl Arithmetic {
         Self { by_subgroups: true, ..self }
     }
 
-    /// All of them.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::PLAIN.into_iter().flat_map(|plain| [plain, plain.with_subgroups()])
+    /// Those, and the same by subgroups.
+    pub fn all_ways() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().flat_map(|plain| [plain, plain.with_subgroups()])
     }
 
     /// The name in reports.
