@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::adapter::{AdapterSummary, choose, found, summaries};
+use crate::dispatch::filled;
 use crate::error::{Error, Result, caught};
 use crate::layout::Limits;
-use crate::self_test;
+use crate::partials::{self, Sums};
+use crate::self_test::Trial;
 use crate::shader::{Arithmetic, Element, Inputs, Kernel};
 
 /// No reduction takes so long; whoever waits longer waits for a device that hangs.
@@ -60,9 +62,25 @@ impl Gpu {
             let index = choose(&summaries, options.adapter)?;
             let (device, queue) = request(&adapters[index], options)?;
             let gpu = Self::with(device, queue, summaries[index].clone(), options);
-            self_test::choose_arithmetic(&gpu)?;
+            gpu.choose_arithmetic()?;
             Ok(gpu)
         })
+    }
+
+    /// The first arithmetic that keeps sums exact.
+    fn choose_arithmetic(&self) -> Result<()> {
+        let mut trial = Trial::default();
+        let slab = filled(self, &trial.slab())?;
+        for arithmetic in Arithmetic::ALL {
+            self.set_arithmetic(arithmetic);
+            let sums = Sums::new(self, trial.run(), &slab, None)?;
+            let mut is_passed = false;
+            partials::run(self, &[&sums], |_, bytes| is_passed = trial.is_passed(bytes))?;
+            if is_passed {
+                return Ok(());
+            }
+        }
+        Err(trial.refusal(&self.summary().name))
     }
 
     fn with(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary, options: &Options) -> Self {

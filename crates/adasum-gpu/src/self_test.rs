@@ -4,12 +4,10 @@
 //! in the results only. So a device is tried out when it is opened: products of vectors with all 24 bits in use, where plain
 //! f32 errs by 1e-8 and exact sums by 1e-15 or so. The first arithmetic with the errors of exact sums is taken.
 
-use crate::dispatch::{Call, filled};
-use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::error::Error;
 use crate::layout::Batch;
-use crate::partials::{Source, Sums, chunk_table, run};
-use crate::shader::{Arithmetic, Element, GROUP_ELEMENTS, Kernel, Tile};
+use crate::plan::run::{Call, Run, binding, chunk_table};
+use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, Tile};
 
 /// Two vectors fit into the smallest binding that a test allows.
 const GROUPS: usize = 64;
@@ -17,26 +15,76 @@ const CHUNKS: usize = 4;
 /// Relative to the norms; between the errors of plain f32 and those of exact sums.
 const LARGEST_ERROR: f64 = 1e-12;
 
-/// Sets the device's arithmetic.
-///
-/// # Errors
-/// [`Error::Unsupported`] if none will do.
-pub(crate) fn choose_arithmetic(gpu: &Gpu) -> Result<()> {
-    let vectors = [vector(1), vector(2)];
-    let mut smallest_error = f64::INFINITY;
-    for arithmetic in Arithmetic::ALL {
-        gpu.set_arithmetic(arithmetic);
-        let error = largest_error(&vectors, &products(gpu, &vectors)?);
-        if error <= LARGEST_ERROR {
-            return Ok(());
+/// Two vectors, and a kernel over them.
+pub struct Trial {
+    vectors: [Vec<f32>; 2],
+    run: Run,
+    smallest_error: f64,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        let tile = &Tile::cover(2)[0];
+        let mut batch = Batch::default();
+        for chunk in 0..CHUNKS {
+            batch.push((chunk * GROUPS / CHUNKS) as u64, (GROUPS / CHUNKS) as u64, 0);
         }
-        smallest_error = smallest_error.min(error);
+        let run = Run {
+            kernel: Kernel::gram(tile, false),
+            element: Element::F32,
+            inputs: Inputs::Slab,
+            window: 0,
+            batch: None,
+            slots: vec![0, 1],
+            call: Call::of_slots([0, 1], GROUPS as u64, CHUNKS),
+            tables: vec![(binding::CHUNKS, chunk_table(&batch))],
+            sum_count: 3,
+            largest_count: 2,
+            rows: vec![0; CHUNKS],
+        };
+        Self { vectors: [vector(1), vector(2)], run, smallest_error: f64::INFINITY }
     }
-    Err(Error::Unsupported(format!(
-        "{} does not keep sums exact: its products err by {smallest_error:.1e}, {LARGEST_ERROR:.0e} is needed. Use another adapter, \
-         or the CPU.",
-        gpu.summary().name
-    )))
+}
+
+impl Trial {
+    /// What the kernel reads.
+    pub fn slab(&self) -> Vec<u8> {
+        self.vectors.iter().flatten().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    /// The kernel, to be run in one arithmetic after the other.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Whether the sums that were read back are exact.
+    pub fn is_passed(&mut self, bytes: &[u8]) -> bool {
+        let mut products = [0.0; 3];
+        self.run.add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
+        let error = self.error_of(&products);
+        self.smallest_error = self.smallest_error.min(error);
+        error <= LARGEST_ERROR
+    }
+
+    /// What to say of a device that has passed in no arithmetic.
+    pub fn refusal(&self, name: &str) -> Error {
+        Error::Unsupported(format!(
+            "{name} does not keep sums exact: its products err by {:.1e}, {LARGEST_ERROR:.0e} is needed. Use another adapter, or \
+             the CPU.",
+            self.smallest_error
+        ))
+    }
+
+    fn error_of(&self, products: &[f64]) -> f64 {
+        let [a, b] = &self.vectors;
+        // Exact products, in f64; their sum errs by 1e-14 at most.
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+        let scale = (dot(a, a) * dot(b, b)).sqrt();
+        let exact = [dot(a, a), dot(a, b), dot(b, b)];
+        let errors = exact.iter().zip(products).map(|(exact, product)| (exact - product).abs() / scale);
+        // A comparison with NaN would take the product for exact.
+        errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { f64::max(largest, error) })
+    }
 }
 
 /// Between -2 and 2, every bit in use, the same everywhere.
@@ -50,35 +98,39 @@ fn vector(seed: u32) -> Vec<f32> {
     (0..GROUPS * GROUP_ELEMENTS).map(|_| next()).collect()
 }
 
-fn products(gpu: &Gpu, vectors: &[Vec<f32>; 2]) -> Result<Vec<f64>> {
-    let tile = &Tile::cover(2)[0];
-    let mut batch = Batch::default();
-    for chunk in 0..CHUNKS {
-        batch.push((chunk * GROUPS / CHUNKS) as u64, (GROUPS / CHUNKS) as u64, 0);
-    }
-    let bytes: Vec<u8> = vectors.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-    let (slab, chunks) = (filled(gpu, &bytes)?, chunk_table(gpu, &batch)?);
-    let source = Source {
-        kernel: Kernel::gram(tile, false),
-        element: Element::F32,
-        sum_count: 3,
-        largest_count: 2,
-        call: Call::of_slots([0, 1], GROUPS as u64, CHUNKS),
-        slab: &slab,
-        tables: Vec::new(),
-    };
-    let sums = Sums::new(gpu, &batch, &chunks, &source)?;
-    let mut products = vec![0.0; 3];
-    run(gpu, &[&sums], |_, bytes| sums.add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ()))?;
-    Ok(products)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn largest_error([a, b]: &[Vec<f32>; 2], products: &[f64]) -> f64 {
-    // Exact products, in f64; their sum errs by 1e-14 at most.
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
-    let scale = (dot(a, a) * dot(b, b)).sqrt();
-    let exact = [dot(a, a), dot(a, b), dot(b, b)];
-    let errors = exact.iter().zip(products).map(|(exact, product)| (exact - product).abs() / scale);
-    // A comparison with NaN would take the product for exact.
-    errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { f64::max(largest, error) })
+    /// The sums of the trial's chunks as a device would give them, with these errors.
+    fn bytes_of(trial: &Trial, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> Vec<u8> {
+        let [a, b] = &trial.vectors;
+        let length = a.len() / CHUNKS;
+        let mut bytes = Vec::new();
+        for (a, b) in a.chunks(length).zip(b.chunks(length)) {
+            for (x, y) in [(a, a), (a, b), (b, b)] {
+                let (upper, lower) = sum(x, y);
+                bytes.extend(upper.to_le_bytes().into_iter().chain(lower.to_le_bytes()));
+            }
+        }
+        bytes.resize(bytes.len() + trial.run().largest_bytes() as usize, 0);
+        bytes
+    }
+
+    #[test]
+    fn exact_sums_pass_and_plain_ones_do_not() {
+        let mut trial = Trial::default();
+        let plain = |x: &[f32], y: &[f32]| (x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>(), 0.0);
+        let bytes = bytes_of(&trial, plain);
+        assert!(!trial.is_passed(&bytes));
+        assert!(trial.refusal("it").message().contains("1e-12 is needed"));
+        let exact = |x: &[f32], y: &[f32]| {
+            let sum: f64 = x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            (sum as f32, (sum - f64::from(sum as f32)) as f32)
+        };
+        let bytes = bytes_of(&trial, exact);
+        assert!(trial.is_passed(&bytes));
+        let nan = bytes_of(&trial, |_, _| (f32::NAN, 0.0));
+        assert!(!trial.is_passed(&nan));
+    }
 }

@@ -19,6 +19,7 @@ pieces! {
     "gram": "gram.wgsl",
     "refine": "refine.wgsl",
     "sum": "sum.wgsl",
+    "trim": "trim.wgsl",
     "call": "shared/call.wgsl",
     "chunk_call": "shared/chunk_call.wgsl",
     "chunk_table": "shared/chunk_table.wgsl",
@@ -36,6 +37,8 @@ pieces! {
     "result_bf16": "shared/result_bf16.wgsl",
     "result_f16": "shared/result_f16.wgsl",
     "result_f32": "shared/result_f32.wgsl",
+    "results_separate": "shared/results_separate.wgsl",
+    "results_slab": "shared/results_slab.wgsl",
     "separate": "shared/separate.wgsl",
     "slab": "shared/slab.wgsl",
 }
