@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The WebAssembly builds in a real browser: the contract suite and the golden hashes in a page and in a worker, with and
-// without cross-origin isolation, and the example. Nothing is skipped; the last line counts. `npm run test:browser` runs it;
-// with `-- --screenshots FOLDER` it leaves pictures of the example there.
+// without cross-origin isolation, and the example; and the shaders on its WebGPU, by Chromium's software renderer. Nothing is
+// skipped; the last line counts. `npm run test:browser` runs it; with `-- --screenshots FOLDER` it leaves pictures of the example
+// there, with `-- --only TEXT` it runs the tests with that in their names.
 
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
@@ -13,15 +14,18 @@ import { launchBrowser } from './lib/browser.mjs'
 import { summaryLine } from './lib/results.mjs'
 import { serve } from './lib/serve.mjs'
 
-const { values } = parseArgs({ options: { screenshots: { type: 'string' } } })
+const { values } = parseArgs({ options: { screenshots: { type: 'string' }, only: { type: 'string' } } })
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const LIMIT_MS = 600_000
 
 /** @typedef {import('../test/browser/suite.ts').Report} Report */
 
-async function bundleSuite() {
+/** @typedef {import('../test/browser/gpu/suite.ts').GpuReport} GpuReport */
+
+/** @param {string[]} path below test/browser */
+async function bundleSuite(...path) {
   const { outputFiles } = await build({
-    entryPoints: [join(root, 'test', 'browser', 'suite.ts')],
+    entryPoints: [join(root, 'test', 'browser', ...path)],
     bundle: true,
     write: false,
     format: 'esm',
@@ -36,13 +40,12 @@ async function bundleSuite() {
 
 const PAGE = `<!doctype html><title>adasum</title><link rel="icon" href="data:,">
 <script type="module">
-  import { run } from '/test/browser/suite.js'
-  globalThis.inPage = run
-  globalThis.inWorker = () => new Promise((resolve, reject) => {
-    const worker = new Worker('/test/browser/suite.js', { type: 'module' })
+  globalThis.inPage = async (suite, message) => (await import(suite)).run(message)
+  globalThis.inWorker = (suite, message) => new Promise((resolve, reject) => {
+    const worker = new Worker(suite, { type: 'module' })
     worker.onmessage = ({ data }) => (typeof data === 'string' ? reject(new Error(data)) : resolve(data))
     worker.onerror = (event) => reject(new Error(event.message))
-    worker.postMessage('run')
+    worker.postMessage(message)
   })
 </script>`
 
@@ -51,7 +54,8 @@ const TESTS = {}
 
 const files = new Map([
   ['/test/browser/index.html', PAGE],
-  ['/test/browser/suite.js', await bundleSuite()],
+  ['/test/browser/suite.js', await bundleSuite('suite.ts')],
+  ['/test/browser/gpu-suite.js', await bundleSuite('gpu', 'suite.ts')],
 ])
 const browser = await launchBrowser()
 const folders = ['/wasm/', '/test/golden/', '/examples/browser/']
@@ -60,23 +64,52 @@ const servers = {
   isolated: await serve(root, { folders, files, isIsolated: true }),
 }
 
+/**
+ * What a suite reports from a page or a worker of its own.
+ *
+ * @param {string} url of the server
+ * @param {string} place `inPage` or `inWorker`
+ * @param {string} suite
+ * @param {unknown} [message] what it is told
+ */
+async function reportOf(url, place, suite, message) {
+  const page = await browser.newPage()
+  /** @type {string[]} */
+  const complaints = []
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.setDefaultTimeout(LIMIT_MS)
+  await page.goto(`${url}/test/browser/index.html`)
+  await page.waitForFunction('globalThis.inPage !== undefined')
+  const call = `globalThis.${place}('/test/browser/${suite}.js', ${JSON.stringify(message)})`
+  const report = /** @type {Report & GpuReport} */ (await page.evaluate(call))
+  await page.close()
+  const failed = report.outcomes.filter(({ failure }) => failure !== undefined)
+  for (const { title, failure } of failed) console.log(`FAILED: ${title}\n${failure}`)
+  assert.equal(failed.length, 0, `${failed.length} of ${report.outcomes.length} failed`)
+  assert.deepEqual(complaints, [])
+  return report
+}
+
 for (const [kind, server] of Object.entries(servers)) {
   for (const place of ['inPage', 'inWorker']) {
     TESTS[`${place}, ${kind}`] = async () => {
-      const page = await browser.newPage()
-      page.setDefaultTimeout(LIMIT_MS)
-      await page.goto(`${server.url}/test/browser/index.html`)
-      await page.waitForFunction('globalThis.inPage !== undefined')
-      const report = /** @type {Report} */ (await page.evaluate(`globalThis.${place}()`))
-      await page.close()
+      const report = await reportOf(server.url, place, 'suite')
       assert.equal(report.isIsolated, kind === 'isolated')
-      const failed = report.outcomes.filter(({ failure }) => failure !== undefined)
-      for (const { title, failure } of failed) console.log(`FAILED: ${title}\n${failure}`)
-      assert.equal(failed.length, 0, `${failed.length} of ${report.outcomes.length} failed`)
       const [imported, ready] = [report.importedMs, report.readyMs].map((ms) => ms.toFixed(0))
       console.log(`covered: Chromium, ${place}, ${kind}: imported in ${imported} ms, first result ${ready} ms later`)
       return report.outcomes.length
     }
+  }
+}
+
+/** Which suites run where: a worker has the same WebGPU, so that the longest need not run twice. */
+const GPU_SUITES = { inPage: ['numerics', 'buffers', 'failures'], inWorker: ['buffers', 'failures'] }
+
+for (const [place, names] of Object.entries(GPU_SUITES)) {
+  TESTS[`GPU, ${place}`] = async () => {
+    const report = await reportOf(servers.plain.url, place, 'gpu-suite', names)
+    console.log(`covered: WebGPU in Chromium, ${place}, adapter ${report.adapter}, arithmetic ${report.arithmetic}`)
+    return report.outcomes.length
   }
 }
 
@@ -126,6 +159,7 @@ for (const [shape, width, height] of /** @type {const} */ ([
 
 const counts = { passed: 0, failed: 0, skipped: 0, notes: [] }
 for (const [name, check] of Object.entries(TESTS)) {
+  if (values.only !== undefined && !name.includes(values.only)) continue
   try {
     counts.passed += (await check()) ?? 1
     console.log(`ok: ${name}`)

@@ -169,7 +169,7 @@ export class WebReducer implements ReducerHandle {
   }
 
   async release(): Promise<void> {
-    this.#check()
+    if (this.#isReleased) return
     this.#isReleased = true
     for (const { slab, batches } of this.#windows) {
       slab?.destroy()
@@ -186,8 +186,8 @@ export class WebReducer implements ReducerHandle {
   }
 
   #check(): void {
-    this.#gpu.check()
     if (this.#isReleased) throw new AdasumError('ERR_ARGUMENT', 'the reducer was released. Make another one.')
+    this.#gpu.check()
   }
 
   #needResults(): Results {
