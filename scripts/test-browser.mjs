@@ -56,6 +56,7 @@ const files = new Map([
   ['/test/browser/index.html', PAGE],
   ['/test/browser/suite.js', await bundleSuite('suite.ts')],
   ['/test/browser/gpu-suite.js', await bundleSuite('gpu', 'suite.ts')],
+  ['/test/browser/gpu-tfjs.js', await bundleSuite('gpu', 'tfjs.ts')],
 ])
 const browser = await launchBrowser()
 const folders = ['/wasm/', '/test/golden/', '/examples/browser/']
@@ -111,6 +112,12 @@ for (const [place, names] of Object.entries(GPU_SUITES)) {
     console.log(`covered: WebGPU in Chromium, ${place}, adapter ${report.adapter}, arithmetic ${report.arithmetic}`)
     return report.outcomes.length
   }
+}
+
+TESTS['GPU, tfjs'] = async () => {
+  const { outcomes, adapter } = await reportOf(servers.plain.url, 'inPage', 'gpu-tfjs')
+  console.log(`covered: WebGPU in Chromium, tfjs, adapter ${adapter}`)
+  return outcomes.length
 }
 
 /** A server that has lost the file, and one that sends something else. */

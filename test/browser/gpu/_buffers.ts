@@ -1,6 +1,6 @@
 /** Vectors that lie in the page's own buffers, and never leave the device. */
 import test from 'ava'
-import { BufferReducer, GpuDevice, GpuReducer, type PageBuffer } from '../../../ts/src/gpu/index.ts'
+import { BufferReducer, type GpuDevice, GpuReducer, type PageBuffer } from '../../../ts/src/gpu/index.ts'
 import type { WebGpuDevice } from '../../../ts/src/gpu/web/webgpu.ts'
 import {
   type Dtype,
@@ -78,7 +78,7 @@ export function buffers(page: WebGpuDevice, device: GpuDevice): void {
     for (const k of [3, 6])
       for (const scale of [1e-25, 1e25])
         for (const family of ['independent', 'nearly cancelling'] as const) {
-          const inputs = inputsOf(family, 'f32', k, 2500, 29).map((vector) => vector.map((x) => x * scale) as Vector)
+          const inputs = inputsOf(family, 'f32', k, 2500, 29).map((vector) => vector.map((x) => x * scale))
           const given = { inputs, dtype: 'f32', result: 'f32', segments: [2497, 3], inPlaceBytes: 0 } as const
           const error = relativeError(
             'f32',

@@ -144,9 +144,7 @@ export function numerics(device: GpuDevice): void {
       [1e-20, 1e-20, 1e-3],
     ])
       for (const family of ['independent', 'large common part', 'nearly cancelling'] satisfies FamilyName[]) {
-        const inputs = inputsOf(family, 'f32', 3, 2500, 29).map(
-          (vector, i) => vector.map((x) => x * scales[i]!) as Vector,
-        )
+        const inputs = inputsOf(family, 'f32', 3, 2500, 29).map((vector, i) => vector.map((x) => x * scales[i]!))
         const found = await onDevice(device, inputs, 'f32', 'f32', [2499, 1])
         const error = relativeError('f32', found.result, onCpu(inputs, 'f32', 'f32', [2499, 1]).result)
         t.true(error < 2e-7, `${family} ${scales.join()}: ${error}`)

@@ -40,7 +40,7 @@ export function bufferOf(device: WebGpuDevice, vector: Vector, surplusBytes = 8)
 export function buffersOf(device: WebGpuDevice, vector: Vector, segments: readonly number[]): PageBuffer[] {
   let begin = 0
   return segments.map((count) => {
-    const segment = vector.slice(begin, begin + count) as Vector
+    const segment = vector.slice(begin, begin + count)
     begin += count
     return bufferOf(device, segment)
   })

@@ -12,14 +12,7 @@ import { WebDevice, type WebLimitOptions } from './device.ts'
 import { BINDING, Sums } from './dispatch.ts'
 import { loadGpuGlue } from './glue.ts'
 import { WebReducer } from './reducer.ts'
-import {
-  type PageDevice,
-  type WebAdapter,
-  type WebAdapterInfo,
-  type WebGpuDevice,
-  type WebLimits,
-  webGpuEntry,
-} from './webgpu.ts'
+import { type WebAdapter, type WebAdapterInfo, type WebGpuDevice, type WebLimits, webGpuEntry } from './webgpu.ts'
 
 const BINDING_OF_BROWSERS: GpuBinding = {
   abi: () => GPU_ABI,
