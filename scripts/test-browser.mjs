@@ -104,7 +104,7 @@ for (const [kind, server] of Object.entries(servers)) {
 }
 
 /** Which suites run where: a worker has the same WebGPU, so that the longest need not run twice. */
-const GPU_SUITES = { inPage: ['numerics', 'buffers', 'failures'], inWorker: ['buffers', 'failures'] }
+const GPU_SUITES = { inPage: ['numerics', 'buffers', 'failures'], inWorker: ['failures'] }
 
 for (const [place, names] of Object.entries(GPU_SUITES)) {
   TESTS[`GPU, ${place}`] = async () => {
