@@ -49,10 +49,23 @@ async function openOwn(index: number | undefined, options: WebLimitOptions): Pro
       'ERR_UNSUPPORTED',
       "the browser gives no adapter: 0 found. Look at its settings for the GPU, or use backend 'cpu'.",
     )
+  return open(await requestDevice(adapter), options, adapter.info, true)
+}
+
+/** With all that the adapter allows. */
+async function requestDevice(adapter: WebAdapter): Promise<WebGpuDevice> {
   const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = adapter.limits
   const requiredLimits = { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension }
-  const device = await adapter.requestDevice({ label: 'adasum', requiredLimits })
-  return open(device, options, adapter.info, true)
+  try {
+    return await adapter.requestDevice({ label: 'adasum', requiredLimits })
+  } catch (cause) {
+    const words = cause instanceof Error ? cause.message : String(cause)
+    throw new AdasumError(
+      'ERR_UNSUPPORTED',
+      `the browser's adapter cannot be opened: ${words}. Try again, or use backend 'cpu'.`,
+      { cause },
+    )
+  }
 }
 
 /** The handle of a device, once it is known by what arithmetic it keeps exact sums. */
