@@ -120,6 +120,56 @@ TESTS['GPU, tfjs'] = async () => {
   return outcomes.length
 }
 
+/** Not the sources, but the files of the package: the first fetches the second once a device is asked for. */
+for (const [index, gpu] of [
+  ['index.js', 'gpu.js'],
+  ['inline.js', 'gpu-inline.js'],
+]) {
+  TESTS[`GPU, the package's own ${index} and ${gpu}`] = async () => {
+    const page = await browser.newPage()
+    /** @type {string[]} */
+    const fetched = []
+    page.on('request', (request) => fetched.push(new URL(request.url()).pathname.split('/').at(-1) ?? ''))
+    await page.goto(`${servers.plain.url}/test/browser/index.html`)
+    const local = (/** @type {string} */ options) =>
+      page.evaluate(`import('/wasm/browser/${index}').then(async ({ adasum }) =>
+        (await adasum([Float32Array.of(1, 2), Float32Array.of(0, 2)], { segments: [1, 1], ${options} })).result.join())`)
+    assert.equal(await local(''), '1,2')
+    assert.ok(!fetched.some((name) => name.includes('gpu')), `${fetched}`)
+    assert.equal(await local("backend: 'gpu'"), '1,2')
+    const own = `import('/wasm/browser/${gpu}').then(async ({ GpuReducer }) => {
+      const reducer = await GpuReducer.create({ slots: 2, segments: [1, 1] })
+      await reducer.write(0, Float32Array.of(1, 2))
+      await reducer.write(1, Float32Array.of(0, 2))
+      const { orthogonality } = await reducer.reduce('adasum')
+      return [...orthogonality, ...(await reducer.read(new Float32Array(2)))].join()
+    })`
+    assert.equal(await page.evaluate(own), '1,0.5,1,2')
+    assert.equal(fetched.filter((name) => name === gpu).length, 1)
+    assert.equal(fetched.filter((name) => name === 'gpu.wasm').length, gpu === 'gpu.js' ? 1 : 0)
+    await page.close()
+  }
+}
+
+TESTS['GPU, a page without WebGPU or without an adapter says so, and auto takes the CPU'] = async () => {
+  const page = await browser.newPage()
+  /** @type {string[]} */
+  const warnings = []
+  page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()))
+  await page.goto(`${servers.plain.url}/test/browser/index.html`)
+  const call = (/** @type {string} */ backend) => `import('/wasm/browser/index.js')
+    .then(({ adasum }) => adasum([Float32Array.of(2)], { backend: '${backend}' }))
+    .then(({ result }) => result.join(), ({ code, message }) => code + ' ' + message)`
+  await page.evaluate(`navigator.gpu.requestAdapter = async () => null`)
+  assert.match(String(await page.evaluate(call('gpu'))), /^ERR_UNSUPPORTED .*gives no adapter: 0 found/)
+  await page.evaluate(`Object.defineProperty(navigator, 'gpu', { value: undefined })`)
+  assert.match(String(await page.evaluate(call('gpu'))), /^ERR_UNSUPPORTED .*navigator\.gpu is missing/)
+  assert.equal(await page.evaluate(call('auto')), '2')
+  assert.equal(await page.evaluate(call('auto')), '2')
+  assert.match(warnings.join(), /^the CPU reduces instead of a GPU: there is no WebGPU here[^,]*,?[^,]*$/)
+  await page.close()
+}
+
 /** A server that has lost the file, and one that sends something else. */
 TESTS['a module that cannot be loaded is ERR_BINDING, and the next call tries again'] = async () => {
   const page = await browser.newPage()
@@ -129,10 +179,14 @@ TESTS['a module that cannot be loaded is ERR_BINDING, and the next call tries ag
   const call = `import('/wasm/browser/index.js').then(({ adasum }) => adasum([Float32Array.of(2)]))
     .then(({ result }) => result.join(), ({ code, message }) => code + ' ' + message)`
   assert.match(String(await page.evaluate(call)), /^ERR_BINDING .*wasm \(?.*status 404.*adasum\/wasm-inline/)
+  const open = `import('/wasm/browser/gpu.js').then(({ GpuDevice }) => GpuDevice.open())
+    .then(({ arithmetic }) => arithmetic, ({ code, message }) => code + ' ' + message)`
+  assert.match(String(await page.evaluate(open)), /^ERR_BINDING .*gpu\.wasm \(?.*status 404.*adasum\/gpu-inline/)
   answer = { status: 200, body: '<!doctype html>' }
   assert.match(String(await page.evaluate(call)), /^ERR_BINDING .*simd, 15 bytes/)
   answer.status = 0
   assert.equal(await page.evaluate(call), '2')
+  assert.match(String(await page.evaluate(open)), /^(guarded )?(fused|split)$/)
   await page.close()
 }
 
