@@ -7,8 +7,8 @@
 #import inputs
 #import chunk
 #import result
-#import results
 
+@group(0) @binding(3) var<storage, read_write> results: array<ResultStored>;
 @group(0) @binding(4) var<storage, read> factors: array<vec2<u32>>;
 
 @compute @workgroup_size(64)
@@ -46,7 +46,7 @@ fn main(
             let bits = bitcast<vec4<u32>>(upper + lower) & vec4<u32>(0x7f800000u);
             let is_finite = bits != vec4<u32>(0x7f800000u);
             let stored = narrow(select(plain, upper, is_finite), select(vec4<f32>(0.0), lower, is_finite));
-            store(group, select(stored, ResultStored(STORED_NAN), is_nan));
+            results[group] = select(stored, ResultStored(STORED_NAN), is_nan);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Driver {
 
     fn chunks(&self, run: &Run) -> Vec<Chunk> {
         if self.plan.own_segment(run.window).is_some() {
-            let (length, groups) = (run.call.chunk_groups as usize, run.call.segment_elements.div_ceil(4) as usize);
+            let (length, groups) = (run.call.chunk_groups as usize, run.call.segment_groups as usize);
             let begins = (0..run.call.count as usize).map(|chunk| chunk * length);
             return begins.map(|begin| (begin, length.min(groups - begin), 0)).collect();
         }
@@ -84,7 +84,6 @@ impl Driver {
 
     fn element(&self, run: &Run, input: usize, at: usize) -> f64 {
         match self.plan.own_segment(run.window) {
-            Some(_) if at >= run.call.segment_elements as usize => 0.0,
             Some(segment) => self.own[run.slots[input]][segment][at].into(),
             None => self.slabs[run.window][run.call.inputs[input] as usize * 4 + at].into(),
         }
@@ -246,7 +245,7 @@ fn check(family: Family, k: usize, segments: &[usize], limits: Limits, own_bytes
 #[test]
 fn slabs_and_buffers_of_their_own_give_the_result_of_the_cpu() {
     // A segment of a few elements is left out where it is chance what cancels.
-    let segments = [300, 0, 5000, 77, 1023];
+    let segments = [300, 0, 5000, 77, 1024];
     for family in FAMILIES {
         for k in [1, 2, 3, 6, 7, 16] {
             for own_bytes in [0, 1024, u64::MAX] {
@@ -288,6 +287,8 @@ fn a_stage_has_bindings_enough_for_what_stays_where_it_is() {
     assert_eq!(own(6, 0, ROOMY), [0, 1]);
     assert_eq!(own(6, 65, ROOMY), [0]);
     assert_eq!(own(7, 0, ROOMY), [0; 0]);
+    let odd = Plan::with_own(Element::F32, 2, &[17, 20], ROOMY, 0).unwrap();
+    assert_eq!((odd.own_segment(0), odd.own_segment(1)), (None, Some(1)));
     assert_eq!(own(6, 0, Limits { binding_bytes: 1 << 20, ..ROOMY }), [1]);
 }
 

@@ -1,6 +1,6 @@
 /** A page's own WebGPU: devices, buffers, and what they say that nobody asked for. */
-import type { PageBuffer, PageDevice } from '../../../ts/src/gpu/index.ts'
-import { USAGE, type WebGpuDevice, webGpuEntry } from '../../../ts/src/gpu/web/webgpu.ts'
+import type { PageBuffer } from '../../../ts/src/gpu/index.ts'
+import { USAGE, type WebEncoder, type WebGpuDevice, webGpuEntry } from '../../../ts/src/gpu/web/webgpu.ts'
 import type { Dtype, Vector } from './_inputs.ts'
 
 export const BUFFER_USAGE = USAGE.storage | USAGE.copySource | USAGE.copyTarget
@@ -83,6 +83,19 @@ export async function readBuffers(
   return whole
 }
 
-export function asPage(device: WebGpuDevice): PageDevice {
-  return device
+/** From which buffers to which copies are made from now on, until the result is called. */
+export function copiedBuffers(): () => [PageBuffer, PageBuffer][] {
+  type Copy = (this: WebEncoder, ...args: Parameters<WebEncoder['copyBufferToBuffer']>) => void
+  const scope = globalThis as unknown as { GPUCommandEncoder: { prototype: { copyBufferToBuffer: Copy } } }
+  const { prototype } = scope.GPUCommandEncoder
+  const original = prototype.copyBufferToBuffer
+  const pairs: [PageBuffer, PageBuffer][] = []
+  prototype.copyBufferToBuffer = function (from, fromAt, to, toAt, byteLength) {
+    pairs.push([from, to])
+    original.call(this, from, fromAt, to, toAt, byteLength)
+  }
+  return () => {
+    prototype.copyBufferToBuffer = original
+    return pairs
+  }
 }

@@ -25,7 +25,7 @@ export interface BufferReducerOptions {
   segments: ArrayLike<number>
   /** Default `f32`. */
   dtype?: 'f32' | 'f16' | 'bf16'
-  /** Bytes from which a segment is used where it is. Default 65,536. */
+  /** Bytes from which a segment of a multiple of four elements is used where it is. Default 65,536. */
   inPlaceBytes?: number
 }
 

@@ -8,7 +8,7 @@ struct Call {
     zero: u32,
     // Of a single segment, whose chunks need no table: see chunk_call.wgsl.
     chunk_groups: u32,
-    segment_elements: u32,
+    segment_groups: u32,
 }
 
 @group(0) @binding(0) var<uniform> call: Call;

@@ -7,6 +7,5 @@ struct Chunk {
 
 fn chunk_at(index: u32) -> Chunk {
     let first_group = index * call.chunk_groups;
-    let segment_groups = call.segment_elements / 4u + select(0u, 1u, call.segment_elements % 4u > 0u);
-    return Chunk(first_group, min(call.chunk_groups, segment_groups - first_group), 0u);
+    return Chunk(first_group, min(call.chunk_groups, call.segment_groups - first_group), 0u);
 }

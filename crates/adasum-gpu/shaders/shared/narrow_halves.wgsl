@@ -1,7 +1,6 @@
 // Rounding to two bytes goes by way of f32, rounded *to odd*: of the two f32 around the number the one whose last bit is set.
 // It tells on which side of every middle the number lies, so that the second rounding is the only one that counts.
 alias ResultStored = vec2<u32>;
-const RESULT_WORDS: u32 = 2u;
 
 fn odd_bits(upper: f32, lower: f32) -> u32 {
     let sum = two_sum(upper, lower);

@@ -1,5 +1,4 @@
 alias ResultStored = vec4<u32>;
-const RESULT_WORDS: u32 = 4u;
 const STORED_NAN: u32 = 0x7fc00000u;
 
 fn narrow_one(upper: f32, lower: f32) -> u32 {

@@ -15,13 +15,13 @@ use std::ops::Range;
 
 use crate::error::{Error, Result, argument_error};
 use crate::layout::{Layout, Limits, Window, own_window, windows};
-use crate::shader::{Element, Inputs, Kernel, MAX_INPUTS, MAX_SEPARATE_INPUTS, Tile};
+use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, MAX_INPUTS, MAX_SEPARATE_INPUTS, Tile};
 use run::{Call, PARTIAL_BYTES, Run};
 
 pub use reduction::{OnNonFinite, Reduction, Step};
 pub use slots::{How, Part};
 
-/// Segments beyond have no buffers of their own: the shaders count elements in u32, and words in fours of them.
+/// Segments beyond have no buffers of their own: the shaders' counters must not wrap.
 const MAX_OWN_ELEMENTS: u64 = 1 << 30;
 
 /// Vectors of one layout on a device.
@@ -48,8 +48,9 @@ impl Plan {
         Self::with_own(element, slot_count, segment_element_counts, limits, u64::MAX)
     }
 
-    /// The same where every input's segments come in buffers of their own. Those of at least so many bytes stay there, if all
-    /// inputs can be bound at once; the others are to be copied together.
+    /// The same where every input's segments come in buffers of their own. Those of at least so many bytes stay there, if they are
+    /// whole groups, behind which there may be anything, and all inputs can be bound at once; the others are to be copied
+    /// together.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -70,6 +71,7 @@ impl Plan {
                 // A result of f32 has four bytes an element, whatever the inputs have.
                 let is_own = slot_count <= MAX_SEPARATE_INPUTS
                     && count * element.byte_length() as u64 >= own_bytes.max(1)
+                    && count.is_multiple_of(GROUP_ELEMENTS as u64)
                     && count < MAX_OWN_ELEMENTS
                     && count * 4 <= limits.largest_buffer();
                 if is_own { own_window(segment, count, row_bytes, &limits) } else { None }
@@ -214,13 +216,13 @@ impl Plan {
 
     fn call(&self, window: usize, slots: &[usize], count: usize) -> Call {
         let place = &self.windows[window];
-        let Some(segment) = self.own_segment(window) else {
+        if place.inputs == Inputs::Slab {
             return Call::of_slots(slots.iter().copied(), place.group_count(), count);
-        };
+        }
         Call {
             count: count as u32,
             chunk_groups: place.batches[0].chunks[0].group_count,
-            segment_elements: self.segment_element_counts[segment] as u32,
+            segment_groups: place.group_count() as u32,
             ..Call::default()
         }
     }

@@ -36,8 +36,8 @@ pub struct Call {
     pub count: u32,
     /// Groups of every chunk but the last, where there is no table of them.
     pub chunk_groups: u32,
-    /// Elements of the only segment, where there is no table of chunks.
-    pub segment_elements: u32,
+    /// Groups of the only segment, where there is no table of chunks.
+    pub segment_groups: u32,
 }
 
 impl Call {
@@ -55,7 +55,7 @@ impl Call {
 
     /// As the shaders read it.
     pub fn bytes(&self) -> Vec<u8> {
-        let numbers = self.inputs.iter().chain([&self.count, &0, &self.chunk_groups, &self.segment_elements]);
+        let numbers = self.inputs.iter().chain([&self.count, &0, &self.chunk_groups, &self.segment_groups]);
         numbers.flat_map(|number| number.to_le_bytes()).collect()
     }
 }

@@ -142,7 +142,7 @@ impl Arithmetic {
 pub enum Inputs {
     /// All in one buffer.
     Slab,
-    /// Each in its own, which holds one segment; at most [`MAX_SEPARATE_INPUTS`]. The result has one, too.
+    /// Each in its own, which holds one segment of whole groups; at most [`MAX_SEPARATE_INPUTS`]. The result has one, too.
     Separate,
 }
 
@@ -265,7 +265,6 @@ impl Kernel {
             ("result", result.pieces().1),
             ("inputs", if inputs == Inputs::Slab { "slab" } else { "separate" }),
             ("chunk", if inputs == Inputs::Slab { "chunk_table" } else { "chunk_call" }),
-            ("results", if inputs == Inputs::Slab { "results_slab" } else { "results_separate" }),
         ]);
         let numbers = numbers.into_iter().map(|(name, number)| (name.to_string(), number)).collect();
         assemble(self.name(), &Names { numbers, pieces })

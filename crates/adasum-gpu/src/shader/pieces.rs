@@ -37,8 +37,6 @@ pieces! {
     "result_bf16": "shared/result_bf16.wgsl",
     "result_f16": "shared/result_f16.wgsl",
     "result_f32": "shared/result_f32.wgsl",
-    "results_separate": "shared/results_separate.wgsl",
-    "results_slab": "shared/results_slab.wgsl",
     "separate": "shared/separate.wgsl",
     "slab": "shared/slab.wgsl",
 }
