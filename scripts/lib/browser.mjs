@@ -12,6 +12,9 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // WebGPU without a GPU: Chromium's own software renderer.
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
 ]
 
 /** Installs Chromium if it is missing (which takes root) and starts it, with an empty profile. */

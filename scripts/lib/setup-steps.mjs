@@ -142,7 +142,7 @@ async function installDependencies(root, say) {
 /** @param {string} root */
 function addonFingerprint(root) {
   return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', 'crates'], {
-    skip: ['benches', 'tests', 'adasum-wasm'],
+    skip: ['benches', 'tests', 'adasum-wasm', 'adasum-gpu-wasm'],
   })
 }
 
@@ -201,7 +201,7 @@ async function cargoTool(name, command, args, root) {
 
 /** @param {string} root */
 function wasmFingerprint(root) {
-  const crates = ['crates/adasum-core', 'crates/adasum-wasm']
+  const crates = ['adasum-core', 'adasum-wasm', 'adasum-gpu', 'adasum-gpu-wasm'].map((name) => `crates/${name}`)
   const scripts = ['scripts/lib/wasm-build.mjs', 'scripts/lib/wasm-tools.mjs']
   return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', ...crates, ...scripts], {
     skip: ['benches', 'tests'],
@@ -220,7 +220,7 @@ async function buildWebAssembly(root, say) {
 
 /** @param {string} root */
 function browserFingerprint(root) {
-  const made = ['wasm/simd.wasm', 'wasm/plain.wasm', 'wasm/glue.js']
+  const made = ['simd.wasm', 'plain.wasm', 'glue.js', 'gpu.wasm', 'gpu-glue.js'].map((name) => `wasm/${name}`)
   return fingerprint(root, ['ts/src', 'package.json', 'package-lock.json', 'scripts/lib/wasm-build.mjs', ...made])
 }
 

@@ -10,7 +10,21 @@ import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import { ROOT } from '../_user-folder.ts'
 
-const FILES = ['simd.wasm', 'plain.wasm', 'browser/index.js', 'browser/inline.js'] as const
+const FILES = [
+  'simd.wasm',
+  'plain.wasm',
+  'gpu.wasm',
+  'browser/index.js',
+  'browser/inline.js',
+  'browser/gpu.js',
+  'browser/gpu-inline.js',
+] as const
+/** What is downloaded together. */
+const TOGETHER = [
+  ['simd.wasm', 'browser/index.js'],
+  ['plain.wasm', 'browser/index.js'],
+  ['gpu.wasm', 'browser/gpu.js'],
+] as const
 const TOLERANCE = 0.1
 /** Of a build and its JavaScript, compressed. */
 const LIMIT_BYTES = 150_000
@@ -30,8 +44,8 @@ function measure(): Sizes {
 
 test('a build and its JavaScript are small enough, and as large as the snapshot says', (t) => {
   const found = measure()
-  for (const build of ['simd.wasm', 'plain.wasm'] as const)
-    t.true(found[build].gzipBytes + found['browser/index.js'].gzipBytes <= LIMIT_BYTES, JSON.stringify(found))
+  for (const [build, script] of TOGETHER)
+    t.true(found[build].gzipBytes + found[script].gzipBytes <= LIMIT_BYTES, JSON.stringify(found))
   if (process.env.ADASUM_SIZES === 'write') {
     writeFileSync(SNAPSHOT, `${JSON.stringify(found, null, 2)}\n`)
     t.fail(`${SNAPSHOT} was written anew: look at what changed, and run without ADASUM_SIZES`)

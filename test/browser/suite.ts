@@ -12,6 +12,7 @@ import type * as Package from '../../ts/src/index.browser.ts'
 import { contract } from '../binding/_contract.ts'
 import { goldenContract } from '../binding/_golden.ts'
 import { type Outcome, runTests } from './_ava.ts'
+import { answerInWorker } from './_worker.ts'
 
 const BUILDS = { simd: 'simd128', plain: 'scalar' } as const
 
@@ -110,11 +111,4 @@ function publicFunctions({
   })
 }
 
-// In a worker: on demand.
-const scope = globalThis as unknown as { document?: object; onmessage: unknown; postMessage: (value: unknown) => void }
-if (scope.document === undefined)
-  scope.onmessage = () =>
-    void run().then(
-      (report) => scope.postMessage(report),
-      (error: unknown) => scope.postMessage(error instanceof Error ? error.stack : String(error)),
-    )
+answerInWorker(run)

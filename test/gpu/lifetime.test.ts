@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { GpuReducer } from '../../ts/src/gpu/index.ts'
-import { typed } from '../../ts/src/gpu/load.ts'
+import { typed } from '../../ts/src/gpu/typed.ts'
 import { gpuTestAlone } from './_gpu.ts'
 
 const LENGTH = 100_000

@@ -2,7 +2,8 @@
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { GPU_ABI } from '../../ts/src/gpu/gpu-binding.ts'
-import { typed, wrapGpuAddon } from '../../ts/src/gpu/load.ts'
+import { wrapGpuAddon } from '../../ts/src/gpu/load.ts'
+import { typed } from '../../ts/src/gpu/typed.ts'
 
 function moduleNotFound(name: string): Error {
   return Object.assign(new Error(`Cannot find package '${name}' imported from /somewhere/load.js`), {

@@ -30,6 +30,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ['cli'],
 ]
 
+/** One of the files that such an import may stand for. */
+const PLATFORM_FILES: Readonly<Record<string, string>> = {
+  '#binding': 'binding/node.ts',
+  '#gpu-binding': 'gpu/load.ts',
+}
+
 type Sources = ReadonlyMap<string, string>
 
 /** What is wrong with the imports of the sources, given by path below ts/src, with forward slashes. */
@@ -43,7 +49,8 @@ function violations(sources: Sources, packages: ReadonlySet<string>): string[] {
 function violation(path: string, name: string, sources: Sources, packages: ReadonlySet<string>): string | undefined {
   if (name.startsWith('node:') || name.startsWith('#wasm/')) return undefined
   // Which of its files it is depends on the platform; all are of one layer.
-  if (name === '#binding') return violation(path, relativeTo(path, 'binding/node.ts'), sources, packages)
+  const platformFile = PLATFORM_FILES[name]
+  if (platformFile !== undefined) return violation(path, relativeTo(path, platformFile), sources, packages)
   if (!name.startsWith('.')) {
     const packageName = name.split('/', name.startsWith('@') ? 2 : 1).join('/')
     return packages.has(packageName) ? undefined : `${path} imports ${name}, which package.json does not name`

@@ -55,18 +55,20 @@ if (args[0] === '--version') { console.log('host: x86_64-unknown-test'); process
 
 const ran = (calls: readonly string[], pattern: RegExp): number => calls.filter((call) => pattern.test(call)).length
 
-test('two builds with one glue, and nothing the second time', async (t) => {
+test('two builds with one glue and one for GPUs, and nothing the second time', async (t) => {
   const checkout = new WasmCheckout(t)
   checkout.write('bin/wasm-bindgen', bindgen(NEEDED), 0o755)
   const { exitCode, stderr, calls } = await checkout.setUpWasm()
   t.is(exitCode, 0, stderr)
   t.is(ran(calls, /^cargo build --package adasum-wasm --profile wasm --target wasm32-unknown-unknown --locked$/), 2)
-  t.is(ran(calls, /^wasm-bindgen --target no-modules/), 2)
+  t.is(ran(calls, /^cargo build --package adasum-gpu-wasm --profile wasm/), 1)
+  t.is(ran(calls, /^wasm-bindgen --target no-modules/), 3)
   t.is(ran(calls, /^(cargo install|rustup|apt)/), 0)
-  for (const name of ['simd.wasm', 'plain.wasm', 'glue.js', 'glue.cjs']) t.true(checkout.has(`wasm/${name}`), name)
+  for (const name of ['simd.wasm', 'plain.wasm', 'glue.js', 'glue.cjs', 'gpu.wasm', 'gpu-glue.js'])
+    t.true(checkout.has(`wasm/${name}`), name)
   t.deepEqual((await checkout.setUpWasm()).calls, [])
   checkout.write('crates/adasum-wasm/src/lib.rs', 'changed')
-  t.is(ran((await checkout.setUpWasm()).calls, /^cargo build/), 2)
+  t.is(ran((await checkout.setUpWasm()).calls, /^cargo build/), 3)
 })
 
 test('a wasm-bindgen of another version is not used: the right one is installed, and why is said', async (t) => {

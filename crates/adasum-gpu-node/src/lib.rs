@@ -9,7 +9,7 @@ mod work;
 
 use std::sync::Arc;
 
-use adasum_core::dtype::{Dtype, Op};
+use adasum_core::dtype::Op;
 use adasum_gpu::shader::Element;
 use adasum_gpu::{AdapterSummary, Error, Gpu, GpuReducer, OnNonFinite, Options, Reduction};
 use napi::bindgen_prelude::{AsyncTask, Float64Array, Uint8Array};
@@ -106,7 +106,7 @@ impl Device {
         let gpu = self.gpu.clone();
         let counts: Vec<u64> = segment_element_counts.iter().map(|&count| count as u64).collect();
         job(
-            move || GpuReducer::new(&gpu, element(dtype)?, slot_count as usize, &counts),
+            move || GpuReducer::new(&gpu, Element::from_code(dtype)?, slot_count as usize, &counts),
             |reducer| Reducer { inner: Arc::new(Exclusive::new(reducer)) },
         )
     }
@@ -141,7 +141,9 @@ impl Reducer {
 
     #[napi(catch_unwind)]
     pub fn write_groups(&self, slot: u32, dtype: f64, vector: &[u8], begin: f64, end: f64) -> Result<()> {
-        self.now(|reducer| reducer.write_groups(slot as usize, element(dtype)?, vector, begin as u64..end as u64))
+        self.now(|reducer| {
+            reducer.write_groups(slot as usize, Element::from_code(dtype)?, vector, begin as u64..end as u64)
+        })
     }
 
     #[napi(catch_unwind)]
@@ -153,7 +155,8 @@ impl Reducer {
     pub fn reduce(&self, op: f64, on_non_finite: f64, result_dtype: f64) -> AsyncTask<Job<Reduction, ReductionRecord>> {
         let inner = self.inner.clone();
         let call = move || {
-            let (op, policy, result) = (Op::from_code(op)?, policy(on_non_finite)?, element(result_dtype)?);
+            let (op, policy, result) =
+                (Op::from_code(op)?, OnNonFinite::from_code(on_non_finite)?, Element::from_code(result_dtype)?);
             with(inner.wait().as_mut(), |reducer| reducer.reduce(op, policy, result))
         };
         job(call, reduction_record)
@@ -192,18 +195,4 @@ fn with<T>(
     call: impl FnOnce(&mut GpuReducer) -> adasum_gpu::Result<T>,
 ) -> adasum_gpu::Result<T> {
     call(reducer.ok_or_else(|| Error::Argument("the reducer was released. Make another one.".to_string()))?)
-}
-
-fn element(dtype: f64) -> adasum_gpu::Result<Element> {
-    let dtype = Dtype::from_code(dtype)?;
-    Element::of(dtype).ok_or_else(|| {
-        Error::Unsupported(format!("a device reduces f32, f16 and bf16, not {}. Use the CPU.", dtype.name()))
-    })
-}
-
-fn policy(code: f64) -> adasum_gpu::Result<OnNonFinite> {
-    let all = [(0.0, OnNonFinite::Throw), (1.0, OnNonFinite::Skip), (2.0, OnNonFinite::Propagate)];
-    all.into_iter().find(|&(of, _)| of == code).map(|(_, policy)| policy).ok_or_else(|| {
-        Error::Argument(format!("the policy code is {code}, known are 0 (throw), 1 (skip) and 2 (propagate)."))
-    })
 }

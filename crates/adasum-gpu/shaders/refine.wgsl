@@ -1,6 +1,7 @@
 // Products of one combination x = sum factor_i g_i with itself and with every input, for vectors whose terms nearly cancel: what
 // the Gram matrix says of x is then mostly rounding error. x is formed as a pair of f32, element by element, and never stored.
-// The factors stand in the row of the chunk. K + 1 sums: x.x, then x.g_i.
+// The factors stand in the row of the chunk, behind them the scales: in one table, so that there are bindings for six inputs in
+// buffers of their own. K + 1 sums: x.x, then x.g_i.
 #import call
 #import pair
 #import element
@@ -9,9 +10,6 @@
 
 @group(0) @binding(3) var<storage, read_write> partials: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read> factors: array<vec2<f32>>;
-#if SCALED
-@group(0) @binding(5) var<storage, read> scales: array<f32>;
-#end
 
 #import reduce
 
@@ -38,9 +36,9 @@ fn main(
         var square = vec2<f32>(0.0, 0.0);
 #for i in 0..K
         var sum_{i} = vec2<f32>(0.0, 0.0);
-        let factor_{i} = factors[chunk.row * {K}u + {i}u];
+        let factor_{i} = factors[chunk.row * {WIDTH}u + {i}u];
 #if SCALED
-        let scale_{i} = scales[chunk.row * {K}u + {i}u];
+        let scale_{i} = factors[chunk.row * {WIDTH}u + {K+i}u].x;
 #end
 #end
         for (var at = thread; at < chunk.group_count; at += THREADS) {

@@ -2,35 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::shader::{Element, Kernel, MAX_INPUTS, WORKGROUP_THREADS};
-
-/// What a kernel is told; see `shaders/shared/call.wgsl`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Call {
-    /// Where each input's first group lies.
-    pub inputs: [u32; MAX_INPUTS],
-    /// Chunks or groups.
-    pub count: u32,
-}
-
-impl Call {
-    /// Bytes of a call.
-    pub const BYTES: u64 = 4 * (MAX_INPUTS as u64 + 4);
-
-    /// Where slots lie that follow each other at a distance.
-    pub fn of_slots(slots: impl IntoIterator<Item = usize>, groups_apart: u64, count: usize) -> Self {
-        let mut call = Self { inputs: [0; MAX_INPUTS], count: count as u32 };
-        for (input, slot) in call.inputs.iter_mut().zip(slots) {
-            *input = (slot as u64 * groups_apart) as u32;
-        }
-        call
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let numbers = self.inputs.iter().chain([&self.count, &0, &0, &0]);
-        numbers.flat_map(|number| number.to_le_bytes()).collect()
-    }
-}
+use crate::plan::run::{Call, Run, binding, workgroups};
+use crate::shader::{Element, Kernel};
 
 /// A kernel with the memory it works on; it can be run any number of times.
 pub(crate) struct Dispatch {
@@ -41,7 +14,7 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// `buffers` are bindings and what they are bound to, apart from the call, which is binding 0.
+    /// `buffers` are bindings and what they are bound to, apart from the call, which is bound by itself.
     ///
     /// # Errors
     /// Whatever the device says.
@@ -55,7 +28,7 @@ impl Dispatch {
         let pipeline = gpu.pipeline(kernel, element)?;
         let call_buffer = buffer(gpu, Call::BYTES, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
         let bindings = gpu.scoped(|| {
-            let all = [(0, &call_buffer)].into_iter().chain(buffers.iter().copied());
+            let all = [(binding::CALL, &call_buffer)].into_iter().chain(buffers.iter().copied());
             let entries: Vec<_> = all.map(|(binding, buffer)| entry(binding, buffer)).collect();
             let layout = pipeline.get_bind_group_layout(0);
             gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
@@ -69,15 +42,26 @@ impl Dispatch {
         Ok(dispatch)
     }
 
+    /// A plan's run, with the tables that it brings; `buffers` are the others.
+    ///
+    /// # Errors
+    /// Whatever the device says.
+    pub fn of(gpu: &Gpu, run: &Run, buffers: &[(u32, &wgpu::Buffer)]) -> Result<Self> {
+        let mut tables = Vec::with_capacity(run.tables.len());
+        for (binding, bytes) in &run.tables {
+            tables.push((*binding, filled(gpu, bytes)?));
+        }
+        let tables = tables.iter().map(|(binding, table)| (*binding, table));
+        let all: Vec<_> = buffers.iter().copied().chain(tables).collect();
+        Self::new(gpu, run.kernel, run.element, run.call, &all)
+    }
+
     /// Changes what the kernel is told, for the submissions that come.
     ///
     /// # Errors
     /// Whatever the device says.
     pub fn set(&mut self, gpu: &Gpu, kernel: Kernel, call: Call) -> Result<()> {
-        let is_by_chunks = matches!(kernel, Kernel::Gram { .. } | Kernel::Refine { .. } | Kernel::Combine { .. });
-        let wanted = if is_by_chunks { call.count } else { call.count.div_ceil(WORKGROUP_THREADS as u32) };
-        // Each workgroup goes on to the next chunk until there is none, so that any number of them does.
-        self.workgroups = wanted.min(gpu.limits().workgroups);
+        self.workgroups = workgroups(kernel, call, gpu.limits());
         gpu.scoped(|| gpu.queue().write_buffer(&self.call, 0, &call.bytes()))
     }
 
@@ -126,15 +110,4 @@ fn buffer(gpu: &Gpu, byte_length: u64, usage: wgpu::BufferUsages) -> Result<wgpu
     gpu.scoped(|| {
         gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
     })
-}
-
-/// Pairs of f32 whose sums are these numbers, as the shaders read them.
-pub(crate) fn pairs_of(numbers: impl IntoIterator<Item = f64>) -> Vec<u8> {
-    let halves = numbers.into_iter().flat_map(|number| {
-        // No kernel tells +0 and -0 apart but that which leaves out inputs whose factor is 0.
-        let upper = number as f32 + 0.0;
-        let lower = if upper.is_finite() { (number - f64::from(upper)) as f32 } else { 0.0 };
-        [upper, lower]
-    });
-    halves.flat_map(f32::to_le_bytes).collect()
 }

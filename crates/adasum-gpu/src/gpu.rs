@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::adapter::{AdapterSummary, choose, found, summaries};
+use crate::dispatch::filled;
 use crate::error::{Error, Result, caught};
 use crate::layout::Limits;
-use crate::self_test;
+use crate::partials::{self, Sums};
+use crate::self_test::Trial;
 use crate::shader::{Arithmetic, Element, Inputs, Kernel};
 
 /// No reduction takes so long; whoever waits longer waits for a device that hangs.
@@ -62,9 +64,36 @@ impl Gpu {
             let index = choose(&summaries, options.adapter)?;
             let (device, queue) = request(&adapters[index], options)?;
             let gpu = Self::with(device, queue, summaries[index].clone(), options);
-            self_test::choose_arithmetic(&gpu)?;
+            gpu.choose_arithmetic()?;
             Ok(gpu)
         })
+    }
+
+    /// The first arithmetic that keeps sums exact, by subgroups if that does, too.
+    fn choose_arithmetic(&self) -> Result<()> {
+        let mut trial = Trial::default();
+        let slab = filled(self, &trial.slab())?;
+        for arithmetic in Arithmetic::ALL {
+            if self.keeps_exact(&mut trial, &slab, arithmetic)? {
+                // They are a matter of speed: a device that fails at them, in whatever way, goes on without.
+                let by_subgroups = arithmetic.with_subgroups();
+                if !self.has_subgroups() || !self.keeps_exact(&mut trial, &slab, by_subgroups).unwrap_or(false) {
+                    self.set_arithmetic(arithmetic);
+                }
+                return Ok(());
+            }
+        }
+        Err(trial.refusal(&self.summary().name))
+    }
+
+    /// The device is left with the arithmetic.
+    fn keeps_exact(&self, trial: &mut Trial, slab: &wgpu::Buffer, arithmetic: Arithmetic) -> Result<bool> {
+        self.set_arithmetic(arithmetic);
+        let sums = trial.runs().iter().map(|run| Sums::new(self, run, slab, None));
+        let sums = sums.collect::<Result<Vec<_>>>()?;
+        let mut is_passed = true;
+        partials::run(self, &sums.iter().collect::<Vec<_>>(), |run, bytes| is_passed &= trial.is_passed(run, bytes))?;
+        Ok(is_passed)
     }
 
     fn with(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary, options: &Options) -> Self {

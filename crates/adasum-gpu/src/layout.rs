@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result, argument_error};
-use crate::shader::{Element, GROUP_ELEMENTS};
+use crate::shader::{Element, GROUP_ELEMENTS, Inputs};
 
 /// Partial sums that a segment may have, unless it lies in many windows.
 pub const MAX_PARTIALS: u64 = 4096;
@@ -47,19 +47,34 @@ pub struct Layout {
     group_count: u64,
 }
 
-/// A run of elements inside one segment.
-struct Run {
+/// Elements of one segment that lie behind each other on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Which segment.
+    pub segment: usize,
+    /// Elements from the start of the segment.
+    pub segment_element: u64,
     /// On the host.
-    first_element: u64,
-    element_count: u64,
+    pub first_element: u64,
+    /// At least one.
+    pub element_count: u64,
     /// Elements from the start of the range of groups.
-    device_element: u64,
+    pub device_element: u64,
 }
 
 impl Layout {
     /// # Errors
     /// [`Error::Argument`] if there are no elements, or more than an address can count.
     pub fn new(segment_element_counts: &[u64]) -> Result<Self> {
+        let layout = Self::perhaps_empty(segment_element_counts)?;
+        if layout.element_count == 0 {
+            return Err(argument_error!("the vector has 0 elements. Give at least one."));
+        }
+        Ok(layout)
+    }
+
+    /// The same, where nothing but other memory may be needed.
+    pub(crate) fn perhaps_empty(segment_element_counts: &[u64]) -> Result<Self> {
         let mut layout = Self { segments: Vec::new(), element_count: 0, group_count: 0 };
         for &element_count in segment_element_counts {
             let (first_element, first_group) = (layout.element_count, layout.group_count);
@@ -72,9 +87,6 @@ impl Layout {
             })?;
             layout.group_count = segment.groups().end;
             layout.segments.push(segment);
-        }
-        if layout.element_count == 0 {
-            return Err(argument_error!("the vector has 0 elements. Give at least one."));
         }
         Ok(layout)
     }
@@ -104,10 +116,10 @@ impl Layout {
         let byte_length = element.byte_length() as u64;
         out.clear();
         out.resize((groups.end - groups.start) as usize * element.group_bytes(), 0);
-        for run in self.runs(groups) {
-            let from = (run.first_element * byte_length) as usize;
-            let to = (run.device_element * byte_length) as usize;
-            let count = (run.element_count * byte_length) as usize;
+        for stretch in self.stretches(groups) {
+            let from = (stretch.first_element * byte_length) as usize;
+            let to = (stretch.device_element * byte_length) as usize;
+            let count = (stretch.element_count * byte_length) as usize;
             out[to..to + count].copy_from_slice(&vector[from..from + count]);
         }
     }
@@ -115,21 +127,24 @@ impl Layout {
     /// Copies the elements of some groups from the device's order into a whole vector.
     pub fn gather(&self, element: Element, device: &[u8], groups: Range<u64>, vector: &mut [u8]) {
         let byte_length = element.byte_length() as u64;
-        for run in self.runs(groups) {
-            let to = (run.first_element * byte_length) as usize;
-            let from = (run.device_element * byte_length) as usize;
-            let count = (run.element_count * byte_length) as usize;
+        for stretch in self.stretches(groups) {
+            let to = (stretch.first_element * byte_length) as usize;
+            let from = (stretch.device_element * byte_length) as usize;
+            let count = (stretch.element_count * byte_length) as usize;
             vector[to..to + count].copy_from_slice(&device[from..from + count]);
         }
     }
 
-    fn runs(&self, groups: Range<u64>) -> impl Iterator<Item = Run> {
+    /// The stretches of which some groups consist, apart from the gaps.
+    pub fn stretches(&self, groups: Range<u64>) -> impl Iterator<Item = Stretch> {
         const GROUP: u64 = GROUP_ELEMENTS as u64;
-        self.segments_in(groups.clone()).map(move |(_, segment)| {
+        self.segments_in(groups.clone()).map(move |(index, segment)| {
             let begin = segment.first_group.max(groups.start);
             let first = (begin - segment.first_group) * GROUP;
             let end = segment.element_count.min((groups.end.saturating_sub(segment.first_group)) * GROUP);
-            Run {
+            Stretch {
+                segment: index,
+                segment_element: first,
                 first_element: segment.first_element + first,
                 element_count: end - first,
                 device_element: (begin - groups.start) * GROUP,
@@ -160,7 +175,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn largest_buffer(&self) -> u64 {
+    pub(crate) fn largest_buffer(&self) -> u64 {
         self.binding_bytes.min(self.buffer_bytes)
     }
 }
@@ -196,10 +211,12 @@ impl Batch {
     }
 }
 
-/// A part of all slots, that lies in one buffer.
+/// A part of all slots, that lies in one buffer; or a segment, of which every input has a buffer of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Of the whole vector.
+    /// Which it is.
+    pub inputs: Inputs,
+    /// Of the whole vector, or of the segment.
     pub groups: Range<u64>,
     /// In the order of their groups.
     pub batches: Vec<Batch>,
@@ -239,6 +256,18 @@ pub fn windows(
     Ok(ranges.map(|groups| window(layout, groups, window_count, batch_chunks)).collect())
 }
 
+/// The window of a segment whose inputs have buffers of their own; none if it has too many chunks for one dispatch.
+pub(crate) fn own_window(segment: usize, element_count: u64, row_bytes: u64, limits: &Limits) -> Option<Window> {
+    let group_count = element_count.div_ceil(GROUP_ELEMENTS as u64);
+    let length = MIN_CHUNK_GROUPS.max(group_count.div_ceil(MAX_PARTIALS));
+    let mut batch = Batch::default();
+    for begin in (0..group_count).step_by(length as usize) {
+        batch.push(begin, length.min(group_count - begin), segment);
+    }
+    let fits = batch.chunks.len() as u64 * row_bytes <= limits.largest_buffer();
+    fits.then(|| Window { inputs: Inputs::Separate, groups: 0..group_count, batches: vec![batch] })
+}
+
 fn window(layout: &Layout, groups: Range<u64>, window_count: u64, batch_chunks: usize) -> Window {
     let mut batches = vec![Batch::default()];
     for (index, segment) in layout.segments_in(groups.clone()) {
@@ -258,7 +287,7 @@ fn window(layout: &Layout, groups: Range<u64>, window_count: u64, batch_chunks: 
             at += count;
         }
     }
-    Window { groups, batches }
+    Window { inputs: Inputs::Slab, groups, batches }
 }
 
 #[cfg(test)]

@@ -9,14 +9,18 @@
 //! |---|---|
 //! | [`shader`] | the typed table of shaders, and the making of their text from `shaders/` |
 //! | [`layout`] | where elements lie on a device, and how vectors are cut into windows, chunks and batches |
+//! | [`plan`] | which dispatches work on which memory, and a reduction as a row of steps: all but the device |
+//! | [`self_test`] | which arithmetic keeps exact sums on a device |
 //! | [`Gpu`] | an open device: adapter, limits, pipelines, the self-test, failures |
 //! | [`GpuReducer`] | slots on a device, and their reduction |
 //!
-//! Without the feature `device` there are only the shaders and the layout.
+//! Without the feature `device` there is no device: `adasum-gpu-wasm` is made of the rest, for the one that a browser has.
 
 pub mod error;
 pub mod layout;
+pub mod plan;
 pub mod scaling;
+pub mod self_test;
 pub mod shader;
 pub mod solve;
 
@@ -32,13 +36,12 @@ mod gpu;
 mod partials;
 #[cfg(feature = "device")]
 mod reducer;
-#[cfg(feature = "device")]
-mod self_test;
 
 #[cfg(feature = "device")]
 pub use adapter::{AdapterSummary, adapters};
 #[cfg(feature = "device")]
-#[cfg(feature = "device")]
 pub use gpu::{Gpu, Options};
 #[cfg(feature = "device")]
-pub use reducer::{GpuReducer, OnNonFinite, Reduction, time_copy};
+pub use plan::OnNonFinite;
+#[cfg(feature = "device")]
+pub use reducer::{GpuReducer, Reduction, time_copy};

@@ -5,12 +5,10 @@
 //! f32 errs by 1e-8 and exact sums by 1e-15 or so. The first arithmetic with the errors of exact sums is taken, and then by
 //! subgroups, if that has them, too.
 
-use crate::dispatch::{Call, filled};
-use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::error::Error;
 use crate::layout::Batch;
-use crate::partials::{Source, Sums, chunk_table, run};
-use crate::shader::{Arithmetic, Element, GROUP_ELEMENTS, Kernel, Tile};
+use crate::plan::run::{Call, Run, binding, chunk_table};
+use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, Tile};
 
 /// Two vectors fit into the smallest binding that a test allows.
 const GROUPS: usize = 64;
@@ -19,45 +17,81 @@ const CUTS: [&[usize]; 2] = [&[GROUPS], &[37, 1, 26]];
 /// Relative to the norms; between the errors of plain f32 and those of exact sums.
 const LARGEST_ERROR: f64 = 1e-12;
 
-/// Sets the device's arithmetic.
-///
-/// # Errors
-/// [`Error::Unsupported`] if none will do.
-pub(crate) fn choose_arithmetic(gpu: &Gpu) -> Result<()> {
-    let mut smallest_error = f64::INFINITY;
-    for arithmetic in Arithmetic::ALL {
-        let error = error_of(gpu, arithmetic)?;
-        if error <= LARGEST_ERROR {
-            add_by_subgroups(gpu, arithmetic);
-            return Ok(());
-        }
-        smallest_error = smallest_error.min(error);
-    }
-    Err(Error::Unsupported(format!(
-        "{} does not keep sums exact: its products err by {smallest_error:.1e}, {LARGEST_ERROR:.0e} is needed. Use another adapter, \
-         or the CPU.",
-        gpu.summary().name
-    )))
+/// Two vectors, and a kernel over them, cut in several ways.
+pub struct Trial {
+    vectors: [Vec<f32>; 2],
+    runs: Vec<Run>,
+    smallest_error: f64,
 }
 
-/// Subgroups are a matter of speed: a device that fails at them, in whatever way, goes on without.
-fn add_by_subgroups(gpu: &Gpu, arithmetic: Arithmetic) {
-    let is_exact =
-        gpu.has_subgroups() && error_of(gpu, arithmetic.with_subgroups()).is_ok_and(|error| error <= LARGEST_ERROR);
-    if !is_exact {
-        gpu.set_arithmetic(arithmetic);
+impl Default for Trial {
+    fn default() -> Self {
+        let runs = CUTS.iter().map(|cut| run_over(cut)).collect();
+        Self { vectors: [vector(1), vector(2)], runs, smallest_error: f64::INFINITY }
     }
 }
 
-/// The largest error of a product, relative to the norms; the device is left with the arithmetic.
-fn error_of(gpu: &Gpu, arithmetic: Arithmetic) -> Result<f64> {
-    gpu.set_arithmetic(arithmetic);
-    let vectors = [vector(1), vector(2)];
-    let mut largest = 0.0;
-    for cut in CUTS {
-        largest = f64::max(largest, largest_error(&vectors, &products(gpu, &vectors, cut)?));
+fn run_over(cut: &[usize]) -> Run {
+    let mut batch = Batch::default();
+    let mut first_group = 0;
+    for &group_count in cut {
+        batch.push(first_group, group_count as u64, 0);
+        first_group += group_count as u64;
     }
-    Ok(largest)
+    Run {
+        kernel: Kernel::gram(&Tile::cover(2)[0], false),
+        element: Element::F32,
+        inputs: Inputs::Slab,
+        window: 0,
+        batch: None,
+        slots: vec![0, 1],
+        call: Call::of_slots([0, 1], GROUPS as u64, cut.len()),
+        tables: vec![(binding::CHUNKS, chunk_table(&batch))],
+        sum_count: 3,
+        largest_count: 2,
+        rows: vec![0; cut.len()],
+    }
+}
+
+impl Trial {
+    /// What the kernel reads.
+    pub fn slab(&self) -> Vec<u8> {
+        self.vectors.iter().flatten().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    /// The kernel over each cut, to be run in one arithmetic after the other.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Whether the sums of one of the runs, which were read back, are exact.
+    pub fn is_passed(&mut self, run: usize, bytes: &[u8]) -> bool {
+        let mut products = [0.0; 3];
+        self.runs[run].add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
+        let error = self.error_of(&products);
+        self.smallest_error = self.smallest_error.min(error);
+        error <= LARGEST_ERROR
+    }
+
+    /// What to say of a device that has passed in no arithmetic.
+    pub fn refusal(&self, name: &str) -> Error {
+        Error::Unsupported(format!(
+            "{name} does not keep sums exact: its products err by {:.1e}, {LARGEST_ERROR:.0e} is needed. Use another adapter, or \
+             the CPU.",
+            self.smallest_error
+        ))
+    }
+
+    fn error_of(&self, products: &[f64]) -> f64 {
+        let [a, b] = &self.vectors;
+        // Exact products, in f64; their sum errs by 1e-14 at most.
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+        let scale = (dot(a, a) * dot(b, b)).sqrt();
+        let exact = [dot(a, a), dot(a, b), dot(b, b)];
+        let errors = exact.iter().zip(products).map(|(exact, product)| (exact - product).abs() / scale);
+        // A comparison with NaN would take the product for exact.
+        errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { f64::max(largest, error) })
+    }
 }
 
 /// Between -2 and 2, every bit in use, the same everywhere.
@@ -71,37 +105,43 @@ fn vector(seed: u32) -> Vec<f32> {
     (0..GROUPS * GROUP_ELEMENTS).map(|_| next()).collect()
 }
 
-fn products(gpu: &Gpu, vectors: &[Vec<f32>; 2], cut: &[usize]) -> Result<Vec<f64>> {
-    let tile = &Tile::cover(2)[0];
-    let mut batch = Batch::default();
-    let mut first_group = 0;
-    for &group_count in cut {
-        batch.push(first_group, group_count as u64, 0);
-        first_group += group_count as u64;
-    }
-    let bytes: Vec<u8> = vectors.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-    let (slab, chunks) = (filled(gpu, &bytes)?, chunk_table(gpu, &batch)?);
-    let source = Source {
-        kernel: Kernel::gram(tile, false),
-        element: Element::F32,
-        sum_count: 3,
-        largest_count: 2,
-        call: Call::of_slots([0, 1], GROUPS as u64, cut.len()),
-        slab: &slab,
-        tables: Vec::new(),
-    };
-    let sums = Sums::new(gpu, &batch, &chunks, &source)?;
-    let mut products = vec![0.0; 3];
-    run(gpu, &[&sums], |_, bytes| sums.add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ()))?;
-    Ok(products)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn largest_error([a, b]: &[Vec<f32>; 2], products: &[f64]) -> f64 {
-    // Exact products, in f64; their sum errs by 1e-14 at most.
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
-    let scale = (dot(a, a) * dot(b, b)).sqrt();
-    let exact = [dot(a, a), dot(a, b), dot(b, b)];
-    let errors = exact.iter().zip(products).map(|(exact, product)| (exact - product).abs() / scale);
-    // A comparison with NaN would take the product for exact.
-    errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { f64::max(largest, error) })
+    /// The sums of a run's chunks as a device would give them, with these errors.
+    fn bytes_of(trial: &Trial, run: usize, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> Vec<u8> {
+        let [mut a, mut b] = [&trial.vectors[0][..], &trial.vectors[1][..]];
+        let mut bytes = Vec::new();
+        for group_count in CUTS[run] {
+            let (of_a, rest_of_a) = a.split_at(group_count * GROUP_ELEMENTS);
+            let (of_b, rest_of_b) = b.split_at(group_count * GROUP_ELEMENTS);
+            (a, b) = (rest_of_a, rest_of_b);
+            for (x, y) in [(of_a, of_a), (of_a, of_b), (of_b, of_b)] {
+                let (upper, lower) = sum(x, y);
+                bytes.extend(upper.to_le_bytes().into_iter().chain(lower.to_le_bytes()));
+            }
+        }
+        bytes.resize(bytes.len() + trial.runs()[run].largest_bytes() as usize, 0);
+        bytes
+    }
+
+    #[test]
+    fn exact_sums_pass_and_plain_ones_do_not() {
+        let mut trial = Trial::default();
+        let plain = |x: &[f32], y: &[f32]| (x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>(), 0.0);
+        let exact = |x: &[f32], y: &[f32]| {
+            let sum: f64 = x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            (sum as f32, (sum - f64::from(sum as f32)) as f32)
+        };
+        for run in 0..CUTS.len() {
+            let bytes = bytes_of(&trial, run, plain);
+            assert!(!trial.is_passed(run, &bytes));
+            assert!(trial.refusal("it").message().contains("1e-12 is needed"));
+            let bytes = bytes_of(&trial, run, exact);
+            assert!(trial.is_passed(run, &bytes));
+            let nan = bytes_of(&trial, run, |_, _| (f32::NAN, 0.0));
+            assert!(!trial.is_passed(run, &nan));
+        }
+    }
 }

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use adasum_core::coefficients::{Memory, Outcome, Refinement, Request, Thresholds, coefficients};
 
-use crate::error::Result;
-
 /// A node is measured if its squared norm falls below this part of its terms'. The CPU waits until 1e-8; a device's sums err
 /// by 1e-14 rather than 1e-16.
 const REFINE_BELOW: f64 = 1e-6;
@@ -32,48 +30,57 @@ pub struct Solution {
     pub coefficients: Vec<f64>,
 }
 
-/// Solves all segments. `gram` has an upper triangle a segment; `measure` gives the products of each node that is wanted: with
-/// itself, then with every input.
-///
-/// # Errors
-/// Those of `measure`.
-pub fn solve(
-    weights: &[f64],
-    gram: &[f64],
-    mut measure: impl FnMut(&[Wanted]) -> Result<Vec<Vec<f64>>>,
-) -> Result<Solution> {
-    let k = weights.len();
-    let width = k * (k + 1) / 2;
-    let segment_count = gram.len() / width;
-    let mut solution = Solution {
-        orthogonality: vec![0.0; segment_count],
-        squared_norm_sum: vec![0.0; segment_count],
-        coefficients: vec![0.0; segment_count * k],
-    };
-    let mut answers: BTreeMap<usize, Vec<(Request, Vec<f64>)>> = BTreeMap::new();
-    let mut open: Vec<usize> = (0..segment_count).collect();
-    let mut memory = Memory::default();
-    while !open.is_empty() {
+/// All segments on their way to a solution.
+pub struct Solver {
+    weights: Vec<f64>,
+    /// An upper triangle a segment.
+    gram: Vec<f64>,
+    solution: Solution,
+    answers: BTreeMap<usize, Vec<(Request, Vec<f64>)>>,
+    /// Segments that are not settled.
+    open: Vec<usize>,
+    memory: Memory,
+}
+
+impl Solver {
+    /// `gram` has an upper triangle a segment.
+    pub fn new(weights: Vec<f64>, gram: Vec<f64>) -> Self {
+        let k = weights.len();
+        let segment_count = gram.len() / (k * (k + 1) / 2);
+        let solution = Solution {
+            orthogonality: vec![0.0; segment_count],
+            squared_norm_sum: vec![0.0; segment_count],
+            coefficients: vec![0.0; segment_count * k],
+        };
+        let (answers, open, memory) = (BTreeMap::new(), (0..segment_count).collect(), Memory::default());
+        Self { weights, gram, solution, answers, open, memory }
+    }
+
+    /// The nodes that must be measured first; if there are none, everything is solved.
+    pub fn wanted(&mut self) -> Vec<Wanted> {
+        let width = self.gram.len() / self.solution.orthogonality.len();
         let mut wanted = Vec::new();
-        for &segment in &open {
-            let known = answers.get(&segment).map_or(&[][..], Vec::as_slice);
-            wanted.extend(settle(
-                &mut memory,
-                weights,
-                &gram[segment * width..][..width],
-                known,
-                segment,
-                &mut solution,
-            ));
+        for &segment in &self.open {
+            let known = self.answers.get(&segment).map_or(&[][..], Vec::as_slice);
+            let gram = &self.gram[segment * width..][..width];
+            wanted.extend(settle(&mut self.memory, &self.weights, gram, known, segment, &mut self.solution));
         }
-        let found = if wanted.is_empty() { Vec::new() } else { measure(&wanted)? };
-        open = wanted.iter().map(|wanted| wanted.segment).collect();
-        open.dedup();
-        for (wanted, products) in wanted.into_iter().zip(found) {
-            answers.entry(wanted.segment).or_default().push((wanted.request, products));
+        self.open = wanted.iter().map(|wanted: &Wanted| wanted.segment).collect();
+        self.open.dedup();
+        wanted
+    }
+
+    /// Takes the products of each node that was wanted: with itself, then with every input.
+    pub fn answer(&mut self, wanted: Vec<Wanted>, products: Vec<Vec<f64>>) {
+        for (wanted, products) in wanted.into_iter().zip(products) {
+            self.answers.entry(wanted.segment).or_default().push((wanted.request, products));
         }
     }
-    Ok(solution)
+
+    /// What has been solved.
+    pub fn solution(&self) -> &Solution {
+        &self.solution
+    }
 }
 
 /// Writes one segment's part of the solution, or says what must be measured first.

@@ -21,6 +21,7 @@ fn all_kernels() -> BTreeSet<(Kernel, Element)> {
         }
         kernels.insert((Kernel::Sum, element));
         kernels.insert((Kernel::Copy, element));
+        kernels.insert((Kernel::Trim, element));
         kernels.extend(Element::ALL.map(|result| (Kernel::Convert { result }, element)));
     }
     kernels
@@ -31,7 +32,7 @@ fn input_count(kernel: Kernel) -> usize {
         Kernel::Gram { input_count, .. } | Kernel::Refine { input_count, .. } | Kernel::Combine { input_count, .. } => {
             input_count
         }
-        Kernel::Sum | Kernel::Convert { .. } | Kernel::Copy => 0,
+        Kernel::Sum | Kernel::Convert { .. } | Kernel::Copy | Kernel::Trim => 0,
     }
 }
 
@@ -85,10 +86,7 @@ fn inputs_may_lie_in_buffers_of_their_own() {
             let mut bindings = storage_bindings(&text);
             bindings.sort_unstable();
             assert!(bindings.windows(2).all(|pair| pair[0] < pair[1]), "{bindings:?}");
-            // Scales are for segments that need them, of fewer inputs.
-            let is_scaled =
-                matches!(kernel, Kernel::Gram { is_scaled: true, .. } | Kernel::Refine { is_scaled: true, .. });
-            assert!(bindings.len() <= 8 + usize::from(is_scaled), "{kernel:?}: {bindings:?}");
+            assert!(bindings.len() <= 8, "{kernel:?}: {bindings:?}");
         }
     }
 }

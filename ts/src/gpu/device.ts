@@ -1,8 +1,10 @@
 import { AdasumError, inspect } from '../errors.ts'
-import { checkOptions } from '../tensor/check.ts'
+import { checkOptions, describe } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import type { DeviceHandle, GpuAdapter } from './gpu-binding.ts'
-import { loadGpuBinding, typed } from './load.ts'
+import { loadGpuBinding } from '#gpu-binding'
+import { typed } from './typed.ts'
+import type { PageDevice } from './web/webgpu.ts'
 
 export interface GpuDeviceOptions {
   /** Index of an adapter. Default: the one that `adapters` marks, or ADASUM_GPU_ADAPTER names by a part of its name. */
@@ -13,10 +15,15 @@ export interface GpuDeviceOptions {
 
 const OPTIONS: OptionNames<GpuDeviceOptions> = { adapter: true, memoryLimitBytes: true }
 
+/** Options for a device that is there. */
+export type PageDeviceOptions = Omit<GpuDeviceOptions, 'adapter'>
+
+const PAGE_OPTIONS: OptionNames<PageDeviceOptions> = { memoryLimitBytes: true }
+
 /**
- * All adapters of this machine, software renderers among them.
+ * All adapters of this machine, software renderers among them; in a browser the one that it gives.
  *
- * @throws AdasumError ERR_UNSUPPORTED if the package adasum-gpu is not installed
+ * @throws AdasumError ERR_UNSUPPORTED if the package adasum-gpu is not installed, or a browser has no WebGPU
  */
 export async function adapters(): Promise<GpuAdapter[]> {
   const binding = await loadGpuBinding()
@@ -30,16 +37,17 @@ export class GpuDevice {
   /** How it keeps exact sums; see docs/gpu.md. */
   readonly arithmetic: string
 
-  private constructor(handle: DeviceHandle) {
+  /** Of a handle of the binding. */
+  constructor(handle: DeviceHandle) {
     this.#handle = handle
     this.adapter = handle.adapter()
     this.arithmetic = handle.arithmetic()
   }
 
   /**
-   * Opens an adapter.
+   * Opens an adapter; in a browser the one that it gives.
    *
-   * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu, an adapter, or one that keeps exact sums;
+   * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu or WebGPU, an adapter, or one that keeps exact sums;
    *   ERR_ARGUMENT for an adapter that is not there
    */
   static async open(options: GpuDeviceOptions = {}): Promise<GpuDevice> {
@@ -49,6 +57,25 @@ export class GpuDevice {
     checkWhole('memoryLimitBytes', memoryLimitBytes)
     const binding = await loadGpuBinding()
     return new GpuDevice(await typed(() => binding.openDevice(adapter, memoryLimitBytes)))
+  }
+
+  /**
+   * A GPUDevice that the page has opened, or a library such as tfjs: its buffers are used where they are. It stays theirs:
+   * `destroy` only ends its use here.
+   *
+   * @throws AdasumError ERR_ARGUMENT for what is no GPUDevice; ERR_UNSUPPORTED outside of browsers, and for a device that does not
+   *   keep exact sums; ERR_DEVICE_LOST
+   */
+  static async from(device: PageDevice, options: PageDeviceOptions = {}): Promise<GpuDevice> {
+    checkOptions(options, PAGE_OPTIONS)
+    checkWhole('memoryLimitBytes', options.memoryLimitBytes)
+    if (typeof (device as { createComputePipelineAsync?: unknown } | null)?.createComputePipelineAsync !== 'function')
+      throw new AdasumError('ERR_ARGUMENT', `the device is ${describe(device)}; it must be a GPUDevice.`)
+    const binding = await loadGpuBinding()
+    const { fromDevice } = binding
+    if (!fromDevice)
+      throw new AdasumError('ERR_UNSUPPORTED', 'a GPUDevice can be taken over in a browser only. Use GpuDevice.open().')
+    return new GpuDevice(await typed(() => fromDevice(device, { memoryBytes: options.memoryLimitBytes })))
   }
 
   /** For reducers. */

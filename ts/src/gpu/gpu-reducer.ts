@@ -4,17 +4,19 @@
  * Calls on one reducer are done one after the other, in the order in which they were made; none blocks the event loop. Vectors
  * are copied on this thread, a few milliseconds at a time, since their memory may be transferred away at any moment.
  */
-import { OP_CODES } from '../binding/binding.ts'
 import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { bytesOf, checkArray, checkOptions, reducibleDtype, transferredAway } from '../tensor/check.ts'
-import { type Dtype, dtypeOf, halfDtype } from '../tensor/dtype.ts'
+import { type Dtype, dtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { nextTurn } from '../turn.ts'
-import type { OnNonFinite, OptionNames, ReduceOp } from '../types.ts'
-import { type GpuDevice, forgetSharedDevice, sharedDevice } from './device.ts'
-import { POLICY_CODES, type ReducerHandle, type ReductionRecord } from './gpu-binding.ts'
-import { typed } from './load.ts'
+import type { OptionNames, ReduceOp } from '../types.ts'
+import { type GpuDevice, sharedDevice } from './device.ts'
+import { type GpuReduceOptions, checkCountOfVectors, checkReduction, dtypeNamed } from './gpu-options.ts'
+import type { ReducerHandle, ReductionRecord } from './gpu-binding.ts'
+import { bufferOfEach } from './page-buffers.ts'
+import { Turns, typedOn } from './turns.ts'
+import { USAGE, type PageBuffer } from './web/webgpu.ts'
 
 /** Arrays that slots take: f32, or the bits of a half format. */
 export type GpuArray = Float32Array | Uint16Array
@@ -32,15 +34,6 @@ export interface GpuReducerOptions {
 
 const OPTIONS: OptionNames<GpuReducerOptions> = { slots: true, segments: true, dtype: true, device: true }
 
-export interface GpuReduceOptions {
-  /** Default `throw` for adasum, `propagate` for sum and average. */
-  onNonFinite?: OnNonFinite
-  /** `f32`: what half formats are combined to is stored as f32. Default: the slots' dtype. */
-  result?: 'f32'
-}
-
-const REDUCE_OPTIONS: OptionNames<GpuReduceOptions> = { onNonFinite: true, result: true }
-
 /** How long copies may keep the event loop from turning. */
 const TURN_MS = 5
 /** Groups that are copied at once: 2 MiB of f32. */
@@ -49,7 +42,7 @@ const PART_GROUPS = 1 << 17
 export class GpuReducer {
   readonly #handle: ReducerHandle
   readonly #f32 = dtypeOf(new Float32Array(0))!
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #result: Dtype | undefined
   #isClosed = false
   readonly slotCount: number
@@ -72,10 +65,8 @@ export class GpuReducer {
   static async create(options: GpuReducerOptions): Promise<GpuReducer> {
     checkOptions(options, OPTIONS)
     const { slots, segments, dtype: name = 'f32', device } = options
-    const dtype = name === 'f32' ? dtypeOf(new Float32Array(0)) : halfDtype(name)
-    if (!dtype) throw new AdasumError('ERR_ARGUMENT', `dtype is ${inspect(name)}; it must be one of f32, f16, bf16.`)
-    if (!Number.isInteger(slots) || slots < 1 || slots > 0xffff)
-      throw new AdasumError('ERR_ARGUMENT', `slots is ${inspect(slots)}; it must be a whole number from 1 to 16.`)
+    const dtype = dtypeNamed(name)
+    checkCountOfVectors('slots', slots)
     const counts = typeof segments === 'number' ? [segments] : segments
     const elementCount = Array.from(counts).reduce((sum, count) => sum + count, 0)
     return GpuReducer.of(device ?? (await sharedDevice()), slots, layoutOfArray(dtype, elementCount, counts))
@@ -94,7 +85,7 @@ export class GpuReducer {
    * @throws AdasumError ERR_ARGUMENT for a slot that is not there, or an array of another dtype or length
    */
   write(slot: number, array: GpuArray): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#turns.take(() => {
       const dtype = this.#check(slot, array, true)
       return this.#copy(array, (bytes, begin, end) => this.#handle.writeGroups(slot, dtype.code, bytes, begin, end))
     })
@@ -102,9 +93,31 @@ export class GpuReducer {
 
   /** Adds an array of the slots' dtype to a slot, element by element, rounding once. Throws as `write`. */
   accumulate(slot: number, array: GpuArray): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#turns.take(() => {
       this.#check(slot, array, false)
       return this.#copy(array, (bytes, begin, end) => this.#handle.accumulateGroups(slot, bytes, begin, end))
+    })
+  }
+
+  /**
+   * Copies a vector that lies on the device into a slot: a GPUBuffer a segment, each of the slots' dtype and on the reducer's own
+   * device.
+   *
+   * @throws AdasumError ERR_ARGUMENT for a slot that is not there, or buffers that are too short or may not be copied from;
+   *   ERR_UNSUPPORTED outside of browsers
+   */
+  writeBuffers(slot: number, buffers: readonly PageBuffer[]): Promise<void> {
+    return this.#turns.take(() => {
+      const { handle, list } = this.#checkBuffers(slot, buffers)
+      return handle.writeBuffers(slot, list)
+    })
+  }
+
+  /** Adds such a vector to a slot, element by element, rounding once. Throws as `writeBuffers`. */
+  accumulateBuffers(slot: number, buffers: readonly PageBuffer[]): Promise<void> {
+    return this.#turns.take(() => {
+      const { handle, list } = this.#checkBuffers(slot, buffers)
+      return handle.accumulateBuffers(slot, list)
     })
   }
 
@@ -114,23 +127,9 @@ export class GpuReducer {
    * @throws AdasumError ERR_NON_FINITE if a slot is not finite and the policy is to throw; ERR_DEVICE_LOST; ERR_OUT_OF_MEMORY
    */
   reduce(op: ReduceOp, options: GpuReduceOptions = {}): Promise<ReductionRecord> {
-    return this.#inTurn(async () => {
-      checkOptions(options, REDUCE_OPTIONS)
-      const { onNonFinite = op === 'adasum' ? 'throw' : 'propagate', result } = options
-      if (!Object.hasOwn(OP_CODES, op))
-        throw new AdasumError(
-          'ERR_ARGUMENT',
-          `op is ${inspect(op)}; it must be one of ${Object.keys(OP_CODES).join(', ')}.`,
-        )
-      if (!Object.hasOwn(POLICY_CODES, onNonFinite))
-        throw new AdasumError(
-          'ERR_ARGUMENT',
-          `onNonFinite is ${inspect(onNonFinite)}; it must be throw, skip or propagate.`,
-        )
-      if (result !== undefined && result !== 'f32')
-        throw new AdasumError('ERR_ARGUMENT', `result is ${inspect(result)}; it must be f32, or absent.`)
-      const dtype = result === 'f32' ? this.#f32 : this.dtype
-      const record = await this.#handle.reduce(OP_CODES[op], POLICY_CODES[onNonFinite], dtype.code)
+    return this.#turns.take(async () => {
+      const { opCode, policyCode, dtype } = checkReduction(op, options, this.dtype)
+      const record = await this.#handle.reduce(opCode, policyCode, dtype.code)
       this.#result = dtype
       return record
     })
@@ -143,7 +142,7 @@ export class GpuReducer {
    * @throws AdasumError ERR_ARGUMENT before the first reduction, or for an array of another dtype or length; ERR_DEVICE_LOST
    */
   read<A extends GpuArray>(out: A): Promise<A> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       if (!this.#result) throw new AdasumError('ERR_ARGUMENT', 'there is no result: 0 reductions so far. Reduce first.')
       this.#checkLike(out, 'out', [this.#result])
       await this.#handle.fetch()
@@ -152,10 +151,24 @@ export class GpuReducer {
     })
   }
 
+  /**
+   * Copies the result of the last reduction to GPUBuffers, one a segment, without bringing it to the host.
+   *
+   * @throws AdasumError ERR_ARGUMENT before the first reduction, or for buffers that are too short or may not be copied to;
+   *   ERR_UNSUPPORTED outside of browsers; ERR_DEVICE_LOST
+   */
+  readInto(out: readonly PageBuffer[]): Promise<void> {
+    return this.#turns.take(() => {
+      if (!this.#result) throw new AdasumError('ERR_ARGUMENT', 'there is no result: 0 reductions so far. Reduce first.')
+      const list = bufferOfEach(out, this.layout, this.#result, 'out', { copyTarget: USAGE.copyTarget })
+      return withBuffers(this.#handle).copyResultTo(list)
+    })
+  }
+
   /** Gives all memory back, once the calls before have been done. */
   close(): Promise<void> {
     this.#isClosed = true
-    return this.#inTurn(() => this.#handle.release())
+    return this.#turns.take(() => this.#handle.release())
   }
 
   /** Whether `close` was called: later calls fail. */
@@ -167,16 +180,20 @@ export class GpuReducer {
     await this.close()
   }
 
-  #inTurn<T>(call: () => T | Promise<T>): Promise<T> {
-    const done = this.#last.then(() => typedOn(call))
-    this.#last = done.catch(() => undefined)
-    return done
+  #checkBuffers(slot: unknown, buffers: readonly PageBuffer[]): { handle: HandleWithBuffers; list: PageBuffer[] } {
+    this.#checkSlot(slot)
+    const list = bufferOfEach(buffers, this.layout, this.dtype, 'buffers', { copySource: USAGE.copySource })
+    return { handle: withBuffers(this.#handle), list }
+  }
+
+  #checkSlot(slot: unknown): void {
+    if (!Number.isInteger(slot) || (slot as number) < 0 || (slot as number) >= this.slotCount)
+      throw new AdasumError('ERR_ARGUMENT', `slot is ${inspect(slot)}; there are ${this.slotCount}, from 0 on.`)
   }
 
   /** The dtype in which `array` is given, once it is found to fit. */
   #check(slot: unknown, array: GpuArray, mayBeWider: boolean): Dtype {
-    if (!Number.isInteger(slot) || (slot as number) < 0 || (slot as number) >= this.slotCount)
-      throw new AdasumError('ERR_ARGUMENT', `slot is ${inspect(slot)}; there are ${this.slotCount}, from 0 on.`)
+    this.#checkSlot(slot)
     return this.#checkLike(array, 'the array', mayBeWider ? [this.dtype, this.#f32] : [this.dtype])
   }
 
@@ -196,7 +213,10 @@ export class GpuReducer {
     return dtype
   }
 
-  async #copy(array: GpuArray, part: (bytes: Uint8Array, begin: number, end: number) => void): Promise<void> {
+  async #copy(
+    array: GpuArray,
+    part: (bytes: Uint8Array, begin: number, end: number) => void | Promise<void>,
+  ): Promise<void> {
     const groupCount = this.#handle.groupCount()
     let turnEnds = performance.now() + TURN_MS
     for (let begin = 0; begin < groupCount; begin += PART_GROUPS) {
@@ -205,17 +225,14 @@ export class GpuReducer {
         turnEnds = performance.now() + TURN_MS
       }
       if (isDetached(array)) throw transferredAway()
-      part(bytesOf(array), begin, Math.min(groupCount, begin + PART_GROUPS))
+      await part(bytesOf(array), begin, Math.min(groupCount, begin + PART_GROUPS))
     }
   }
 }
 
-/** The next reducer that names no device does not get one that is lost. */
-async function typedOn<T>(call: () => T | Promise<T>): Promise<T> {
-  try {
-    return await typed(call)
-  } catch (error) {
-    if (error instanceof AdasumError && error.code === 'ERR_DEVICE_LOST') forgetSharedDevice()
-    throw error
-  }
+type HandleWithBuffers = Required<ReducerHandle>
+
+function withBuffers(handle: ReducerHandle): HandleWithBuffers {
+  if (handle.writeBuffers) return handle as HandleWithBuffers
+  throw new AdasumError('ERR_UNSUPPORTED', 'there are no GPUBuffers outside of browsers. Use write() and read().')
 }

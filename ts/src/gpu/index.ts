@@ -1,3 +1,6 @@
-export { GpuDevice, adapters, type GpuDeviceOptions } from './device.ts'
+export { BufferReducer, type BufferReducerOptions } from './buffer-reducer.ts'
+export { GpuDevice, adapters, type GpuDeviceOptions, type PageDeviceOptions } from './device.ts'
 export type { GpuAdapter, ReductionRecord } from './gpu-binding.ts'
-export { GpuReducer, type GpuArray, type GpuReduceOptions, type GpuReducerOptions } from './gpu-reducer.ts'
+export type { GpuReduceOptions } from './gpu-options.ts'
+export { GpuReducer, type GpuArray, type GpuReducerOptions } from './gpu-reducer.ts'
+export type { PageBuffer, PageDevice } from './web/webgpu.ts'

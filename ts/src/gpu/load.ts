@@ -1,5 +1,4 @@
 /** Loads the package adasum-gpu when a device is first asked for. */
-import { typedError } from '../binding/typed-error.ts'
 import { AdasumError, systemCode } from '../errors.ts'
 import { GPU_ABI, type GpuBinding } from './gpu-binding.ts'
 
@@ -56,14 +55,5 @@ async function loadAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
         cause,
       },
     )
-  }
-}
-
-/** The same call with errors that are AdasumErrors. */
-export async function typed<T>(call: () => T | Promise<T>): Promise<T> {
-  try {
-    return await call()
-  } catch (error) {
-    throw error instanceof AdasumError ? error : typedError(error)
   }
 }

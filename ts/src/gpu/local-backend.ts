@@ -1,23 +1,9 @@
 /** The local functions on a device: every input is brought there, and the result back. */
 import { AdasumError } from '../errors.ts'
-import type { Dtype } from '../tensor/dtype.ts'
-import type { Layout } from '../tensor/layout.ts'
-import type { OnNonFinite, ReduceOp, ReducibleArray } from '../types.ts'
 import { sharedDevice } from './device.ts'
 import type { ReductionRecord } from './gpu-binding.ts'
+import { type GpuJob, checkForGpu } from './gpu-job.ts'
 import { type GpuArray, GpuReducer } from './gpu-reducer.ts'
-
-/** Most inputs that a device combines. */
-const MAX_INPUTS = 16
-
-export interface GpuJob {
-  readonly op: ReduceOp
-  readonly layout: Layout
-  readonly inputs: readonly ReducibleArray[]
-  readonly out: ReducibleArray
-  readonly resultDtype: Dtype
-  readonly onNonFinite: OnNonFinite
-}
 
 /**
  * Reduces on the shared device. Nothing is written to `out` if it fails.
@@ -38,18 +24,6 @@ export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
   } finally {
     await reducer.close().catch(() => undefined)
   }
-}
-
-/** ERR_UNSUPPORTED if no device can do the job. */
-export function checkForGpu(job: GpuJob): void {
-  const problem = problemOf(job)
-  if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
-}
-
-function problemOf({ layout, inputs }: GpuJob): string | undefined {
-  if (layout.dtype.name === 'f64') return 'the inputs are f64, a GPU reduces f32, f16 and bf16.'
-  if (inputs.length > MAX_INPUTS) return `there are ${inputs.length} inputs, a GPU reduces up to ${MAX_INPUTS}.`
-  return undefined
 }
 
 let hasWarned = false

@@ -7,7 +7,7 @@ import type { Binding } from '../binding/binding.ts'
 import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
-import { checkForGpu, reduceOnGpu, reduceOnGpuIfPossible } from '../gpu/local-backend.ts'
+import { checkForGpu } from '../gpu/gpu-job.ts'
 import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
@@ -31,7 +31,7 @@ import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
 export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
   /**
-   * Where to compute: `gpu` takes the package adasum-gpu and brings the inputs to a device and back, `auto` does so if it can,
+   * Where to compute: `gpu` takes the package adasum-gpu, or a browser's WebGPU, and brings the inputs to a device and back, `auto` does so if it can,
    * and warns once if it cannot. A GPU's results differ from the CPU's by the last rounding at most. Default `cpu`.
    */
   backend?: Backend
@@ -141,6 +141,8 @@ export function planReduction(
 
 async function perform(job: LocalJob, backend: Backend | undefined): Promise<Reduction> {
   if (backend !== undefined && backend !== 'cpu') {
+    // Most programs use no device; in a browser they would download its part for nothing.
+    const { reduceOnGpu, reduceOnGpuIfPossible } = await import('../gpu/local-backend.ts')
     const record = await (backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
     if (record) return finishOnGpu(job, record)
     checkAttached(job)

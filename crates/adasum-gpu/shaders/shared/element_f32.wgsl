@@ -1,6 +1,5 @@
 // Four f32, as their bits.
 alias Stored = vec4<u32>;
-const STORED_WORDS: u32 = 4u;
 
 fn widen(stored: Stored) -> vec4<f32> {
     return bitcast<vec4<f32>>(stored);

@@ -1,6 +1,5 @@
 // Four elements of two bytes, the first in the lower half of the first word.
 alias Stored = vec2<u32>;
-const STORED_WORDS: u32 = 2u;
 
 fn largest_of(stored: Stored) -> u32 {
     let lower = stored & vec2<u32>(0x7fffu);

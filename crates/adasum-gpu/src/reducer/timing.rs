@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
-use super::{GpuReducer, Products};
-use crate::dispatch::{Call, Dispatch, filled, storage};
+use adasum_core::dtype::Op;
+
+use super::GpuReducer;
+use crate::dispatch::{Dispatch, filled, storage};
 use crate::error::{Result, caught};
 use crate::gpu::Gpu;
+use crate::plan::run::Call;
+use crate::plan::{self, OnNonFinite};
 use crate::shader::{Element, Kernel};
 
 /// Bytes of a group of the copy kernel.
@@ -18,10 +22,15 @@ impl GpuReducer {
     /// [`crate::Error::DeviceLost`].
     pub fn gram(&self) -> Result<Vec<f64>> {
         caught(|| {
-            let mut products = self.products()?;
-            self.rescale(&mut products, &vec![1.0; self.slot_count])?;
-            let Products { gram, .. } = products;
-            Ok(gram)
+            let (op, policy) = (Op::Adasum, OnNonFinite::Propagate);
+            let mut reduction = plan::Reduction::new(self.plan.clone(), op, policy, self.element())?;
+            loop {
+                let step = reduction.step()?;
+                if let Some(gram) = reduction.gram() {
+                    return Ok(gram.to_vec());
+                }
+                self.measure(&step, &mut reduction)?;
+            }
         })
     }
 
@@ -30,8 +39,7 @@ impl GpuReducer {
     /// # Errors
     /// [`crate::Error::DeviceLost`].
     pub fn time_gram(&self, repeats: u32) -> Result<f64> {
-        let sums = self.windows.iter().flat_map(|window| &window.batches).flat_map(|batch| &batch.tiles);
-        seconds(&self.gpu, &sums.map(|sums| sums.dispatch()).collect::<Vec<_>>(), repeats)
+        seconds(&self.gpu, &self.gram.iter().map(|sums| sums.dispatch()).collect::<Vec<_>>(), repeats)
     }
 
     /// Seconds of the combine kernel, the mean of several in one submission; 0 before the first reduction.

@@ -8,6 +8,7 @@
 //! | sum | two vectors | one of them |
 //! | convert | a vector | a vector of another dtype |
 //! | copy | a vector | a vector: what the others are measured against |
+//! | trim | a table | a word a segment |
 //!
 //! All arithmetic is in f32; a sum that must not lose digits is kept as a pair of f32 (`shaders/shared/pair.wgsl`).
 
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 
 use adasum_core::dtype::Dtype;
 use assemble::{Names, assemble};
+
+use crate::error::{Error, Result};
 
 /// Most inputs of a reduction.
 pub const MAX_INPUTS: usize = 16;
@@ -55,6 +58,17 @@ impl Element {
             Dtype::Bf16 => Some(Self::Bf16),
             Dtype::F64 => None,
         }
+    }
+
+    /// The element type with the code that dtypes have at the border to JavaScript.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a code that none has, [`Error::Unsupported`] for f64.
+    pub fn from_code(code: f64) -> Result<Self> {
+        let dtype = Dtype::from_code(code)?;
+        Self::of(dtype).ok_or_else(|| {
+            Error::Unsupported(format!("a device reduces f32, f16 and bf16, not {}. Use the CPU.", dtype.name()))
+        })
     }
 
     /// The dtype it is.
@@ -145,7 +159,7 @@ impl Arithmetic {
 pub enum Inputs {
     /// All in one buffer.
     Slab,
-    /// Each in its own, which is one segment; at most [`MAX_SEPARATE_INPUTS`].
+    /// Each in its own, which holds one segment of whole groups; at most [`MAX_SEPARATE_INPUTS`]. The result has one, too.
     Separate,
 }
 
@@ -226,6 +240,8 @@ pub enum Kernel {
     },
     /// Copies a vector.
     Copy,
+    /// Clears what lies behind odd numbers of halves.
+    Trim,
 }
 
 impl Kernel {
@@ -244,6 +260,7 @@ impl Kernel {
             Self::Sum => "sum",
             Self::Convert { .. } => "convert",
             Self::Copy => "copy",
+            Self::Trim => "trim",
         }
     }
 
@@ -281,11 +298,13 @@ impl Kernel {
                 ("SCALED", i64::from(is_scaled)),
                 ("LARGEST", i64::from(first_column == 0 && !is_scaled)),
             ]),
-            Self::Refine { input_count, is_scaled } => {
-                BTreeMap::from([("K", input_count as i64), ("SCALED", i64::from(is_scaled))])
-            }
+            Self::Refine { input_count, is_scaled } => BTreeMap::from([
+                ("K", input_count as i64),
+                ("SCALED", i64::from(is_scaled)),
+                ("WIDTH", input_count as i64 * if is_scaled { 2 } else { 1 }),
+            ]),
             Self::Combine { input_count, .. } => BTreeMap::from([("K", input_count as i64)]),
-            Self::Sum | Self::Convert { .. } | Self::Copy => BTreeMap::new(),
+            Self::Sum | Self::Convert { .. } | Self::Copy | Self::Trim => BTreeMap::new(),
         }
     }
 }

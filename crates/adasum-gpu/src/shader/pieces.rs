@@ -19,6 +19,7 @@ pieces! {
     "gram": "gram.wgsl",
     "refine": "refine.wgsl",
     "sum": "sum.wgsl",
+    "trim": "trim.wgsl",
     "call": "shared/call.wgsl",
     "chunk_call": "shared/chunk_call.wgsl",
     "chunk_table": "shared/chunk_table.wgsl",

@@ -1,0 +1,29 @@
+/** What the local functions ask of a device, and whether any can do it: no device is needed to know that. */
+import { AdasumError } from '../errors.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { OnNonFinite, ReduceOp, ReducibleArray } from '../types.ts'
+
+/** Most inputs that a device combines. */
+const MAX_INPUTS = 16
+
+export interface GpuJob {
+  readonly op: ReduceOp
+  readonly layout: Layout
+  readonly inputs: readonly ReducibleArray[]
+  readonly out: ReducibleArray
+  readonly resultDtype: Dtype
+  readonly onNonFinite: OnNonFinite
+}
+
+/** ERR_UNSUPPORTED if no device can do the job. */
+export function checkForGpu(job: GpuJob): void {
+  const problem = problemOf(job)
+  if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
+}
+
+function problemOf({ layout, inputs }: GpuJob): string | undefined {
+  if (layout.dtype.name === 'f64') return 'the inputs are f64, a GPU reduces f32, f16 and bf16.'
+  if (inputs.length > MAX_INPUTS) return `there are ${inputs.length} inputs, a GPU reduces up to ${MAX_INPUTS}.`
+  return undefined
+}

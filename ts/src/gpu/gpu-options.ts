@@ -1,0 +1,53 @@
+/** What a reduction on a device is asked for. */
+import { OP_CODES } from '../binding/binding.ts'
+import { AdasumError, inspect } from '../errors.ts'
+import { checkOptions } from '../tensor/check.ts'
+import { type Dtype, dtypeOf, halfDtype } from '../tensor/dtype.ts'
+import type { OnNonFinite, OptionNames, ReduceOp } from '../types.ts'
+import { POLICY_CODES } from './gpu-binding.ts'
+
+export interface GpuReduceOptions {
+  /** Default `throw` for adasum, `propagate` for sum and average. */
+  onNonFinite?: OnNonFinite
+  /** `f32`: what half formats are combined to is stored as f32. Default: the slots' dtype. */
+  result?: 'f32'
+}
+
+const REDUCE_OPTIONS: OptionNames<GpuReduceOptions> = { onNonFinite: true, result: true }
+
+/** @throws AdasumError ERR_ARGUMENT for what is not known */
+export function checkReduction(
+  op: ReduceOp,
+  options: GpuReduceOptions,
+  ownDtype: Dtype,
+): { opCode: number; policyCode: number; dtype: Dtype } {
+  checkOptions(options, REDUCE_OPTIONS)
+  const { onNonFinite = op === 'adasum' ? 'throw' : 'propagate', result } = options
+  if (!Object.hasOwn(OP_CODES, op))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `op is ${inspect(op)}; it must be one of ${Object.keys(OP_CODES).join(', ')}.`,
+    )
+  if (!Object.hasOwn(POLICY_CODES, onNonFinite))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `onNonFinite is ${inspect(onNonFinite)}; it must be throw, skip or propagate.`,
+    )
+  if (result !== undefined && result !== 'f32')
+    throw new AdasumError('ERR_ARGUMENT', `result is ${inspect(result)}; it must be f32, or absent.`)
+  const dtype = result === 'f32' ? dtypeNamed('f32') : ownDtype
+  return { opCode: OP_CODES[op], policyCode: POLICY_CODES[onNonFinite], dtype }
+}
+
+/** @throws AdasumError ERR_ARGUMENT for a dtype that devices do not reduce */
+export function dtypeNamed(name: string): Dtype {
+  const dtype = name === 'f32' ? dtypeOf(new Float32Array(0)) : halfDtype(name)
+  if (dtype) return dtype
+  throw new AdasumError('ERR_ARGUMENT', `dtype is ${inspect(name)}; it must be one of f32, f16, bf16.`)
+}
+
+/** @throws AdasumError ERR_ARGUMENT for a number of vectors that cannot be meant */
+export function checkCountOfVectors(name: string, count: number): void {
+  if (!Number.isInteger(count) || count < 1 || count > 0xffff)
+    throw new AdasumError('ERR_ARGUMENT', `${name} is ${inspect(count)}; it must be a whole number from 1 to 16.`)
+}

@@ -1,0 +1,11 @@
+import { typedError } from '../binding/typed-error.ts'
+import { AdasumError } from '../errors.ts'
+
+/** The same call with errors that are AdasumErrors. */
+export async function typed<T>(call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw error instanceof AdasumError ? error : typedError(error)
+  }
+}
