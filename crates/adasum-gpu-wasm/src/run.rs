@@ -1,7 +1,7 @@
 //! One dispatch, as `ts/src/gpu/web/runner.ts` reads it.
 
 use adasum_gpu::layout::Limits;
-use adasum_gpu::plan::run::{self, binding};
+use adasum_gpu::plan::run;
 use adasum_gpu::shader::{Arithmetic, Inputs};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -86,11 +86,4 @@ impl Run {
     pub fn table(&self, index: usize) -> Vec<u8> {
         self.inner.tables[index].1.clone()
     }
-}
-
-/// Where a run's buffers are bound: call, slab, chunks, out, largest, factors, first input of its own.
-#[wasm_bindgen]
-pub fn bindings() -> Vec<u32> {
-    use binding::{CALL, CHUNKS, FACTORS, FIRST_INPUT, LARGEST, OUT, SLAB};
-    vec![CALL, SLAB, CHUNKS, OUT, LARGEST, FACTORS, FIRST_INPUT]
 }
