@@ -56,14 +56,18 @@ impl Trial {
         self.inner.slab()
     }
 
-    pub fn run(&self) -> Run {
+    pub fn runs(&self) -> Vec<Run> {
         let limits = Limits { binding_bytes: 0, buffer_bytes: 0, workgroups: u32::MAX, memory_bytes: 0 };
-        Run::new(self.inner.run(), &limits)
+        self.inner.runs().iter().map(|run| Run::new(run, &limits)).collect()
+    }
+
+    pub fn add(&mut self, index: usize, bytes: &[u8]) {
+        self.inner.add(index, bytes);
     }
 
     #[wasm_bindgen(js_name = isPassed)]
-    pub fn is_passed(&mut self, bytes: &[u8]) -> bool {
-        self.inner.is_passed(bytes)
+    pub fn is_passed(&mut self) -> bool {
+        self.inner.is_passed()
     }
 
     /// Throws what to say of a device that has passed in no arithmetic.

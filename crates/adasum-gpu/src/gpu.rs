@@ -73,10 +73,9 @@ impl Gpu {
         let slab = filled(self, &trial.slab())?;
         for arithmetic in Arithmetic::ALL {
             self.set_arithmetic(arithmetic);
-            let sums = Sums::new(self, trial.run(), &slab, None)?;
-            let mut is_passed = false;
-            partials::run(self, &[&sums], |_, bytes| is_passed = trial.is_passed(bytes))?;
-            if is_passed {
+            let sums = trial.runs().iter().map(|run| Sums::new(self, run, &slab, None)).collect::<Result<Vec<_>>>()?;
+            partials::run(self, &sums.iter().collect::<Vec<_>>(), |index, bytes| trial.add(index, bytes))?;
+            if trial.is_passed() {
                 return Ok(());
             }
         }

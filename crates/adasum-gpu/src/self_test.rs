@@ -11,38 +11,24 @@ use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, Tile};
 
 /// Two vectors fit into the smallest binding that a test allows.
 const GROUPS: usize = 64;
-const CHUNKS: usize = 4;
+/// Groups of each chunk: one for every thread of a workgroup, and for some of them only.
+const CUTS: [&[usize]; 2] = [&[GROUPS], &[37, 1, 26]];
 /// Relative to the norms; between the errors of plain f32 and those of exact sums.
 const LARGEST_ERROR: f64 = 1e-12;
 
-/// Two vectors, and a kernel over them.
+/// Two vectors, and a kernel over them, cut in several ways.
 pub struct Trial {
     vectors: [Vec<f32>; 2],
-    run: Run,
+    runs: Vec<Run>,
+    /// Of each run, in the arithmetic that is being tried.
+    products: Vec<[f64; 3]>,
     smallest_error: f64,
 }
 
 impl Default for Trial {
     fn default() -> Self {
-        let tile = &Tile::cover(2)[0];
-        let mut batch = Batch::default();
-        for chunk in 0..CHUNKS {
-            batch.push((chunk * GROUPS / CHUNKS) as u64, (GROUPS / CHUNKS) as u64, 0);
-        }
-        let run = Run {
-            kernel: Kernel::gram(tile, false),
-            element: Element::F32,
-            inputs: Inputs::Slab,
-            window: 0,
-            batch: None,
-            slots: vec![0, 1],
-            call: Call::of_slots([0, 1], GROUPS as u64, CHUNKS),
-            tables: vec![(binding::CHUNKS, chunk_table(&batch))],
-            sum_count: 3,
-            largest_count: 2,
-            rows: vec![0; CHUNKS],
-        };
-        Self { vectors: [vector(1), vector(2)], run, smallest_error: f64::INFINITY }
+        let (vectors, runs) = ([vector(1), vector(2)], CUTS.map(run_over).to_vec());
+        Self { vectors, products: vec![[0.0; 3]; runs.len()], runs, smallest_error: f64::INFINITY }
     }
 }
 
@@ -53,15 +39,20 @@ impl Trial {
     }
 
     /// The kernel, to be run in one arithmetic after the other.
-    pub fn run(&self) -> &Run {
-        &self.run
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
-    /// Whether the sums that were read back are exact.
-    pub fn is_passed(&mut self, bytes: &[u8]) -> bool {
-        let mut products = [0.0; 3];
-        self.run.add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
-        let error = self.error_of(&products);
+    /// Adds the sums of a run that were read back.
+    pub fn add(&mut self, index: usize, bytes: &[u8]) {
+        let products = &mut self.products[index];
+        self.runs[index].add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
+    }
+
+    /// Whether all sums since the last call are exact.
+    pub fn is_passed(&mut self) -> bool {
+        let error = self.products.iter().map(|products| self.error_of(products)).fold(0.0, f64::max);
+        self.products.fill([0.0; 3]);
         self.smallest_error = self.smallest_error.min(error);
         error <= LARGEST_ERROR
     }
@@ -75,7 +66,7 @@ impl Trial {
         ))
     }
 
-    fn error_of(&self, products: &[f64]) -> f64 {
+    fn error_of(&self, products: &[f64; 3]) -> f64 {
         let [a, b] = &self.vectors;
         // Exact products, in f64; their sum errs by 1e-14 at most.
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
@@ -84,6 +75,29 @@ impl Trial {
         let errors = exact.iter().zip(products).map(|(exact, product)| (exact - product).abs() / scale);
         // A comparison with NaN would take the product for exact.
         errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { f64::max(largest, error) })
+    }
+}
+
+fn run_over(cut: &[usize]) -> Run {
+    let tile = &Tile::cover(2)[0];
+    let mut batch = Batch::default();
+    let mut first_group = 0;
+    for &group_count in cut {
+        batch.push(first_group, group_count as u64, 0);
+        first_group += group_count as u64;
+    }
+    Run {
+        kernel: Kernel::gram(tile, false),
+        element: Element::F32,
+        inputs: Inputs::Slab,
+        window: 0,
+        batch: None,
+        slots: vec![0, 1],
+        call: Call::of_slots([0, 1], GROUPS as u64, cut.len()),
+        tables: vec![(binding::CHUNKS, chunk_table(&batch))],
+        sum_count: 3,
+        largest_count: 2,
+        rows: vec![0; cut.len()],
     }
 }
 
@@ -102,35 +116,37 @@ fn vector(seed: u32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// The sums of the trial's chunks as a device would give them, with these errors.
-    fn bytes_of(trial: &Trial, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> Vec<u8> {
-        let [a, b] = &trial.vectors;
-        let length = a.len() / CHUNKS;
-        let mut bytes = Vec::new();
-        for (a, b) in a.chunks(length).zip(b.chunks(length)) {
-            for (x, y) in [(a, a), (a, b), (b, b)] {
-                let (upper, lower) = sum(x, y);
-                bytes.extend(upper.to_le_bytes().into_iter().chain(lower.to_le_bytes()));
+    /// Adds the sums of all chunks as a device would give them, and judges them.
+    fn is_passed(trial: &mut Trial, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> bool {
+        for (index, cut) in CUTS.into_iter().enumerate() {
+            let (mut bytes, mut begin) = (Vec::new(), 0);
+            for &group_count in cut {
+                let elements = begin..begin + group_count * GROUP_ELEMENTS;
+                begin = elements.end;
+                let [a, b] = trial.vectors.each_ref().map(|vector| &vector[elements.clone()]);
+                for (x, y) in [(a, a), (a, b), (b, b)] {
+                    let (upper, lower) = sum(x, y);
+                    bytes.extend(upper.to_le_bytes().into_iter().chain(lower.to_le_bytes()));
+                }
             }
+            bytes.resize(bytes.len() + trial.runs()[index].largest_bytes() as usize, 0);
+            trial.add(index, &bytes);
         }
-        bytes.resize(bytes.len() + trial.run().largest_bytes() as usize, 0);
-        bytes
+        trial.is_passed()
     }
 
     #[test]
     fn exact_sums_pass_and_plain_ones_do_not() {
         let mut trial = Trial::default();
         let plain = |x: &[f32], y: &[f32]| (x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>(), 0.0);
-        let bytes = bytes_of(&trial, plain);
-        assert!(!trial.is_passed(&bytes));
+        assert!(!is_passed(&mut trial, plain));
         assert!(trial.refusal("it").message().contains("1e-12 is needed"));
         let exact = |x: &[f32], y: &[f32]| {
             let sum: f64 = x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
             (sum as f32, (sum - f64::from(sum as f32)) as f32)
         };
-        let bytes = bytes_of(&trial, exact);
-        assert!(trial.is_passed(&bytes));
-        let nan = bytes_of(&trial, |_, _| (f32::NAN, 0.0));
-        assert!(!trial.is_passed(&nan));
+        assert!(is_passed(&mut trial, exact));
+        assert!(!is_passed(&mut trial, |_, _| (f32::NAN, 0.0)));
+        assert!(is_passed(&mut trial, exact));
     }
 }

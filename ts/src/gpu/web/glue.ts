@@ -38,8 +38,10 @@ export interface RunGlue extends Freed {
 /** Which arithmetic keeps exact sums on a device. */
 export interface TrialGlue extends Freed {
   slab(): Uint8Array
-  run(): RunGlue
-  isPassed(sums: Uint8Array): boolean
+  runs(): RunGlue[]
+  add(index: number, sums: Uint8Array): void
+  /** Whether all sums since the last call are exact. */
+  isPassed(): boolean
   /** Throws what to say of a device that has passed in none. */
   refuse(name: string): void
 }
