@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Times other all-reduces and ours in turns, over loopback: docs/performance/peers.md says how and what came out.
 //
-//   npm run --silent bench:peers -- [--json] [--quick] [--only gloo,openmpi] [--require] [--install]
+//   npm run --silent bench:peers -- [--json] [--quick] [--rounds 5] [--only gloo,openmpi] [--require] [--install]
 //
 // Exit code 1 if a result is wrong or a program fails; with --require (or ADASUM_REQUIRE_PEERS=1) also if a peer is
 // absent. --install installs what is missing, and measures nothing.
@@ -20,6 +20,7 @@ const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
     require: { type: 'boolean', default: process.env['ADASUM_REQUIRE_PEERS'] === '1' },
     install: { type: 'boolean', default: false },
     only: { type: 'string' },
@@ -27,7 +28,12 @@ const { values: options } = parseArgs({
 })
 const say = (/** @type {string} */ text) => void process.stderr.write(`bench:peers: ${text}\n`)
 const iterations = options.quick ? 10 : undefined
-const rounds = options.quick ? 2 : 5
+
+function roundCount() {
+  const { rounds = options.quick ? '2' : '5' } = options
+  if (!/^[1-9]\d*$/.test(rounds)) throw new Error(`--rounds ${rounds} must be a whole number from 1 on`)
+  return Number(rounds)
+}
 
 function chosenPeers() {
   const names = options.only?.split(',') ?? PEERS.map(({ peer }) => peer)
@@ -78,6 +84,7 @@ async function measure(programs) {
   const samples = []
   /** @type {import('./run.mjs').Line[][]} */
   const own = []
+  const rounds = roundCount()
   for (let round = 0; round < rounds; round++) {
     say(`round ${round + 1} of ${rounds}`)
     // Nobody is always measured after the same neighbour.
