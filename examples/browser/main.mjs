@@ -46,7 +46,8 @@ function draw() {
 
 function show(step) {
   const accuracy = accuracyOf(weights, points)
-  byId('status').textContent = `step ${step} of ${stepCount}, ${(100 * accuracy).toFixed(1)} % of the points told right`
+  byId('status').textContent =
+    `step ${step} of ${stepCount}, ${(100 * accuracy).toFixed(1)} % of the points classified correctly`
   document.body.dataset.accuracy = String(accuracy)
   draw()
 }

@@ -103,7 +103,7 @@ function backward(weights, layers, slope, gradient) {
   }
 }
 
-/** The share of points whose spiral is told right. */
+/** The share of points whose spiral is classified correctly. */
 export function accuracyOf(weights, { points, labels, count }) {
   let right = 0
   for (let i = 0; i < count; i++)
