@@ -27,9 +27,9 @@ interface Settings {
   readonly json: boolean
 }
 
-/** Enough that the compiler has seen what a training loop would have shown it. */
-function warmUpsFor(byteLength: number): number {
-  return Math.max(3, Math.min(2000, Math.floor((256 << 20) / byteLength)))
+/** Enough that the compiler has seen what a training loop would have shown it; fewer for a quick look of few iterations. */
+function warmUpsFor(byteLength: number, iterations: number): number {
+  return Math.max(3, Math.min(2000, 16 * iterations, Math.floor((256 << 20) / byteLength)))
 }
 
 /** Enough for steady percentiles of short calls, few enough for long ones. */
@@ -80,7 +80,7 @@ async function measure(
 ): Promise<Float64Array> {
   const { refill, call } = prepare(comm, bench, make)
   const times = new Float64Array(iterations)
-  for (let i = -warmUpsFor(bench.byteLength); i < iterations; i++) {
+  for (let i = -warmUpsFor(bench.byteLength, iterations); i < iterations; i++) {
     refill()
     await comm.barrier()
     const start = performance.now()
