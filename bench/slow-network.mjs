@@ -9,16 +9,13 @@
 // --bucket-bytes takes a list; 0 is one bucket. The ways take turns, call by call, in another order each round; a time is
 // that of the slowest rank. With --json a line a way, otherwise a Markdown table. Exit code 1 if a result is wrong.
 
-import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runRanks } from './lib/ranks.mjs'
 import { makeNetwork } from './slow-network/network.mjs'
 import { rowsOf, table } from './slow-network/report.mjs'
 
 const RANK = fileURLToPath(new URL('slow-network/rank.mjs', import.meta.url))
-const STORE_PORT = 29_500
-const LIMIT_MS = 60 * 60_000
 
 const { values: options } = parseArgs({
   options: {
@@ -76,46 +73,11 @@ async function main() {
   }
   const settings = settingsOf()
   const network = makeNetwork(size, link)
-  process.on('exit', network.remove)
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
-    process.once(signal, () => process.exit(1))
-  const secret = randomBytes(16).toString('hex')
-  const outputs = await Promise.all(
-    network.hosts.map(({ namespace, address }, rank) => {
-      const place = { rank, size, store: `${network.hosts[0]?.address}:${STORE_PORT}`, host: address }
-      const env = { ...process.env, ADASUM_SECRET: secret, ADASUM_MACHINE: `${namespace}` }
-      return outputOf(
-        'ip',
-        ['netns', 'exec', namespace, process.execPath, RANK, JSON.stringify({ place, settings })],
-        env,
-      )
-    }),
-  )
   /** @type {import('./slow-network/rank.mjs').Measured[]} */
-  const measured = JSON.parse(outputs[0] ?? '[]')
+  const measured = JSON.parse(await runRanks(network, RANK, settings))
   const rows = rowsOf(measured, { n: size, ...link, ...settings })
   console.log(options.json ? rows.map((row) => JSON.stringify(row)).join('\n') : table(rows))
   if (rows.some(({ wrong }) => wrong > 0)) process.exitCode = 1
-}
-
-/**
- * @param {string} command
- * @param {readonly string[]} args
- * @param {NodeJS.ProcessEnv} env
- * @returns {Promise<string>}
- */
-function outputOf(command, args, env) {
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'], timeout: LIMIT_MS })
-  process.on('exit', () => child.kill())
-  let output = ''
-  child.stdout.on('data', (/** @type {Buffer} */ data) => (output += data.toString()))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) => {
-      if (code === 0) resolve(output)
-      else reject(new Error(`a rank ended with ${signal ?? `exit code ${code}`}`))
-    })
-  })
 }
 
 await main()

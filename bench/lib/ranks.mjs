@@ -9,7 +9,7 @@ const LIMIT_MS = 60 * 60_000
 /**
  * Runs a program on every host; its argument is `{ place, settings }` as JSON, where `place` is what `connect` takes.
  *
- * @param {import('./long-network.mjs').Network} network
+ * @param {{ hosts: readonly { namespace: string, address: string }[], remove: () => void }} network
  * @param {string} program
  * @param {object} settings
  * @returns {Promise<string>} what rank 0 has printed
@@ -21,12 +21,13 @@ export async function runRanks(network, program, settings) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
     process.once(signal, () => process.exit(1))
   const store = `${hosts[0]?.address}:${STORE_PORT}`
-  const env = { ...process.env, ADASUM_SECRET: randomBytes(16).toString('hex') }
+  const common = { ...process.env, ADASUM_SECRET: randomBytes(16).toString('hex') }
   const outputs = await Promise.all(
     hosts.map(({ namespace, address }, rank) => {
       const argument = JSON.stringify({ place: { rank, size: hosts.length, store, host: address }, settings })
       const args = ['netns', 'exec', namespace, process.execPath, program, argument]
-      return outputOf('ip', args, env)
+      // Or they would find out that they share one, and its memory.
+      return outputOf('ip', args, { ...common, ADASUM_MACHINE: namespace })
     }),
   )
   return outputs[0] ?? ''
