@@ -103,5 +103,7 @@ test('the workflow of the hosted checks runs the same command, with the oldest N
 
 test('test files are few enough to be found', (t) => {
   const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
-  t.true(files.filter((file) => file.endsWith('.test.ts')).length <= 110)
+  // Those of others lie in test/package once that has been run.
+  const ours = files.filter((file) => file.endsWith('.test.ts') && !file.includes('node_modules'))
+  t.true(ours.length <= 110)
 })
