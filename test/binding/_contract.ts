@@ -43,6 +43,7 @@ export function contract(binding: Binding, { isa }: { isa?: string } = {}): void
 
   reductions(binding)
   halfFormats(binding)
+  copies(binding)
   foldsContract(binding)
   quantisingContract(binding)
   tables(binding)
@@ -266,6 +267,25 @@ function halfFormats(binding: Binding): void {
       combine(2, 0, 8, new Uint8Array(input.buffer)),
     ])
       t.throws(call, { code: 'ERR_ARGUMENT' })
+  })
+}
+
+function copies({ copy }: Binding): void {
+  if (!copy) return
+  test('copy gives the bytes of any length, and refuses another length, memory of its own and what is no memory', (t) => {
+    for (const length of [0, 1, 1000, (4 << 20) + 13]) {
+      const from = Uint8Array.from({ length: length + 3 }, (_, i) => (i * 31) >> 3)
+      const to = new Uint8Array(length + 9).fill(7)
+      copy(from.subarray(3), to.subarray(5, 5 + length))
+      t.deepEqual(Buffer.from(to.buffer, 5, length), Buffer.from(from.buffer, 3, length))
+      t.deepEqual([...to.subarray(0, 5), ...to.subarray(5 + length)], Array(9).fill(7))
+    }
+    const bytes = new Uint8Array(16)
+    t.throws(() => copy(bytes, new Uint8Array(15)), { code: 'ERR_ARGUMENT' })
+    t.throws(() => copy(bytes.subarray(0, 9), bytes.subarray(7)), { code: 'ERR_ARGUMENT' })
+    t.throws(() => copy(new Float64Array(2) as unknown as Uint8Array, bytes))
+    structuredClone(bytes, { transfer: [bytes.buffer] })
+    t.throws(() => copy(new Uint8Array(0), bytes))
   })
 }
 

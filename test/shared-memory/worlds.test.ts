@@ -20,18 +20,20 @@ interface Case {
   readonly count: number
   readonly isInPlace: boolean
   readonly isAllocated: boolean
+  /** By default as the data is. */
+  readonly isOutAllocated?: boolean
   readonly onNonFinite?: 'skip'
 }
 
 /** Every rank's result. */
 async function reduceOn(ranks: readonly Communicator[], given: Case): Promise<string[]> {
-  const { name, op, algorithm, count, isInPlace, isAllocated, onNonFinite } = given
+  const { name, op, algorithm, count, isInPlace, isAllocated, isOutAllocated = isAllocated, onNonFinite } = given
   return onAll(ranks, async (comm, rank) => {
-    const make = (): Float32Array =>
-      (isAllocated ? comm.allocate(name, count) : comm.allocate(name, count).slice()) as Float32Array
-    const data = fill(make(), name, rank)
+    const make = (isShared: boolean): Float32Array =>
+      (isShared ? comm.allocate(name, count) : comm.allocate(name, count).slice()) as Float32Array
+    const data = fill(make(isAllocated), name, rank)
     const before = bitsOf(data)
-    const out = isInPlace ? undefined : make()
+    const out = isInPlace ? undefined : make(isOutAllocated)
     const dtype = name === 'f16' || name === 'bf16' ? { dtype: name } : {}
     const segments = [1000, count - 41_000, 40_000]
     const options = { op, algorithm, segments, ...dtype, ...(out && { out }), ...(onNonFinite && { onNonFinite }) }
@@ -46,7 +48,7 @@ async function compare(t: ExecutionContext, size: number, cases: readonly Case[]
   const without = await makeWorld(size)
   const withMemory = await makeWorld(size, { sharedMemory: shared() })
   for (const given of cases) {
-    const want = await reduceOn(without.ranks, { ...given, isAllocated: false })
+    const want = await reduceOn(without.ranks, { ...given, isAllocated: false, isOutAllocated: false })
     t.deepEqual(await reduceOn(withMemory.ranks, given), want, `${size} ranks, ${JSON.stringify(given)}`)
   }
   for (const comm of withMemory.ranks) t.is(comm.transport, 'shared-memory')
@@ -57,7 +59,11 @@ async function compare(t: ExecutionContext, size: number, cases: readonly Case[]
 function casesFor(size: number): Case[] {
   const algorithms: AllReduceAlgorithm[] = size === 17 ? ['levels'] : ['auto', 'direct', 'single-shot', 'levels']
   if (size === 2 || size === 4) algorithms.push('rvh')
-  const where = [0, 1, 2, 3].map((i) => ({ isInPlace: i % 2 === 0, isAllocated: i < 2 }))
+  const both = [true, false]
+  const where = both.flatMap((isAllocated) => [
+    { isInPlace: true, isAllocated },
+    ...both.map((isOutAllocated) => ({ isInPlace: false, isAllocated, isOutAllocated })),
+  ])
   const pairs = [
     ...FLOATS.flatMap((name) => FLOAT_OPS.map((op) => ({ name, op }))),
     ...INTEGERS.flatMap((name) => INTEGER_OPS.map((op) => ({ name, op }))),
@@ -66,7 +72,7 @@ function casesFor(size: number): Case[] {
   return pairs.flatMap((pair, i) =>
     algorithms
       .filter((_, j) => size === 3 || (i + j) % 2 === 0)
-      .map((algorithm, j) => ({ ...pair, algorithm, count: LONG, ...where[(i + j) % 4]! })),
+      .map((algorithm, j) => ({ ...pair, algorithm, count: LONG, ...where[(i + j) % where.length]! })),
   )
 }
 
@@ -74,6 +80,20 @@ if (process.platform === 'linux') {
   for (const size of [2, 3, 4, 5])
     test(`all-reduce of every dtype, operator and schedule has the bits that it has without: ${size} ranks`, (t) =>
       compare(t, size, casesFor(size)))
+
+  test('vectors so long that their results are written past the cache', async (t) => {
+    const cases = (['sum', 'adasum'] as const).flatMap((op) =>
+      [true, false].map((isInPlace) => ({ name: 'f32', op, isInPlace, isAllocated: true }) as const),
+    )
+    // Of 8 MiB and more a rank.
+    for (const [size, algorithm, count] of [
+      [2, 'direct', 2_200_001],
+      [3, 'single-shot', 6_600_001],
+    ] as const) {
+      const given = cases.map((each) => ({ ...each, algorithm, count }))
+      await compare(t, size, given)
+    }
+  })
 
   test('17 ranks, by levels', (t) => {
     const cases = (['f32', 'bf16', 'i64'] as const).flatMap((name) =>

@@ -2,9 +2,9 @@
  * The floor of shared memory: a sum over ranks that read each other's vectors where they lie, in plain C, with the copies
  * that ours makes, too, and ranks that wait for each other in a loop.
  *
- * Up to DIRECT_BYTES, and for two ranks, everybody adds up all vectors. Otherwise everybody adds up one slice, from a copy
- * of its own and the others' own memory, and then copies the results of all. In place, the result comes about in memory of
- * the rank's own, and is copied once everybody has read the inputs: a rank that fails must leave them as they were.
+ * Up to DIRECT_BYTES, and for two ranks, everybody adds up all vectors. Otherwise everybody adds up one slice and then
+ * copies the results of the others. In place, the result comes about in memory of the rank's own, and is copied once
+ * everybody has read the inputs: a rank that fails must leave them as they were.
  * Forks its ranks itself; PEER_SIZE says how many, the argument is a list of bytes:iterations.
  */
 #include <pthread.h>
@@ -53,8 +53,8 @@ typedef struct {
   int rank, size;
   unsigned long phase;
   Shared *shared;
-  /* For the slice of the result, and for a whole one. */
-  float *slice, *whole;
+  /* For a result, in place. */
+  float *whole;
 } Rank;
 
 static void fail(const char *what) {
@@ -104,17 +104,14 @@ static void add_slices(Rank *rank, const float *in, float *out, size_t count) {
   Slot *slots = rank->shared->slots;
   const float *inputs[MAX_RANKS];
   size_t begin = slice_begin(count, rank->size, rank->rank), end = slice_begin(count, rank->size, rank->rank + 1);
-  memcpy(rank->slice, in + begin, (end - begin) * sizeof(float));
   for (int peer = 0; peer < rank->size; peer++) inputs[peer] = slots[peer].in + begin;
-  inputs[rank->rank] = rank->slice;
-  float *sums = rank->whole + begin;
-  add_all(inputs, rank->size, end - begin, sums);
-  slots[rank->rank].result = sums;
-  meet(rank);
   float *target = in == out ? rank->whole : out;
+  add_all(inputs, rank->size, end - begin, target + begin);
+  slots[rank->rank].result = target + begin;
+  meet(rank);
   for (int peer = 0; peer < rank->size; peer++) {
     size_t from = slice_begin(count, rank->size, peer), to = slice_begin(count, rank->size, peer + 1);
-    if (target + from != slots[peer].result) memcpy(target + from, slots[peer].result, (to - from) * sizeof(float));
+    if (peer != rank->rank) memcpy(target + from, slots[peer].result, (to - from) * sizeof(float));
   }
   meet(rank);
   if (target != out) memcpy(out, target, count * sizeof(float));
@@ -150,20 +147,18 @@ static int run_rank(Rank *rank, const char *cases) {
   int iterations, wrong = 0;
   own_rank = rank->rank;
   while (next_case(&cases, &bytes, &iterations)) {
-    rank->slice = allocate(bytes);
     rank->whole = allocate(bytes);
     for (int in_place = 0; in_place < 2; in_place++) wrong |= measure_case(&library, bytes, iterations, in_place);
     release(rank->whole);
-    release(rank->slice);
   }
   return wrong;
 }
 
-/* Room for the four vectors of the largest case, and what is short. */
+/* Room for the three vectors of the largest case, and what is short. */
 static size_t arena_bytes(const char *cases) {
   size_t bytes, most = 0;
   for (int iterations; next_case(&cases, &bytes, &iterations);) most = bytes > most ? bytes : most;
-  return 4 * most + (1 << 20);
+  return 3 * most + (1 << 20);
 }
 
 static void *share(size_t bytes) {

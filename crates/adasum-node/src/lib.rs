@@ -22,7 +22,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    5
+    6
 }
 
 /// Name of the instruction set in use.
@@ -117,6 +117,11 @@ pub fn combine(
 #[napi(catch_unwind)]
 pub fn fold(op: f64, dtype: f64, inputs: List<Bytes>, out: Bytes) -> Result<()> {
     Engine::active().and_then(|core| core.fold(op, dtype, &inputs.read(), out.write())).map_err(to_js)
+}
+
+#[napi(catch_unwind)]
+pub fn copy(from: Bytes, to: Bytes) -> Result<()> {
+    Engine::active().and_then(|core| core.copy(from.read(), to.write())).map_err(to_js)
 }
 
 #[napi(catch_unwind)]

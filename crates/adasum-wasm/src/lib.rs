@@ -19,7 +19,7 @@ use memory::{Address, list, read, write};
 /// The contract's version.
 #[wasm_bindgen]
 pub fn abi() -> u32 {
-    5
+    6
 }
 
 /// Name of the instruction set in use.

@@ -15,7 +15,7 @@
  */
 
 /** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
-export const ABI = 5
+export const ABI = 6
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -159,6 +159,9 @@ export interface Binding {
     elementCounts: Float64Array,
     out: Uint8Array,
   ) => void
+
+  /** Copies as many bytes as `to` has, of other memory; absent where `to.set(from)` does it as well. */
+  readonly copy?: (from: Uint8Array, to: Uint8Array) => void
 
   /**
    * Zeroed memory in which arrays are used where they are, at a multiple of 16, for good; absent where every array is used

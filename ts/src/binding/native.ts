@@ -70,6 +70,7 @@ function withTypedErrors(addon: Binding): Binding {
     fold: sync(addon.fold),
     quantize: sync(addon.quantize),
     dequantize: sync(addon.dequantize),
+    copy: sync(addon.copy!),
     reduceAsync: async(addon.reduceAsync),
     gramAsync: async(addon.gramAsync),
     refineAsync: async(addon.refineAsync),

@@ -11,7 +11,7 @@ import { ABI, type Binding } from './binding.ts'
 import { type Kind, WasmArguments } from './wasm-arguments.ts'
 
 /** The functions that take arrays. */
-type Call = Exclude<keyof Binding, 'abi' | 'isa' | 'isas' | 'allocate' | `${string}Async`>
+type Call = Exclude<keyof Binding, 'abi' | 'isa' | 'isas' | 'allocate' | 'copy' | `${string}Async`>
 
 /** What their arguments are. */
 const CALLS: Readonly<Record<Call, readonly Kind[]>> = {

@@ -21,7 +21,7 @@
  */
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { type SliceStatistics } from '../kernels/reduce.ts'
-import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
+import { type Slice, chunkElementCount, longCallElementCount, sliceOf } from '../kernels/slice.ts'
 import { totalByteLength } from '../tensor/check.ts'
 import { Vector } from '../tensor/vector.ts'
 import { Arrivals } from './arrival.ts'
@@ -59,8 +59,9 @@ export async function reduceByLevels(
   scratch: Scratch,
   firstStep = 0,
 ): Promise<Reduced> {
-  const run = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount, firstStep)
-  const result = job.out ?? Vector.of(run.room.subarray(0, job.data.byteLength))
+  const started = newRun(call, job, levels, scratch, job.out ? 0 : job.layout.elementCount, firstStep)
+  const result = job.out ?? Vector.of(started.room.subarray(0, job.data.byteLength))
+  const run = { ...started, target: result }
   const memory = job.out ? 'caller' : 'pool'
   const target = { begin: 0, end: job.layout.elementCount, vector: result, memory } as const
   const gathering = run.passage.gather(levels.length, target)
@@ -90,7 +91,9 @@ export function newRun(
 
 /** A rank's interval of the result. */
 export interface OwnResult {
-  readonly bytes: Uint8Array
+  readonly vector: Vector
+  /** Whether that is where the whole result comes together. */
+  readonly isInPlace: boolean
   readonly isSuspect: boolean
 }
 
@@ -126,8 +129,10 @@ interface Inputs {
   readonly level: Level
   /** In rank order, the node's inputs on this rank's interval. */
   readonly vectors: readonly Vector[]
-  /** The place of this rank's own input, which the result may take. */
+  /** Memory for a result: where this rank's own input may have been. */
   readonly own: Uint8Array
+  /** Whether no input is in memory that this rank has for them. */
+  readonly areElsewhere: boolean
   readonly rows: readonly Rows[] | undefined
   /** If they may still be on their way. */
   readonly arrival: Arrivals | undefined
@@ -146,7 +151,7 @@ async function climb(run: Run, index: number, held: Held): Promise<Held> {
   const isRefusedHere = index > 0 && isRefused(run.job, run.flags.subarray(first, first + count))
   // All ranks of the node know this alike, once they have all of its inputs. They go on, so that the others come to know,
   // and nobody looks at the numbers.
-  if (!isRefusedHere) await reduce(run, index, inputs, rows, own)
+  if (!isRefusedHere) await reduce(run, index, inputs, rows, Vector.of(own))
   await known
   await finish()
   return { begin: level.begin, end: level.end, vector: Vector.of(own), memory: 'pool', rows }
@@ -166,8 +171,9 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   if (index === 0) flags[call.rank] = await scan(call, job)
   job.check()
   const departure = await depart(run, index, held)
+  const staysInPlace = isBorrowed(run, index) && call.isShared(job.data.parts)
   for (const own of mine) {
-    await departure.keep(stretchOf(job, rooms[own.input]!, level.begin, own))
+    if (!staysInPlace) await departure.keep(stretchOf(job, rooms[own.input]!, level.begin, own))
     rows?.[own.input]!.between(own.begin, own.end).set(held.rows.between(own.begin, own.end))
   }
   run.sends[index] = partition(level.sends, call.rank)[1].map((to) => {
@@ -180,8 +186,15 @@ async function exchange(run: Run, index: number, held: Held): Promise<Inputs> {
   if (arrival) known.catch((error: unknown) => arrival.fail(error))
   else await known
   if (span) call.end(span)
-  const { finish } = asked
-  return { level, vectors: await asked.located(), own: rooms[level.ownInput]!, rows, arrival, known, finish }
+  const vectors = await asked.located()
+  if (staysInPlace) vectors[level.ownInput] = heldBetween(held, level, job)
+  const [own, areElsewhere] = [rooms[level.ownInput]!, staysInPlace && !asked.isHere()]
+  return { level, vectors, own, areElsewhere, rows, arrival, known, finish: asked.finish }
+}
+
+function heldBetween(held: Held, { begin, end }: Level, { layout }: AllReduceJob): Vector {
+  const { byteLength } = layout.dtype
+  return held.vector.slice((begin - held.begin) * byteLength, (end - held.begin) * byteLength)
 }
 
 /** What this rank holds, ready to be sent. Nobody looks at it if all whose gradients are in it are left out. */
@@ -200,7 +213,7 @@ function isStreamed(run: Run, index: number, bytes: readonly Uint8Array[]): bool
   return index === 0 && run.job.onNonFinite !== 'skip' && passageAt(run, index).isPlain && isLong
 }
 
-async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, result: Uint8Array) {
+async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, result: Vector) {
   const { level, vectors, rows, arrival } = inputs
   const { call, job, levels, flags } = run
   const { layout, check } = job
@@ -209,13 +222,13 @@ async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, resul
     countPresent(job, flags.subarray(first, first + count)),
   )
   if (weights.every((weight) => weight === 0)) return undefined
-  const slice = sliceOf(layout, level.begin, level.end, chunkElementCount(layout.dtype.byteLength, vectors.length))
+  const slice = sliceIn(job, level, vectors.length, inputs.areElsewhere || !arrival ? reducer : undefined)
   const exchange = nodeExchange(call, layout, level, reducer, stepOf(run, index, STEP_NODES))
   const isRoot = index === levels.length - 1
   const resultDtype = isRoot ? job.resultDtype : layout.dtype
   const memory = {
     inputs: vectors,
-    out: Vector.of(result),
+    out: result,
     memory: 'pool',
     check,
   } as const
@@ -225,6 +238,18 @@ async function reduce(run: Run, index: number, inputs: Inputs, into: Rows, resul
   if (isInner(job, index)) completeStatistics(found, layout, job.hierarchy!, weights, isRoot)
   joinRows(into, level, rows, found, weights, !isBase(run, index))
   return found
+}
+
+/** @param atOnce - what reduces it, if it has to wait for nothing */
+function sliceIn(
+  { layout }: AllReduceJob,
+  { begin, end }: Level,
+  inputCount: number,
+  atOnce: Reducer | undefined,
+): Slice {
+  const { byteLength } = layout.dtype
+  const longest = atOnce?.isSinglePass === true ? longCallElementCount(byteLength, end - begin) : undefined
+  return sliceOf(layout, begin, end, chunkElementCount(byteLength, inputCount), longest)
 }
 
 function reducerAt(job: AllReduceJob, index: number): Reducer {
@@ -238,15 +263,25 @@ function isBase({ job, levels }: Run, index: number): boolean {
 
 /** The rank's part of the result, and the report of the segments that begin there. */
 async function reduceRoot(run: Run, inputs: Inputs): Promise<OwnResult> {
-  const { call, job, levels, report, scratch } = run
-  const { level, vectors, own } = inputs
+  const { call, job, levels, report } = run
+  const { level, vectors } = inputs
+  const place = placeOfResult(run, inputs)
+  const rows = rowsOf(job.layout, job.statistics, level.node, level)
+  const found = await reduce(run, levels.length - 1, inputs, rows, place.vector)
+  if (found) reportRoot(report, rows, found, vectors.length)
+  return { ...place, isSuspect: found !== undefined && isSuspect(call, job, found, vectors.length) }
+}
+
+/** Where peers can read it: in its place, if they can read that and no input is there, or else in this rank's own memory. */
+function placeOfResult(run: Run, { level, own, areElsewhere }: Inputs): Pick<OwnResult, 'vector' | 'isInPlace'> {
+  const { call, job, passage, scratch, target } = run
+  const { byteLength } = job.resultDtype
+  if (target && areElsewhere && passage.isPlain && call.isShared(target.parts))
+    return { vector: target.slice(level.begin * byteLength, level.end * byteLength), isInPlace: true }
   // A result of another dtype does not fit where the inputs were.
   const isWider = job.resultDtype !== job.layout.dtype
-  const result = isWider ? scratch((level.end - level.begin) * job.resultDtype.byteLength) : own
-  const rows = rowsOf(job.layout, job.statistics, level.node, level)
-  const found = await reduce(run, levels.length - 1, inputs, rows, result)
-  if (found) reportRoot(report, rows, found, vectors.length)
-  return { bytes: result, isSuspect: found !== undefined && isSuspect(call, job, found, vectors.length) }
+  const bytes = isWider ? scratch((level.end - level.begin) * byteLength) : own
+  return { vector: Vector.of(bytes), isInPlace: false }
 }
 
 /** Memory for the inputs of a level: behind the results of the levels before, the own one first. */
@@ -287,7 +322,7 @@ async function gather(
   // The first level's messages came from the caller's memory, the others' from where the result goes.
   if (!job.out) await Promise.all(sends.slice(1).flat())
   job.check()
-  await gathering.put({ begin, end, vector: Vector.of(own.bytes), memory: 'pool' })
+  if (!own.isInPlace) await gathering.put({ begin, end, vector: own.vector, memory: 'pool' })
   const arrivals = posted ?? postGather(run, gathering)
   const flags = [own.isSuspect ? NOT_FINITE : 0]
   for (let index = levels.length - 1; index >= 0; index--) {
@@ -309,13 +344,13 @@ function gatherParts({ report }: Run, gathering: Gathering, interval: Transfer):
 }
 
 /** This rank's own part: where the result was made peers can read it; the caller's `out` may lie elsewhere. */
-function ownParts(run: Run, { bytes }: OwnResult, gathering: Gathering, to: Transfer): Uint8Array[] {
+function ownParts(run: Run, { vector, isInPlace }: OwnResult, gathering: Gathering, to: Transfer): Uint8Array[] {
   const { job, levels, passage, report } = run
-  if (!job.out || !passage.isPlain) return gatherParts(run, gathering, to)
+  if (!job.out || isInPlace || !passage.isPlain) return gatherParts(run, gathering, to)
   const { begin } = levels.at(-1)!
   const { byteLength } = job.resultDtype
-  const part = bytes.subarray((to.begin - begin) * byteLength, (to.end - begin) * byteLength)
-  return [part, report.bytesBetween(to.begin, to.end)]
+  const parts = vector.between((to.begin - begin) * byteLength, (to.end - begin) * byteLength)
+  return [...parts, report.bytesBetween(to.begin, to.end)]
 }
 
 // ---- transfers

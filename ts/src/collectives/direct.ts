@@ -8,7 +8,7 @@
  */
 import { type Call, type Incoming, peersOf } from '../group/call.ts'
 import { type SliceStatistics, emptySegmentRows, reportRows } from '../kernels/reduce.ts'
-import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
+import { chunkElementCount, longCallElementCount, sliceOf } from '../kernels/slice.ts'
 import { Vector } from '../tensor/vector.ts'
 import { Arrivals } from './arrival.ts'
 import { type AllReduceJob, type Reduced, type Scratch, reportWidth } from './job.ts'
@@ -108,11 +108,19 @@ async function streamed(run: Run): Promise<Reduced> {
   spoken.catch((error: unknown) => arrivals.fail(error))
   const inputs = await inputsOf(run, incoming)
   const target = targetOf(run)
-  const work = { ...workOf(run, inputs, weights, target, STREAM_CALL_BYTE_LENGTH), arrival: arrivals }
+  const callElements = callElementsOf(run)
+  const work = { ...workOf(run, inputs, weights, target, callElements), arrival: arrivals }
   const found = await job.reducer.reduce(work)
   const flags = await spoken
   await Promise.all([...incoming.map(finish), ...sends])
   return reducedOf(run, target, flags, found)
+}
+
+/** Whether they come through connections, or all lie somewhere already, is known by now. */
+function callElementsOf({ call, job, rooms }: Run): number | undefined {
+  const { dtype, elementCount } = job.layout
+  if (rooms.length > 0) return chunkElementCount(dtype.byteLength, call.size, STREAM_CALL_BYTE_LENGTH)
+  return job.reducer.isSinglePass ? longCallElementCount(dtype.byteLength, elementCount) : undefined
 }
 
 /** The sender may change it. */
@@ -163,12 +171,11 @@ function workOf(
   inputs: readonly Vector[],
   weights: Float64Array,
   out: Vector,
-  callByteLength?: number,
+  callElements?: number,
 ) {
   const { layout, resultDtype, check } = job
   const { elementCount, dtype } = layout
-  const elementsIn = (byteLength?: number): number => chunkElementCount(dtype.byteLength, call.size, byteLength)
-  const slice = sliceOf(layout, 0, elementCount, elementsIn(), elementsIn(callByteLength))
+  const slice = sliceOf(layout, 0, elementCount, chunkElementCount(dtype.byteLength, call.size), callElements)
   return { layout, resultDtype, slice, inputs, weights, out, memory: 'caller', check, observer: call } as const
 }
 

@@ -16,6 +16,8 @@ export interface Asked {
   readonly flags: readonly Promise<number>[]
   /** Where all inputs lie, as soon as this is known. */
   readonly located: () => Promise<Vector[]>
+  /** Whether any of them is in this rank's own memory; to be asked once they are located. */
+  readonly isHere: () => boolean
   readonly finish: () => Promise<void>
 }
 
@@ -35,7 +37,7 @@ export function receive(
     return received(call.receive(from.rank, stepOf(run, index, STEP_EXCHANGE), parts), incoming)
   })
   const located = (): Promise<Vector[]> => Promise.resolve(rooms.map((room) => Vector.of(room)))
-  return { flags, located, finish: () => Promise.resolve() }
+  return { flags, located, isHere: () => true, finish: () => Promise.resolve() }
 }
 
 /** Inputs of the first level are one rank's each, all of the interval, with nothing behind it: they may stay where they are. */
@@ -51,8 +53,13 @@ export function borrow(
 ): Asked {
   const { call } = run
   const step = stepOf(run, 0, STEP_EXCHANGE)
+  let isHere = false
   const incoming = theirs.map(({ rank: from, input }, i): Incoming => {
-    const [byteLength, memory] = [rooms[input]!.length, () => [rooms[input]!]]
+    const byteLength = rooms[input]!.length
+    const memory = (): Uint8Array[] => {
+      isHere = true
+      return [rooms[input]!]
+    }
     if (arrival) return arrival.borrow(i, { from, step, byteLength, memory })
     return call.borrow(from, step, byteLength, memory)
   })
@@ -68,5 +75,5 @@ export function borrow(
   const finish = async (): Promise<void> => {
     for (const { received } of incoming) await (await received).finish()
   }
-  return { flags, located, finish }
+  return { flags, located, isHere: () => isHere, finish }
 }

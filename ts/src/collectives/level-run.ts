@@ -21,6 +21,8 @@ export interface Run {
   readonly levels: readonly Level[]
   readonly firstStep: number
   readonly scratch: Scratch
+  /** Where the whole result comes together, if that is known. */
+  readonly target?: Vector
   readonly passage: Passage
   /** Memory for inputs and intermediate results. */
   readonly room: Uint8Array

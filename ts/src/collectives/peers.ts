@@ -2,7 +2,10 @@ import type { Call } from '../group/call.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
 
 /** What a schedule needs of a call: who the ranks are, their messages, and who watches. */
-export type Peers = Pick<Call, 'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send' | keyof PhaseObserver>
+export type Peers = Pick<
+  Call,
+  'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send' | 'isShared' | keyof PhaseObserver
+>
 
 /** The same ranks in another order: the i-th of it is rank `order[i]`. */
 export function inOrder(call: Peers, order: Int32Array): Peers {
@@ -13,6 +16,7 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
     receive: (from, step, parts, progress) => call.receive(order[from]!, step, parts, progress),
     borrow: (from, step, byteLength, memory, progress) => call.borrow(order[from]!, step, byteLength, memory, progress),
     send: (to, step, parts, rankFlags) => call.send(order[to]!, step, parts, rankFlags),
+    isShared: (parts) => call.isShared(parts),
     begin: (phase) => call.begin(phase),
     end: (span) => call.end(span),
     wentOffThread: (count) => call.wentOffThread(count),

@@ -54,10 +54,11 @@ function keepInput({ wanted, layout, data, resultDtype, reducer, part }: ReduceS
 async function scatter(
   { call, report, sends }: Run,
   { level, wanted, resultDtype }: ReduceScatterJob,
-  { bytes: result, isSuspect }: OwnResult,
+  { vector, isSuspect }: OwnResult,
   gathered: Uint8Array,
 ): Promise<boolean> {
   const span = call.begin('gather')
+  const result = vector.parts[0]!
   const own: Interval = [level.begin, level.end]
   const mine = intervalAt(wanted, call.rank)
   const partOf = (bytes: Uint8Array, [begin]: Interval, [from, to]: Interval): Uint8Array =>

@@ -12,6 +12,8 @@ export interface Reducer {
   hasNonFinite(layout: Layout, data: Vector, check: () => void): Promise<boolean>
   /** Whether the orthogonality of a segment is NaN wherever an input has something of that in it. */
   readonly seesNonFinite: boolean
+  /** Whether it goes over the inputs once: nothing is gained by short calls, after which the cache would still have them. */
+  readonly isSinglePass: boolean
   /**
    * Reduces a slice of all inputs (rank order) into `out`. `memory` says whose it is: the caller's is touched on this
    * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.

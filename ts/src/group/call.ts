@@ -19,6 +19,7 @@ export interface CallLinks {
   readonly name: string
   readonly tuning: Tuning
   readonly recorder: Recorder
+  isShared(parts: readonly Uint8Array[]): boolean
   linkTo(peer: number): Link
   /** To the peers that this rank has been in touch with. */
   links(): Iterable<Link>
@@ -167,6 +168,14 @@ export class Call implements PhaseObserver, ObservedCall {
     if (this.#isHeard) return
     this.#isHeard = true
     this.#links.recorder.heard(this)
+  }
+
+  /**
+   * Whether all of it is memory that this process shares: ranks of this machine read it where it is, and it is never
+   * transferred away, so other threads may touch it, too.
+   */
+  isShared(parts: readonly Uint8Array[]): boolean {
+    return this.#links.isShared(parts)
   }
 
   /** Peers this call waits for. */

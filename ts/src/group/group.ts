@@ -335,6 +335,10 @@ export class Group implements LinkOwner, CallLinks {
     return this.#dialler?.sharesMemory(peer) ? this.#memory : undefined
   }
 
+  isShared(parts: readonly Uint8Array[]): boolean {
+    return this.#memory !== undefined && parts.every((part) => this.#memory!.memory.holds(part))
+  }
+
   stateOf(sequence: number): Descriptor | 'finished' | undefined {
     const message = messageOf(sequence, this.size)
     const isToCome = message

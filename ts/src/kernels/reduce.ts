@@ -16,7 +16,7 @@ import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { ReduceOp } from '../types.ts'
-import { type Slice, isWhole, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
+import { type Slice, isWhole, longCallElementCount, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
 
 export interface ReduceWork {
   readonly op: ReduceOp
@@ -275,7 +275,7 @@ function refineTasks(
 }
 
 function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64Array): KernelTask[] {
-  return pieceRanges(work, part).map(({ begin, end }) => {
+  return combinedRanges(work, part).map(({ begin, end }) => {
     const out = byteSlice(work.resultDtype, work.out, begin, end)
     const counts = Float64Array.of(end - begin)
     const { layout, resultDtype } = work
@@ -283,6 +283,20 @@ function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64A
     const args = [layout.dtype.code, resultDtype.code, inputs, counts, coefficients, out] as const
     return { sync: (b) => b.combine(...args), async: (b) => b.combineAsync(...args) }
   })
+}
+
+/** The pieces of a cut segment; of a long one, as many together as a long call takes. */
+function combinedRanges(work: ReduceWork, part: CutSegment): { readonly begin: number; readonly end: number }[] {
+  const pieces = pieceRanges(work, part)
+  const { begin } = pieces[0]!
+  const { end } = pieces.at(-1)!
+  const longest = longCallElementCount(work.resultDtype.byteLength, end - begin)
+  if (longest === undefined) return pieces
+  const count = Math.ceil((end - begin) / longest)
+  return Array.from({ length: count }, (_, i) => ({
+    begin: begin + i * longest,
+    end: Math.min(end, begin + (i + 1) * longest),
+  }))
 }
 
 /** Where each piece of a cut segment lies, in elements from the slice's start. */

@@ -26,6 +26,17 @@ export interface Slice {
   readonly callElements: number
 }
 
+/** Bytes of each input that a call reads at most which goes over them once, if it need not wait for any: its result is streamed. */
+const LONG_CALL_BYTE_LENGTH = 4 << 20
+/** Shorter results may still be in the cache when somebody reads them. */
+const LONG_BYTE_LENGTH = 8 << 20
+
+/** As chunkElementCount, for those calls. */
+export function longCallElementCount(elementByteLength: number, elementCount: number): number | undefined {
+  if (elementCount * elementByteLength < LONG_BYTE_LENGTH) return undefined
+  return chunkElementCount(elementByteLength, 1, LONG_CALL_BYTE_LENGTH)
+}
+
 /** Largest power of two of blocks, in elements, of which all inputs together stay within some bytes: those of a kernel call. */
 export function chunkElementCount(
   elementByteLength: number,

@@ -28,6 +28,7 @@ function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {
   return {
     ...reducerOf(binding, tuning, (job) => reduceSlice({ op, ...job }, binding)),
     seesNonFinite: op === 'adasum',
+    isSinglePass: op !== 'adasum',
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
   }
 }
@@ -37,6 +38,7 @@ function makeFolder(op: FoldOp, binding: Binding, tuning: Tuning): Reducer {
   return {
     ...reducerOf(binding, tuning, (job) => foldSlice({ op, ...job })),
     seesNonFinite: false,
+    isSinglePass: true,
     hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
   }
 }
@@ -45,7 +47,7 @@ function reducerOf(
   binding: Binding,
   { offThreadByteLength }: Tuning,
   bodyOf: (job: ReduceJob) => ReduceBody,
-): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite'> {
+): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite' | 'isSinglePass'> {
   return {
     convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces) => binding.nodeCount(pieces),

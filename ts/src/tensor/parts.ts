@@ -1,4 +1,5 @@
 /** Messages and vectors that lie in several consecutive parts. */
+import { isReady, loadBinding } from '#binding'
 
 /** Copies bytes from one list of parts to another of the same total length. */
 export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]): void {
@@ -7,9 +8,19 @@ export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]
     for (let taken = 0; taken < source.length;) {
       while (at === to[part]!.length) [part, at] = [part + 1, 0]
       const count = Math.min(source.length - taken, to[part]!.length - at)
-      to[part]!.set(source.subarray(taken, taken + count), at)
+      copyBytes(source.subarray(taken, taken + count), to[part]!.subarray(at, at + count))
       taken += count
       at += count
     }
   }
+}
+
+/** From here on the binding may copy faster than the engine: it need not keep in the cache what has no room there. */
+const LONG_BYTE_LENGTH = 4 << 20
+
+function copyBytes(from: Uint8Array, to: Uint8Array): void {
+  const isLong = from.length >= LONG_BYTE_LENGTH && from.buffer !== to.buffer
+  const copy = isLong && isReady() ? loadBinding().copy : undefined
+  if (copy) copy(from, to)
+  else to.set(from)
 }

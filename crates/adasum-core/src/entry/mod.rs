@@ -4,6 +4,7 @@
 //! that is refused has written nothing. See `ts/src/binding/binding.ts` for the contract; names and order of arguments
 //! are the same.
 
+mod copy;
 mod fold;
 mod layout;
 mod quantize;

@@ -9,7 +9,7 @@ use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
 use crate::element::{Element, Output, Stored};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
-use crate::kernel::{Between, Term};
+use crate::kernel::{Between, Pass, Term};
 
 /// Most inputs of one call; their Gram matrix then has 64 MiB.
 pub const MAX_INPUTS: usize = 4096;
@@ -148,23 +148,32 @@ impl<E: Element> Combination<E> {
         self.left.start += count;
         if begin < self.left.start {
             // SAFETY: the elements lie in the checked length of inputs and out.
-            unsafe { combine(of.engine, &self.terms, begin..self.left.start, out, Some(next.start)) };
+            unsafe { combine(of.engine, &self.terms, begin..self.left.start, out, Pass::Before(next.start)) };
         }
     }
 
     /// Combines all that is left.
     pub fn finish<O: Output<E>>(&mut self, of: &Reduction<E>, out: *mut O) {
         let left = std::mem::replace(&mut self.left, 0..0);
-        let (engine, parts) = (of.engine, of.part_count(left.len()));
+        let (engine, parts, pass) = (of.engine, of.part_count(left.len()), pass_of(&self.terms, left.len(), out));
         if parts == 1 {
-            // SAFETY: the elements lie in the checked length of inputs and out.
-            return unsafe { combine(engine, &self.terms, left, out, None) };
+            // SAFETY: the elements lie in the checked length of inputs and out, and streamed is only what is no input.
+            return unsafe { combine(engine, &self.terms, left, out, pass) };
         }
         let (terms, out) = (Shared::new(&self.terms), Shared::new(out));
         let jobs = ranges(left.len(), parts).map(|part| left.start + part.start..left.start + part.end).collect();
         // SAFETY: as above, and no two threads get the same elements.
-        run(jobs, |elements| unsafe { combine(engine, terms.get(), elements, out.get(), None) });
+        run(jobs, |elements| unsafe { combine(engine, terms.get(), elements, out.get(), pass) });
     }
+}
+
+/// What one call writes is streamed if it is as long: no second-level cache would keep it.
+pub(super) const STREAMED_BYTE_LENGTH: usize = 4 << 20;
+
+fn pass_of<E, O>(terms: &[Term<E>], element_count: usize, out: *mut O) -> Pass {
+    let is_input = terms.iter().any(|term| std::ptr::eq(term.input.cast(), out));
+    let is_long = element_count * size_of::<O>() >= STREAMED_BYTE_LENGTH;
+    if is_long && !is_input { Pass::Streaming } else { Pass::Alone }
 }
 
 /// # Safety
@@ -174,10 +183,10 @@ unsafe fn combine<E: Element, O: Output<E>>(
     terms: &[Term<E>],
     elements: Range<usize>,
     out: *mut O,
-    next: Option<usize>,
+    pass: Pass,
 ) {
     // SAFETY: the engine's instruction set is available; the rest is handed on from the caller.
-    unsafe { O::combine(E::kernels(engine.table))(terms, elements, out, next) };
+    unsafe { O::combine(E::kernels(engine.table))(terms, elements, out, pass) };
 }
 
 /// The inputs that take part: those whose coefficient is not 0.

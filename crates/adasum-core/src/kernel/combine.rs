@@ -5,13 +5,12 @@
 
 use std::ops::Range;
 
-use super::{Term, load_rest};
+use super::{Pass, Term, load_rest};
 use crate::element::Element;
-use crate::simd::{Isa, LANES};
+use crate::simd::{CACHE_LINE, Isa, LANES};
 
 /// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
 const UNROLL: usize = 4;
-const CACHE_LINE: usize = 64;
 /// Bytes between what is combined and what is asked for. A CPU looks ahead on its own; asking far beyond, in the next page
 /// of memory, makes it stop: measured.
 const AHEAD: usize = 512;
@@ -19,20 +18,61 @@ const AHEAD: usize = 512;
 const MOST_ASKED: usize = 8;
 
 /// # Safety
-/// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs.
+/// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs, unless it is streamed.
 #[inline(always)]
 pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     terms: &[Term<E>],
     elements: Range<usize>,
     out: *mut O,
-    next: Option<usize>,
+    pass: Pass,
 ) {
+    let near = AHEAD / size_of::<E>();
     // SAFETY: handed on from the caller.
     unsafe {
-        match next {
-            None => strips::<I, E, O, false>(terms, elements, out, AHEAD / size_of::<E>()),
-            Some(next) => strips::<I, E, O, true>(terms, elements.clone(), out, next.wrapping_sub(elements.start)),
+        match pass {
+            Pass::Streaming if I::STREAMS => streamed::<I, E, O>(terms, elements, out, near),
+            Pass::Alone | Pass::Streaming => strips::<I, E, O, false>(terms, elements, out, near),
+            Pass::Before(next) => {
+                strips::<I, E, O, true>(terms, elements.clone(), out, next.wrapping_sub(elements.start))
+            }
         }
+    }
+}
+
+/// Elements of a strip of lines of the cache.
+#[repr(align(64))]
+struct Strip<O>([O; UNROLL * LANES]);
+
+/// Writes whole lines past the cache, and what is no whole line as always.
+///
+/// # Safety
+/// See [`combine`]; `out` must be none of the inputs.
+#[inline(always)]
+unsafe fn streamed<I: Isa, E: Element, O: Element>(
+    terms: &[Term<E>],
+    elements: Range<usize>,
+    out: *mut O,
+    ahead: usize,
+) {
+    let skipped = out.wrapping_add(elements.start).align_offset(CACHE_LINE).min(elements.len());
+    let mut element = elements.start + skipped;
+    // SAFETY: the three ranges make up the elements, for which the caller vouches; strips of the second begin lines.
+    unsafe {
+        strips::<I, E, O, false>(terms, elements.start..element, out, ahead);
+        if let Some((first, others)) = terms.split_first() {
+            while element + UNROLL * LANES <= elements.end {
+                ask::<I, E, UNROLL, false>(terms, element.wrapping_add(ahead));
+                let mut strip = Strip([O::ZERO; UNROLL * LANES]);
+                store::<I, O, UNROLL>(sums::<I, E, UNROLL>(first, others, element), strip.0.as_mut_ptr());
+                let (from, to) = (strip.0.as_ptr().cast::<u8>(), out.add(element).cast::<u8>());
+                for line in (0..size_of::<Strip<O>>()).step_by(CACHE_LINE) {
+                    I::stream_line(from.add(line), to.add(line));
+                }
+                element += UNROLL * LANES;
+            }
+        }
+        strips::<I, E, O, false>(terms, element..elements.end, out, ahead);
+        I::end_stream();
     }
 }
 

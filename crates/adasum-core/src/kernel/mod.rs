@@ -5,6 +5,7 @@
 //! is one body, one more instruction set one file in `simd` and one line at the end of this one.
 
 mod combine;
+mod copy;
 mod few;
 mod fold;
 mod gram;
@@ -36,9 +37,20 @@ pub struct Term<E> {
     pub coefficient: f64,
 }
 
-/// `combine(terms, elements, out, next)`: out = sum of coefficient * input over these elements, rounded to O. `out` may be
-/// an input. Meanwhile memory is asked for as many elements from `next` on, if there is one.
-pub type Combine<E, O> = unsafe fn(&[Term<E>], Range<usize>, *mut O, Option<usize>);
+/// How a combination deals with memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Pass {
+    /// Nothing else goes on.
+    Alone,
+    /// Meanwhile memory is asked for as many elements from this one on.
+    Before(usize),
+    /// The result is not kept in the cache, where it has no room anyway. It must be none of the inputs.
+    Streaming,
+}
+
+/// `combine(terms, elements, out, pass)`: out = sum of coefficient * input over these elements, rounded to O. `out` may be
+/// an input.
+pub type Combine<E, O> = unsafe fn(&[Term<E>], Range<usize>, *mut O, Pass);
 
 /// What is done between the chunks of a block: it gets the elements of the chunk that comes next.
 pub type Between<'a> = Option<&'a mut dyn FnMut(Range<usize>)>;
@@ -79,6 +91,8 @@ pub struct Table {
     pub f16: Kernels<F16>,
     /// Kernels for bf16.
     pub bf16: Kernels<Bf16>,
+    /// `copy(from, to, byte_length)`, for what is too long for the cache.
+    pub copy: unsafe fn(*const u8, *mut u8, usize),
     /// Folds of all dtypes.
     pub folds: FoldsByDtype,
     /// Codes of all formats.
@@ -154,10 +168,10 @@ macro_rules! isa_table {
                 terms: &[Term<E>],
                 elements: Range<usize>,
                 out: *mut O,
-                next: Option<usize>,
+                pass: Pass,
             ) {
                 // SAFETY: handed on from the caller, and the features are enabled.
-                unsafe { combine::combine::<$isa, E, O>(terms, elements, out, next) }
+                unsafe { combine::combine::<$isa, E, O>(terms, elements, out, pass) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn refine<E: Element>(
@@ -174,6 +188,11 @@ macro_rules! isa_table {
             unsafe fn is_finite<E: Element>(input: *const E, element_count: usize) -> bool {
                 // SAFETY: handed on from the caller, and the features are enabled.
                 unsafe { scan::is_finite::<$isa, E>(input, element_count) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn copy(from: *const u8, to: *mut u8, byte_length: usize) {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { copy::copy::<$isa>(from, to, byte_length) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
@@ -224,6 +243,7 @@ macro_rules! isa_table {
                 f64: kernels(),
                 f16: kernels(),
                 bf16: kernels(),
+                copy,
                 folds: FoldsByDtype {
                     f32: order(),
                     f64: order(),

@@ -4,7 +4,7 @@
 //! and multiplied directly. The factors are not short enough for exact products: multiply, then add.
 
 use super::combine::combine;
-use super::{Scratch, Term, add_lanes, load_rest};
+use super::{Pass, Scratch, Term, add_lanes, load_rest};
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Isa, LANES};
@@ -24,7 +24,7 @@ pub unsafe fn refine<I: Isa, E: Element>(
     let x = scratch.as_mut_ptr();
     // SAFETY: the scratch holds a block; everything else is handed on from the caller.
     unsafe {
-        combine::<I, E, f64>(terms, 0..element_count, x, None);
+        combine::<I, E, f64>(terms, 0..element_count, x, Pass::Alone);
         products[0] = dot::<I, f64>(x, x, element_count);
         for (product, &input) in products[1..].iter_mut().zip(inputs) {
             *product = dot::<I, E>(x, input, element_count);
