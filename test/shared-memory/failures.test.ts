@@ -1,4 +1,5 @@
 /** Failures of ranks that read each other's memory: no result comes from memory that changed while it was read. */
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
 import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
@@ -49,6 +50,32 @@ if (process.platform === 'linux') {
       t.deepEqual(datas.slice(1).map(bitsOf), before.slice(1))
       await world.close()
     })
+
+  test('a call that has failed writes no more into `out`', async (t) => {
+    const [count, bucketCount] = [4_000_000, 16]
+    const segments = Array.from({ length: bucketCount }, () => count / bucketCount)
+    let failedCount = 0
+    for (const turns of [3, 6, 12, 24, 48]) {
+      const world = await makeWorld(3, { sharedMemory: shared() })
+      const calls = world.ranks.map(async (comm, rank) => {
+        const data = comm.allocate('f32', count).fill(rank)
+        const out = comm.allocate('f32', count)
+        const error: unknown = await comm
+          .allReduce(data, { op: 'adasum', out, segments, bucketBytes: (4 * count) / bucketCount })
+          .catch((reason: unknown) => reason)
+        out.fill(-7)
+        await wait(50)
+        return { isFailed: error instanceof Error, isUntouched: out.every((x) => x === -7) }
+      })
+      for (let turn = 0; turn < turns; turn++) await nextTurn()
+      world.kill(2)
+      const ends = await Promise.all(calls.slice(0, 2))
+      t.true(ends.every(({ isUntouched }) => isUntouched))
+      failedCount += ends.filter(({ isFailed }) => isFailed).length
+      await world.close()
+    }
+    t.true(failedCount > 0)
+  })
 
   test('a dead rank’s memory can still be read, and its end is told', async (t) => {
     const world = await makeWorld(3, { sharedMemory: shared() })

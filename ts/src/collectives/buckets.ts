@@ -63,16 +63,23 @@ export async function reduceInBuckets(
   const ownFlags = await scan(call, job)
   const found: Reduced[] = []
   const waiting = [...buckets.entries()]
+  const reduceOne = async (index: number, bucket: Bucket): Promise<void> => {
+    const part = { ...partOf(job, bucket, target), ownFlags }
+    found[index] = await withScratch(job.scratch, (room) =>
+      reduceByLevels(call, part, bucket.levels, room, index * STEPS_A_BUCKET),
+    )
+  }
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [index, bucket] = next
-      const part = { ...partOf(job, bucket, target), ownFlags }
-      found[index] = await withScratch(job.scratch, (room) =>
-        reduceByLevels(call, part, bucket.levels, room, index * STEPS_A_BUCKET),
-      )
+    try {
+      for (let next = waiting.shift(); next; next = waiting.shift()) await reduceOne(...next)
+    } catch (error) {
+      waiting.length = 0
+      throw error
     }
   }
-  await Promise.all(Array.from({ length: UNDER_WAY }, work))
+  // If one fails, kernels of the other may still be writing into the caller's memory.
+  const ends = await Promise.allSettled(Array.from({ length: UNDER_WAY }, work))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
   return joined(call, job, buckets, found, target)
 }
 
