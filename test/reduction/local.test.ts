@@ -282,7 +282,8 @@ for (const which of ['an input', 'out'] as const) {
       const inputs = [f32(LARGE).fill(1), f32(LARGE).fill(2)]
       const out = f32(LARGE)
       // Each several times, so that there is enough to do on any machine.
-      const pending = adasum([...inputs, ...inputs, ...inputs, ...inputs], { out, onNonFinite })
+      const many = Array.from({ length: 8 }, () => inputs).flat()
+      const pending = adasum(many, { out, onNonFinite })
       await nextTurn()
       const buffer = (which === 'out' ? out : inputs[1]!).buffer as ArrayBuffer
       const copy = structuredClone(buffer, { transfer: [buffer] })
