@@ -24,7 +24,7 @@ pub struct Segment {
     mapping: Arc<Mapping>,
 }
 
-/// Makes a segment whose memory is reserved: using it can fail no more.
+/// Makes a segment: using it can fail no more.
 #[napi(catch_unwind)]
 pub fn create_segment(byte_length: f64, tag: &[u8]) -> Result<Segment> {
     let mapping = Mapping::create(whole(byte_length)?, checked(tag)?).map_err(to_js)?;
@@ -36,6 +36,12 @@ pub fn create_segment(byte_length: f64, tag: &[u8]) -> Result<Segment> {
 pub fn open_segment(pid: u32, fd: u32, byte_length: f64, tag: &[u8]) -> Result<Segment> {
     let mapping = Mapping::open(pid, fd, whole(byte_length)?, checked(tag)?).map_err(to_js)?;
     Ok(Segment { mapping: Arc::new(mapping) })
+}
+
+/// To be called when the process ends: where segments have names, those of this process go. Nobody can map them any more.
+#[napi]
+pub fn unlink_segments() {
+    system::unlink_all();
 }
 
 #[napi]

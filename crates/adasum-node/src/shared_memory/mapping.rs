@@ -22,8 +22,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::TAG_BYTE_LENGTH;
-use super::system::{self, Access};
+use super::system::{self, Access, Object, Tag};
 
 const RETIRED_OFFSET: usize = 16;
 const WORDS_OFFSET: usize = 64;
@@ -39,8 +38,8 @@ pub struct Mapping {
     data: NonNull<u8>,
     page: usize,
     byte_length: usize,
-    /// Open as long as others may come to map it; of a foreign segment nothing is kept open.
-    file: Option<File>,
+    /// Of an own segment: others may come to map it.
+    object: Option<Object>,
 }
 
 // SAFETY: the header is touched by atomic operations only once the mapping is made, and the data not at all.
@@ -49,29 +48,29 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    pub fn create(byte_length: usize, tag: &[u8; TAG_BYTE_LENGTH]) -> Result<Self> {
+    pub fn create(byte_length: usize, tag: &Tag) -> Result<Self> {
         let page = system::page_byte_length();
-        let file = system::create(total(page, byte_length)?)?;
-        let mut mapping = Self::map(&file, page, byte_length, Access::Owner)?;
-        mapping.file = Some(file);
+        let object = system::create(total(page, byte_length)?, tag)?;
+        let mut mapping = Self::map(object.file(), page, byte_length, Access::Owner)?;
+        mapping.object = Some(object);
         // SAFETY: the header is a page long, and nobody else knows of the segment yet.
-        unsafe { mapping.header.cast::<[u8; TAG_BYTE_LENGTH]>().write(*tag) };
+        unsafe { mapping.header.cast::<Tag>().write(*tag) };
         Ok(mapping)
     }
 
-    pub fn open(pid: u32, fd: u32, byte_length: usize, tag: &[u8; TAG_BYTE_LENGTH]) -> Result<Self> {
+    pub fn open(pid: u32, fd: u32, byte_length: usize, tag: &Tag) -> Result<Self> {
         let page = system::page_byte_length();
-        let file = system::open(pid, fd, total(page, byte_length)?)?;
+        let file = system::open(pid, fd, total(page, byte_length)?, tag)?;
         let mapping = Self::map(&file, page, byte_length, Access::Reader)?;
         // SAFETY: the header is a page long; its owner wrote the tag before it told anybody of the segment.
-        let found = unsafe { mapping.header.cast::<[u8; TAG_BYTE_LENGTH]>().read() };
+        let found = unsafe { mapping.header.cast::<Tag>().read() };
         if found == *tag { Ok(mapping) } else { Err(Error::new(ErrorKind::NotFound, "another segment is there")) }
     }
 
     fn map(file: &File, page: usize, byte_length: usize, access: Access) -> Result<Self> {
         let header = system::map(file, 0, page, Access::Owner)?;
         match system::map(file, page, byte_length, access) {
-            Ok(data) => Ok(Self { header, data, page, byte_length, file: None }),
+            Ok(data) => Ok(Self { header, data, page, byte_length, object: None }),
             Err(error) => {
                 // SAFETY: just mapped, and nothing points there.
                 unsafe { system::unmap(header, page) };
@@ -81,7 +80,7 @@ impl Mapping {
     }
 
     pub fn fd(&self) -> u32 {
-        self.file.as_ref().map_or(u32::MAX, system::number_of)
+        self.object.as_ref().map_or(u32::MAX, Object::fd)
     }
 
     pub fn word_count(&self) -> u32 {
@@ -148,7 +147,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if self.file.is_some() {
+        if self.object.is_some() {
             self.at(RETIRED_OFFSET).store(1, Ordering::Release);
         }
         // SAFETY: the mapping goes, and with it all that pointed there: the ArrayBuffer holds a reference.
