@@ -1,4 +1,5 @@
 import test from 'ava'
+import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
 import { parseSize, planCases } from '../../ts/src/cli/bench/cases.ts'
 import { reduceByDefinition } from '../../ts/src/cli/bench/reference.ts'
 import { resultOf } from '../../ts/src/cli/bench/result.ts'
@@ -95,7 +96,7 @@ test('adasum bench prints a JSON line a case, and every result is right', async 
 })
 
 test.serial('adasum bench goes the way that it is told, and says which it was', async (t) => {
-  for (const transport of process.platform === 'linux' ? ['tcp', 'shared-memory'] : ['tcp'])
+  for (const transport of HAS_SHARED_MEMORY ? ['tcp', 'shared-memory'] : ['tcp'])
     for (const memory of ['allocated', 'heap']) {
       const args = ['bench', '-n', '3', '--transport', transport, '--memory', memory, '--op', 'sum']
       const { exitCode, stdout, stderr } = await runAdasum(

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { ABI } from '../../ts/src/binding/binding.ts'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
+import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
 import { ROOT } from '../_user-folder.ts'
 import { compile, runAdasum } from './_adasum.ts'
 
@@ -29,7 +30,7 @@ test('--json has a section for each concern, with what this process sees itself'
   t.deepEqual([report.binding.loads, report.binding.abi, report.binding.neededAbi], [true, ABI, ABI])
   t.is(report.binding.isas[0], 'scalar')
   t.true(report.binding.isas.includes(report.binding.isa!))
-  t.deepEqual(report.sharedMemory, { isWanted: true, limitBytes: null, isUsable: process.platform === 'linux' })
+  t.deepEqual(report.sharedMemory, { isWanted: true, limitBytes: null, isUsable: HAS_SHARED_MEMORY })
   t.true(report.network.loopback.connects)
   t.true(report.problems.every(({ essential }) => !essential))
 })

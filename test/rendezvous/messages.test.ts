@@ -95,6 +95,7 @@ test('every field of a join is checked', (t) => {
     { port: 65536 },
     { port: 1.5 },
     { port: '80' },
+    ...[false, 1, 'true', null].map((sharesMemory) => ({ sharesMemory })),
     ...['', 'f'.repeat(31), 'F'.repeat(32), 7, null].map((unixKey) => ({ unixKey })),
     { machine: 'F'.repeat(32) },
     { machine: 'f'.repeat(31) },
@@ -205,12 +206,16 @@ test('1,000 mutated messages: each is refused, or is a message that is well form
   t.true(counts.refused > 300 && counts.accepted > 8, JSON.stringify(counts))
 })
 
-test('the key of a Unix socket travels with the address, and a start message of the largest world fits', (t) => {
+test('that it shares memory and the key of a Unix socket travel with the address, and a start message of the largest world fits', (t) => {
   const unixKey = '0123456789abcdef'.repeat(2)
-  t.deepEqual(parseJoin({ ...join, unixKey }), { ...join, unixKey })
-  const peers = [{ ...start.peers[0]!, unixKey }, start.peers[1]!]
+  for (const near of [{ sharesMemory: true }, { unixKey }, { sharesMemory: true, unixKey }])
+    t.deepEqual(parseJoin({ ...join, ...near }), { ...join, ...near } as JoinMessage)
+  const peers = [{ ...start.peers[0]!, sharesMemory: true, unixKey } as const, start.peers[1]!]
   t.deepEqual(parseStoreMessage({ ...start, peers }, 2), { ...start, peers })
-  const many = Array.from({ length: 1024 }, () => ({ host: 'f'.repeat(39), port: 65_535, unixKey }))
+  const many = Array.from(
+    { length: 1024 },
+    () => ({ host: 'f'.repeat(39), port: 65_535, sharesMemory: true, unixKey }) as const,
+  )
   const machines = many.map((_, rank) => rank)
   const largest = encodeMessage({ ...start, peers: many, machines })
   t.true(largest.length - 4 <= MAX_MESSAGE_BYTE_LENGTH, `${largest.length}`)

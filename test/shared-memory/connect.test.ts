@@ -7,7 +7,8 @@ import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { diallerOf } from '../../ts/src/communicator/dialling.ts'
 import { hostStore } from '../../ts/src/rendezvous/store.ts'
-import { SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_UNIX_TRANSPORT } from '../../ts/src/transport/unix.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
@@ -17,12 +18,15 @@ import { listenAuthenticated } from '../../ts/src/wire/authenticated.ts'
 async function world(
   options: readonly Pick<ConnectOptions, 'sharedMemory'>[],
   transport: Transport = tcp,
+  hasUnixTransport?: boolean,
 ): Promise<{ ranks: Communicator[]; close: () => Promise<void> }> {
   const size = options.length
   const store = await hostStore({ host: '127.0.0.1', port: 0, size, secret: 's', transport })
   const place = { size, store: `127.0.0.1:${store.port}`, secret: 's', timeoutMs: 20_000 }
   const env = { ADASUM_STORE_HOST: 'launcher' }
-  const ranks = await Promise.all(options.map((own, rank) => connectOver(transport, { ...place, ...own, rank }, env)))
+  const join = (own: ConnectOptions, rank: number): Promise<Communicator> =>
+    connectOver(transport, { ...place, ...own, rank }, env, hasUnixTransport)
+  const ranks = await Promise.all(options.map(join))
   const close = async (): Promise<void> => {
     await Promise.all(ranks.map((comm) => comm.close()))
     await store.close()
@@ -40,7 +44,7 @@ async function transports(ranks: readonly Communicator[]): Promise<string[]> {
   return ranks.map((comm) => comm.transport)
 }
 
-if (process.platform === 'linux') {
+if (HAS_SHARED_MEMORY) {
   test('ranks of one machine share memory, but for those that do not want it', async (t) => {
     const all = await world([{}, {}, {}])
     t.deepEqual(await transports(all.ranks), ['shared-memory', 'shared-memory', 'shared-memory'])
@@ -60,7 +64,30 @@ if (process.platform === 'linux') {
     await close()
   })
 
-  test.serial('a Unix socket that cannot be reached: TCP takes its place, with one warning', async (t) => {
+  test('where there are no Unix sockets they meet over TCP, and read each other’s memory all the same', async (t) => {
+    let dials = 0
+    const dial: Transport['dial'] = (...where) => {
+      dials++
+      return tcp.dial(...where)
+    }
+    const { ranks, close } = await world([{}, {}, {}], { ...tcp, dial }, false)
+    t.deepEqual(await transports(ranks), ['shared-memory', 'shared-memory', 'shared-memory'])
+    t.is(dials, 3 * (1 + 2), 'each rank dials the store and its peers')
+    const sums = await Promise.all(
+      ranks.map((comm) => comm.allReduce(comm.allocate('f32', 100_000).fill(comm.rank), { op: 'sum' })),
+    )
+    for (const { result, bytesSent } of sums) {
+      t.true(result.every((x) => x === 3))
+      t.true(bytesSent < 1000, `${bytesSent}`)
+    }
+    await close()
+    const some = await world([{}, { sharedMemory: false }, {}], tcp, false)
+    t.deepEqual(await transports(some.ranks), ['mixed', 'tcp', 'mixed'])
+    await some.close()
+  })
+
+  const unixTest = HAS_UNIX_TRANSPORT ? test.serial : test.serial.skip
+  unixTest('a Unix socket that cannot be reached: TCP takes its place, with one warning', async (t) => {
     const warnings: string[] = []
     const listen = (warning: Error & { code?: string }): void => {
       if (warning.code === 'ADASUM_SHARED_MEMORY') warnings.push(warning.message)

@@ -3,11 +3,11 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import test from 'ava'
 import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { type Borrowed, type Offer, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { type Borrowed, type Offer, HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { LONG, fill, shared } from './_memory.ts'
 
-if (process.platform === 'linux') {
+if (HAS_SHARED_MEMORY) {
   /** Memory in which something happens between the last byte that is read and the word that it has been. */
   class Interrupted extends SharedMemory {
     interrupt: () => void = () => undefined
@@ -122,4 +122,4 @@ if (process.platform === 'linux') {
     for (const error of await failuresOf(calls)) t.like(error, { code: 'ERR_MISMATCH' })
     await world.close()
   })
-} else test.skip('memory is shared on Linux only', () => undefined)
+} else test.skip('no memory is shared on this system', () => undefined)

@@ -7,13 +7,14 @@
  * a word that is used again finds nothing.
  */
 import { createRequire } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
 import { AdasumError } from '../errors.ts'
 
 export const TAG_BYTE_LENGTH = 16
 
 /** A segment, as this process has it mapped; the mapping lives as long as this or the buffer does. */
 export interface Segment {
-  /** Number of its file descriptor in the process that made it. */
+  /** Number of its file descriptor in the process that made it; 0 where segments have names. */
   readonly fd: number
   /** How many state words it has, from 0. */
   readonly wordCount: number
@@ -34,24 +35,37 @@ export interface Segment {
 }
 
 export interface SharedMemoryBinding {
-  /** Makes a segment, all of it reserved. Throws if the system has not so much, or no such thing. */
+  /** Makes a segment, on Linux all of it reserved. Throws if the system has not so much, or no such thing. */
   readonly createSegment: (byteLength: number, tag: Uint8Array) => Segment
   /** Maps the segment of another process. Throws if there is none of that tag and length, or this process may not. */
   readonly openSegment: (pid: number, fd: number, byteLength: number, tag: Uint8Array) => Segment
+  /** At the end of the process: takes away the names of its segments, where they have names (macOS). */
+  readonly unlinkSegments: () => void
 }
+
+const CALLS = ['createSegment', 'openSegment', 'unlinkSegments'] as const
 
 let loaded: SharedMemoryBinding | undefined
 
 /** @throws AdasumError ERR_UNSUPPORTED if there is no native addon, or it knows of no shared memory */
 export function loadSharedMemory(): SharedMemoryBinding {
-  loaded ??= requireSharedMemory()
+  loaded ??= atExit(requireSharedMemory())
   return loaded
+}
+
+/**
+ * process.exit() and exceptions that nobody catches end a process without finalizers. The end of another thread is not that of
+ * the process, and runs its finalizers.
+ */
+function atExit(binding: SharedMemoryBinding): SharedMemoryBinding {
+  if (isMainThread) process.once('exit', () => binding.unlinkSegments())
+  return binding
 }
 
 function requireSharedMemory(): SharedMemoryBinding {
   try {
     const addon = createRequire(import.meta.url)('#native') as SharedMemoryBinding
-    if (typeof addon.createSegment === 'function' && typeof addon.openSegment === 'function') return addon
+    if (CALLS.every((name) => typeof addon[name] === 'function')) return addon
   } catch (cause) {
     throw new AdasumError('ERR_UNSUPPORTED', 'There is no shared memory without the native addon.', { cause })
   }

@@ -12,7 +12,7 @@ import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, type RendezvousOptions, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
 import { formatAddress } from '../transport/address.ts'
-import { SharedMemory } from '../transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../transport/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
@@ -40,11 +40,12 @@ export function connect(options: ConnectOptions = {}): Promise<Communicator> {
   return connectOver(tcp, options, process.env)
 }
 
-/** As `connect`, over any transport. */
+/** As `connect`, over any transport; ranks that share memory may be kept from meeting on Unix sockets, as where there are none. */
 export async function connectOver(
   transport: Transport,
   options: ConnectOptions,
   env: NodeJS.ProcessEnv,
+  hasUnixTransport: boolean = HAS_UNIX_TRANSPORT,
 ): Promise<Communicator> {
   loadBinding()
   const place = resolvePlace(options, env)
@@ -55,7 +56,7 @@ export async function connectOver(
     return new Communicator(alone, alone.root(0), { localRank: 0, localSize: 1 })
   }
   try {
-    const { world, meeting } = await meet(transport, place, instruments, options.signal)
+    const { world, meeting } = await meet({ transport, hasUnixTransport }, place, instruments, options.signal)
     meeting.listener.unref()
     return new Communicator(world, world.root(place.rank), meeting)
   } catch (error) {
@@ -81,7 +82,7 @@ function aloneWorld(tuning: Tuning, instruments: Instruments): World {
 }
 
 async function meet(
-  transport: Transport,
+  { transport, hasUnixTransport }: { transport: Transport; hasUnixTransport: boolean },
   place: Place,
   instruments: Instruments,
   signal: AbortSignal | undefined,
@@ -91,7 +92,8 @@ async function meet(
   const { rank, size, secret, timeoutMs } = place
   const onPeer: typeof accept = (...peer) => accept(...peer)
   const ownMemory = transport.name === 'tcp' ? openSharedMemory(place.sharedMemory) : undefined
-  const meeting = await rendezvous(place, { transport, timeoutMs, signal, sharesMemory: !!ownMemory, onPeer })
+  const ways = { transport, hasUnixTransport, sharesMemory: !!ownMemory }
+  const meeting = await rendezvous(place, { ...ways, timeoutMs, signal, onPeer })
   const { runId, peers, machines, tuning, listener } = meeting
   const near = ownMemory ? sharers(meeting, rank) : new Set<number>()
   const sharedMemory = near.size > 0 ? ownMemory : undefined
@@ -121,7 +123,7 @@ async function meet(
 
 /** Memory to share with ranks of this machine, if it is wanted and this process can make and open such memory. */
 function openSharedMemory(limitByteLength: number): SharedMemory | undefined {
-  if (limitByteLength === 0 || !HAS_UNIX_TRANSPORT) return undefined
+  if (limitByteLength === 0 || !HAS_SHARED_MEMORY) return undefined
   try {
     const memory = new SharedMemory(loadSharedMemory(), limitByteLength)
     memory.probe()
@@ -135,6 +137,6 @@ function openSharedMemory(limitByteLength: number): SharedMemory | undefined {
 /** The peers on this rank's machine that share memory, if it does itself. Both ends come to the same, from what the store said. */
 function sharers({ peers, machines }: Meeting, rank: number): Set<number> {
   const isNear = (peer: number): boolean =>
-    peer !== rank && machines[peer] === machines[rank] && peers[peer]!.unixKey !== undefined
-  return new Set(peers[rank]!.unixKey === undefined ? [] : [...peers.keys()].filter(isNear))
+    peer !== rank && machines[peer] === machines[rank] && peers[peer]!.sharesMemory === true
+  return new Set(peers[rank]!.sharesMemory ? [...peers.keys()].filter(isNear) : [])
 }

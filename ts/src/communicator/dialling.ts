@@ -1,6 +1,6 @@
 /**
- * How this rank opens connections: to ranks of its machine over Unix sockets, to all others over TCP. Where a Unix socket
- * cannot be reached (another network namespace) TCP takes its place, with one warning.
+ * How this rank opens connections: to ranks of its machine over Unix sockets, if they have some, to all others over TCP. Where
+ * a Unix socket cannot be reached (another network namespace) TCP takes its place, with one warning.
  */
 import type { Dial } from '../group/connections.ts'
 import { AdasumError, systemCode } from '../errors.ts'

@@ -7,14 +7,16 @@ import { type Tuning, tuningFrom } from '../tuning.ts'
 import { LONGEST_REASON, type Refusals } from './refusals.ts'
 
 /** A start message of the largest world fits. */
-export const MAX_MESSAGE_BYTE_LENGTH: number = 128 * 1024
+export const MAX_MESSAGE_BYTE_LENGTH: number = 160 * 1024
 const LENGTH_BYTE_LENGTH = 4
 
 export interface PeerAddress {
   readonly host: string
   readonly port: number
-  /** If it shares memory with ranks of its machine: the key of its Unix socket, 32 hexadecimal digits. */
-  readonly unixKey?: string
+  /** If it shares memory with ranks of its machine. */
+  readonly sharesMemory?: true | undefined
+  /** If these can dial a Unix socket of it: the key, 32 hexadecimal digits. */
+  readonly unixKey?: string | undefined
 }
 
 /** A rank to the store: where it listens, on which machine it runs, and its tuning. Who it is, the handshake has proved. */
@@ -131,10 +133,16 @@ function isId(value: unknown): value is string {
 
 function parsePeer(value: unknown): PeerAddress | undefined {
   if (!isObject(value)) return undefined
-  const { host, port, unixKey } = value
+  const { host, port, sharesMemory, unixKey } = value
   if (typeof host !== 'string' || !/^[\w.:%-]{1,255}$/.test(host)) return undefined
+  if (sharesMemory !== undefined && sharesMemory !== true) return undefined
   if (unixKey !== undefined && !isId(unixKey)) return undefined
-  return isWhole(port, 65536) && port > 0 ? { host, port, ...(unixKey && { unixKey }) } : undefined
+  return isWhole(port, 65536) && port > 0 ? addressOf({ host, port, sharesMemory, unixKey }) : undefined
+}
+
+/** Of a rank, what its peers are told. */
+export function addressOf({ host, port, sharesMemory, unixKey }: PeerAddress): PeerAddress {
+  return { host, port, ...(sharesMemory && { sharesMemory }), ...(unixKey && { unixKey }) }
 }
 
 /** The join message in `value`, or undefined if it is none. */

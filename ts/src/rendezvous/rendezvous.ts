@@ -7,7 +7,7 @@ import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
-import { unixTransport } from '../transport/unix.ts'
+import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
 import { type OnPeer, listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
@@ -20,8 +20,10 @@ export interface RendezvousOptions {
   transport: Transport
   timeoutMs: number
   signal?: AbortSignal | undefined
-  /** Whether this rank shares memory with others of its machine, and listens for them on a Unix socket, too. */
+  /** Whether this rank shares memory with others of its machine. */
   sharesMemory?: boolean
+  /** Whether it then listens for them on a Unix socket, too. */
+  hasUnixTransport?: boolean
   /** A peer has dialled this rank, over that transport, and proved who it is. Called only after the rendezvous has settled. */
   onPeer: (...peer: [...Parameters<OnPeer>, over: Transport['name']]) => void
 }
@@ -128,14 +130,16 @@ class PeerPort {
     const listener = await this.#listen(this.#options.transport, this.#place.host ?? localHost, 0)
     const { port } = listener
     const host = isWildcard(listener.host) ? localHost : listener.host
-    if (!this.#options.sharesMemory) return { address: { host, port }, listener }
+    const { sharesMemory = false, hasUnixTransport = HAS_UNIX_TRANSPORT } = this.#options
+    const address: PeerAddress = { host, port, ...(sharesMemory && { sharesMemory }) }
+    if (!sharesMemory || !hasUnixTransport) return { address, listener }
     const unixKey = randomBytes(16).toString('hex')
     try {
       const near = await this.#listen(unixTransport(unixKey), host, port)
-      return { address: { host, port, unixKey }, listener: both(listener, near) }
+      return { address: { ...address, unixKey }, listener: both(listener, near) }
     } catch {
       // Where there are no such sockets there is TCP.
-      return { address: { host, port }, listener }
+      return { address, listener }
     }
   }
 

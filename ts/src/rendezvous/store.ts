@@ -15,6 +15,7 @@ import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { listenAuthenticated, type ListenOptions } from '../wire/authenticated.ts'
 import { RUN_ID_BYTE_LENGTH, STORE_RANK } from '../wire/handshake-format.ts'
 import {
+  addressOf,
   encodeMessage,
   MessageDecoder,
   parseJoin,
@@ -189,7 +190,7 @@ class Rounds {
 /** Everyone's answer: a fresh run id, all addresses, who is on the same machine, and rank 0's tuning. */
 function startMessage(joins: readonly JoinMessage[]): StartMessage {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
-  const peers = joins.map(({ host, port, unixKey }) => ({ host, port, ...(unixKey && { unixKey }) }))
+  const peers = joins.map(addressOf)
   const { tuning } = joins[0]!
   const known = [...new Set(joins.map(({ machine }) => machine))]
   const machines = joins.map(({ machine }) => known.indexOf(machine))

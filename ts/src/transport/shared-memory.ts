@@ -9,9 +9,13 @@
  * What is read in place may change if the owner's call fails: see `Borrowed.finish`, and mapping.rs for how that is noticed.
  */
 import { randomBytes } from 'node:crypto'
+import { totalmem } from 'node:os'
 import { type Segment, type SharedMemoryBinding, TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
 
-/** Where some bytes lie in a segment. */
+/** Whether this system lets processes share memory. */
+export const HAS_SHARED_MEMORY: boolean = process.platform === 'linux' || process.platform === 'darwin'
+
+/** Where some bytes lie in a segment. macOS has it by its tag alone. */
 export interface Location {
   readonly pid: number
   readonly fd: number
@@ -129,10 +133,10 @@ export class SharedMemory {
     }
   }
 
-  /** Reserving takes the memory at once; beyond what there is, the system would end processes to find some. */
+  /** Reserving takes the memory at once; beyond what there is, Linux would end processes to find some. */
   #mayReserve(byteLength: number): boolean {
     const isWithin = this.#reservedByteLength + byteLength <= this.#limitByteLength
-    return isWithin && byteLength <= process.availableMemory() / 2
+    return isWithin && byteLength <= availableByteLength() / 2
   }
 
   /** Whether the bytes lie in a segment of this process. */
@@ -211,6 +215,11 @@ export class SharedMemory {
   close(): void {
     this.#opened.clear()
   }
+}
+
+/** macOS takes no memory before it is used and pages out what does not fit; of free pages, which Node.js counts there, it keeps few. */
+function availableByteLength(): number {
+  return process.platform === 'darwin' ? totalmem() : process.availableMemory()
 }
 
 function itemOf(part: Uint8Array): Location | Uint8Array {

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { loadSharedMemory } from '../../binding/shared-memory.ts'
 import { resolveSharedMemory } from '../../rendezvous/shared-memory-setting.ts'
-import { SharedMemory } from '../../transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../../transport/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'
 import type { Problem } from './report.ts'
 
 export interface SharedMemorySection {
   /** ADASUM_SHARED_MEMORY does not switch it off. */
   isWanted: boolean
-  /** A process can make such memory, open it as a peer would, and be reached over a Unix socket. */
+  /** A process can make such memory, open it as a peer would, and be reached over a Unix socket, where there are any. */
   isUsable: boolean
   /** The most bytes that a rank reserves, if ADASUM_SHARED_MEMORY says so. */
   limitBytes: number | null
@@ -21,14 +21,14 @@ export async function examineSharedMemory(
   const section = 'sharedMemory'
   const limit = limitOf(env, report)
   const wanted = { isWanted: limit > 0, limitBytes: Number.isFinite(limit) && limit > 0 ? limit : null }
-  if (!HAS_UNIX_TRANSPORT) return { ...wanted, isUsable: false }
+  if (!HAS_SHARED_MEMORY) return { ...wanted, isUsable: false }
   try {
     new SharedMemory(loadSharedMemory()).probe()
-    await listenOnce()
+    if (HAS_UNIX_TRANSPORT) await listenOnce()
     return { ...wanted, isUsable: true }
   } catch (error) {
     const message = `ranks of this machine cannot share memory: ${(error as Error).message}`
-    const action = 'nothing, if TCP is fast enough; else see whether a container or sandbox keeps processes from /proc'
+    const action = 'nothing, if TCP is fast enough; else see whether a container or sandbox keeps processes apart'
     report({ section, essential: false, message, action })
     return { ...wanted, isUsable: false }
   }
