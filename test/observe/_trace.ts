@@ -15,7 +15,12 @@ export interface TraceEvent {
 /** @param isWhole - whether the last bracket must be there */
 export function readTrace(path: string, isWhole = true): TraceEvent[] {
   const text = readFileSync(path, 'utf8')
-  return JSON.parse(isWhole ? text : `${text}\n]`) as TraceEvent[]
+  return JSON.parse(isWhole ? text : `${wholeLines(text)}\n]`) as TraceEvent[]
+}
+
+/** Without a last line that is cut off: a signal may end a write in the middle. */
+function wholeLines(text: string): string {
+  return text.endsWith('}') ? text : text.slice(0, text.lastIndexOf('\n')).replace(/,$/, '')
 }
 
 /** What is wrong with events of one rank: their fields, and events of a row that overlap without one within the other. */
