@@ -25,9 +25,14 @@ test('the ranks of a run make a file each, and merge makes one of them', async (
   t.deepEqual(files, ['trace.0.json', 'trace.1.json', 'trace.2.json'])
   const traces = files.map((file) => readTrace(join(folder, file)))
   traces.forEach((events, rank) => t.deepEqual(problemsOf(events, rank), []))
-  // One as a process leaves it that was killed.
-  const cut = join(folder, files[1]!)
-  writeFileSync(cut, readFileSync(cut, 'utf8').replace(/\n\]\n$/, ''))
+  // Two as processes leave them that were killed: one of them in the middle of a line.
+  for (const [file, more] of [
+    [files[1]!, ''],
+    [files[2]!, ',\n{"name":"ca'],
+  ] as const) {
+    const cut = join(folder, file)
+    writeFileSync(cut, readFileSync(cut, 'utf8').replace(/\n\]\n$/, more))
+  }
   const merged = await runAdasum(t, ['timeline', 'merge', ...files], { cwd: folder })
   t.deepEqual([merged.exitCode, merged.stderr], [0, ''])
   t.deepEqual(JSON.parse(merged.stdout) as TraceEvent[], traces.flat())
