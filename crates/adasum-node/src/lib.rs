@@ -121,7 +121,7 @@ pub fn fold(op: f64, dtype: f64, inputs: List<Bytes>, out: Bytes) -> Result<()> 
 
 #[napi(catch_unwind)]
 pub fn copy(from: Bytes, to: Bytes) -> Result<()> {
-    Engine::active().and_then(|core| core.copy(from.read(), to.write())).map_err(to_js)
+    entry::copy(from.read(), to.write()).map_err(to_js)
 }
 
 #[napi(catch_unwind)]

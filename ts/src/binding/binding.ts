@@ -160,7 +160,7 @@ export interface Binding {
     out: Uint8Array,
   ) => void
 
-  /** Copies as many bytes as `to` has, of other memory; absent where `to.set(from)` does it as well. */
+  /** Copies as many bytes as `to` has, of other memory, past the cache; absent where `to.set(from)` does it as well. */
   readonly copy?: (from: Uint8Array, to: Uint8Array) => void
 
   /**

@@ -15,7 +15,8 @@
  *     gather    [ the whole result, unless there is an `out`  ]
  *
  * which is the vector's length, and a few blocks. What ranks of one machine give each other for level 0 is read where it lies:
- * then the other inputs' places stay empty.
+ * then the other inputs' places stay empty. So does the own one's if the data is shared memory, and if all of level 0 is, the
+ * result of a single level is made where the whole comes together.
  *
  * What is sent may be quantised (passage.ts), except within machines where these reduce among themselves first (hierarchy.ts).
  */

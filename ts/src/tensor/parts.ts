@@ -8,19 +8,19 @@ export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]
     for (let taken = 0; taken < source.length;) {
       while (at === to[part]!.length) [part, at] = [part + 1, 0]
       const count = Math.min(source.length - taken, to[part]!.length - at)
-      copyBytes(source.subarray(taken, taken + count), to[part]!.subarray(at, at + count))
+      copyBytes(source.subarray(taken, taken + count), to[part]!, at)
       taken += count
       at += count
     }
   }
 }
 
-/** From here on the binding may copy faster than the engine: it need not keep in the cache what has no room there. */
+/** From here on the binding may copy faster than the engine, past the cache: there is no room for it there. */
 const LONG_BYTE_LENGTH = 4 << 20
 
-function copyBytes(from: Uint8Array, to: Uint8Array): void {
+function copyBytes(from: Uint8Array, to: Uint8Array, at: number): void {
   const isLong = from.length >= LONG_BYTE_LENGTH && from.buffer !== to.buffer
   const copy = isLong && isReady() ? loadBinding().copy : undefined
-  if (copy) copy(from, to)
-  else to.set(from)
+  if (copy) copy(from, to.subarray(at, at + from.length))
+  else to.set(from, at)
 }

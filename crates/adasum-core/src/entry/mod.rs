@@ -14,6 +14,7 @@ mod tables;
 mod threads;
 mod view;
 
+pub use copy::copy;
 pub use reduce::Results;
 pub use reduction::MAX_INPUTS;
 pub use tables::{balanced_coefficients, gram_finish, node_count};

@@ -168,7 +168,7 @@ impl<E: Element> Combination<E> {
 }
 
 /// What one call writes is streamed if it is as long: no second-level cache would keep it.
-pub(super) const STREAMED_BYTE_LENGTH: usize = 4 << 20;
+const STREAMED_BYTE_LENGTH: usize = 4 << 20;
 
 fn pass_of<E, O>(terms: &[Term<E>], element_count: usize, out: *mut O) -> Pass {
     let is_input = terms.iter().any(|term| std::ptr::eq(term.input.cast(), out));

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use super::{Pass, Term, load_rest};
 use crate::element::Element;
-use crate::simd::{CACHE_LINE, Isa, LANES};
+use crate::simd::stream::{self, CACHE_LINE, STREAMS};
+use crate::simd::{Isa, LANES};
 
 /// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
 const UNROLL: usize = 4;
@@ -30,7 +31,7 @@ pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     // SAFETY: handed on from the caller.
     unsafe {
         match pass {
-            Pass::Streaming if I::STREAMS => streamed::<I, E, O>(terms, elements, out, near),
+            Pass::Streaming if STREAMS => streamed::<I, E, O>(terms, elements, out, near),
             Pass::Alone | Pass::Streaming => strips::<I, E, O, false>(terms, elements, out, near),
             Pass::Before(next) => {
                 strips::<I, E, O, true>(terms, elements.clone(), out, next.wrapping_sub(elements.start))
@@ -65,15 +66,15 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
                 let mut strip = Strip([O::ZERO; UNROLL * LANES]);
                 store::<I, O, UNROLL>(sums::<I, E, UNROLL>(first, others, element), strip.0.as_mut_ptr());
                 let (from, to) = (strip.0.as_ptr().cast::<u8>(), out.add(element).cast::<u8>());
-                for line in (0..size_of::<Strip<O>>()).step_by(CACHE_LINE) {
-                    I::stream_line(from.add(line), to.add(line));
+                for at in (0..size_of::<Strip<O>>()).step_by(CACHE_LINE) {
+                    stream::line(from.add(at), to.add(at));
                 }
                 element += UNROLL * LANES;
             }
         }
         strips::<I, E, O, false>(terms, element..elements.end, out, ahead);
-        I::end_stream();
     }
+    stream::end();
 }
 
 /// Asks for what lies so many elements ahead; IS_FAR: for something else to read.

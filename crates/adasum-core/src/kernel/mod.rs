@@ -5,7 +5,6 @@
 //! is one body, one more instruction set one file in `simd` and one line at the end of this one.
 
 mod combine;
-mod copy;
 mod few;
 mod fold;
 mod gram;
@@ -91,8 +90,6 @@ pub struct Table {
     pub f16: Kernels<F16>,
     /// Kernels for bf16.
     pub bf16: Kernels<Bf16>,
-    /// `copy(from, to, byte_length)`, for what is too long for the cache.
-    pub copy: unsafe fn(*const u8, *mut u8, usize),
     /// Folds of all dtypes.
     pub folds: FoldsByDtype,
     /// Codes of all formats.
@@ -190,11 +187,6 @@ macro_rules! isa_table {
                 unsafe { scan::is_finite::<$isa, E>(input, element_count) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn copy(from: *const u8, to: *mut u8, byte_length: usize) {
-                // SAFETY: handed on from the caller, and the features are enabled.
-                unsafe { copy::copy::<$isa>(from, to, byte_length) }
-            }
-            $(#[target_feature(enable = $features)])?
             unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
                 // SAFETY: handed on from the caller, and the features are enabled.
                 unsafe { fold::fold::<E, R>(inputs, elements, out) }
@@ -243,7 +235,6 @@ macro_rules! isa_table {
                 f64: kernels(),
                 f16: kernels(),
                 bf16: kernels(),
-                copy,
                 folds: FoldsByDtype {
                     f32: order(),
                     f64: order(),

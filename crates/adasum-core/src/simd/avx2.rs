@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::twice::Twice;
-use super::{Arithmetic, CACHE_LINE, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
 use crate::half::CUT_BITS;
 
 /// One register: four lanes.
@@ -95,19 +95,6 @@ unsafe impl Arithmetic for Ymm {
 // SAFETY: all eight lanes; rounding as the scalar implementation does.
 unsafe impl Isa for Avx2 {
     type Tile = Ymm;
-    const STREAMS: bool = true;
-
-    #[inline(always)]
-    unsafe fn stream_line(from: *const u8, to: *mut u8) {
-        // SAFETY: the caller vouches for a line at both places, and that `to` is aligned.
-        unsafe { stream_line(from, to) };
-    }
-
-    #[inline(always)]
-    unsafe fn end_stream() {
-        // SAFETY: every x86-64 has it.
-        unsafe { _mm_sfence() };
-    }
 
     #[inline(always)]
     unsafe fn store_f32(v: Registers, p: *mut f32) {
@@ -148,16 +135,6 @@ unsafe impl Isa for Avx2 {
             let ordered = _mm256_permute4x64_epi64::<0b00_00_10_00>(packed);
             _mm_storeu_si128(p.cast(), _mm256_castsi256_si128(ordered));
         }
-    }
-}
-
-/// # Safety
-/// See [`Isa::stream_line`]; the caller must have enabled AVX2.
-#[inline(always)]
-pub(super) unsafe fn stream_line(from: *const u8, to: *mut u8) {
-    for half in [0, CACHE_LINE / 2] {
-        // SAFETY: both halves lie in the line, and half a line is as aligned as it must be.
-        unsafe { _mm256_stream_si256(to.add(half).cast(), _mm256_loadu_si256(from.add(half).cast())) };
     }
 }
 

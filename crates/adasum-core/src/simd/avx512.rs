@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{bf16_of_f32, stream_line};
+use super::avx2::bf16_of_f32;
 use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
 use crate::half::CUT_BITS;
 
@@ -90,19 +90,6 @@ unsafe impl Arithmetic for Avx512 {
 unsafe impl Isa for Avx512 {
     type Tile = Avx512;
     const TILE_COLUMNS: usize = 4;
-    const STREAMS: bool = true;
-
-    #[inline(always)]
-    unsafe fn stream_line(from: *const u8, to: *mut u8) {
-        // SAFETY: the caller vouches for a line at both places, and that `to` is aligned.
-        unsafe { stream_line(from, to) };
-    }
-
-    #[inline(always)]
-    unsafe fn end_stream() {
-        // SAFETY: every x86-64 has it.
-        unsafe { _mm_sfence() };
-    }
 
     #[inline(always)]
     unsafe fn store_f32(v: __m512d, p: *mut f32) {

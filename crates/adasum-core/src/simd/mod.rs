@@ -9,11 +9,9 @@ pub mod neon;
 pub mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub mod simd128;
+pub mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 mod twice;
-
-/// Bytes of a line of the cache.
-pub const CACHE_LINE: usize = 64;
 
 /// Lanes on every CPU: equal lanes, equal order of additions, equal bits.
 pub const LANES: usize = 8;
@@ -104,25 +102,6 @@ pub unsafe trait Isa: Arithmetic {
     type Tile: Arithmetic;
     /// Columns of a rectangle of four rows whose sums and values the registers hold: 2 or 4.
     const TILE_COLUMNS: usize = 2;
-
-    /// Whether the CPU can write past the cache.
-    const STREAMS: bool = false;
-
-    /// Writes a line past the cache, if the CPU can: then memory need not bring what is overwritten.
-    ///
-    /// # Safety
-    /// A line must be valid for reading at `from`, and for writing at `to`, which must begin one; see [`Isa`].
-    #[inline(always)]
-    unsafe fn stream_line(from: *const u8, to: *mut u8) {
-        // SAFETY: the caller vouches for both.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, CACHE_LINE) };
-    }
-    /// After it, other threads that learn of anything find the streamed lines, too.
-    ///
-    /// # Safety
-    /// See [`Isa`].
-    #[inline(always)]
-    unsafe fn end_stream() {}
 
     /// The lanes in order.
     ///
