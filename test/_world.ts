@@ -79,9 +79,9 @@ export async function makeWorld(
       ...(tuning && { tuning }),
       ...(instruments && { instruments: instruments(rank) }),
     }
-    return new CommunicatorWorld({ peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
+    return new CommunicatorWorld({ rank, peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
   })
-  const roots = worlds.map((world, rank) => world.root(rank, { timeoutMs: 20_000, ...limits }))
+  const roots = worlds.map((world) => world.root({ timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)
   if (isConnected) {
     for (const group of groups) for (const peer of groups) if (peer !== group) group.linkTo(peer.rank)

@@ -4,15 +4,17 @@ import { AdasumError, systemCode } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Listener, Pipe, Transport } from '../../ts/src/transport/transport.ts'
+import type { ListenIdentity, ListenOptions } from '../../ts/src/wire/acceptor.ts'
+import { dialAuthenticated, listenAuthenticated, requireSecret } from '../../ts/src/wire/authenticated.ts'
 import {
-  dialAuthenticated,
-  listenAuthenticated,
-  requireSecret,
-  type ListenIdentity,
-  type ListenOptions,
-} from '../../ts/src/wire/authenticated.ts'
-import { decodePrefix, STATUS } from '../../ts/src/wire/handshake-format.ts'
-import type { DialIdentity } from '../../ts/src/wire/handshake.ts'
+  HELLO_BYTE_LENGTH,
+  STATUS,
+  VERDICT_BYTE_LENGTH,
+  decodePrefix,
+  encodeHello,
+  encodeNotice,
+} from '../../ts/src/wire/handshake-format.ts'
+import { type DialIdentity, dialHandshake, lingerAndClose } from '../../ts/src/wire/handshake.ts'
 import { Collector, write } from '../transport/_compliance.ts'
 
 const runId = new Uint8Array(16).fill(3)
@@ -78,51 +80,120 @@ test('without a secret only loopback is listened on', async (t) => {
   for (const host of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) t.notThrows(() => requireSecret(host, ''))
 })
 
-test('more than 2 size + 16 strangers are sent away; ranks get in once there is room', async (t) => {
-  const { listener, peers } = await open(t, tcp, here, { handshakeTimeoutMs: 400 })
-  const strangers = await Promise.all(Array.from({ length: 2 * 2 + 16 }, () => tcp.dial('127.0.0.1', listener.port)))
-  const sinks = strangers.map((pipe) => {
+/** Places in handshakes, for a world of two. */
+const PLACES = 4 * 2 + 128
+
+async function strangersAt(transport: Transport, { port }: Listener, count: number): Promise<Collector[]> {
+  const pipes = await Promise.all(Array.from({ length: count }, () => transport.dial('127.0.0.1', port)))
+  return pipes.map((pipe) => {
     const sink = new Collector()
     pipe.setSink(sink)
     return sink
   })
-  const surplus = await tcp.dial('127.0.0.1', listener.port)
-  const told = new Collector()
-  surplus.setSink(told)
-  await told.finished
-  t.is(decodePrefix(told.bytes)?.tag, STATUS.busy)
-  surplus.destroy()
-  const pipe = await dialAuthenticated(tcp, '127.0.0.1', listener.port, there, AbortSignal.timeout(20_000))
+}
+
+test('a newcomer takes the place of the oldest that has said nothing, which is told to try again', async (t) => {
+  const network = createMemoryTransport()
+  const { listener, peers } = await open(t, network)
+  const known = await network.dial('127.0.0.1', listener.port)
+  const answers = new Collector()
+  known.setSink(answers)
+  await write(known, encodeHello({ ...there, role: 'dialler', nonce: new Uint8Array(32).fill(1) }))
+  await answers.has(HELLO_BYTE_LENGTH)
+  const strangers = await strangersAt(network, listener, PLACES)
+  await strangers[0]!.finished
+  t.is(decodePrefix(strangers[0]!.bytes)?.tag, STATUS.busy)
+  t.deepEqual([strangers[1]!.endings, answers.endings], [0, 0])
+  const pipe = await dialAuthenticated(network, '127.0.0.1', listener.port, there)
   await until(() => peers.length === 1)
-  await Promise.all(sinks.map((sink) => sink.finished))
-  for (const stranger of strangers) stranger.destroy()
+  await strangers[1]!.finished
+  t.deepEqual([strangers[2]!.endings, answers.endings], [0, 0])
   pipe.destroy()
-  t.pass()
+  for (const each of network.pipes) each.destroy()
 })
 
-test('a flood far beyond the limit is dropped without a word', async (t) => {
+test('of those that have said nothing, the address goes first that has the most', async (t) => {
+  const network = createMemoryTransport()
+  const named: Transport = {
+    ...network,
+    name: 'memory',
+    dial: (host, port, signal) => network.dial(host, port, signal),
+    listen: (host, port, accept) =>
+      network.listen(host, port, (pipe) => {
+        // The first two come from elsewhere.
+        const address = count++ < 2 ? `10.0.0.${count}:1` : pipe.remoteAddress
+        accept(new Proxy(pipe, { get: (of, key) => (key === 'remoteAddress' ? address : bound(of, key)) }))
+      }),
+  }
+  let count = 0
+  const { listener } = await open(t, named)
+  const strangers = await strangersAt(network, listener, PLACES + 5)
+  await strangers[6]!.finished
+  t.deepEqual(
+    strangers.slice(0, 8).map(({ endings }) => endings),
+    [0, 0, 1, 1, 1, 1, 1, 0],
+  )
+  for (const each of network.pipes) each.destroy()
+})
+
+/** A property of a pipe, for a proxy: its methods are called on the pipe. */
+function bound(pipe: Pipe, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(pipe, key, pipe)
+  return typeof value === 'function' ? (value.bind(pipe) as unknown) : value
+}
+
+test('where all have said who they are, the oldest makes room: nobody is kept out', async (t) => {
+  const network = createMemoryTransport()
+  const { listener, peers } = await open(t, network)
+  const pipes = await Promise.all(Array.from({ length: PLACES }, () => network.dial('127.0.0.1', listener.port)))
+  const sinks = pipes.map((pipe, i) => {
+    const sink = new Collector()
+    pipe.setSink(sink)
+    pipe.write(encodeHello({ ...there, role: 'dialler', nonce: new Uint8Array(32).fill(i + 1) }))
+    return sink
+  })
+  await Promise.all(sinks.map((sink) => sink.has(HELLO_BYTE_LENGTH)))
+  const pipe = await dialAuthenticated(network, '127.0.0.1', listener.port, there)
+  await until(() => peers.length === 1)
+  await sinks[0]!.finished
+  t.is(sinks[0]!.bytes.at(-VERDICT_BYTE_LENGTH), STATUS.busy)
+  t.is(sinks[1]!.endings, 0)
+  pipe.destroy()
+  for (const each of network.pipes) each.destroy()
+})
+
+test('a dial that is turned away again and again goes on until its limit', async (t) => {
+  let turnedAway = 0
+  const listener = await tcp.listen('127.0.0.1', 0, (pipe) => {
+    turnedAway++
+    lingerAndClose(pipe, encodeNotice('busy'))
+  })
+  t.teardown(() => listener.close())
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  const dialling = dialAuthenticated(tcp, '127.0.0.1', listener.port, there, controller.signal)
+  await until(() => turnedAway >= 4)
+  controller.abort(reason)
+  t.is(await t.throwsAsync(dialling), reason)
+})
+
+test('a flood leaves nothing behind, and has at most twice as many connections as there are places', async (t) => {
   const network = createMemoryTransport()
   const { listener } = await open(t, network)
-  const flood = await Promise.all(Array.from({ length: 60 }, () => network.dial('127.0.0.1', listener.port)))
+  const count = 3 * PLACES
+  const flood = await Promise.all(Array.from({ length: count }, () => network.dial('127.0.0.1', listener.port)))
+  await sleep(20)
   const sinks = flood.map((pipe) => {
     const sink = new Collector()
     pipe.setSink(sink)
     return sink
   })
-  await Promise.all(sinks.slice(20).map((sink) => sink.finished))
-  t.deepEqual(
-    sinks.slice(20, 40).map((sink) => sink.byteLength),
-    Array<number>(20).fill(8),
-  )
-  t.deepEqual(
-    sinks.slice(40).map((sink) => sink.byteLength),
-    Array<number>(20).fill(0),
-  )
+  await Promise.all(sinks.slice(0, count - PLACES).map((sink) => sink.finished))
+  t.true(sinks.slice(count - PLACES).every(({ endings }) => endings === 0))
   await listener.close()
   for (const pipe of flood) pipe.destroy()
   await Promise.all(flood.map((pipe) => pipe.closed))
-  await sleep(20)
-  t.is(network.pipes.size, 0)
+  await until(() => network.pipes.size === 0)
 })
 
 test('a dialler that was too slow tries again and gets in', async (t) => {
@@ -138,7 +209,7 @@ test('a dialler that was too slow tries again and gets in', async (t) => {
   pipe.destroy()
 })
 
-test('closing cuts off those in handshakes and spares those inside', async (t) => {
+test('closing cuts off those that say nothing and spares those inside', async (t) => {
   const network = createMemoryTransport()
   const { listener, peers } = await open(t, network)
   const inside = await dialAuthenticated(network, '127.0.0.1', listener.port, there)
@@ -157,18 +228,33 @@ test('closing cuts off those in handshakes and spares those inside', async (t) =
   inside.destroy()
 })
 
-test('a rank that gets in while the listener closes is not handed over', async (t) => {
-  const network = createMemoryTransport()
-  let closing: Promise<void> | undefined
-  const admit = () => {
-    closing = listener.close()
-    return true
-  }
-  const { listener, peers } = await open(t, network, { ...here, admit })
-  await t.throwsAsync(dialAuthenticated(network, '127.0.0.1', listener.port, there))
-  await closing
+for (const [name, create] of [
+  ['memory', () => createMemoryTransport({ maxChunkByteLength: 40, seed: 5 })],
+  ['tcp', () => tcp],
+] as const)
+  test(`${name}: a rank in the middle of its handshake gets in while the listener closes, which waits for it`, async (t) => {
+    const transport = create()
+    const { listener, peers } = await open(t, transport)
+    const pipe = await transport.dial('127.0.0.1', listener.port)
+    const dialling = dialHandshake(pipe, there)
+    const closing = listener.close()
+    await dialling
+    await closing
+    t.is(peers.length, 1)
+    pipe.destroy()
+  })
+
+test('one that says who it is and then nothing holds up the close for a moment only', async (t) => {
+  const { listener, peers } = await open(t, tcp)
+  const pipe = await tcp.dial('127.0.0.1', listener.port)
+  const sink = new Collector()
+  pipe.setSink(sink)
+  await write(pipe, encodeHello({ ...there, role: 'dialler', nonce: new Uint8Array(32).fill(1) }))
+  await sink.has(HELLO_BYTE_LENGTH)
+  await listener.close()
+  await sink.finished
   t.is(peers.length, 0)
-  await until(() => network.pipes.size === 0)
+  pipe.destroy()
 })
 
 test('a port where nobody listens is a lost peer, with the system’s error as the cause', async (t) => {

@@ -17,7 +17,7 @@ import type { Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
 import type { ConnectOptions } from '../types.ts'
-import type { OnPeer } from '../wire/authenticated.ts'
+import type { OnPeer } from '../wire/acceptor.ts'
 import { StripeGathering } from '../wire/stripes.ts'
 import { Communicator } from './communicator.ts'
 import { diallerOf } from './dialling.ts'
@@ -53,12 +53,12 @@ export async function connectOver(
   const instruments = instrumentsFor(place, options.onStall)
   if (place.size === 1) {
     const alone = aloneWorld(place.tuning, instruments)
-    return new Communicator(alone, alone.root(0), { localRank: 0, localSize: 1 })
+    return new Communicator(alone, alone.root(), { localRank: 0, localSize: 1 })
   }
   try {
     const { world, meeting } = await meet({ transport, hasUnixTransport }, place, instruments, options.signal)
     meeting.listener.unref()
-    return new Communicator(world, world.root(place.rank), meeting)
+    return new Communicator(world, world.root(), meeting)
   } catch (error) {
     await instruments.close()
     throw error
@@ -78,7 +78,7 @@ function instrumentsFor(
 function aloneWorld(tuning: Tuning, instruments: Instruments): World {
   const dial = (): Promise<never> => Promise.reject(new Error('A world of one rank has no peers.'))
   const peers = [{ machine: 0, address: '' }]
-  return new World({ peers, dial, tuning, instruments, release: () => Promise.resolve() })
+  return new World({ rank: 0, peers, dial, tuning, instruments, release: () => Promise.resolve() })
 }
 
 async function meet(
@@ -100,6 +100,7 @@ async function meet(
   const { connectionsPerPeer } = tuning
   const identity = { runId, rank, size, secret }
   const world = new World({
+    rank,
     peers: peers.map(({ host, port }, peer) => {
       return { machine: machines[peer]!, address: formatAddress(host, port), sharesMemory: near.has(peer) }
     }),
@@ -109,8 +110,7 @@ async function meet(
     instruments,
     refusals: () => refusalClause(meeting.refusals()),
     release: async () => {
-      gathering.close()
-      await Promise.allSettled([listener.close(), meeting.release()])
+      await Promise.allSettled([listener.close().then(() => gathering.close()), meeting.release()])
     },
   })
   const accepted: OnPeer = (worldRank, pipe, groupId) => world.connections.accepted(worldRank, groupId, pipe)

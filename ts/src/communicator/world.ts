@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
+import { Departures } from '../group/departures.ts'
+import { hasLeft } from '../group/failure.ts'
 import { Group, type GroupOptions } from '../group/group.ts'
 import { type Instruments, Monitor } from '../observe/instruments.ts'
 import type { SharedMemory } from '../transport/shared-memory.ts'
@@ -21,6 +23,8 @@ export interface WorldPeer {
 }
 
 export interface WorldOptions {
+  /** This one. */
+  readonly rank: number
   readonly peers: readonly WorldPeer[]
   readonly dial: Dial
   /** Of all its groups. */
@@ -47,18 +51,24 @@ export interface Membership {
 export class World {
   readonly connections: Connections
   readonly #options: WorldOptions
+  readonly #departures: Departures
   readonly #groups = new Set<Group>()
+  #root: Group | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: WorldOptions) {
     this.#options = options
-    this.connections = new Connections(options.dial)
+    this.#departures = new Departures(options.rank, options.peers.length, options.dial)
+    this.connections = new Connections(options.dial, this.#departures)
   }
 
   /** The group of all ranks. */
-  root(rank: number, limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
-    const worldRanks = this.#options.peers.map((_, peer) => peer)
-    return this.#add(WORLD_GROUP_ID, worldRanks, 'world', { rank, size: worldRanks.length, ...limits })
+  root(limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
+    const { rank, peers } = this.#options
+    const worldRanks = peers.map((_, peer) => peer)
+    const membership = this.#add(WORLD_GROUP_ID, worldRanks, 'world', { rank, size: worldRanks.length, ...limits })
+    this.#root = membership.group
+    return membership
   }
 
   /** A group of some ranks of another one; `members` are ranks there. All members come to the same id. */
@@ -103,9 +113,13 @@ export class World {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#groups].map((group) => group.close()))
+    const farewell = await this.#root?.close()
+    if (farewell) await this.#departures.leave(farewell)
     this.connections.close()
     this.#options.sharedMemory?.close()
+    // Until it is released, peers come and are told.
     await Promise.all([this.#options.release(), this.#options.instruments?.close()])
+    await this.connections.quiet()
   }
 
   #add(id: string, worldRanks: readonly number[], label: string, options: GroupOptions): Membership {
@@ -113,9 +127,11 @@ export class World {
     const dialler = {
       addressOf: (peer: number) => this.#options.peers[worldRanks[peer]!]!.address,
       dial: (peer: number, signal: AbortSignal) =>
-        dial(peer, signal).catch((error: unknown) => {
+        dial(peer, signal).catch(async (reason: unknown) => {
+          const error = await this.#whyUnreachable(reason, worldRanks[peer]!, signal)
           throw error instanceof AdasumError && options.name ? inGroup(error, peer, worldRanks, options) : error
         }),
+      ...(id === WORLD_GROUP_ID && { hasLeft: (peer: number, last: number) => this.#departures.note(peer, last) }),
       sharesMemory: (peer: number) => this.#options.peers[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
@@ -125,6 +141,14 @@ export class World {
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)
     return { id, worldRanks, group, label }
+  }
+
+  /** A rank that cannot be reached may have left in good order. */
+  async #whyUnreachable(reason: unknown, rank: number, signal: AbortSignal): Promise<unknown> {
+    if (!(reason instanceof AdasumError) || reason.code !== 'ERR_PEER_LOST') return reason
+    const lastSequence = await this.#departures.lastSequenceOf(rank, signal)
+    const { address } = this.#options.peers[rank]!
+    return lastSequence === undefined ? reason : hasLeft({ peer: rank, address }, lastSequence, reason.cause)
   }
 }
 

@@ -4,9 +4,12 @@
  * reader of a direction dials; see transport/tcp.ts).
  *
  * A peer may be ahead and dial for a group that this rank has not made yet. Its connection waits until the group is there.
+ * Whoever comes to a group that has ended, or will not come, is told so.
  */
 import type { Pipe } from '../transport/transport.ts'
 import type { Group } from './group.ts'
+import { type Departures, NEWS_GROUP_ID } from './departures.ts'
+import { dismiss, goodbyeFrame } from './last-words.ts'
 
 /** Opens an authenticated connection to a rank of the world, for a group. */
 export type Dial = (worldRank: number, groupId: string, signal: AbortSignal) => Promise<Pipe>
@@ -27,12 +30,16 @@ interface Member {
 
 export class Connections {
   readonly #dial: Dial
+  readonly #departures: Departures
   readonly #members = new Map<string, Member>()
   readonly #early = new Map<string, Early[]>()
+  /** Last words that are on their way. */
+  readonly #farewells = new Set<Promise<void>>()
   #isClosed = false
 
-  constructor(dial: Dial) {
+  constructor(dial: Dial, departures: Departures) {
     this.#dial = dial
+    this.#departures = departures
   }
 
   /** What a group needs to reach its ranks. */
@@ -49,12 +56,14 @@ export class Connections {
   }
 
   accepted(worldRank: number, groupId: string, pipe: Pipe): void {
+    if (groupId === NEWS_GROUP_ID) return this.#keep(this.#departures.accepted(pipe))
     const member = this.#members.get(groupId)
     if (member) {
       const peer = member.worldRanks.indexOf(worldRank)
-      return peer < 0 ? pipe.destroy() : member.group.accepted(peer, pipe)
+      return peer < 0 ? pipe.destroy() : this.#keep(member.group.accepted(peer, pipe))
     }
-    if (this.#isClosed || this.#earlyCountOf(worldRank) >= EARLY_LIMIT) return pipe.destroy()
+    if (this.#isClosed) return this.#sendAway(pipe)
+    if (this.#earlyCountOf(worldRank) >= EARLY_LIMIT) return pipe.destroy()
     const early = this.#early.get(groupId)
     if (early) early.push({ worldRank, pipe })
     else this.#early.set(groupId, [{ worldRank, pipe }])
@@ -62,11 +71,27 @@ export class Connections {
     pipe.unref()
   }
 
-  /** Turns away whoever waits for a group that will not come. */
+  /** From now on no group will come: says so to those who wait for one, and to those who still come. */
   close(): void {
     this.#isClosed = true
-    for (const { pipe } of [...this.#early.values()].flat()) pipe.destroy()
+    for (const { pipe } of [...this.#early.values()].flat()) this.#sendAway(pipe)
     this.#early.clear()
+  }
+
+  /** Settles when nobody is being told anything any more. */
+  async quiet(): Promise<void> {
+    while (this.#farewells.size > 0) await Promise.all(this.#farewells)
+  }
+
+  /** This rank will take part in nothing that the group does. */
+  #sendAway(pipe: Pipe): void {
+    this.#keep(dismiss(pipe, goodbyeFrame(0)))
+  }
+
+  #keep(farewell: Promise<void> | undefined): void {
+    if (!farewell) return
+    const kept = farewell.finally(() => this.#farewells.delete(kept))
+    this.#farewells.add(kept)
   }
 
   #earlyCountOf(worldRank: number): number {

@@ -94,6 +94,12 @@ export function peerDeparted(peer: Peer, call: Call, lastSequence: number): Adas
   return new AdasumError('ERR_PEER_LOST', message, placeAt(peer))
 }
 
+/** The same, of a peer that cannot be reached any more. */
+export function hasLeft({ peer, address }: Peer, lastSequence: number, cause: unknown): AdasumError {
+  const message = `rank ${peer} (${address}) has closed its communicator, after collective #${lastSequence}: call the same collectives on every rank`
+  return new AdasumError('ERR_PEER_LOST', message, { ...placeAt({ peer, address }), cause })
+}
+
 /** What went wrong with a peer's frames; its place is the peer's where it says none. */
 export function peerFailed(peer: Peer, error: AdasumError): AdasumError {
   return new AdasumError(error.code, error.message, { ...placeAt(peer), ...placeOf(error), cause: error.cause })

@@ -15,13 +15,13 @@ import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions, CommunicatorMetrics, FlightEntry } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
-import { lingerAndClose } from '../wire/handshake.ts'
 import { abortError } from './abort.ts'
 import { checkSignal, checkTimeout } from './call-options.ts'
 import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import * as failure from './failure.ts'
-import { abortFrame, goodbyeFrame } from './last-words.ts'
+import type { Farewell } from './departures.ts'
+import { abortFrame, dismiss, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
@@ -59,6 +59,8 @@ export interface Dialler {
   dial(peer: number, signal: AbortSignal): Promise<Pipe>
   /** Whether this rank and a peer may read each other's memory. */
   sharesMemory(peer: number): boolean
+  /** A peer has said that it leaves the group. */
+  hasLeft?(peer: number, lastSequence: number): void
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   refusals(): string
 }
@@ -88,7 +90,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly #messageCounts = new Map<string, number>()
   #lastCompleted = 0
   readonly #failure: failure.Failure
-  #closing: Promise<void> | undefined
+  #closing: Promise<Farewell | undefined> | undefined
   #whenIdle: (() => void) | undefined
 
   constructor(options: GroupOptions) {
@@ -108,20 +110,30 @@ export class Group implements LinkOwner, CallLinks {
     this.#failure = new failure.Failure(rank)
   }
 
-  /** Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. */
-  accepted(peer: number, pipe: Pipe): void {
+  /**
+   * Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. Who comes
+   * when all is over is told so: the promise is there then, and settles when that has left.
+   */
+  accepted(peer: number, pipe: Pipe): Promise<void> | undefined {
     const lastWords = this.#lastWords()
-    if (lastWords) return lingerAndClose(pipe, lastWords)
+    // While this rank says goodbye, what waits for the peer comes first.
+    if (lastWords && !(this.#isLeaving && this.#pipes.get(peer)?.writer.attach(pipe))) return dismiss(pipe, lastWords)
+    if (lastWords) return undefined
     const link = this.linkTo(peer)
     // A second connection can only be a mistake or a replay: the first one counts.
     if (this.#pipes.get(peer)?.writer.attach(pipe)) link.opened()
     else pipe.destroy()
+    return undefined
+  }
+
+  get #isLeaving(): boolean {
+    return !this.#failure.cause && this.#closing !== undefined && this.#active.size === 0
   }
 
   /** What a peer that comes when all is over is told. */
   #lastWords(): Buffer | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
-    return this.#closing && this.#active.size === 0 ? goodbyeFrame(this.#nextSequence - 1) : undefined
+    return this.#isLeaving ? goodbyeFrame(this.#nextSequence - 1) : undefined
   }
 
   #connect(peer: number): Link {
@@ -211,8 +223,6 @@ export class Group implements LinkOwner, CallLinks {
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
     const call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
     this.#active.set(call.sequence, call)
-    for (const link of this.#links.values())
-      if (link.lastSequence !== undefined) queueMicrotask(() => this.departed(link, link.lastSequence!))
     return call
   }
 
@@ -245,23 +255,30 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   /**
-   * Waits for this rank's calls, says goodbye to all peers and lets go of the connections. Peers may go on among
-   * themselves only until they need this rank.
+   * Waits for this rank's calls, says goodbye to all peers that it has been in touch with and lets go of the connections. Peers
+   * go on among themselves as long as they can do without this rank. Undefined if the group has failed.
    */
-  close(): Promise<void> {
+  close(): Promise<Farewell | undefined> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<Farewell | undefined> {
     if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    if (this.#failure.cause) await this.#quiet()
-    else await Promise.all([...this.#links.values()].map((link) => link.goodbye(this.#nextSequence - 1)))
+    const lastSequence = this.#nextSequence - 1
+    const told = new Set<number>()
+    const part = async (link: Link): Promise<void> => {
+      if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
+    }
+    const { cause } = this.#failure
+    if (cause) await this.#quiet()
+    else await Promise.all([...this.#links.values()].map(part))
     this.#dialling.abort()
     this.scratch.clear()
     // Their memory goes with them. Whoever comes later is told how the group has ended, and gets no link.
     this.#links.clear()
     this.#pipes.clear()
+    return cause ? undefined : { lastSequence, told }
   }
 
   // ---- failure
@@ -286,7 +303,7 @@ export class Group implements LinkOwner, CallLinks {
     const limit = new Limit(TELL_MS)
     const told = peersOf(this)
       .filter((peer) => !this.#links.has(peer))
-      .map(async (peer) => lingerAndClose(await this.#dialler!.dial(peer, limit.signal), lastWords))
+      .map(async (peer) => dismiss(await this.#dialler!.dial(peer, limit.signal), lastWords))
     // Those that cannot be reached have ended, or find out by themselves.
     void Promise.allSettled(told).then(() => limit.release())
   }
@@ -390,9 +407,13 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   departed(link: Link, lastSequence: number): void {
-    for (const call of this.#active.values()) {
-      if (isMessage(call.sequence) ? !link.needs(call.sequence) : call.sequence <= lastSequence) continue
-      this.#fail(failure.peerDeparted(link, call, lastSequence), call)
-    }
+    this.#dialler?.hasLeft?.(link.peer, lastSequence)
+    for (const call of this.#active.values())
+      if (link.misses(call.sequence)) this.#fail(failure.peerDeparted(link, call, lastSequence), call)
+  }
+
+  unreachable(link: Link, error: AdasumError): void {
+    const call = [...this.#active.values()].find(({ sequence }) => link.isWaiting(sequence))
+    if (call) this.#fail(failure.peerFailed(link, error), call)
   }
 }

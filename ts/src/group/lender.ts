@@ -98,6 +98,13 @@ export class Lender {
     this.#outbox.sendLarge(outgoing)
   }
 
+  /** The peer has closed, and needed no more of it. */
+  unwanted({ outgoing, placement, staged }: Offered): void {
+    placement?.withdraw()
+    staged?.release()
+    outgoing.resolve()
+  }
+
   /** The group has failed. The copy is not used again: the peer may still read it, though it will not use what it reads. */
   withdraw({ outgoing, placement }: Offered, cause: Error): void {
     placement?.withdraw()

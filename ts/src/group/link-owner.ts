@@ -22,7 +22,9 @@ export interface LinkOwner {
   cameEarly(sequence: number, byteLength: number): void
   aborted(cause: AdasumError): void
   lost(link: Link, reason: string, cause?: Error): void
-  /** The peer has closed after its collective `lastSequence`. */
+  /** The peer has closed after its collective `lastSequence`: calls that cannot do without it fail. */
   departed(link: Link, lastSequence: number): void
+  /** The peer cannot be dialled: calls that wait for it fail. */
+  unreachable(link: Link, error: AdasumError): void
   broken(link: Link, error: Error): void
 }

@@ -6,14 +6,14 @@
  * reading, what comes early is bounded, and calls awaited in different orders on different ranks cannot block each other.
  * Between ranks that share memory a larger one is offered instead, and read where it lies (lender.ts).
  *
- * The end. A peer says GOODBYE on the connection that is read from it. A failing one says ABORT on both, since it may be
- * in the middle of a large payload on one. So the end of one connection without a word may still be explained on the
- * other: the peer is lost when both have ended, or after a moment.
+ * The end. A peer that says goodbye has had everything from this rank that it asked for, and has written everything that it
+ * had to: what is left to do for a call that it has been through is done (parting.ts says how the word comes). Calls fail
+ * only if they cannot do without the peer.
  */
 import { AdasumError } from '../errors.ts'
 import { NOBODY } from '../transport/nobody.ts'
-import { patientTimeout, within } from '../transport/patience.ts'
-import type { Pipe } from '../transport/transport.ts'
+import { within } from '../transport/patience.ts'
+import type { PendingPipe } from '../transport/pending.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
   ABORT_BYTE_LENGTH,
@@ -29,39 +29,33 @@ import { violation } from './failure.ts'
 import { Inbox } from './inbox.ts'
 import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
-import { abortFrame, goodbyeFrame } from './last-words.ts'
+import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isEager } from './numbering.ts'
+import { isEager, isMessage } from './numbering.ts'
+import { Parting } from './parting.ts'
 import { type Received, Slots, type Want } from './slot.ts'
 
-/** How long a failing group waits for its last words to leave, and one that says goodbye for them to arrive. */
-const LAST_WORDS_MS = 250
-/** How long a goodbye waits behind what the peer has not read yet: it may be computing. */
-const GOODBYE_MS = 30_000
-/** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
-const EXPLANATION_MS = 1000
 /** Announcements of memory that a peer may make for the calls that are under way or to come. */
 const READY_LIMIT = 1 << 16
 
 export class Link implements FrameHandler {
   readonly peer: number
   readonly #owner: LinkOwner
-  readonly #reader: Pipe
-  readonly #writer: Pipe
+  readonly #reader: PendingPipe
+  readonly #writer: PendingPipe
   readonly #slots = new Slots()
   readonly #outbox: Outbox
   readonly #inbox: Inbox
   readonly #lender: Lender | undefined
   readonly #borrower: Borrower | undefined
+  readonly #parting: Parting
+  /** Collectives under way in which this rank has sent the peer something, or asked it for something. */
+  readonly #involved = new Set<number>()
   #readyCount = 0
-  #lastSequence: number | undefined
   #ended = false
-  #isHalfEnded = false
-  /** When the connection that is read last brought something. */
-  #heardAt = 0
   #cause: Error | undefined
 
-  constructor(peer: number, reader: Pipe, writer: Pipe, owner: LinkOwner) {
+  constructor(peer: number, reader: PendingPipe, writer: PendingPipe, owner: LinkOwner) {
     this.peer = peer
     this.#owner = owner
     this.#reader = reader
@@ -82,23 +76,35 @@ export class Link implements FrameHandler {
       cause: () => (this.#ended ? this.#cause : undefined),
       cameEarly: (sequence, byteLength) => owner.cameEarly(sequence, byteLength),
     })
+    this.#parting = new Parting({
+      hasDialled: () => writer.isOpen,
+      hasEnded: () => this.#ended,
+      settleFinished: () => this.#settleFinished(),
+      lost: (reason, error) => owner.lost(this, reason, error),
+      unreachable: (error) => owner.unreachable(this, error),
+    })
     reader.unref()
     writer.unref()
     reader.setSink(new FrameDecoder(this))
     writer.setSink(new FrameDecoder(this.#backChannel()))
   }
 
-  /** On the connection that this rank writes to, a peer says nothing but why it fails. */
+  /** On the connection that this rank writes to, a peer says nothing but that it leaves, or why it fails. */
   #backChannel(): FrameHandler {
     return {
       begin: (header) => {
-        if (header.kind !== 'abort') throw violation(this, `a ${header.kind} frame on a connection that it only reads`)
+        if (header.kind !== 'abort' && header.kind !== 'goodbye')
+          throw violation(this, `a ${header.kind} frame on a connection that it only reads`)
         return this.#beginControl(header)
       },
       progress: () => undefined,
       complete: (header, payload) => this.complete(header, payload),
       failed: (error) => this.failed(error),
-      ended: (_, error) => this.#unexplainedEnd('its connection ended without a goodbye', error),
+      ended: (_, error) => {
+        // Letting go of this end too tells the peer that its last words have arrived.
+        if (this.lastSequence !== undefined) this.#writer.destroy()
+        else this.#parting.unexplained('its connection ended without a goodbye', error)
+      },
     }
   }
 
@@ -113,7 +119,7 @@ export class Link implements FrameHandler {
 
   /** The peer's last collective, once it has said goodbye. */
   get lastSequence(): number | undefined {
-    return this.#lastSequence
+    return this.#parting.lastSequence
   }
 
   /** Whether large messages are read where they lie, in both directions. */
@@ -154,6 +160,7 @@ export class Link implements FrameHandler {
   finished(sequence: number): boolean {
     const slot = this.#slots.known(sequence)
     this.#slots.delete(sequence)
+    this.#involved.delete(sequence)
     this.#readyCount -= slot?.ready.size ?? 0
     this.#outbox.flush()
     return (slot?.early.size ?? 0) === 0
@@ -162,12 +169,15 @@ export class Link implements FrameHandler {
   /** Asks for the message of one step. */
   receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received> {
     if (this.#ended) return Promise.reject(this.#cause!)
+    this.#involve(sequence)
     return this.#inbox.receive(sequence, step, descriptor, want)
   }
 
   /** Resolves when the memory may be changed again. */
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#ended) return Promise.reject(this.#cause!)
+    if (this.#isOverThere(header.sequence)) return Promise.resolve()
+    this.#involve(header.sequence)
     return new Promise((resolve, reject) => {
       const outgoing: Outgoing = { header, parts, resolve, reject }
       if (isEager(header.sequence, header.payloadByteLength)) return this.#outbox.sendEager(outgoing)
@@ -176,6 +186,24 @@ export class Link implements FrameHandler {
       else if (this.#lender?.lends(header.payloadByteLength)) offered.set(header.step, this.#lender.offer(outgoing))
       else waiting.set(header.step, outgoing)
     })
+  }
+
+  /** The peer has closed, and was through with that collective before. */
+  #isOverThere(sequence: number): boolean {
+    return this.lastSequence !== undefined && !isMessage(sequence) && sequence <= this.lastSequence
+  }
+
+  /** A call needs the peer, which may have left. */
+  #involve(sequence: number): void {
+    if (!isMessage(sequence)) this.#involved.add(sequence)
+    const { lastSequence, dialError } = this.#parting
+    if (lastSequence !== undefined) queueMicrotask(() => this.#owner.departed(this, lastSequence))
+    if (dialError) queueMicrotask(() => this.#owner.unreachable(this, dialError))
+  }
+
+  /** Whether a call that is under way cannot do without the peer, which has closed. */
+  misses(sequence: number): boolean {
+    return this.needs(sequence) || (this.#involved.has(sequence) && !this.#isOverThere(sequence))
   }
 
   /** Whether the peer still has to send something for that call, or to say that it is ready or done. */
@@ -199,15 +227,10 @@ export class Link implements FrameHandler {
 
   // ---- the end
 
-  /** Says goodbye after everything written; resolves when it has left. */
-  async goodbye(lastSequence: number): Promise<void> {
+  /** Says goodbye after everything written; resolves when it has left, with whether there was a way to say it. */
+  goodbye(lastSequence: number): Promise<boolean> {
     this.#end(new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.'))
-    this.#writer.ref()
-    const hasLeft = new Promise<void>((resolve) => this.#writer.write(goodbyeFrame(lastSequence), () => resolve()))
-    this.#writer.end()
-    await within(GOODBYE_MS, hasLeft)
-    await within(LAST_WORDS_MS, this.#writer.closed)
-    this.destroy()
+    return sayGoodbye(this.#reader, this.#writer, lastSequence)
   }
 
   /** Drops everything queued, tells the peer why if there is time, and lets go of all memory. */
@@ -220,6 +243,8 @@ export class Link implements FrameHandler {
     this.#reader.setSink(NOBODY)
     this.#reader.write(lastWords)
     this.#reader.end()
+    // Who comes later is told by the group.
+    for (const pipe of [this.#reader, this.#writer]) if (!pipe.isOpen) pipe.destroy()
     void within(LAST_WORDS_MS, this.closed).then(() => this.destroy())
   }
 
@@ -246,7 +271,7 @@ export class Link implements FrameHandler {
   // ---- frames that come (FrameHandler)
 
   begin(header: FrameHeader): readonly Uint8Array[] {
-    this.#heardAt = performance.now()
+    this.#parting.heard()
     return header.kind === 'data' ? this.#beginData(header) : this.#beginControl(header)
   }
 
@@ -268,12 +293,14 @@ export class Link implements FrameHandler {
   }
 
   progress(header: FrameHeader, byteLength: number): void {
-    this.#heardAt = performance.now()
+    this.#parting.heard()
     this.#owner.progressed(header.sequence, this.peer)
     this.#inbox.progress(byteLength)
   }
 
   complete(header: FrameHeader, payload: readonly Uint8Array[]): void {
+    // What was under way when the goodbye came on the other connection has been taken as said.
+    if (this.lastSequence !== undefined && header.kind !== 'abort') return
     switch (header.kind) {
       case 'data':
         return this.#completeData(header, payload)
@@ -290,9 +317,23 @@ export class Link implements FrameHandler {
       case 'abort':
         return this.#owner.aborted(decodeCause(payload[0] ?? new Uint8Array(0), this.peer))
       case 'goodbye':
-        this.#lastSequence = header.sequence
-        return this.#owner.departed(this, header.sequence)
+        return this.#goodbyeCame(header.sequence)
     }
+  }
+
+  #goodbyeCame(lastSequence: number): void {
+    if (this.lastSequence !== undefined) return
+    this.#parting.lastSequence = lastSequence
+    this.#settleFinished()
+    for (const [sequence, { waiting, offered }] of this.#slots.all()) {
+      if (!this.#isOverThere(sequence)) continue
+      for (const outgoing of waiting.values()) outgoing.resolve()
+      for (const message of offered.values()) this.#lender!.unwanted(message)
+      waiting.clear()
+      offered.clear()
+    }
+    this.#outbox.departed((sequence) => this.#isOverThere(sequence))
+    this.#owner.departed(this, lastSequence)
   }
 
   #completeData(header: FrameHeader, parts: readonly Uint8Array[]): void {
@@ -347,33 +388,11 @@ export class Link implements FrameHandler {
   }
 
   ended(insideFrame: boolean, error?: Error): void {
-    // Why it could not be opened: there is nothing to wait for.
-    if (error instanceof AdasumError) return this.failed(error)
     // Letting go of this end too tells the peer that its last words have arrived.
-    if (this.#lastSequence !== undefined) return this.#reader.destroy()
+    if (this.lastSequence !== undefined) return this.#reader.destroy()
+    if (error instanceof AdasumError) return this.#parting.couldNotDial(error)
     const where = insideFrame ? 'inside a frame' : 'without a goodbye'
-    this.#unexplainedEnd(`its connection ended ${where}`, error)
-  }
-
-  #unexplainedEnd(reason: string, error?: Error): void {
-    const isExplained = (): boolean => this.#ended || this.#lastSequence !== undefined
-    const lost = (): void => {
-      if (!isExplained()) this.#owner.lost(this, reason, error)
-    }
-    const lose = (): void => {
-      // What the peer has read is with it, if it had no time to say so: calls that need no more of it may end.
-      if (this.#settleFinished()) setImmediate(lost)
-      else lost()
-    }
-    if (isExplained()) return
-    if (this.#isHalfEnded) return lose()
-    this.#isHalfEnded = true
-    // What the peer wrote before it closed may still be on its way over a slow network.
-    const wait = (): void => {
-      const begin = performance.now()
-      patientTimeout(() => (this.#heardAt > begin ? wait() : lose()), EXPLANATION_MS, false)
-    }
-    wait()
+    this.#parting.unexplained(`its connection ended ${where}`, error)
   }
 
   // ---- rules

@@ -57,6 +57,9 @@ export class Outbox {
   #payload: Outgoing | undefined
   #behind: (Uint8Array | Outgoing)[] = []
   #isOpen = false
+  /** A payload could not be handed over whole: the connection has ended. */
+  #isBroken = false
+  #hasPeerDeparted = false
 
   constructor(writer: Pipe, owner: OutboxOwner) {
     this.#writer = writer
@@ -128,6 +131,26 @@ export class Outbox {
     return all.some(({ header }) => header.sequence === sequence)
   }
 
+  /**
+   * The peer has closed. What it was through with before counts as sent, and so does what it had asked for: it says goodbye
+   * only when that has come.
+   */
+  departed(isOverThere: (sequence: number) => boolean): void {
+    this.#hasPeerDeparted = true
+    const isOver = ({ header }: Outgoing): boolean => isOverThere(header.sequence)
+    const dropped = this.#eager.filter(isOver)
+    this.#eager = this.#eager.filter((outgoing) => !isOver(outgoing))
+    for (const outgoing of dropped) outgoing.resolve()
+    if (this.#isBroken) this.#settleAsked()
+  }
+
+  /** Nothing more can be written. */
+  #settleAsked(): void {
+    const asked = [this.#payload, ...this.#behind.splice(0)].filter((entry) => entry && isOutgoing(entry))
+    this.#payload = undefined
+    for (const outgoing of asked as Outgoing[]) outgoing.resolve()
+  }
+
   /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
   abort(cause: Error, last: Buffer): void {
     const dropped = [...this.#eager.splice(0), ...this.#behind.splice(0)]
@@ -163,7 +186,11 @@ export class Outbox {
       // Asked first: where the memory was, the system may have found nothing to read, and reports a broken connection.
       if ([chunk, ...rest].some(({ bytes, byteLength }) => bytes.length !== byteLength)) return this.#lose(outgoing)
       // The end of the connection tells the group, which then ends this payload's call.
-      if (error) return
+      if (error) {
+        this.#isBroken = true
+        if (this.#hasPeerDeparted) this.#settleAsked()
+        return
+      }
       this.#owner.progressed(outgoing.header.sequence)
       this.#writeChunks(outgoing, rest)
     })

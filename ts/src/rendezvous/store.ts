@@ -12,7 +12,8 @@ import { formatAddress } from '../transport/address.ts'
 import { patientTimeout } from '../transport/patience.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
-import { listenAuthenticated, type ListenOptions } from '../wire/authenticated.ts'
+import type { ListenOptions } from '../wire/acceptor.ts'
+import { listenAuthenticated } from '../wire/authenticated.ts'
 import { RUN_ID_BYTE_LENGTH, STORE_RANK } from '../wire/handshake-format.ts'
 import {
   addressOf,

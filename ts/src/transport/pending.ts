@@ -17,6 +17,7 @@ export class PendingPipe implements Pipe {
   #sink: Sink | null = null
   #writes: Write[] = []
   #isReferenced = true
+  #isEnding = false
   #error: Error | undefined
   #settleClosed: () => void = () => undefined
 
@@ -48,6 +49,7 @@ export class PendingPipe implements Pipe {
     })
     if (!this.#isReferenced) pipe.unref()
     for (const { bytes, done } of this.#writes.splice(0)) pipe.write(bytes, done)
+    if (this.#isEnding) pipe.end()
     pipe.setSink(this.#sink)
     return true
   }
@@ -71,15 +73,15 @@ export class PendingPipe implements Pipe {
 
   write(bytes: Uint8Array, done?: (error?: Error) => void): void {
     if (this.#pipe) return this.#pipe.write(bytes, done)
-    const error = this.#error
+    const error = this.#error ?? (this.#isEnding ? new Error(`write after the pipe to ${this.remoteAddress} was ended`) : undefined)
     if (error) queueMicrotask(() => done?.(error))
     else this.#writes.push({ bytes, done })
   }
 
-  /** Where nobody has come yet, there is nobody to wait for. */
+  /** Where nobody has come yet, what is written waits all the same: until somebody comes, or it is given up. */
   end(): void {
-    if (this.#pipe) this.#pipe.end()
-    else this.destroy()
+    this.#isEnding = true
+    this.#pipe?.end()
   }
 
   destroy(): void {

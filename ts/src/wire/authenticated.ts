@@ -1,34 +1,17 @@
 /** Listening and dialling with the handshake done: what comes out are pipes to known ranks. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
-import { encodeNotice } from './handshake-format.ts'
-import {
-  acceptHandshake,
-  dialHandshake,
-  lingerAndClose,
-  type AcceptIdentity,
-  type Admitted,
-  type DialIdentity,
-} from './handshake.ts'
+import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
+import { dialHandshake, type DialIdentity } from './handshake.ts'
 
 const FIRST_RETRY_MS = 20
 const LONGEST_RETRY_MS = 500
-// Enough for a listener that is busy with others; a caller without a signal gets an answer in the end.
-const MOST_RETRIES = 30
-
-export type ListenIdentity = Omit<AcceptIdentity, 'nonces'>
-
-/** Takes the connection of a rank that has proved itself, and the group that it is for. */
-export type OnPeer = (peerRank: number, pipe: Pipe, groupId: string) => void
-
-export interface ListenOptions {
-  /** Time for one handshake, HANDSHAKE_TIMEOUT_MS by default. */
-  handshakeTimeoutMs?: number
-  /** Told about every connection that did not get in. */
-  onRefused?: (error: unknown, remoteAddress: string) => void
-}
+// A caller without a signal gets an answer in the end.
+const DIAL_LIMIT_MS = 30_000
+/** A connection that breaks during the handshake may have been one too many; another program that does so always will. */
+const MOST_BROKEN = 5
 
 /**
  * Refuses to be reachable from other machines without a secret. The code is ERR_AUTH, as for a wrong secret: one code,
@@ -43,8 +26,8 @@ export function requireSecret(host: string, secret: string): void {
 }
 
 /**
- * Accepts connections and hands over those that prove to be ranks of this run, without a sink. At most 2 size + 16 are
- * in handshakes at a time; more are sent away and try again. Closing it also cuts off those still in handshakes.
+ * Accepts connections and hands over those that prove to be ranks of this run, without a sink. How many may be in handshakes
+ * at a time is limited (acceptor.ts). Closing it lets those that have said who they are finish theirs, and cuts off the rest.
  *
  * @throws AdasumError ERR_AUTH for a host other than loopback without a secret; the system's error
  */
@@ -67,61 +50,17 @@ export async function listenAuthenticated(
     ref: () => listener.ref(),
     unref: () => listener.unref(),
     close: async () => {
+      // What the system has accepted, it would break.
+      for (let turn = 0; turn < 2; turn++) await nextTurn()
       await listener.close()
       await acceptor.close()
     },
   }
 }
 
-class Acceptor {
-  readonly #local: AcceptIdentity
-  readonly #onPeer: OnPeer
-  readonly #options: ListenOptions
-  readonly #capacity: number
-  readonly #strangers: Set<Pipe> = new Set()
-  #closed = false
-
-  constructor(local: ListenIdentity, onPeer: OnPeer, options: ListenOptions) {
-    this.#local = { ...local, nonces: new Set() }
-    this.#onPeer = onPeer
-    this.#options = options
-    this.#capacity = 2 * local.size + 16
-  }
-
-  accept(pipe: Pipe): void {
-    if (this.#closed) return pipe.destroy()
-    const full = this.#strangers.size >= this.#capacity
-    if (full && this.#strangers.size >= 2 * this.#capacity) return pipe.destroy()
-    this.#strangers.add(pipe)
-    void pipe.closed.then(() => this.#strangers.delete(pipe))
-    if (full) lingerAndClose(pipe, encodeNotice('busy'))
-    else void this.#judge(pipe)
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true
-    const strangers = [...this.#strangers]
-    for (const pipe of strangers) pipe.destroy()
-    await Promise.all(strangers.map((pipe) => pipe.closed))
-  }
-
-  async #judge(pipe: Pipe): Promise<void> {
-    let admitted: Admitted
-    try {
-      admitted = await acceptHandshake(pipe, this.#local, this.#options.handshakeTimeoutMs)
-    } catch (error) {
-      this.#options.onRefused?.(error, pipe.remoteAddress)
-      return
-    }
-    this.#strangers.delete(pipe)
-    if (this.#closed) pipe.destroy()
-    else this.#onPeer(admitted.peerRank, pipe, admitted.groupId)
-  }
-}
-
 /**
- * Dials and does the handshake, again if the acceptor says that it is busy or that this end was too slow (it may have
- * been computing).
+ * Dials and does the handshake. A dial that was turned away, because the acceptor is busy or this end was too slow (it may have
+ * been computing), tries again until the signal aborts; one whose connection breaks, a few times.
  *
  * @throws AdasumError ERR_PEER_LOST if nobody listens (`cause` is the system's error); as dialHandshake; signal.reason
  */
@@ -132,16 +71,20 @@ export async function dialAuthenticated(
   local: DialIdentity,
   signal?: AbortSignal,
 ): Promise<Pipe> {
-  for (let attempt = 1; ; attempt++) {
+  const until = signal ? Infinity : performance.now() + DIAL_LIMIT_MS
+  let brokenCount = 0
+  for (let attempt = 0; ; attempt++) {
+    const pipe = await dial(transport, host, port, local, signal)
     try {
-      const pipe = await dial(transport, host, port, local, signal)
       await dialHandshake(pipe, local, signal)
       return pipe
     } catch (error) {
       signal?.throwIfAborted()
-      const again = error instanceof AdasumError && (error.code === 'ERR_NOT_READY' || error.code === 'ERR_TIMEOUT')
-      if (!again || attempt === MOST_RETRIES) throw error
-      await pause(Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), signal)
+      if (!(error instanceof AdasumError)) throw error
+      const isBroken = error.code === 'ERR_PEER_LOST' && ++brokenCount < MOST_BROKEN
+      const isTurnedAway = error.code === 'ERR_NOT_READY' || error.code === 'ERR_TIMEOUT'
+      if (!(isBroken || isTurnedAway) || performance.now() > until) throw error
+      await pause(Math.min(FIRST_RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS), signal)
     }
   }
 }
@@ -161,7 +104,12 @@ async function dial(
     const who = local.purpose === 'store' ? 'the store' : `rank ${local.peerRank}`
     const peerRank = local.purpose === 'store' ? undefined : local.peerRank
     const why = systemCode(cause) ?? String(cause)
-    const message = `${who} cannot be reached at ${peerAddress} (${why}): check that it runs and that no firewall is between`
+    // A rank has listened there, or nobody would know its address.
+    const hasGone = local.purpose === 'peer' && why === 'ECONNREFUSED'
+    const advice = hasGone
+      ? 'its process has ended, or it has closed its communicator: look at the output there'
+      : 'check that it runs and that no firewall is between'
+    const message = `${who} cannot be reached at ${peerAddress} (${why}): ${advice}`
     throw new AdasumError('ERR_PEER_LOST', message, { peerRank, peerAddress, cause })
   }
 }

@@ -76,6 +76,6 @@ function describe(
     case 'slow':
       return ['ERR_TIMEOUT', `the handshake between ${here} and ${there} took too long`]
     case 'busy':
-      return ['ERR_NOT_READY', `${there} has too many connections in handshakes: try again`]
+      return ['ERR_NOT_READY', `${here} and ${there}: too many connections are in handshakes there: try again`]
   }
 }

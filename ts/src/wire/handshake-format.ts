@@ -150,7 +150,7 @@ export function encodeVerdict(
 }
 
 /** A verdict without a proof, for a dialler that has not proved itself either. */
-export function unprovenVerdict(status: 'secret' | 'slow'): Uint8Array {
+export function unprovenVerdict(status: 'secret' | 'slow' | 'busy'): Uint8Array {
   const bytes = new Uint8Array(VERDICT_BYTE_LENGTH)
   bytes[0] = STATUS[status]
   return bytes

@@ -55,6 +55,14 @@ export interface AcceptIdentity {
   admit?: (peerRank: number) => boolean
 }
 
+/** How far a dialler has come, for those who limit how many there are. */
+export interface HandshakeProgress {
+  /** It has said who it is, and could be a rank of this run. */
+  helloCame(): void
+  /** Set by the handshake: tells the dialler to try again, and ends it. */
+  turnAway: () => void
+}
+
 /** Who was let in, and for which group it came. */
 export interface Admitted {
   readonly peerRank: number
@@ -113,11 +121,16 @@ function judge(
 ): void {
   const status = format.decodeStatus(verdict[0] ?? NaN)
   if (status === undefined) throw unknownProtocol(pipe.remoteAddress)
-  if (status !== 'slow' && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
+  if (!isPassing(status) && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
     throw refusalError('secret', pipe.remoteAddress, local)
   // The acceptor has checked all this; a dialler that checks as well depends on nobody's good will.
   const agreed = status === 'ok' ? disagreement(hello, local, local.runId) : status
   if (agreed !== 'ok') throw refusalError(agreed, pipe.remoteAddress, local, hello)
+}
+
+/** Whether a dialler that is told so tries again, whoever says it. */
+function isPassing(status: Status): status is 'slow' | 'busy' {
+  return status === 'slow' || status === 'busy'
 }
 
 /** What two ends that trust each other do not agree on. */
@@ -151,10 +164,12 @@ export async function acceptHandshake(
   pipe: Pipe,
   local: AcceptIdentity,
   timeoutMs: number = HANDSHAKE_TIMEOUT_MS,
+  progress?: HandshakeProgress,
 ): Promise<Admitted> {
-  const judgement = new Judgement(pipe, local)
+  const judgement = new Judgement(pipe, local, () => progress?.helloCame())
   const expired = new Promise<never>((_, reject) => {
     judgement.expire = () => reject(judgement.refuse('slow'))
+    if (progress) progress.turnAway = () => reject(judgement.refuse('busy'))
   })
   judgement.restartTimeout(timeoutMs)
   try {
@@ -174,11 +189,13 @@ class Judgement {
   readonly #pipe: Pipe
   readonly #local: AcceptIdentity
   readonly #reader: ExactReader
+  readonly #helloCame: () => void
   #greeted = false
 
-  constructor(pipe: Pipe, local: AcceptIdentity) {
+  constructor(pipe: Pipe, local: AcceptIdentity, helloCame: () => void) {
     this.#pipe = pipe
     this.#local = local
+    this.#helloCame = helloCame
     this.#reader = new ExactReader(pipe)
   }
 
@@ -195,6 +212,7 @@ class Judgement {
     if (hello === undefined) throw unknownProtocol(this.#pipe.remoteAddress)
     const nonceName = Buffer.from(hello.nonce).toString('hex')
     if (nonces.has(nonceName)) throw this.refuse('secret')
+    if (this.#isPlausible(hello)) this.#helloCame()
 
     const runId = await this.#local.runId
     const mine = this.#hello(hello, runId)
@@ -219,7 +237,8 @@ class Judgement {
   refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, told: Told = {}): AdasumError {
     this.refused = true
     const early = !this.#greeted ? format.encodeNotice(status) : undefined
-    lingerAndClose(this.#pipe, verdict ?? early ?? format.unprovenVerdict(status === 'slow' ? 'slow' : 'secret'))
+    const unproven = isPassing(status) ? status : 'secret'
+    lingerAndClose(this.#pipe, verdict ?? early ?? format.unprovenVerdict(unproven))
     const local = { ...this.#local, peerRank: told.rank }
     return refusalError(status, this.#pipe.remoteAddress, local, told)
   }
@@ -231,6 +250,13 @@ class Judgement {
     if (prefix.version !== format.PROTOCOL_VERSION) throw this.refuse('version', undefined, prefix)
     const rest = await this.#reader.read(format.HELLO_BYTE_LENGTH - format.PREFIX_BYTE_LENGTH)
     return Buffer.concat([head, rest])
+  }
+
+  /** What a stranger cannot know, as far as it is known here yet. */
+  #isPlausible({ purpose, rank, peerRank, runId }: Hello): boolean {
+    const mine = this.#local
+    const isOurs = purpose === mine.purpose && peerRank === mine.rank && (rank < mine.size || rank === format.STORE_RANK)
+    return isOurs && (mine.runId instanceof Promise || timingSafeEqual(runId, mine.runId))
   }
 
   #hello(theirs: Hello, runId: Uint8Array): Uint8Array {

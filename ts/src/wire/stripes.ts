@@ -7,9 +7,10 @@
  * A single connection has no label.
  */
 import { randomBytes } from 'node:crypto'
+import { within } from '../transport/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { StripedPipe } from '../transport/striped.ts'
-import type { OnPeer } from './authenticated.ts'
+import type { OnPeer } from './acceptor.ts'
 import { ExactReader } from './exact-reader.ts'
 
 const ID_BYTE_LENGTH = 16
@@ -17,6 +18,8 @@ export const LABEL_BYTE_LENGTH: number = ID_BYTE_LENGTH + 4
 
 /** Pipes that one peer may have opened in part. */
 const INCOMPLETE_LIMIT = 64
+/** How long the rest of a pipe may take to come when this end closes. */
+const CLOSING_MS = 500
 
 export function encodeLabel(id: Uint8Array, index: number, count: number): Buffer {
   const label = Buffer.alloc(LABEL_BYTE_LENGTH)
@@ -59,6 +62,7 @@ export class StripeGathering {
   readonly #incomplete = new Map<string, Incomplete>()
   /** Those that have not said yet where they belong. */
   readonly #unlabelled = new Set<Pipe>()
+  #whenGathered: () => void = () => undefined
 
   /** @param onPeer - takes what is complete */
   constructor(count: number, onPeer: OnPeer, stripeByteLength?: number) {
@@ -78,8 +82,11 @@ export class StripeGathering {
     )
   }
 
-  /** Turns away whoever has not come completely. */
-  close(): void {
+  /** Waits a moment for those who have come in part, then turns them away. */
+  async close(): Promise<void> {
+    const hasGathered = new Promise<void>((resolve) => (this.#whenGathered = resolve))
+    this.#lookWhetherGathered()
+    await within(CLOSING_MS, hasGathered)
     this.#drop([...this.#unlabelled])
     for (const [key, { pipes }] of this.#incomplete) this.#forget(key, [...pipes.values()])
   }
@@ -102,6 +109,11 @@ export class StripeGathering {
     const inOrder = [...one.pipes].sort(([a], [b]) => a - b).map(([, each]) => each)
     for (const each of inOrder) each.ref()
     this.#onPeer(peerRank, new StripedPipe(inOrder, this.#stripeByteLength), groupId)
+    this.#lookWhetherGathered()
+  }
+
+  #lookWhetherGathered(): void {
+    if (this.#incomplete.size + this.#unlabelled.size === 0) this.#whenGathered()
   }
 
   #forget(key: string, pipes: readonly Pipe[]): void {
@@ -114,6 +126,7 @@ export class StripeGathering {
       this.#unlabelled.delete(pipe)
       pipe.destroy()
     }
+    this.#lookWhetherGathered()
   }
 
   #incompleteCountOf(peerRank: number): number {

@@ -1,0 +1,138 @@
+/**
+ * Who has left the world in good order, for those who come too late to be told by the rank itself.
+ *
+ * Ranks that have been in touch say goodbye to each other. One that has not been in touch with all others tells one of them as
+ * well, so that closing costs one connection at most: the lowest rank that it does not know to have left. Whoever cannot reach
+ * a rank asks there. Telling and asking are the same: two ranks tell each other whom they know to have left, and after how
+ * many collectives.
+ *
+ *     from both ends   u32 count, count times: u32 rank, f64 last collective; big-endian
+ */
+import { Limit } from '../transport/limit.ts'
+import { NOBODY } from '../transport/nobody.ts'
+import { within } from '../transport/patience.ts'
+import type { Pipe } from '../transport/transport.ts'
+import { ExactReader } from '../wire/exact-reader.ts'
+import { GROUP_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
+import type { Dial } from './connections.ts'
+import { LAST_WORDS_MS } from './last-words.ts'
+
+/** What such a connection names in place of a group. */
+export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)
+
+const COUNT_BYTE_LENGTH = 4
+const ENTRY_BYTE_LENGTH = 4 + 8
+/** For telling or asking, the ranks that are tried one after the other included. */
+const NEWS_MS = 1000
+/** Ranks that are tried: those that know may have left without this rank's knowing. */
+const MOST_TRIES = 3
+
+/** How a rank has left the world's group. */
+export interface Farewell {
+  /** Its last collective there. */
+  readonly lastSequence: number
+  /** The ranks that it has been in touch with, and that know. */
+  readonly told: ReadonlySet<number>
+}
+
+export class Departures {
+  readonly #rank: number
+  readonly #size: number
+  readonly #dial: Dial
+  /** Last collectives by rank. */
+  readonly #known = new Map<number, number>()
+
+  /** @param rank - this one; ranks are the world's */
+  constructor(rank: number, size: number, dial: Dial) {
+    this.#rank = rank
+    this.#size = size
+    this.#dial = dial
+  }
+
+  note(rank: number, lastSequence: number): void {
+    if (rank !== this.#rank) this.#known.set(rank, lastSequence)
+  }
+
+  /** The last collective of a rank that has left, as far as others know; undefined if nobody knows of it. */
+  async lastSequenceOf(rank: number, signal: AbortSignal): Promise<number | undefined> {
+    const limit = new Limit(NEWS_MS, signal)
+    for (const keeper of this.#keepers(rank)) {
+      if (this.#known.has(rank)) break
+      await this.#exchangeWith(keeper, limit.signal)
+    }
+    limit.release()
+    return this.#known.get(rank)
+  }
+
+  /** Tells somebody that this rank has left, if anybody may not know. */
+  async leave({ lastSequence, told }: Farewell): Promise<void> {
+    const isKnownToAll = told.size === this.#size - 1
+    // Where others have left after as many collectives, the program is over, and nobody will miss this one.
+    const isCommon = lastSequence > 0 && [...this.#known.values()].includes(lastSequence)
+    this.#known.set(this.#rank, lastSequence)
+    if (isKnownToAll || isCommon) return
+    const limit = new Limit(NEWS_MS)
+    for (const keeper of this.#keepers()) if (told.has(keeper) || (await this.#exchangeWith(keeper, limit.signal))) break
+    limit.release()
+  }
+
+  /** A rank has come to tell, or to ask. */
+  async accepted(pipe: Pipe): Promise<void> {
+    const limit = new Limit(NEWS_MS)
+    await this.#exchange(pipe, limit.signal)
+    limit.release()
+  }
+
+  /** The ranks to tell, or to ask about one. */
+  #keepers(about: number = this.#rank): number[] {
+    const ranks = Array.from({ length: this.#size }, (_, rank) => rank)
+    return ranks
+      .filter((rank) => rank !== this.#rank && rank !== about && !this.#known.has(rank))
+      .slice(0, MOST_TRIES)
+  }
+
+  async #exchangeWith(rank: number, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.#exchange(await this.#dial(rank, NEWS_GROUP_ID, signal), signal)
+    } catch {
+      // It has left, too, or is out of reach.
+      return false
+    }
+  }
+
+  /** Tells the other end all that is known here, and learns what it knows. */
+  async #exchange(pipe: Pipe, signal: AbortSignal): Promise<boolean> {
+    const cut = (): void => pipe.destroy()
+    signal.addEventListener('abort', cut, { once: true })
+    try {
+      pipe.write(encode(this.#known))
+      const reader = new ExactReader(pipe)
+      const count = Buffer.from(await reader.read(COUNT_BYTE_LENGTH)).readUInt32BE()
+      if (count > this.#size) return false
+      const entries = Buffer.from(count > 0 ? await reader.read(count * ENTRY_BYTE_LENGTH) : [])
+      for (let at = 0; at < entries.length; at += ENTRY_BYTE_LENGTH) this.#learn(entries, at)
+      // Whoever lets go first would take with it what has not arrived.
+      pipe.setSink(NOBODY)
+      pipe.end()
+      await within(LAST_WORDS_MS, pipe.closed)
+      return true
+    } catch {
+      return false
+    } finally {
+      signal.removeEventListener('abort', cut)
+      pipe.destroy()
+    }
+  }
+
+  #learn(entries: Buffer, at: number): void {
+    const [rank, lastSequence] = [entries.readUInt32BE(at), entries.readDoubleBE(at + 4)]
+    if (rank < this.#size && Number.isSafeInteger(lastSequence) && lastSequence >= 0) this.note(rank, lastSequence)
+  }
+}
+
+function encode(known: ReadonlyMap<number, number>): Buffer {
+  const bytes = Buffer.alloc(COUNT_BYTE_LENGTH + known.size * ENTRY_BYTE_LENGTH)
+  let at = bytes.writeUInt32BE(known.size)
+  for (const [rank, lastSequence] of known) at = bytes.writeDoubleBE(lastSequence, bytes.writeUInt32BE(rank, at))
+  return bytes
+}
