@@ -1,4 +1,5 @@
 // Worlds whose ranks all live in this process: connected, used for one collective, closed, again and again.
+// _worlds.mjs <ranks> <whether they share memory: 0 or 1> <worlds> <stall in ms> <call> [<call> ...], as for _rank.mjs.
 
 import { createServer } from 'node:net'
 import { once } from 'node:events'
@@ -15,22 +16,17 @@ async function freePort() {
   return address.port
 }
 
-/**
- * @param {{ size: number, runs: number, sharedMemory: boolean, stallMs: number, names: readonly string[], connectionsPerPeer?: number }} options
- * @returns {Promise<string[]>} what went wrong
- */
-export async function runWorlds({ size, runs, sharedMemory, stallMs, names, connectionsPerPeer = 1 }) {
-  const store = `127.0.0.1:${await freePort()}`
-  /** @type {string[]} */
-  const problems = []
-  for (let run = 0; run < runs; run++)
-    for (const name of names) {
-      const live = async (/** @type {number} */ rank) => {
-        const comm = await connect({ rank, size, store, sharedMemory, tuning: { connectionsPerPeer } })
-        return callAndClose(comm, name, stallMs)
-      }
-      const found = await Promise.all(Array.from({ length: size }, (_, rank) => live(rank)))
-      problems.push(...found.filter((problem) => problem !== undefined))
-    }
-  return problems
+const [size = '2', sharesMemory = '1', worlds = '1', stallMs = '1000', ...names] = process.argv.slice(2)
+const store = `127.0.0.1:${await freePort()}`
+const options = { size: Number(size), store, sharedMemory: sharesMemory === '1' }
+
+/** @param {number} rank @param {string} name */
+async function live(rank, name) {
+  return callAndClose(await connect({ ...options, rank }), name, Number(stallMs))
 }
+
+for (let i = 0; i < Number(worlds); i++)
+  for (const name of names) {
+    const found = await Promise.all(Array.from({ length: options.size }, (_, rank) => live(rank, name)))
+    for (const problem of found) if (problem !== undefined) console.log(`problem: ${problem}`)
+  }

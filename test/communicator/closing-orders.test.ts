@@ -114,14 +114,12 @@ test('whatever the order, closing fails and holds up no call of another rank', a
       const live = async (comm: Communicator): Promise<void> => {
         await wait()
         const begin = ticks
-        try {
-          await call(comm, program)
-        } finally {
-          const idleMs = (ticks - begin) * 10
-          await wait()
-          await comm.close()
-          if (idleMs > STALL_MS) throw new Error(`rank ${comm.rank} stood still for ${idleMs} ms`)
-        }
+        const error = await call(comm, program).catch((reason: unknown) => reason as Error)
+        const idleMs = (ticks - begin) * 10
+        await wait()
+        await comm.close()
+        if (error) throw error
+        if (idleMs > STALL_MS) throw new Error(`rank ${comm.rank} stood still for ${idleMs} ms`)
       }
       const ends = await Promise.allSettled(ranks.map(live))
       clearInterval(clock)

@@ -36,8 +36,8 @@ for (const [name, network] of Object.entries(NETWORKS)) {
       t.true(performance.now() - begin < LIMIT_MS)
       for (const error of errors) {
         t.is(error?.code, 'ERR_PEER_LOST')
-        t.true(leaving.includes(error!.peerRank!), `${error?.peerRank}: ${error?.message}`)
-        t.regex(error!.message, new RegExp(`^[Rr]ank ${error!.peerRank} .*closed its communicator,? after collective #0`))
+        t.true(leaving.includes(error.peerRank!), `${error?.peerRank}: ${error?.message}`)
+        t.regex(error.message, new RegExp(`^[Rr]ank ${error.peerRank} .*closed its communicator,? after collective #0`))
       }
       await Promise.all(ranks.map((comm) => comm.close()))
     })
@@ -64,7 +64,7 @@ for (const [name, network] of Object.entries(NETWORKS)) {
     ])
     t.is((await message)[1][0], 5)
     const error = await t.throwsAsync<AdasumError>(ranks[0]!.barrier())
-    t.regex(error!.message, /^Rank 2 .* closed its communicator after collective #1; barrier #2 needs it/)
+    t.regex(error.message, /^Rank 2 .* closed its communicator after collective #1; barrier #2 needs it/)
     await Promise.all(ranks.map((comm) => comm.close()))
   })
 }
@@ -76,6 +76,6 @@ test('a group in which a rank of the world is missed that has closed: it is name
   const error = await t.throwsAsync<AdasumError>(groups[0]!.barrier())
   t.is(error?.code, 'ERR_PEER_LOST')
   t.is(error?.peerRank, 0)
-  t.regex(error!.message, /^Rank 0 .*in the group of color 0.* closed its communicator/)
+  t.regex(error.message, /^Rank 0 .*in the group of color 0.* closed its communicator/)
   await Promise.all(ranks.map((comm) => comm.close()))
 })

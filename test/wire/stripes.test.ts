@@ -122,7 +122,7 @@ test('closing lets go of everything that is not complete', async (t) => {
   await write(await dial(), encodeLabel(id(1), 0, 2))
   await dial()
   await sleep(20)
-  joined.close()
+  await joined.close()
   await until(() => network.pipes.size === 0)
   t.pass()
 })

@@ -72,7 +72,8 @@ export class Departures {
     this.#known.set(this.#rank, lastSequence)
     if (isKnownToAll || isCommon) return
     const limit = new Limit(NEWS_MS)
-    for (const keeper of this.#keepers()) if (told.has(keeper) || (await this.#exchangeWith(keeper, limit.signal))) break
+    for (const keeper of this.#keepers())
+      if (told.has(keeper) || (await this.#exchangeWith(keeper, limit.signal))) break
     limit.release()
   }
 
@@ -86,9 +87,7 @@ export class Departures {
   /** The ranks to tell, or to ask about one. */
   #keepers(about: number = this.#rank): number[] {
     const ranks = Array.from({ length: this.#size }, (_, rank) => rank)
-    return ranks
-      .filter((rank) => rank !== this.#rank && rank !== about && !this.#known.has(rank))
-      .slice(0, MOST_TRIES)
+    return ranks.filter((rank) => rank !== this.#rank && rank !== about && !this.#known.has(rank)).slice(0, MOST_TRIES)
   }
 
   async #exchangeWith(rank: number, signal: AbortSignal): Promise<boolean> {

@@ -10,7 +10,6 @@ import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
 import { Limit } from '../transport/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions, CommunicatorMetrics, FlightEntry } from '../types.ts'
@@ -18,9 +17,10 @@ import type { Descriptor } from '../wire/frame.ts'
 import { abortError } from './abort.ts'
 import { checkSignal, checkTimeout } from './call-options.ts'
 import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
+import type { Farewell } from './departures.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import * as failure from './failure.ts'
-import type { Farewell } from './departures.ts'
+import { COLLECTIVE_TIMEOUT_MS, type Dialler, type GroupOptions, STALL_REPORT_MS } from './group-options.ts'
 import { abortFrame, dismiss, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
@@ -28,42 +28,8 @@ import type { LinkOwner } from './link-owner.ts'
 import { isMessage, messageOf, messageSequence } from './numbering.ts'
 import { Staging } from './staging.ts'
 
-export const COLLECTIVE_TIMEOUT_MS = 300_000
-export const STALL_REPORT_MS = 10_000
 /** How long a failing rank tries to reach those that it has had nothing to do with. */
 const TELL_MS = 5000
-
-export interface GroupOptions {
-  readonly rank: number
-  readonly size: number
-  /** Default for calls. */
-  readonly timeoutMs?: number
-  /** Time without any progress of a call after which a warning names the ranks that it waits for. */
-  readonly stallMs?: number
-  /** What follows the names of its calls in messages. */
-  readonly name?: string
-  /** The same for all ranks. */
-  readonly tuning?: Tuning
-  /** How the group opens connections; a group of one needs none. */
-  readonly dialler?: Dialler
-  /** What this rank shares with those peers that `dialler` says. */
-  readonly sharedMemory?: SharedMemory | undefined
-  /** Who watches it. */
-  readonly monitor?: Monitor
-}
-
-export interface Dialler {
-  /** Where a peer listens, `host:port`. */
-  addressOf(peer: number): string
-  /** Opens the connection on which this rank reads what the peer writes. Rejects with an AdasumError. */
-  dial(peer: number, signal: AbortSignal): Promise<Pipe>
-  /** Whether this rank and a peer may read each other's memory. */
-  sharesMemory(peer: number): boolean
-  /** A peer has said that it leaves the group. */
-  hasLeft?(peer: number, lastSequence: number): void
-  /** Connections that were turned away: a clause for messages about ranks that do not come. */
-  refusals(): string
-}
 
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number

@@ -32,6 +32,7 @@ import { type Outgoing, Outbox } from './outbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager, isMessage } from './numbering.ts'
+import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
 import { Parting } from './parting.ts'
 import { type Received, Slots, type Want } from './slot.ts'
 
@@ -79,7 +80,7 @@ export class Link implements FrameHandler {
     this.#parting = new Parting({
       hasDialled: () => writer.isOpen,
       hasEnded: () => this.#ended,
-      settleFinished: () => this.#settleFinished(),
+      settleFinished: () => settleFinished(this.#slots, this.#lender),
       lost: (reason, error) => owner.lost(this, reason, error),
       unreachable: (error) => owner.unreachable(this, error),
     })
@@ -261,10 +262,7 @@ export class Link implements FrameHandler {
 
   #rejectAll(cause: Error): void {
     this.#inbox.reject(cause)
-    for (const [, slot] of this.#slots.all()) {
-      for (const outgoing of slot.waiting.values()) outgoing.reject(cause)
-      for (const offered of slot.offered.values()) this.#lender?.withdraw(offered, cause)
-    }
+    rejectOutstanding(this.#slots, this.#lender, cause)
     this.#slots.clear()
   }
 
@@ -324,15 +322,10 @@ export class Link implements FrameHandler {
   #goodbyeCame(lastSequence: number): void {
     if (this.lastSequence !== undefined) return
     this.#parting.lastSequence = lastSequence
-    this.#settleFinished()
-    for (const [sequence, { waiting, offered }] of this.#slots.all()) {
-      if (!this.#isOverThere(sequence)) continue
-      for (const outgoing of waiting.values()) outgoing.resolve()
-      for (const message of offered.values()) this.#lender!.unwanted(message)
-      waiting.clear()
-      offered.clear()
-    }
-    this.#outbox.departed((sequence) => this.#isOverThere(sequence))
+    const isOverThere = (sequence: number): boolean => this.#isOverThere(sequence)
+    settleFinished(this.#slots, this.#lender)
+    settleUnwanted(this.#slots, this.#lender, isOverThere)
+    this.#outbox.departed(isOverThere)
     this.#owner.departed(this, lastSequence)
   }
 
@@ -356,13 +349,6 @@ export class Link implements FrameHandler {
     slot?.offered.delete(step)
     if (!offered || !this.#lender?.isSettled(offered))
       throw violation(this, `that it has read step ${step} of #${sequence}, which it has not`)
-  }
-
-  #settleFinished(): boolean {
-    let isAny = false
-    for (const [, { offered }] of this.#slots.all())
-      for (const [step, message] of offered) if (this.#lender?.isSettled(message)) isAny = offered.delete(step)
-    return isAny
   }
 
   #readyCame({ sequence, step }: FrameHeader): void {

@@ -73,7 +73,8 @@ export class PendingPipe implements Pipe {
 
   write(bytes: Uint8Array, done?: (error?: Error) => void): void {
     if (this.#pipe) return this.#pipe.write(bytes, done)
-    const error = this.#error ?? (this.#isEnding ? new Error(`write after the pipe to ${this.remoteAddress} was ended`) : undefined)
+    const error =
+      this.#error ?? (this.#isEnding ? new Error(`write after the pipe to ${this.remoteAddress} was ended`) : undefined)
     if (error) queueMicrotask(() => done?.(error))
     else this.#writes.push({ bytes, done })
   }

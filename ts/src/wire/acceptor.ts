@@ -7,12 +7,7 @@
 import { parseAddress } from '../transport/address.ts'
 import { within } from '../transport/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
-import {
-  acceptHandshake,
-  type AcceptIdentity,
-  type Admitted,
-  type HandshakeProgress,
-} from './handshake.ts'
+import { acceptHandshake, type AcceptIdentity, type Admitted, type HandshakeProgress } from './handshake.ts'
 
 /** Handshakes of ranks take a moment: so many are under way together only if strangers are among them. */
 const PLACES_A_RANK = 4

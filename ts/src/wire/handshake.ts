@@ -255,7 +255,8 @@ class Judgement {
   /** What a stranger cannot know, as far as it is known here yet. */
   #isPlausible({ purpose, rank, peerRank, runId }: Hello): boolean {
     const mine = this.#local
-    const isOurs = purpose === mine.purpose && peerRank === mine.rank && (rank < mine.size || rank === format.STORE_RANK)
+    const isOurs =
+      purpose === mine.purpose && peerRank === mine.rank && (rank < mine.size || rank === format.STORE_RANK)
     return isOurs && (mine.runId instanceof Promise || timingSafeEqual(runId, mine.runId))
   }
 
