@@ -6,12 +6,15 @@ import { RankProcess, rankEnvironment } from './rank-process.ts'
 import { Supervisor } from './supervisor.ts'
 
 /**
- * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n
+ * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n; 1 if
+ *   one ended with 0 while others wait for it in connect()
  * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given
  */
 export async function launch(plan: LaunchPlan): Promise<number> {
+  let supervisor: Supervisor | undefined
+  const onWaiting = (ranks: readonly number[]): void => supervisor?.waiting(ranks)
   const store = plan.hostsStore
-    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret })
+    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret, onWaiting })
     : undefined
   const { host, port } = store ?? plan.store
   const storeAddress = formatAddress(host, port)
@@ -21,7 +24,8 @@ export async function launch(plan: LaunchPlan): Promise<number> {
     const ranks = Array.from({ length: plan.localSize }, (_, localRank) => {
       return new RankProcess(plan, localRank, rankEnvironment(plan, localRank, storeAddress))
     })
-    return await new Supervisor(ranks).run()
+    supervisor = new Supervisor(ranks)
+    return await supervisor.run()
   } finally {
     await store?.close()
   }
