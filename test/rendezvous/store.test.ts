@@ -62,6 +62,21 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5)
 }
 
+test('whoever hosts the store is told who waits, until the round is complete', async (t) => {
+  const seen: string[] = []
+  const store = await open(t, 3, { onWaiting: (ranks) => void seen.push(ranks.join()) })
+  const two = join(store, 2, 3)
+  await until(() => seen.at(-1) === '2')
+  const zero = join(store, 0, 3)
+  await until(() => seen.at(-1) === '0,2')
+  two.controller.abort(new Error('off'))
+  await until(() => seen.at(-1) === '0')
+  const rest = [1, 2].map((rank) => join(store, rank, 3))
+  await Promise.all([zero, ...rest].map(({ start }) => start))
+  t.is(seen.at(-1), '')
+  t.true(seen.indexOf('') === seen.length - 1)
+})
+
 test('those who have come are told who has not, as it changes', async (t) => {
   const store = await open(t, 4)
   const two = join(store, 2, 4)

@@ -162,6 +162,11 @@ export interface ConnectOptions {
   host?: string
   /** Which machine this rank is on, by a name of your own: ranks that give the same one share it. Default: found out. */
   machine?: string
+  /**
+   * `none`: variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT among them) mean nothing. Default:
+   * that of ADASUM_LAUNCHER, or `auto`.
+   */
+  launcher?: 'auto' | 'none'
   /** Time in which all ranks must have come. Default 60,000. */
   timeoutMs?: number
   signal?: AbortSignal
@@ -187,6 +192,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   secret: true,
   host: true,
   machine: true,
+  launcher: true,
   ...CALL_OPTIONS,
   tuning: true,
   sharedMemory: true,

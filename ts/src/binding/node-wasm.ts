@@ -1,6 +1,6 @@
 /**
  * WebAssembly in Node.js, from the package's files: what runs where there is no addon for the platform, and under
- * `--no-addons`. It is compiled when it is first used, and at once.
+ * `--no-addons`, which Node's permission model stands for, too. It is compiled when it is first used, and at once.
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -27,7 +27,7 @@ export function loadBinding(): Binding {
   if (process.env.ADASUM_BINDING === 'native')
     throw new AdasumError(
       'ERR_BINDING',
-      'ADASUM_BINDING is native, but this process was started with --no-addons. Unset the one or leave out the other.',
+      'ADASUM_BINDING is native, but this process was started with --no-addons, or with the permission model and without --allow-addons. Unset ADASUM_BINDING, or allow addons.',
     )
   return loadWasm()
 }

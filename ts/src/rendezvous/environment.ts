@@ -11,6 +11,7 @@ import { parseAddress } from '../transport/address.ts'
 import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
+import { describeLaunch, detectLaunch, isOneOfSeveral, type Launch } from './launchers.ts'
 import { namedMachine } from './machine.ts'
 import { readSecret } from './secret.ts'
 import { resolveSharedMemory } from './shared-memory-setting.ts'
@@ -69,11 +70,13 @@ export interface Setting<V> {
 /**
  * Reads this process's place. The secret is deleted from `env` and remembered for the next call with the same `env`.
  *
- * @throws AdasumError ERR_ARGUMENT (an option), ERR_ENVIRONMENT (a variable, which the message names), ERR_WORLD_SIZE
+ * @throws AdasumError ERR_ARGUMENT (an option), ERR_ENVIRONMENT (a variable, which the message names, or a launcher that
+ *   says of how many processes this is one and not where they meet), ERR_WORLD_SIZE
  */
-export function resolvePlace(options: ConnectOptions, env: Environment = process.env): Place {
+export function resolvePlace(options: ConnectOptions, variables: Environment = process.env): Place {
   checkOptions(options, CONNECT_OPTIONS)
-  const secret = readSecret(options.secret, env)
+  const secret = readSecret(options.secret, variables)
+  const env = hasLauncher(options.launcher, variables) ? variables : ownVariables(variables)
   const timeoutMs = checkTimeout(options.timeoutMs)
   const names = variableNames(env)
   const rank = numberOption('rank', options.rank) ?? numberVariable(env, names.rank)
@@ -92,14 +95,10 @@ export function resolvePlace(options: ConnectOptions, env: Environment = process
     timeline: fileSetting('timeline', options.timeline, env, 'ADASUM_TIMELINE'),
     flightRecord: fileSetting('flightRecord', options.flightRecord, env, 'ADASUM_FLIGHT_RECORD'),
   }
-  const given = [rank, size, store].filter((setting) => setting !== undefined)
-  if (given.length === 0)
+  requireComplete({ rank, size, store }, names, detectLaunch(env))
+  if (rank === undefined || size === undefined)
     return { ...common, rank: 0, size: 1, store: undefined, hostsStore: false, localRank: 0, localSize: 1 }
-
-  if (rank === undefined) throw missing(given, 'rank', names.rank)
-  if (size === undefined) throw missing(given, 'size', names.size)
   checkWorld(rank, size)
-  if (store === undefined && size.value > 1) throw missing(given, 'store', names.store)
   const hostsStore = rank.value === 0 && size.value > 1 && env['ADASUM_STORE_HOST'] !== 'launcher'
   const place = { ...common, rank: rank.value, size: size.value, store: store?.value, hostsStore }
   return { ...place, ...localPlace(env, rank.origin === 'RANK') }
@@ -175,16 +174,82 @@ function checkWorld(rank: Setting<number>, size: Setting<number>): void {
   throw new AdasumError(code, message)
 }
 
+/**
+ * Rank, size and store, all or none of them; a world of one needs no store. None is a world of one, unless a launcher says
+ * that this process is one of several.
+ */
+function requireComplete(
+  place: Readonly<Record<'rank' | 'size' | 'store', Setting<unknown> | undefined>>,
+  names: Record<'rank' | 'size' | 'store', string>,
+  launch: Launch | undefined,
+): void {
+  const all = ['rank', 'size', 'store'] as const
+  const given = all.flatMap((name) => place[name] ?? [])
+  const absent = all.filter((name) => place[name] === undefined)
+  const [first] = absent
+  if (first === undefined || (first === 'store' && place.size?.value === 1)) return
+  if (launch !== undefined && isOneOfSeveral(launch)) throw launched(launch, given, absent, names)
+  if (given.length > 0) throw missing(given, first, names[first])
+  if (launch !== undefined) warnOfLaunch(launch)
+}
+
 function missing(given: Setting<unknown>[], option: 'rank' | 'size' | 'store', variable: string): AdasumError {
-  const origins = given.map((setting) => setting.origin).join(' and ')
-  const verb = given.length > 1 ? 'are' : 'is'
+  const there = listed(given)
   // Whoever gives options only has not half-set an environment.
   if (given.every((setting) => setting.code === 'ERR_ARGUMENT')) {
-    const message = `${origins} ${verb} given, but option "${option}" is missing: give it, or set ${variable}`
+    const message = `${there} given, but option "${option}" is missing: give it, or set ${variable}`
     return new AdasumError('ERR_ARGUMENT', message)
   }
-  const message = `${origins} ${verb} set, but ${variable} is missing: set it, or unset the rest for a world of one`
+  const message = `${there} set, but ${variable} is missing: set it, or unset the rest for a world of one`
   return new AdasumError('ERR_ENVIRONMENT', message)
+}
+
+/** `RANK is`, `option "rank" and ADASUM_SIZE are` */
+function listed(given: Setting<unknown>[]): string {
+  return `${given.map(({ origin }) => origin).join(' and ')} ${given.length > 1 ? 'are' : 'is'}`
+}
+
+const NO_LAUNCHER = "ADASUM_LAUNCHER=none or connect({ launcher: 'none' })"
+
+function launched(
+  launch: Launch,
+  given: Setting<unknown>[],
+  absent: readonly ('rank' | 'size' | 'store')[],
+  names: Record<'rank' | 'size' | 'store', string>,
+): AdasumError {
+  const values = {
+    rank: `${names.rank}=$${launch.rank.name}`,
+    size: `${names.size}=${launch.size === undefined ? '<how many there are>' : `$${launch.size.name}`}`,
+    store: names.store === 'MASTER_ADDR' ? 'MASTER_ADDR and MASTER_PORT' : `${names.store}=<host of rank 0>:<port>`,
+  }
+  const found = given.length > 0 ? `of their places only ${listed(given)} set` : 'each would be a world of one rank'
+  const wanted = absent.map((name) => values[name]).join(', ')
+  const message = `${describeLaunch(launch)}, but ${found}. Set ${wanted} in every process; if each is to be a world of its own, ${NO_LAUNCHER}`
+  return new AdasumError('ERR_ENVIRONMENT', message)
+}
+
+let hasWarned = false
+
+/** Number 0 may be the only one; but if it is not, it is also the only one that gets no error. */
+function warnOfLaunch(launch: Launch): void {
+  if (hasWarned) return
+  hasWarned = true
+  const message = `${describeLaunch(launch)}: this is a world of one rank. If there are more processes, set ADASUM_RANK, ADASUM_SIZE and ADASUM_STORE in each; if not, ${NO_LAUNCHER} says so.`
+  process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_LAUNCHER' })
+}
+
+/** Whether variables that launchers set mean something. */
+function hasLauncher(option: unknown, env: Environment): boolean {
+  const variable = nonEmpty(env, 'ADASUM_LAUNCHER')
+  const [value, origin] = option === undefined ? [variable, 'ADASUM_LAUNCHER'] : [option, 'option "launcher"']
+  if (value === undefined || value === 'auto') return true
+  if (value === 'none') return false
+  const code = option === undefined ? 'ERR_ENVIRONMENT' : 'ERR_ARGUMENT'
+  throw new AdasumError(code, `${origin} must be auto or none, but it is ${inspect(value)}`)
+}
+
+function ownVariables(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith('ADASUM_')))
 }
 
 function storeAddress(options: ConnectOptions, env: Environment): Setting<StoreAddress> | undefined {

@@ -41,6 +41,8 @@ export interface StoreOptions extends ListenOptions {
   /** 16 bytes that ranks must present; zero by default. */
   jobId?: Uint8Array
   transport?: Transport
+  /** Told who waits for others in the round that is open, in order, whenever that has changed. */
+  onWaiting?: ((ranks: readonly number[]) => void) | undefined
 }
 
 export interface Store {
@@ -63,9 +65,10 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
     transport = tcp,
     jobId = new Uint8Array(RUN_ID_BYTE_LENGTH),
     onRefused,
+    onWaiting,
     ...limits
   } = options
-  const rounds = new Rounds(size)
+  const rounds = new Rounds(size, onWaiting)
   const admit = (rank: number) => !rounds.has(rank)
   const identity = { runId: jobId, rank: STORE_RANK, size, purpose: 'store', secret, admit } as const
   let listener: Listener
@@ -101,6 +104,7 @@ interface Member {
 
 class Rounds {
   readonly #size: number
+  readonly #onWaiting: (ranks: readonly number[]) => void
   /** The ranks of the round that is open. */
   readonly #members: Map<number, Member> = new Map()
   readonly #pipes: Set<Pipe> = new Set()
@@ -110,8 +114,9 @@ class Rounds {
   #refusals: Refusals = NO_REFUSALS
   #refusalNews: NodeJS.Timeout | undefined
 
-  constructor(size: number) {
+  constructor(size: number, onWaiting: (ranks: readonly number[]) => void = () => {}) {
     this.#size = size
+    this.#onWaiting = onWaiting
   }
 
   has(rank: number): boolean {
@@ -133,6 +138,7 @@ class Rounds {
           member.join = join
           this.#left.delete(rank)
           this.#joined()
+          this.#onWaiting(this.#waiting())
         },
         malformed: leave,
         ended: leave,
@@ -163,6 +169,7 @@ class Rounds {
     if (member.join === undefined) return
     this.#left.add(rank)
     this.#tellMissing()
+    this.#onWaiting(this.#waiting())
   }
 
   #joined(): void {
@@ -174,6 +181,11 @@ class Rounds {
     this.#refusals = NO_REFUSALS
     const start = startMessage(members.map((member) => member.join!))
     for (const { pipe } of members) dismiss(pipe, start)
+  }
+
+  #waiting(): number[] {
+    const joined = [...this.#members].filter(([, { join }]) => join !== undefined)
+    return joined.map(([rank]) => rank).sort((a, b) => a - b)
   }
 
   #missing(): number[] {

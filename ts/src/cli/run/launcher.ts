@@ -1,17 +1,23 @@
 /** Starts the ranks of this machine, hosts the store they meet at, and sees them to their end. */
+import { systemCode } from '../../errors.ts'
 import { hostStore } from '../../rendezvous/store.ts'
 import { formatAddress } from '../../transport/address.ts'
+import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
 import { RankProcess, rankEnvironment } from './rank-process.ts'
 import { Supervisor } from './supervisor.ts'
 
 /**
- * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n
- * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given
+ * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n; 1 if
+ *   one ended with 0 while others wait for it in connect()
+ * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given; CommandError if Node.js may start no
+ *   process
  */
 export async function launch(plan: LaunchPlan): Promise<number> {
+  let supervisor: Supervisor | undefined
+  const onWaiting = (ranks: readonly number[]): void => supervisor?.waiting(ranks)
   const store = plan.hostsStore
-    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret })
+    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret, onWaiting })
     : undefined
   const { host, port } = store ?? plan.store
   const storeAddress = formatAddress(host, port)
@@ -19,10 +25,22 @@ export async function launch(plan: LaunchPlan): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0)
   try {
     const ranks = Array.from({ length: plan.localSize }, (_, localRank) => {
-      return new RankProcess(plan, localRank, rankEnvironment(plan, localRank, storeAddress))
+      return startRank(plan, localRank, storeAddress)
     })
-    return await new Supervisor(ranks).run()
+    supervisor = new Supervisor(ranks)
+    return await supervisor.run()
   } finally {
     await store?.close()
+  }
+}
+
+function startRank(plan: LaunchPlan, localRank: number, storeAddress: string): RankProcess {
+  try {
+    return new RankProcess(plan, localRank, rankEnvironment(plan, localRank, storeAddress))
+  } catch (error) {
+    if (systemCode(error) !== 'ERR_ACCESS_DENIED') throw error
+    const message =
+      'Node.js may start no process here (its permission model): start the launcher with --allow-child-process, too'
+    throw new CommandError(message, FAILURE)
   }
 }

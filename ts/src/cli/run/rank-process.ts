@@ -29,6 +29,7 @@ export class RankProcess {
   readonly #prefix: string
   readonly #isShown: boolean
   #hasExited = false
+  #drained: Promise<unknown> | undefined
   /** The end of what a rank that is not shown has said, for the case that it fails. */
   readonly #hiddenErrors = new TailBuffer(TAIL_BYTES)
 
@@ -60,12 +61,13 @@ export class RankProcess {
     }
   }
 
-  /** Resolves when all that the rank has printed has been passed on. */
-  async drained(): Promise<void> {
-    await Promise.all([
+  /** Resolves when all that the rank has printed has been passed on. To be called when it has ended. */
+  drained(): Promise<unknown> {
+    this.#drained ??= Promise.all([
       drained(this.#child.stdout, process.stdout),
       drained(this.#child.stderr, this.#isShown ? process.stderr : this.#hiddenErrors),
     ])
+    return this.#drained
   }
 
   /** What a rank that is not shown has said last, each line with its prefix. */

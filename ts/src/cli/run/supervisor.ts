@@ -1,6 +1,7 @@
-/** What the launcher does while ranks run: passes signals on, and ends all ranks when one fails. */
+/** What the launcher does while ranks run: passes signals on, and ends all ranks when one fails or is waited for in vain. */
 import { constants } from 'node:os'
-import { type RankExit, type RankProcess, describeExit, shellExitCode } from './rank-process.ts'
+import { FAILURE } from '../command-error.ts'
+import { type RankProcess, describeExit, shellExitCode } from './rank-process.ts'
 
 /** From the request to end until the ranks that have not are killed. */
 const GRACE_MS = 5_000
@@ -9,8 +10,12 @@ const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export class Supervisor {
   readonly #ranks: readonly RankProcess[]
   readonly #handlers = new Map<NodeJS.Signals, () => void>()
-  /** The first rank that failed before anything asked it to end. */
-  #failure: { rank: RankProcess; exit: RankExit } | undefined
+  /** The exit code of the first rank that failed, and whether the reader has been told. */
+  #failure: { exitCode: number; isReported: Promise<void> } | undefined
+  /** Those that ended with code 0. */
+  readonly #ended: RankProcess[] = []
+  /** Those that wait at the store, also ranks of other machines. */
+  #waiting: readonly number[] = []
   /** Set once the ranks have been told to end, for a signal or because nobody reads the output any more. */
   #stopSignal: NodeJS.Signals | undefined
   #interrupts = 0
@@ -29,17 +34,47 @@ export class Supervisor {
       clearTimeout(this.#killTimer)
       for (const [signal, handler] of this.#handlers) process.removeListener(signal, handler)
     }
+    await this.#failure?.isReported
     if (this.#stopSignal === 'SIGPIPE') return 128 + constants.signals.SIGPIPE
-    return this.#failure === undefined ? 0 : shellExitCode(this.#failure.exit)
+    return this.#failure?.exitCode ?? 0
+  }
+
+  /** The store says who waits for others there, whenever that has changed. */
+  waiting(ranks: readonly number[]): void {
+    this.#waiting = ranks
+    this.#requirePresence()
   }
 
   async #follow(rank: RankProcess): Promise<void> {
     const exit = await rank.exited
-    const isFirstFailure = this.#failure === undefined && shellExitCode(exit) !== 0
-    if (isFirstFailure) this.#failure = { rank, exit }
-    if (isFirstFailure && this.#stopSignal === undefined) this.#endOthers()
+    const exitCode = shellExitCode(exit)
+    if (exitCode === 0) this.#ended.push(rank)
+    if (exitCode === 0) this.#requirePresence()
+    else this.#fail(rank, exitCode, describeExit(exit))
     await rank.drained()
-    if (isFirstFailure && this.#stopSignal === undefined) this.#report(rank, exit)
+  }
+
+  /**
+   * A rank that has ended will not come: whoever waits at the store waits in vain. Only the store knows who does: a rank
+   * that has its answer may be long in noticing, while another is done with its work and ends.
+   */
+  #requirePresence(): void {
+    const absent = this.#ended.find(({ rank }) => !this.#waiting.includes(rank))
+    if (absent === undefined || this.#waiting.length === 0) return
+    const [subject, verb] = this.#waiting.length === 1 ? ['rank', 'waits'] : ['ranks', 'wait']
+    const waiting = `${subject} ${this.#waiting.join(', ')} still ${verb} in connect()`
+    this.#fail(
+      absent,
+      FAILURE,
+      `ended with code 0 while ${waiting}, which every rank has to call as often as the others`,
+    )
+  }
+
+  #fail(rank: RankProcess, exitCode: number, words: string): void {
+    if (this.#failure !== undefined) return
+    const isAsked = this.#stopSignal !== undefined
+    this.#failure = { exitCode, isReported: isAsked ? Promise.resolve() : this.#report(rank, words) }
+    if (!isAsked) this.#endOthers()
   }
 
   #endOthers(): void {
@@ -52,9 +87,11 @@ export class Supervisor {
   }
 
   /** Comes after the rank's own last words, so that the reader has both in order. */
-  #report(rank: RankProcess, exit: RankExit): void {
+  async #report(rank: RankProcess, words: string): Promise<void> {
+    await rank.drained()
+    if (this.#stopSignal !== undefined) return
     const others = this.#ranks.length > 1 ? '; ending the other ranks' : ''
-    process.stderr.write(`${rank.hiddenErrors()}adasum run: rank ${rank.rank} ${describeExit(exit)}${others}\n`)
+    process.stderr.write(`${rank.hiddenErrors()}adasum run: rank ${rank.rank} ${words}${others}\n`)
   }
 
   #killAll(signal: NodeJS.Signals): void {

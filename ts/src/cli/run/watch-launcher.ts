@@ -3,7 +3,8 @@
  * came about. The launcher holds the other end of a pipe; whatever kills it, the kernel closes that end.
  *
  * A thread of its own reads the pipe, because a rank may compute for minutes, or for ever, without turning its event
- * loop. Neither the thread nor the pipe keeps a rank alive that has come to its end.
+ * loop. Where Node.js may make no thread (its permission model), the main thread reads it: late, but at all. Neither the
+ * thread nor the pipe keeps a rank alive that has come to its end.
  */
 import { Socket } from 'node:net'
 import { Worker, isMainThread, workerData } from 'node:worker_threads'
@@ -13,7 +14,7 @@ const PIPE_VARIABLE = 'ADASUM_LAUNCHER_PIPE'
 const GRACE_MS = 2_000
 
 if (isMainThread) startWatching()
-else watch()
+else watchInThread()
 
 function startWatching(): void {
   const descriptor = process.env[PIPE_VARIABLE]
@@ -21,19 +22,27 @@ function startWatching(): void {
   delete process.env[PIPE_VARIABLE]
   if (descriptor === undefined) return
   const options = { workerData: { adasumLauncherPipe: Number(descriptor) }, execArgv: [], env: {} }
-  new Worker(new URL(import.meta.url), options).unref()
+  try {
+    new Worker(new URL(import.meta.url), options).unref()
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_ACCESS_DENIED') throw error
+    watch(Number(descriptor)).unref()
+  }
 }
 
-function watch(): void {
+function watchInThread(): void {
   const descriptor = (workerData as { adasumLauncherPipe?: number } | undefined)?.adasumLauncherPipe
-  if (descriptor === undefined) return
+  if (descriptor !== undefined) watch(descriptor)
+}
+
+function watch(descriptor: number): Socket {
   const pipe = new Socket({ fd: descriptor, readable: true, writable: false })
   pipe.on('error', () => {})
   pipe.on('close', () => {
     endGroup('SIGTERM')
     setTimeout(() => endGroup('SIGKILL'), GRACE_MS)
   })
-  pipe.resume()
+  return pipe.resume()
 }
 
 /** The rank leads a process group, so what it has started goes with it. */
