@@ -1,4 +1,4 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
 import '@tensorflow/tfjs-backend-cpu'
@@ -9,68 +9,20 @@ import {
   type FitCallbacks,
   type StepReduction,
 } from '../../ts/src/adapters/tfjs/index.ts'
-import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { failuresOf, makeWorld } from '../_world.ts'
-import { gaussian, reduceOf, relativeError } from '../optim/_oracle.ts'
+import { failuresOf } from '../_world.ts'
+import { reduceOf, relativeError } from '../optim/_oracle.ts'
+import {
+  BATCH,
+  datasetOf,
+  equalWeights,
+  FEATURES,
+  fit,
+  LEARNING_RATE,
+  type Replica,
+  replicas,
+  type Setup,
+} from './_replicas.ts'
 import { valuesOf } from './_train.ts'
-
-const LEARNING_RATE = 0.05
-const FEATURES = 6
-const BATCH = 4
-
-interface Replica {
-  comm: Communicator
-  rank: number
-  model: layers.LayersModel
-  x: tf.Tensor
-  y: tf.Tensor
-}
-
-interface Setup {
-  /** Batches per epoch on a rank. */
-  batches?: number | ((rank: number) => number)
-  normalize?: boolean
-  hidden?: (rank: number) => number
-}
-
-/** Models with different weights on every rank, and a shard of data for each. */
-async function replicas(t: ExecutionContext, size: number, setup: Setup = {}): Promise<Replica[]> {
-  const { batches = 3, normalize = false, hidden = () => 5 } = setup
-  const world = await makeWorld(size)
-  const made = world.ranks.map((comm, rank): Replica => {
-    const model = layers.sequential()
-    const kernelInitializer = layers.initializers.glorotUniform({ seed: rank + 1 })
-    model.add(layers.layers.dense({ units: hidden(rank), inputShape: [FEATURES], kernelInitializer }))
-    if (normalize) model.add(layers.layers.batchNormalization())
-    model.add(layers.layers.dense({ units: 2, kernelInitializer }))
-    model.compile({ optimizer: tf.train.sgd(LEARNING_RATE), loss: 'meanSquaredError', metrics: ['mse'] })
-    const samples = BATCH * (typeof batches === 'number' ? batches : batches(rank))
-    const x = tf.tensor(gaussian(samples * FEATURES, 10 * rank + 3), [samples, FEATURES])
-    return { comm, rank, model, x, y: tf.tensor(gaussian(samples * 2, 10 * rank + 4), [samples, 2]) }
-  })
-  t.teardown(async () => {
-    await world.close()
-    for (const { model, x, y } of made) {
-      model.dispose()
-      tf.dispose([x, y])
-    }
-  })
-  return made
-}
-
-const FIT = { batchSize: BATCH, shuffle: false, verbose: 0 } as const
-
-function fit(replica: Replica, options: DistributeOptions, args: layers.ModelFitArgs = {}): Promise<layers.History> {
-  const { model, comm, x, y } = replica
-  return model.fit(x, y, { ...FIT, callbacks: distribute(model, comm, options), ...args })
-}
-
-const weightsOf = ({ model }: Replica): Float32Array => valuesOf(model.weights.map((weight) => weight.read()))
-
-function equalWeights(t: ExecutionContext, made: readonly Replica[]): Float32Array {
-  for (const replica of made) t.deepEqual(weightsOf(replica), weightsOf(made[0]!))
-  return weightsOf(made[0]!)
-}
 
 /** Weights after one epoch, by plain trainOnBatch calls on replicas and the operators in f64. */
 async function reference(
@@ -215,108 +167,6 @@ for (const [what, setup, argsOf, optionsOf, message] of DIFFERENCES) {
       t.regex(error.message, message)
     }
   })
-}
-
-/** A callback that stops one rank's training at the end of a batch. */
-const stopAt = ({ model, rank }: Replica, who: number, batch: number) => ({
-  onBatchEnd: (index: number) => {
-    if (rank === who && index === batch) model.stopTraining = true
-  },
-})
-
-const counter = (counts: { batches: number; epochs: number }) => ({
-  onBatchEnd: () => void counts.batches++,
-  onEpochEnd: () => void counts.epochs++,
-})
-
-for (const order of ['before', 'after'] as const) {
-  for (const localSteps of [1, 2, 3, 4]) {
-    test.serial(
-      `a rank that stops in an epoch, ${order} distribute, stops all; ${localSteps} local steps`,
-      async (t) => {
-        for (const [who, batch] of [
-          [0, 0],
-          [1, 1],
-          [2, 4],
-          [1, 6],
-        ] as const) {
-          // prettier-ignore
-          const made = await replicas(t, 3, { batches: 7 })
-          const counts = made.map(() => ({ batches: 0, epochs: 0 }))
-          const histories = await Promise.all(
-            made.map((replica, rank) => {
-              const ours = distribute(replica.model, replica.comm, { op: 'adasum', localSteps })
-              const stop = stopAt(replica, who, batch)
-              const callbacks = [counter(counts[rank]!), ...(order === 'before' ? [stop, ours] : [ours, stop])]
-              return fit(replica, { op: 'adasum' }, { callbacks, epochs: 3, validationSplit: 0.01 })
-            }),
-          )
-          equalWeights(t, made)
-          const most = Math.min(7, (Math.floor((batch + 1) / localSteps) + 1) * localSteps)
-          for (const { batches, epochs } of counts) {
-            t.is(epochs, 1)
-            t.true(batches > batch && batches <= most, `${batches} batches, at most ${most}`)
-          }
-          for (const { history } of histories) t.deepEqual(history['loss'], histories[0]!.history['loss'])
-        }
-      },
-    )
-  }
-}
-
-test.serial('a rank that stops at the end of an epoch stops all', async (t) => {
-  const made = await replicas(t, 3)
-  const histories = await Promise.all(
-    made.map((replica) => {
-      const stop = {
-        onEpochEnd: (epoch: number) => {
-          if (replica.rank === 2 && epoch === 1) replica.model.stopTraining = true
-        },
-      }
-      const ours = distribute(replica.model, replica.comm, { op: 'adasum' })
-      return fit(replica, { op: 'adasum' }, { callbacks: [stop, ours], epochs: 5 })
-    }),
-  )
-  for (const { epoch } of histories) t.deepEqual(epoch, [0, 1])
-  equalWeights(t, made)
-})
-
-test.serial('early stopping after distribute sees the averages and stops all ranks alike', async (t) => {
-  const made = await replicas(t, 2)
-  const histories = await Promise.all(
-    made.map((replica) => {
-      const ours = new layers.CustomCallback(distribute(replica.model, replica.comm, { op: 'adasum' }))
-      const callbacks = [ours, new layers.EarlyStopping({ monitor: 'loss', mode: 'max', patience: 1 })]
-      return fit(replica, { op: 'adasum' }, { callbacks, epochs: 6 })
-    }),
-  )
-  t.deepEqual(histories[0]!.history, histories[1]!.history)
-  t.true(histories[0]!.epoch.length < 6)
-})
-
-test.serial('a rank that stops after the ranks have agreed to go on fails at once', async (t) => {
-  const made = await replicas(t, 2)
-  const runs = made.map((replica) => {
-    const stop = { onEpochEnd: () => void (replica.rank === 1 && (replica.model.stopTraining = true)) }
-    const ours = distribute(replica.model, replica.comm, { op: 'adasum' })
-    return fit(replica, { op: 'adasum' }, { callbacks: [ours, stop], epochs: 3 })
-  })
-  for (const error of await failuresOf(runs)) t.like(error, { code: 'ERR_MISMATCH' })
-})
-
-/** A dataset of whole batches, as fitDataset takes them, that does not know its length. */
-function datasetOf({ x, y }: Replica): Parameters<layers.LayersModel['fitDataset']>[0] {
-  const batches = x.shape[0] / BATCH
-  const iterator = async () => {
-    let index = 0
-    const next = async () => {
-      if (index === batches) return { value: null, done: true }
-      const offset = BATCH * index++
-      return { value: { xs: tf.slice(x, offset, BATCH), ys: tf.slice(y, offset, BATCH) }, done: false }
-    }
-    return { next }
-  }
-  return { iterator, size: null } as unknown as Parameters<layers.LayersModel['fitDataset']>[0]
 }
 
 test.serial('fitDataset, of unknown length: equal weights and history', async (t) => {

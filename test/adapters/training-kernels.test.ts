@@ -1,9 +1,11 @@
 import test from 'ava'
+import { execa } from 'execa'
 import * as tf from '@tensorflow/tfjs-core'
 import type { LayersModel } from '@tensorflow/tfjs-layers'
 import '@tensorflow/tfjs-backend-cpu'
 import '@tensorflow/tfjs-backend-wasm'
 import { registerTrainingKernels } from '../../ts/src/adapters/tfjs/index.ts'
+import { ROOT } from '../_user-folder.ts'
 import { gaussian, relativeError } from '../optim/_oracle.ts'
 import { leNet } from './_models.ts'
 
@@ -63,6 +65,29 @@ test.serial('a backend that lacks a kernel is not ready', (t) => {
   tf.unregisterKernel('Reverse', 'wasm')
   t.throws(registerTrainingKernels, { code: 'ERR_NOT_READY', message: /no kernel Reverse. Import/ })
   tf.registerKernel(reverse)
+})
+
+/** What a process says that imports these and then calls it. */
+async function callWith(imports: string): Promise<string> {
+  const call =
+    'try { registerTrainingKernels(); console.log("done") } catch ({ code, message }) { console.log(code, message) }'
+  const program = `import * as tf from '@tensorflow/tfjs-core'\n${imports}\nimport { registerTrainingKernels } from 'adasum/tfjs'\n${call}`
+  const args = ['--conditions=adasum-source', '--import=tsx', '--input-type=module', '--eval', program]
+  const { stdout } = await execa(process.execPath, args, { cwd: ROOT })
+  return stdout.trim().split('\n').at(-1)!
+}
+
+// As tfjs-node registers its own.
+const TENSORFLOW =
+  "tf.registerBackend('tensorflow', () => new tf.KernelBackend(), 3); await tf.setBackend('tensorflow')"
+
+test.serial('other backends have kernels of their own: nothing to do', async (t) => {
+  const imports = ["import '@tensorflow/tfjs-backend-cpu'", TENSORFLOW, '']
+  t.deepEqual(await Promise.all(imports.map(callWith)), [
+    'done',
+    'done',
+    "ERR_NOT_READY tfjs-core has no backend. Import '@tensorflow/tfjs-backend-wasm' (one copy of tfjs-core) first.",
+  ])
 })
 
 type Padding = 'same' | 'valid' | number

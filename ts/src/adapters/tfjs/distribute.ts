@@ -2,7 +2,9 @@ import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
 import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from '../../optim/flat-exchange.ts'
 import { checkCount, checkExchangeOptions } from '../../optim/options.ts'
 import type { OptionNames } from '../../types.ts'
-import { type FitParams, FitSession, type Logs, type TrainableModel } from './fit-session.ts'
+import { FitHooks } from './fit-hooks.ts'
+import { type FitParams, FitSession, type TrainableModel } from './fit-session.ts'
+import { paramsOf, type PlainCallbacks } from './plain-callbacks.ts'
 import { checkModel } from './variables.ts'
 
 export interface DistributeOptions extends ExchangeOptions {
@@ -15,14 +17,7 @@ export interface DistributeOptions extends ExchangeOptions {
 const DISTRIBUTE_OPTIONS: OptionNames<DistributeOptions> = { localSteps: true, onReduction: true, ...EXCHANGE_OPTIONS }
 
 /** What `model.fit` and `model.fitDataset` take as `callbacks`. */
-export interface FitCallbacks {
-  onTrainBegin(logs?: Logs): Promise<void>
-  onEpochBegin(epoch: number, logs?: Logs): Promise<void>
-  onBatchBegin(batch: number, logs?: Logs): Promise<void>
-  onBatchEnd(batch: number, logs?: Logs): Promise<void>
-  onEpochEnd(epoch: number, logs?: Logs): Promise<void>
-  onTrainEnd(logs?: Logs): Promise<void>
-}
+export type FitCallbacks = Required<PlainCallbacks>
 
 /**
  * Callbacks with which `model.fit` trains one model on all ranks. Compile the model with a plain optimizer; every rank
@@ -33,11 +28,12 @@ export interface FitCallbacks {
  *   epochs agree: a rank with one batch more would wait for the others for ever.
  * - At the end of an epoch, pending changes are combined, non-trainable weights averaged (batch normalization), and the
  *   numbers in `logs` become their averages over the ranks, so that `history` is the same everywhere.
- * - If one rank sets `model.stopTraining`, all stop: at their next exchange, or at the end of the epoch.
+ * - If one rank sets `model.stopTraining`, at whatever moment since this call, all stop after the same batch: at their
+ *   next exchange, or at the end of the epoch.
  *
- * Callbacks are plain functions. With others: `callbacks: [first, distribute(...), last]`; those before it see this
- * rank's logs, those after it the averages. A callback that stops training from its own rank's numbers goes before
- * it. Next to callback classes such as EarlyStopping: `new tf.CustomCallback(distribute(...))` first, then the class.
+ * With others: `callbacks: [first, distribute(...), last]`, plain objects and instances of callback classes such as
+ * EarlyStopping alike; those before it see this rank's logs, those after it the averages. For both, `stopTraining`, `fit`
+ * and `fitDataset` of this model become properties of its own.
  * With `fit`, validation of an epoch runs before its last exchange, on this rank's weights (tfjs order).
  *
  * An error of any callback rejects `fit`: ERR_MISMATCH with the two numbers, ERR_NON_FINITE, the communicator's errors.
@@ -47,14 +43,14 @@ export interface FitCallbacks {
 export function distribute(model: TrainableModel, comm: Collectives, options: DistributeOptions): FitCallbacks {
   checkModel(model)
   checkCommunicator(comm)
-  const session = new FitSession(model, comm, {
+  const session = new FitSession({ model, hooks: FitHooks.of(model) }, comm, {
     ...checkExchangeOptions(options, DISTRIBUTE_OPTIONS),
     localSteps: checkCount(options.localSteps, 'localSteps', 1),
     onReduction: options.onReduction,
   })
   return {
     onTrainBegin(this: unknown) {
-      return session.begin(paramsOf(this, model))
+      return session.begin(paramsOf(this) ?? paramsOfHistory(model))
     },
     onEpochBegin: () => session.beginEpoch(),
     onBatchBegin: () => session.beginBatch(),
@@ -64,12 +60,8 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
   }
 }
 
-/**
- * tfjs-layers calls each function on the callback object that it made from this one, and hands that object the
- * parameters of `fit`; the model's History has them too.
- */
-function paramsOf(receiver: unknown, model: TrainableModel): FitParams {
-  const { params } = (receiver ?? {}) as { params?: FitParams }
+/** For whoever calls the functions on their own object: the model's History has the parameters of `fit`, too. */
+function paramsOfHistory(model: TrainableModel): FitParams {
   const { history } = model as { history?: { params?: FitParams } }
-  return params ?? history?.params ?? {}
+  return history?.params ?? {}
 }

@@ -2,13 +2,13 @@
  * One call of model.fit on all ranks, as a sequence of collectives that is the same everywhere although each rank
  * knows only itself.
  *
- * Every exchange carries two notes of each rank: where it stands (going on, wants to stop, at the end of its epoch) and
- * how many batches of the epoch it has done. A rank that leaves an epoch early, because a callback set
- * model.stopTraining, takes part in the others' next exchange from its onEpochEnd; its note makes them leave as well.
- * A rank that leaves because its data has run out while others go on is a mistake, which the same notes show.
+ * Every exchange carries two notes of each rank: where it stands (within its epoch or at the end of it, and whether it
+ * wishes to stop) and how many batches of the epoch it has done. No rank leaves its loop by itself (see fit-hooks.ts):
+ * the notes with a first wish in them make all ranks leave, after the same batch. A rank at the end of its epoch while
+ * others are within theirs has run out of data, which is a mistake.
  *
  * An epoch ends with an exchange unless there is nothing to say: the rank has done all its batches, the last of them
- * exchanged. Ranks that stop early are never in that state, and find the others in an exchange of theirs.
+ * exchanged, or all are about to stop. Then, when all callbacks have run, comes a vote for the wishes they made.
  */
 import { AdasumError } from '../../errors.ts'
 import { OP_CODES } from '../../binding/binding.ts'
@@ -18,6 +18,7 @@ import type { Exchange, ExchangeOptions, StepReduction } from '../../optim/flat-
 import { callOptionsOf } from '../../optim/options.ts'
 import type { CallOptions } from '../../types.ts'
 import { averageNonTrainableWeights, broadcastWeights } from './broadcast-weights.ts'
+import type { EpochVoter, FitHooks } from './fit-hooks.ts'
 import { trainableVariables, type WeightedModel } from './variables.ts'
 import { VariableRound } from './variable-round.ts'
 
@@ -37,6 +38,12 @@ export interface FitParams {
 
 export type Logs = Record<string, number>
 
+/** A model that is trained together with those of other ranks. */
+export interface HookedModel {
+  model: TrainableModel
+  hooks: FitHooks
+}
+
 export interface SessionOptions extends ExchangeOptions {
   localSteps: number
   onReduction: ((reduction: StepReduction) => void) | undefined
@@ -47,11 +54,9 @@ const WANTS_TO_STOP = 1
 const AT_EPOCH_END = 2
 const NOTES_PER_RANK = 2
 
-/** Name of the vote among the averaged logs. */
-const STOP_VOTE = 'adasum:stopTraining'
-
-export class FitSession {
+export class FitSession implements EpochVoter {
   readonly #model: TrainableModel
+  readonly #hooks: FitHooks
   readonly #comm: Collectives
   readonly #options: SessionOptions
   readonly #call: CallOptions
@@ -60,15 +65,12 @@ export class FitSession {
   #pendingBatches = 0
   #epochBatches = 0
   #epochs = 0
-  /** This rank's wish to stop, kept until all know of it: a vote may be left out with its rank (onNonFinite: 'skip'). */
-  #isStopWanted = false
-  /** All ranks have learnt in an exchange that this epoch is the last. */
+  /** All ranks have learnt that this epoch is the last. */
   #hasAgreedToStop = false
-  /** They did so at different batches of the epoch. */
-  #isCutUnevenly = false
 
-  constructor(model: TrainableModel, comm: Collectives, options: SessionOptions) {
+  constructor({ model, hooks }: HookedModel, comm: Collectives, options: SessionOptions) {
     this.#model = model
+    this.#hooks = hooks
     this.#comm = comm
     this.#options = options
     this.#call = callOptionsOf(options)
@@ -77,7 +79,8 @@ export class FitSession {
   async begin(params: FitParams): Promise<void> {
     this.#batchesPerEpoch = batchesPerEpoch(params)
     this.#pendingBatches = this.#epochBatches = this.#epochs = 0
-    this.#hasAgreedToStop = this.#isStopWanted = this.#isCutUnevenly = false
+    this.#hasAgreedToStop = false
+    this.#hooks.begin(this)
     await this.#checkSettings(params)
     await broadcastWeights(this.#model, this.#comm, this.#call)
     const { localSteps: _steps, onReduction: _callback, ...exchange } = this.#options
@@ -96,24 +99,33 @@ export class FitSession {
   async endBatch(): Promise<void> {
     this.#pendingBatches++
     this.#epochBatches++
-    if (this.#pendingBatches >= this.#options.localSteps) await this.#exchange(this.#wish(GOING_ON))
+    if (this.#pendingBatches >= this.#options.localSteps) await this.#exchange(GOING_ON)
   }
 
   async endEpoch(logs: Logs): Promise<void> {
     const hasNews = this.#pendingBatches > 0 || this.#epochBatches !== this.#batchesPerEpoch
     if (hasNews && !this.#hasAgreedToStop) {
       if (this.#pendingBatches === 0) await this.#running().begin()
-      await this.#exchange(this.#wish(AT_EPOCH_END))
+      await this.#exchange(AT_EPOCH_END)
     }
     await averageNonTrainableWeights(this.#model, this.#comm, this.#call)
     await this.#averageLogs(logs)
     this.#epochs++
   }
 
+  /** The last word of an epoch: stops all ranks if any of them wishes to since the last exchange. */
+  async vote(): Promise<void> {
+    if (this.#hasAgreedToStop) return
+    // Apart from the weights: no rank can be left out of it (onNonFinite: 'skip').
+    const votes = Float32Array.of(this.#hooks.isStopWanted ? 1 : 0)
+    await this.#comm.allReduce(votes, { op: 'sum', ...this.#call })
+    if (votes[0]! > 0) this.#stop()
+  }
+
   /** A rank that went on training would be in another collective now: the check fails at once, on all ranks. */
   async end(): Promise<void> {
     const settings = [{ label: 'the number of epochs done', value: this.#epochs }]
-    const advice = 'Let callbacks that stop training from local numbers run before distribute().'
+    const advice = 'Stop training by model.stopTraining alone.'
     await checkAgreement(settings, { comm: this.#comm, caller: 'distribute()', advice, call: this.#call })
   }
 
@@ -125,12 +137,8 @@ export class FitSession {
     )
   }
 
-  #wish(place: number): number {
-    this.#isStopWanted ||= this.#model.stopTraining
-    return place + (this.#isStopWanted ? WANTS_TO_STOP : 0)
-  }
-
-  async #exchange(standing: number): Promise<void> {
+  async #exchange(place: typeof GOING_ON | typeof AT_EPOCH_END): Promise<void> {
+    const standing = place | (this.#hooks.isStopWanted ? WANTS_TO_STOP : 0)
     const { reduction, notes } = await this.#running().combine([standing, this.#epochBatches])
     this.#pendingBatches = 0
     this.#readNotes(notes)
@@ -139,17 +147,18 @@ export class FitSession {
 
   #readNotes(notes: Exchange['notes']): void {
     const known = notes.flatMap((note, rank) => (note ? [{ rank, standing: note[0]!, batches: note[1]! }] : []))
-    const ended = known.find(({ standing }) => standing === AT_EPOCH_END)
-    const ongoing = known.find(({ standing }) => standing === GOING_ON || standing === WANTS_TO_STOP)
+    const ended = known.find(({ standing }) => standing & AT_EPOCH_END)
+    const ongoing = known.find(({ standing }) => !(standing & AT_EPOCH_END))
     if (ended && ongoing) {
       const numbers = `rank ${ended.rank} ended its epoch after ${ended.batches} batches, rank ${ongoing.rank} is at batch ${ongoing.batches}`
       throw new AdasumError('ERR_MISMATCH', `distribute(): ${numbers}. Give every rank the same number of batches.`)
     }
-    const isToStop = known.some(({ standing }) => (standing & WANTS_TO_STOP) !== 0)
-    // False also where this rank wishes to: it cannot leave before the others know.
-    this.#model.stopTraining = isToStop
-    this.#hasAgreedToStop = isToStop
-    this.#isCutUnevenly = isToStop && known.some(({ batches }) => batches !== known[0]!.batches)
+    if (known.some(({ standing }) => standing & WANTS_TO_STOP)) this.#stop()
+  }
+
+  #stop(): void {
+    this.#hasAgreedToStop = true
+    this.#hooks.stop()
   }
 
   async #checkSettings(params: FitParams): Promise<void> {
@@ -167,18 +176,15 @@ export class FitSession {
     await checkAgreement(settings, { comm: this.#comm, caller: 'distribute()', advice, call: this.#call })
   }
 
-  /** Averages the numbers in place, and agrees to stop if any rank wants to. */
+  /** Averages the numbers in place. */
   async #averageLogs(logs: Logs): Promise<void> {
-    // Validation runs with an epoch's last batch: a rank that was just there has its results, the others have not.
-    const isShared = (key: string): boolean =>
-      typeof logs[key] === 'number' && !(this.#isCutUnevenly && key.startsWith('val_'))
-    const keys = Object.keys(logs).filter(isShared).sort()
-    const vote = Float64Array.of(this.#wish(0))
-    const arrays: Record<string, Float64Array> = { [STOP_VOTE]: vote }
-    for (const key of keys) arrays[key] = Float64Array.of(logs[key]!)
+    const keys = Object.keys(logs)
+      .filter((key) => typeof logs[key] === 'number')
+      .sort()
+    if (keys.length === 0) return
+    const arrays = Object.fromEntries(keys.map((key) => [key, Float64Array.of(logs[key]!)]))
     await this.#comm.allReduce(arrays, { op: 'average', ...this.#call })
     for (const key of keys) logs[key] = arrays[key]![0]!
-    this.#model.stopTraining = vote[0]! > 0
   }
 }
 

@@ -2,10 +2,20 @@
  * The safetensors format: 8 bytes with the length of a JSON header, the header with dtype, shape and place of each
  * tensor, then the tensors' bytes, little-endian. Other tools can read such files; nothing in them can execute. The
  * `__metadata__` entry adds the order of the tensors and a SHA-256 over header entries and data, without which a file is
- * refused.
+ * not loaded.
  */
 import { createHash } from 'node:crypto'
 import { AdasumError } from '../../errors.ts'
+import {
+  type Header,
+  type HeaderEntry,
+  isWellFormed,
+  Malformed,
+  METADATA,
+  readHeader,
+  readNames,
+  shown,
+} from './safetensors-header.ts'
 import type { WeightDtype } from './variables.ts'
 
 export interface StoredTensor {
@@ -16,100 +26,165 @@ export interface StoredTensor {
   bytes: Uint8Array
 }
 
-interface Entry {
-  dtype: string
-  shape: number[]
-  data_offsets: [number, number]
+/** Where a file is read from. */
+export interface ByteSource {
+  readonly byteLength: number
+  /** Fills `target` from this position on; rejects if there is less. */
+  read(position: number, target: Uint8Array): Promise<void>
 }
 
 const DTYPE_NAMES: Record<WeightDtype, string> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
-const ITEM_BYTES: Record<WeightDtype, number> = { float32: 4, int32: 4, bool: 1 }
+/** Says in the metadata who wrote a file. */
+const FORMAT = 'adasum'
 const LENGTH_BYTES = 8
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000
-const METADATA = '__metadata__'
 
+/** @throws AdasumError ERR_ARGUMENT for names that the format cannot hold */
 export function encodeSafetensors(tensors: readonly StoredTensor[]): Uint8Array[] {
+  checkNames(tensors.map(({ name }) => name))
   let offset = 0
-  const entries = tensors.map(({ name, dtype, shape, bytes }): [string, Entry] => {
+  const entries = tensors.map(({ name, dtype, shape, bytes }): StoredEntry => {
     const begin = offset
     offset += bytes.byteLength
-    return [name, { dtype: DTYPE_NAMES[dtype], shape: [...shape], data_offsets: [begin, offset] }]
+    return [name, { dtype: DTYPE_NAMES[dtype], shape, data_offsets: [begin, offset] }]
   })
   const order = JSON.stringify(entries.map(([name]) => name))
-  const data = tensors.map(({ bytes }) => bytes)
-  const metadata = { format: 'adasum', order, sha256: checksum(entries, data) }
-  const header = new TextEncoder().encode(JSON.stringify({ [METADATA]: metadata, ...Object.fromEntries(entries) }))
+  const hash = createHash('sha256').update(JSON.stringify(entries))
+  for (const { bytes } of tensors) hash.update(bytes)
+  const metadata = { format: FORMAT, order, sha256: hash.digest('hex') }
+  return [...encodeHeader([[METADATA, metadata], ...entries]), ...tensors.map(({ bytes }) => bytes)]
+}
+
+interface Found {
+  header: Header
+  /** First byte of the data in the file. */
+  dataBegin: number
+  /** The entries in the order in which they were saved. */
+  order: readonly HeaderEntry[]
+  sha256: string
+}
+
+/** A header's entry, with its fields in the order that the checksum is over. */
+type StoredEntry = [name: string, entry: { dtype: string; shape: readonly number[]; data_offsets: [number, number] }]
+
+function checkNames(names: readonly string[]): void {
+  const seen = new Set<string>([METADATA])
+  for (const name of names) {
+    const why = !isWellFormed(name) ? 'is no Unicode text' : seen.has(name) ? 'is taken' : undefined
+    if (why !== undefined)
+      throw new AdasumError('ERR_ARGUMENT', `a variable has the name ${shown(name)}, which ${why}. Give it another.`)
+    seen.add(name)
+  }
+}
+
+function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array, header: Uint8Array] {
+  // Not by an object: it would sort names that are numbers, and has its own idea of __proto__.
+  const members = entries.map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`)
+  const header = new TextEncoder().encode(`{${members.join()}}`)
+  if (header.length + LENGTH_BYTES > MAX_HEADER_BYTES)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `the names and shapes of the ${entries.length - 1} variables take ${header.length} bytes, of at most ${MAX_HEADER_BYTES}. Use shorter names.`,
+    )
   // Spaces up to a multiple of 8, so that the data is aligned.
   const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20)
   padded.set(header)
   const length = new Uint8Array(LENGTH_BYTES)
   new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true)
-  return [length, padded, ...data]
+  return [length, padded]
 }
 
-/** @throws AdasumError ERR_ARGUMENT if the file is truncated, damaged or of another kind */
-export function decodeSafetensors(file: Uint8Array, path: string): StoredTensor[] {
-  const { header, data } = split(file, path)
-  const metadata = header[METADATA] as Partial<Record<string, string>> | undefined
-  const names = parseJson(metadata?.['order'] ?? '', path)
-  if (!Array.isArray(names)) throw refused(path, 'its header lists no order of tensors')
-  const entries = names.map((name): [string, Entry] => [String(name), checkedEntry(header[String(name)], data, path)])
-  const sha256 = checksum(entries, [data])
-  if (sha256 !== metadata?.['sha256'])
-    throw refused(path, `its SHA-256 is ${sha256}, the header says ${String(metadata?.['sha256'])}`)
-  return entries.map(([name, { dtype, shape, data_offsets }]) => ({
-    name,
-    dtype: dtypeOf(dtype)!,
-    shape,
-    bytes: new Uint8Array(data.subarray(...data_offsets)),
-  }))
-}
-
-function split(file: Uint8Array, path: string): { header: Record<string, unknown>; data: Uint8Array } {
-  if (file.byteLength < LENGTH_BYTES)
-    throw refused(path, `it has ${file.byteLength} bytes, of at least ${LENGTH_BYTES}`)
-  const length = Number(new DataView(file.buffer, file.byteOffset, LENGTH_BYTES).getBigUint64(0, true))
-  const end = LENGTH_BYTES + length
-  if (length > MAX_HEADER_BYTES || end > file.byteLength)
-    throw refused(path, `its header ends at byte ${end}, the file has ${file.byteLength}`)
-  const header = parseJson(new TextDecoder().decode(file.subarray(LENGTH_BYTES, end)), path)
-  if (typeof header !== 'object' || header === null) throw refused(path, 'its header is not a JSON object')
-  return { header: header as Record<string, unknown>, data: file.subarray(end) }
-}
-
-function checkedEntry(value: unknown, data: Uint8Array, path: string): Entry {
-  const { dtype, shape, data_offsets: range } = (value ?? {}) as Partial<Entry>
-  const known = dtypeOf(dtype)
-  const isWhole = (number: unknown): boolean => Number.isSafeInteger(number) && (number as number) >= 0
-  if (known === undefined || !Array.isArray(shape) || !Array.isArray(range) || ![...shape, ...range].every(isWhole))
-    throw refused(path, 'an entry of its header is malformed')
-  const byteLength = shape.reduce((product, size) => product * size, ITEM_BYTES[known])
-  const [begin, end] = range
-  if (range.length !== 2 || end - begin !== byteLength || end > data.byteLength)
-    throw refused(path, `a tensor of ${byteLength} bytes lies at ${begin} to ${end} of ${data.byteLength} bytes`)
-  return { dtype: dtype!, shape, data_offsets: [begin, end] }
-}
-
-function dtypeOf(name: unknown): WeightDtype | undefined {
-  return (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((dtype) => DTYPE_NAMES[dtype] === name)
-}
-
-function checksum(entries: [string, Entry][], data: readonly Uint8Array[]): string {
-  const hash = createHash('sha256').update(JSON.stringify(entries))
-  for (const bytes of data) hash.update(bytes)
-  return hash.digest('hex')
-}
-
-function parseJson(text: string, path: string): unknown {
+/**
+ * The tensors in the order in which they were saved.
+ *
+ * @throws AdasumError ERR_ARGUMENT if the file is truncated, damaged or of another kind; ERR_UNSUPPORTED if it is a whole
+ *   one of another tool
+ */
+export async function decodeSafetensors(source: ByteSource, path: string): Promise<StoredTensor[]> {
   try {
-    return JSON.parse(text)
+    const { header, dataBegin } = await headerOf(source)
+    return await readTensors(source, { header, dataBegin, ...originOf(header, path) })
   } catch (error) {
-    throw refused(path, 'its header is not JSON', error)
+    if (!(error instanceof Malformed)) throw error
+    const message = `${path} is not a whole file of saveWeights(): ${error.message}. Use an undamaged one.`
+    throw new AdasumError('ERR_ARGUMENT', message)
   }
 }
 
-function refused(path: string, why: string, cause?: unknown): AdasumError {
-  const message = `${path} is not a whole file of saveWeights(): ${why}. Use an undamaged one.`
-  return new AdasumError('ERR_ARGUMENT', message, { cause })
+async function headerOf(source: ByteSource): Promise<{ header: Header; dataBegin: number }> {
+  if (source.byteLength < LENGTH_BYTES)
+    throw new Malformed(`it has ${source.byteLength} bytes, of at least ${LENGTH_BYTES}`)
+  const length = new Uint8Array(LENGTH_BYTES)
+  await source.read(0, length)
+  const declared = new DataView(length.buffer).getBigUint64(0, true)
+  if (declared > BigInt(MAX_HEADER_BYTES))
+    throw new Malformed(`its header is to have ${declared} bytes, of at most ${MAX_HEADER_BYTES}`)
+  const dataBegin = LENGTH_BYTES + Number(declared)
+  if (dataBegin > source.byteLength)
+    throw new Malformed(`its header is to end at byte ${dataBegin}, the file has ${source.byteLength}`)
+  const bytes = new Uint8Array(dataBegin - LENGTH_BYTES)
+  await source.read(LENGTH_BYTES, bytes)
+  return { header: readHeader(textOf(bytes), source.byteLength - dataBegin), dataBegin }
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new Malformed('its header is not UTF-8')
+  }
+}
+
+/** What saveWeights() has added to the format. @throws AdasumError ERR_UNSUPPORTED where nothing was added */
+function originOf({ entries, metadata }: Header, path: string): { order: readonly HeaderEntry[]; sha256: string } {
+  const [order, sha256] = [metadata.get('order'), metadata.get('sha256')]
+  if (metadata.get('format') !== FORMAT || order === undefined || sha256 === undefined)
+    throw new AdasumError(
+      'ERR_UNSUPPORTED',
+      `${path} is a safetensors file with ${entries.length} tensors and without the checksum of saveWeights(), as other tools write them. Only files of saveWeights() can be loaded.`,
+    )
+  const byName = new Map(entries.map((entry) => [entry.name, entry]))
+  const ordered = readNames(order).map((name) => {
+    const entry = byName.get(name)
+    if (!byName.delete(name)) throw new Malformed(`its order has ${shown(name)}, of which there is no tensor left`)
+    return entry!
+  })
+  if (byName.size > 0) throw new Malformed(`its order has ${ordered.length} tensors, its header ${entries.length}`)
+  return { order: ordered, sha256 }
+}
+
+async function readTensors(source: ByteSource, { header, dataBegin, order, sha256 }: Found): Promise<StoredTensor[]> {
+  const stored = order.map(({ name, dtype, shape, begin, end }): StoredEntry => {
+    return [name, { dtype, shape, data_offsets: [begin, end] }]
+  })
+  const hash = createHash('sha256').update(JSON.stringify(stored))
+  const contents = new Map<HeaderEntry, Uint8Array>()
+  for (const entry of header.entries) {
+    const bytes = allocate(entry)
+    await source.read(dataBegin + entry.begin, bytes)
+    hash.update(bytes)
+    contents.set(entry, bytes)
+  }
+  const actual = hash.digest('hex')
+  if (actual !== sha256) throw new Malformed(`its SHA-256 is ${actual}, its header says ${shown(sha256)}`)
+  return order.map((entry) => {
+    const { name, shape } = entry
+    return { name, dtype: dtypeOf(entry), shape, bytes: contents.get(entry)! }
+  })
+}
+
+function allocate({ name, begin, end }: HeaderEntry): Uint8Array {
+  try {
+    return new Uint8Array(end - begin)
+  } catch (cause) {
+    const message = `${shown(name)} has ${end - begin} bytes, for which there is no memory. Use a machine with more.`
+    throw new AdasumError('ERR_OUT_OF_MEMORY', message, { cause })
+  }
+}
+
+function dtypeOf({ name, dtype }: HeaderEntry): WeightDtype {
+  const known = (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
+  if (known !== undefined) return known
+  throw new Malformed(`${shown(name)} is ${dtype}, which saveWeights() does not write`)
 }

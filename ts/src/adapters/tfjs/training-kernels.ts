@@ -4,7 +4,7 @@ import { batchMatMul } from './kernels/batch-mat-mul.ts'
 import { conv2dBackpropFilter } from './kernels/conv2d-backprop-filter.ts'
 import { conv2dBackpropInput } from './kernels/conv2d-backprop-input.ts'
 import { sum } from './kernels/sum.ts'
-import { BACKEND_NAME, missingKernel, type Kernel } from './kernels/runtime.ts'
+import { BACKEND_NAME, IMPORT_ADVICE, missingKernel, type Kernel } from './kernels/runtime.ts'
 
 const REQUIRED_KERNELS = ['BatchMatMul', 'Conv2D', 'Conv2DBackpropInput', 'Reverse', 'Sum', 'Transpose']
 
@@ -20,11 +20,13 @@ const ours = new WeakSet<tf.KernelFunc>()
  * - `Sum` of more than 1,024 terms, such as the gradient of a bias, for accuracy.
  *
  * Results agree with the cpu backend's to a relative L2 error of 1e-6. Float32 and NHWC only, like the kernels replaced.
- * A second call does nothing. It may come before or after `tf.setBackend('wasm')`.
+ * A second call does nothing. It may come before or after `tf.setBackend('wasm')`. Programs that have imported other
+ * backends only (tfjs-node's, webgl, webgpu, cpu) may call it as well: those have kernels of their own, and nothing is done.
  *
- * @throws AdasumError ERR_NOT_READY if '@tensorflow/tfjs-backend-wasm' has not been imported
+ * @throws AdasumError ERR_NOT_READY if no backend has been imported, or one of wasm without its kernels
  */
 export function registerTrainingKernels(): void {
+  if (!isNeeded(tf.engine().backendNames())) return
   for (const name of REQUIRED_KERNELS) {
     if (tf.getKernel(name, BACKEND_NAME) == null) throw new AdasumError('ERR_NOT_READY', missingKernel(name))
   }
@@ -32,6 +34,11 @@ export function registerTrainingKernels(): void {
   override('Conv2DBackpropInput', conv2dBackpropInput)
   override('Sum', sum)
   override('Conv2DBackpropFilter', () => conv2dBackpropFilter)
+}
+
+function isNeeded(backends: readonly string[]): boolean {
+  if (backends.length > 0) return backends.includes(BACKEND_NAME)
+  throw new AdasumError('ERR_NOT_READY', `tfjs-core has no backend. ${IMPORT_ADVICE}`)
 }
 
 function override(name: string, wrap: (stock: Kernel) => Kernel): void {

@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../errors.ts'
 import { describeWeight } from '../../optim/weight-layout.ts'
-import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
+import { type ByteSource, decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
 import { flatOf, variablesOf, type WeightDtype, type Weights } from './variables.ts'
+
+/** Systems and Node.js take less than 2 GiB in a call. */
+const MAX_CALL_BYTES = 2 ** 30
 
 /**
  * Writes all weights of a model, or a list of variables, to a file in the safetensors format. The file is whole or not
  * there: it is written beside its place, flushed to the disk and then renamed. In a distributed run one rank is
  * enough: `if (comm.rank === 0) await saveWeights(model, path)`.
  *
- * @throws AdasumError ERR_ARGUMENT for what is no model or path, and with the system's error as cause if the file cannot
- *   be written
+ * @throws AdasumError ERR_ARGUMENT for what is no model or path, for names that the format cannot hold (`__metadata__`, the
+ *   same one twice), and with the system's error as cause if the file cannot be written
  */
 export async function saveWeights(weights: Weights, path: string): Promise<void> {
   checkPath(path)
@@ -37,12 +40,12 @@ export async function saveWeights(weights: Weights, path: string): Promise<void>
  * written before the whole file has been checked.
  *
  * @throws AdasumError ERR_MISMATCH with both shapes for another model's file; ERR_ARGUMENT for one that is missing,
- *   truncated or damaged
+ *   truncated or damaged; ERR_UNSUPPORTED for a whole one of another tool; ERR_OUT_OF_MEMORY
  */
 export async function loadWeights(weights: Weights, path: string): Promise<void> {
   checkPath(path)
   const variables = variablesOf(weights)
-  const stored = decodeSafetensors(await readWhole(path), path)
+  const stored = await readStored(path)
   checkShapes(variables, stored, path)
   tf.tidy(() => {
     const values = stored.map(({ dtype, shape, bytes }) => tf.tensor(flatOf(dtype, bytes), [...shape], dtype))
@@ -78,11 +81,31 @@ function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredT
   })
 }
 
-async function readWhole(path: string): Promise<Uint8Array> {
+async function readStored(path: string): Promise<StoredTensor[]> {
+  let file: FileHandle | undefined
   try {
-    return await readFile(path)
+    file = await open(path, 'r')
+    return await decodeSafetensors(await sourceOf(file), path)
   } catch (cause) {
+    if (cause instanceof AdasumError) throw cause
     throw new AdasumError('ERR_ARGUMENT', `${path} could not be read: ${String(cause)}. Check the path.`, { cause })
+  } finally {
+    await file?.close()
+  }
+}
+
+async function sourceOf(file: FileHandle): Promise<ByteSource> {
+  const { size } = await file.stat()
+  return {
+    byteLength: size,
+    read: async (position, target) => {
+      for (let done = 0; done < target.byteLength;) {
+        const count = Math.min(target.byteLength - done, MAX_CALL_BYTES)
+        const { bytesRead } = await file.read(target, done, count, position + done)
+        if (bytesRead === 0) throw new Error(`it had ${size} bytes and ends at ${position + done} now`)
+        done += bytesRead
+      }
+    },
   }
 }
 
@@ -99,7 +122,7 @@ async function writeDurably(path: string, chunks: readonly Uint8Array[]): Promis
 async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
   for (const chunk of chunks) {
     for (let offset = 0; offset < chunk.byteLength;) {
-      const { bytesWritten } = await file.write(chunk, offset)
+      const { bytesWritten } = await file.write(chunk, offset, Math.min(chunk.byteLength - offset, MAX_CALL_BYTES))
       offset += bytesWritten
     }
   }

@@ -4,6 +4,8 @@ import { AdasumError } from '../../../errors.ts'
 
 export const BACKEND_NAME = 'wasm'
 
+export const IMPORT_ADVICE = "Import '@tensorflow/tfjs-backend-wasm' (one copy of tfjs-core) first."
+
 /** The part of the wasm backend that kernels use. */
 export interface WasmBackend {
   /** Allocates a tensor on the heap; its contents are whatever lay there. */
@@ -35,7 +37,7 @@ export function runKernel(
 }
 
 export function missingKernel(name: string): string {
-  return `the wasm backend has no kernel ${name}. Import '@tensorflow/tfjs-backend-wasm' (one copy of tfjs-core) first.`
+  return `the wasm backend has no kernel ${name}. ${IMPORT_ADVICE}`
 }
 
 export function free(backend: WasmBackend, ...tensors: tf.TensorInfo[]): void {

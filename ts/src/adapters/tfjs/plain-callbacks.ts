@@ -1,0 +1,55 @@
+/**
+ * Callbacks of both kinds in one list. `fit` takes plain objects of functions, and it takes instances of its classes, such
+ * as EarlyStopping; which of them a list holds, it decides by the first entry. So instances are given to it as plain
+ * objects whose functions call them.
+ */
+import type { FitParams, Logs } from './fit-session.ts'
+
+export interface PlainCallbacks {
+  onTrainBegin?(logs?: Logs): Promise<void>
+  onEpochBegin?(epoch: number, logs?: Logs): Promise<void>
+  onBatchBegin?(batch: number, logs?: Logs): Promise<void>
+  onBatchEnd?(batch: number, logs?: Logs): Promise<void>
+  onEpochEnd?(epoch: number, logs?: Logs): Promise<void>
+  onTrainEnd?(logs?: Logs): Promise<void>
+}
+
+/** An instance of a callback class of tfjs-layers. */
+interface CallbackInstance extends Required<PlainCallbacks> {
+  setParams(params: FitParams): void
+  setModel(model: unknown): void
+}
+
+/** @param given - what `fit` was given: one callback of either kind, or a list */
+export function asPlainCallbacks(given: unknown, model: unknown): PlainCallbacks[] {
+  const list: unknown[] = Array.isArray(given) ? given : [given]
+  return list.map((entry) => (isInstance(entry) ? asPlain(entry, model) : (entry as PlainCallbacks)))
+}
+
+function isInstance(entry: unknown): entry is CallbackInstance {
+  const { setParams, setModel } = (entry ?? {}) as Partial<CallbackInstance>
+  return typeof setParams === 'function' && typeof setModel === 'function'
+}
+
+function asPlain(instance: CallbackInstance, model: unknown): Required<PlainCallbacks> {
+  return {
+    async onTrainBegin(this: unknown, logs) {
+      instance.setParams(paramsOf(this) ?? {})
+      instance.setModel(model)
+      await instance.onTrainBegin(logs)
+    },
+    onEpochBegin: async (epoch, logs) => instance.onEpochBegin(epoch, logs),
+    onBatchBegin: async (batch, logs) => instance.onBatchBegin(batch, logs),
+    onBatchEnd: async (batch, logs) => instance.onBatchEnd(batch, logs),
+    onEpochEnd: async (epoch, logs) => instance.onEpochEnd(epoch, logs),
+    onTrainEnd: async (logs) => instance.onTrainEnd(logs),
+  }
+}
+
+/**
+ * The parameters of `fit`. tfjs-layers calls each function of a plain object on the instance that it made of it, which has
+ * them.
+ */
+export function paramsOf(receiver: unknown): FitParams | undefined {
+  return (receiver as { params?: FitParams } | undefined)?.params
+}

@@ -1,0 +1,237 @@
+/**
+ * The header of a safetensors file, read as what anybody may have written:
+ *
+ *     {"__metadata__": {"key": "text", ...}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
+ *
+ * A reader of its own for this much of JSON, because JSON.parse keeps the last of two equal names without a word, rounds
+ * large numbers, takes arrays nested without end, and has a special name, `__proto__`.
+ */
+
+/** What is wrong with a file; the caller adds which one. */
+export class Malformed extends Error {}
+
+/** A tensor's entry. Offsets count bytes from the end of the header. */
+export interface HeaderEntry {
+  readonly name: string
+  readonly dtype: string
+  readonly shape: readonly number[]
+  readonly begin: number
+  readonly end: number
+}
+
+export interface Header {
+  /** In the order of their bytes in the file. */
+  readonly entries: readonly HeaderEntry[]
+  readonly metadata: ReadonlyMap<string, string>
+}
+
+/** The name that is no tensor's. */
+export const METADATA = '__metadata__'
+const FIELDS = ['dtype', 'shape', 'data_offsets'] as const
+
+/** Bits an element, for every dtype of the format. */
+const DTYPE_BITS = new Map<string, number>([
+  ...['F64', 'I64', 'U64', 'C64'].map((dtype) => [dtype, 64] as const),
+  ...['F32', 'I32', 'U32'].map((dtype) => [dtype, 32] as const),
+  ...['F16', 'BF16', 'I16', 'U16'].map((dtype) => [dtype, 16] as const),
+  ...['F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'I8', 'U8', 'BOOL'].map((dtype) => [dtype, 8] as const),
+  ...['F6_E2M3', 'F6_E3M2'].map((dtype) => [dtype, 6] as const),
+  ['F4', 4],
+])
+
+/**
+ * @param text - the header, decoded
+ * @param dataByteLength - bytes that follow it in the file
+ * @throws Malformed
+ */
+export function readHeader(text: string, dataByteLength: number): Header {
+  if (!text.startsWith('{')) throw new Malformed(`its header begins with ${shown(text.slice(0, 1))} instead of {`)
+  const reader = new JsonReader(text)
+  const entries: HeaderEntry[] = []
+  let metadata: ReadonlyMap<string, string> = new Map()
+  reader.object((name) => {
+    if (name === METADATA) metadata = readMetadata(reader)
+    else entries.push(readEntry(reader, name))
+  })
+  reader.end()
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
+  checkPlaces(entries, dataByteLength)
+  return { entries, metadata }
+}
+
+/** A list of names as `JSON.stringify` writes it. @throws Malformed */
+export function readNames(text: string): string[] {
+  const reader = new JsonReader(text)
+  const names: string[] = []
+  reader.array(() => names.push(reader.string()))
+  reader.end()
+  return names
+}
+
+function readMetadata(reader: JsonReader): Map<string, string> {
+  const metadata = new Map<string, string>()
+  reader.object((key) => void metadata.set(key, reader.string()))
+  return metadata
+}
+
+function readEntry(reader: JsonReader, name: string): HeaderEntry {
+  let dtype: string | undefined
+  const [shape, offsets]: [number[], number[]] = [[], []]
+  const seen = new Set<string>()
+  reader.object((field) => {
+    seen.add(field)
+    if (field === 'dtype') dtype = reader.string()
+    else if (field === 'shape') reader.array(() => shape.push(reader.integer()))
+    else if (field === 'data_offsets') reader.array(() => offsets.push(reader.integer()))
+    else throw new Malformed(`its entry for ${shown(name)} has a field ${shown(field)}, which the format does not know`)
+  })
+  const missing = FIELDS.find((field) => !seen.has(field))
+  if (missing !== undefined) throw new Malformed(`its entry for ${shown(name)} has no ${missing}`)
+  if (offsets.length !== 2)
+    throw new Malformed(`its entry for ${shown(name)} has ${offsets.length} data_offsets instead of 2`)
+  const entry = { name, dtype: dtype!, shape, begin: offsets[0]!, end: offsets[1]! }
+  checkSize(entry)
+  return entry
+}
+
+function checkSize({ name, dtype, shape, begin, end }: HeaderEntry): void {
+  const bits = DTYPE_BITS.get(dtype)
+  if (bits === undefined) throw new Malformed(`its entry for ${shown(name)} has the unknown dtype ${shown(dtype)}`)
+  const wanted = bitsOf(shape, bits)
+  if (wanted === BigInt(end - begin) * 8n) return
+  const sizes = shape.length > 8 ? `${shape.slice(0, 8).join(', ')}, ...` : shape.join(', ')
+  const needed = wanted === undefined ? 'more than 2^64' : `${wanted}`
+  throw new Malformed(`${shown(name)}, ${dtype}[${sizes}], has ${needed} bits and lies at bytes ${begin} to ${end}`)
+}
+
+/** Without rounding; undefined above 2^64, where nothing lies and a product of a million sizes would take for ever. */
+function bitsOf(shape: readonly number[], bits: number): bigint | undefined {
+  if (shape.includes(0)) return 0n
+  let product = BigInt(bits)
+  for (const size of shape) if ((product *= BigInt(size)) > 1n << 64n) return undefined
+  return product
+}
+
+/** Every byte belongs to one tensor. */
+function checkPlaces(entries: readonly HeaderEntry[], dataByteLength: number): void {
+  let covered = 0
+  for (const { name, begin, end } of entries) {
+    if (begin < covered)
+      throw new Malformed(`${shown(name)} begins at byte ${begin}, the tensor before it ends at ${covered}`)
+    if (begin > covered)
+      throw new Malformed(`the bytes ${covered} to ${begin}, before ${shown(name)}, belong to no tensor`)
+    covered = end
+  }
+  if (covered !== dataByteLength)
+    throw new Malformed(`its tensors end at byte ${covered} of the data, of which the file has ${dataByteLength}`)
+}
+
+/** A name for a message: short, and without control characters. */
+export function shown(name: string): string {
+  return JSON.stringify(name.length > 60 ? `${name.slice(0, 57)}...` : name)
+}
+
+const BLANKS = ' \t\r\n'
+/** As many as 2^53 has. */
+const MAX_DIGITS = 16
+
+class JsonReader {
+  readonly #text: string
+  #at = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  /** Calls `member` at the value of each member. */
+  object(member: (name: string) => void): void {
+    const names = new Set<string>()
+    this.#list('{', '}', () => {
+      const name = this.string()
+      if (names.has(name)) throw new Malformed(`its header has ${shown(name)} twice`)
+      names.add(name)
+      this.#expect(':')
+      member(name)
+    })
+  }
+
+  /** Calls `item` at each item. */
+  array(item: () => void): void {
+    this.#list('[', ']', item)
+  }
+
+  string(): string {
+    this.#expect('"')
+    const begin = this.#at - 1
+    for (;;) {
+      const quote = this.#text.indexOf('"', this.#at)
+      if (quote < 0) throw this.#wrong('the end of a string')
+      this.#at = quote + 1
+      let escapes = quote
+      while (this.#text[escapes - 1] === '\\') escapes--
+      if ((quote - escapes) % 2 === 0) break
+    }
+    return this.#decoded(this.#text.slice(begin, this.#at), begin)
+  }
+
+  /** A whole number from 0 to 2^53 - 1. */
+  integer(): number {
+    this.#skipBlanks()
+    const digits = /^(?:0|[1-9][0-9]*)/.exec(this.#text.slice(this.#at, this.#at + MAX_DIGITS + 1))?.[0] ?? ''
+    if (digits === '' || !Number.isSafeInteger(Number(digits))) throw this.#wrong('a whole number below 2^53')
+    this.#at += digits.length
+    return Number(digits)
+  }
+
+  end(): void {
+    this.#skipBlanks()
+    if (this.#at < this.#text.length) throw this.#wrong('its end')
+  }
+
+  #list(open: string, close: string, item: () => void): void {
+    this.#expect(open)
+    if (this.#skip(close)) return
+    do item()
+    while (this.#skip(','))
+    this.#expect(close)
+  }
+
+  #decoded(literal: string, begin: number): string {
+    let text: string
+    try {
+      text = JSON.parse(literal) as string
+    } catch {
+      this.#at = begin
+      throw this.#wrong('a string')
+    }
+    if (isWellFormed(text)) return text
+    throw new Malformed(`its header has ${shown(text)}, which is no Unicode text`)
+  }
+
+  #expect(character: string): void {
+    if (!this.#skip(character)) throw this.#wrong(character)
+  }
+
+  #skip(character: string): boolean {
+    this.#skipBlanks()
+    if (this.#text[this.#at] !== character) return false
+    this.#at++
+    return true
+  }
+
+  #skipBlanks(): void {
+    while (this.#at < this.#text.length && BLANKS.includes(this.#text[this.#at]!)) this.#at++
+  }
+
+  #wrong(expected: string): Malformed {
+    const found = this.#at < this.#text.length ? shown(this.#text.slice(this.#at, this.#at + 12)) : 'its end'
+    return new Malformed(
+      `its header is not that of the format: ${found} at character ${this.#at}, instead of ${expected}`,
+    )
+  }
+}
+
+/** Whether a string has no half of a surrogate pair, which UTF-8 cannot hold. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text)
+}
