@@ -1,6 +1,7 @@
 /** `connect`, from its options to the connections among ranks. */
+import { type Socket, connect as openSocket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
@@ -13,6 +14,7 @@ import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { Tuning } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { bitsOf, onAll, vectorOf } from '../_world.ts'
+import { freePort } from './_ports.ts'
 
 const WRONG: [name: string, options: unknown, message: RegExp][] = [
   ['null', null, /must be an object/],
@@ -177,3 +179,96 @@ test('machines that are named are the ones there are', async (t) => {
   for (const { result } of results) for (const x of result) t.true(Math.abs(x - 5 / 3) < 1e-6)
   await Promise.all(comms.map((comm) => comm.close()))
 })
+
+// ---- strangers, who say nothing: they keep no rank out and hold none up
+
+/** Less than any limit of a handshake, and more than a busy machine needs. */
+const STRANGERS_LIMIT_MS = 3000
+
+/** Idle connections; those that are re-opened come again whenever they are cut off, and so do those after half a second. */
+class Strangers {
+  readonly #sockets = new Set<Socket>()
+  readonly #isReopened: boolean
+  #hasEnded = false
+
+  constructor(isReopened: boolean) {
+    this.#isReopened = isReopened
+  }
+
+  come(port: number, count: number): Promise<void[]> {
+    return Promise.all(Array.from({ length: count }, () => this.#open(port)))
+  }
+
+  #open(port: number): Promise<void> {
+    const socket = openSocket(port, '127.0.0.1')
+    this.#sockets.add(socket)
+    socket.on('error', () => undefined).resume()
+    const timer = this.#isReopened ? setTimeout(() => socket.destroy(), 500 * Math.random()) : undefined
+    socket.on('close', () => {
+      clearTimeout(timer)
+      this.#sockets.delete(socket)
+      if (this.#isReopened && !this.#hasEnded) setTimeout(() => this.#hasEnded || void this.#open(port), 1)
+    })
+    return new Promise((resolve) => socket.once('connect', () => resolve()).once('close', () => resolve()))
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    for (const socket of this.#sockets) socket.destroy()
+  }
+}
+
+/** TCP, which tells where each rank listens. */
+function observed(onPort: (port: number) => void): Transport {
+  const listen: Transport['listen'] = async (host, port, accept) => {
+    const listener = await tcp.listen(host, port, accept)
+    onPort(listener.port)
+    return listener
+  }
+  return { ...tcp, listen }
+}
+
+/** The same over TCP; `onPort` is told of every port that is opened, the store's first. */
+async function observedWorld(
+  t: ExecutionContext,
+  size: number,
+  onPort: (port: number) => void,
+): Promise<Communicator[]> {
+  const port = await freePort()
+  const options = { size, store: `127.0.0.1:${port}`, sharedMemory: false, timeoutMs: 20_000 }
+  const transport = observed(onPort)
+  const ranks = await Promise.all(
+    Array.from({ length: size }, (_, rank) => connectOver(transport, { ...options, rank }, {})),
+  )
+  t.teardown(() => Promise.all(ranks.map((comm) => comm.close())))
+  return ranks
+}
+
+for (const size of [2, 3, 4])
+  test.serial(
+    `41 idle connections to the port of each of ${size} ranks: its first collective is as good as ever`,
+    async (t) => {
+      const ports: number[] = []
+      const ranks = await observedWorld(t, size, (port) => ports.push(port))
+      const strangers = new Strangers(false)
+      t.teardown(() => strangers.end())
+      await Promise.all(ports.slice(1).map((port) => strangers.come(port, 41)))
+      const begin = performance.now()
+      const results = await onAll(ranks, (comm) => comm.allReduce(new Float32Array(10).fill(1), { op: 'sum' }))
+      const elapsedMs = performance.now() - begin
+      for (const { result } of results) t.is(result[9], size)
+      t.true(elapsedMs < STRANGERS_LIMIT_MS, `${elapsedMs} ms`)
+    },
+  )
+
+for (const size of [2, 4])
+  test.serial(`60 connections to every port of ${size} ranks and their store, opened again and again`, async (t) => {
+    const strangers = new Strangers(true)
+    t.teardown(() => strangers.end())
+    const begin = performance.now()
+    const ranks = await observedWorld(t, size, (port) => void strangers.come(port, 60))
+    const results = await onAll(ranks, (comm) => comm.allReduce(new Float32Array(10).fill(1), { op: 'sum' }))
+    const elapsedMs = performance.now() - begin
+    for (const { result } of results) t.is(result[9], size)
+    t.true(elapsedMs < 2 * STRANGERS_LIMIT_MS, `${elapsedMs} ms`)
+  })
