@@ -47,7 +47,7 @@ ${[0, 1, 2, 3, 4].map((layer) => `.layer-${layer} { --colour: var(--layer-${laye
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; padding: 0; margin: .7rem 0;
   font-size: .93rem; }
 .legend li { display: flex; align-items: center; gap: .5rem; }
-.sample { width: 36px; height: 12px; }
+.sample { width: 36px; height: 12px; flex: none; }
 .wide { overflow-x: auto; margin: .7rem 0; background:
   linear-gradient(to right, var(--panel) 40%, transparent) left / 3rem 100% no-repeat local,
   linear-gradient(to left, var(--panel) 40%, transparent) right / 3rem 100% no-repeat local,
