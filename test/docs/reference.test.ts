@@ -1,4 +1,4 @@
-/** The options that a document lists are those that the code takes, none more and none less. */
+/** The options and codes that a document lists are those of the code, none more and none less. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { defineBench } from '../../ts/src/cli/bench/command.ts'
 import { defineDoctor } from '../../ts/src/cli/doctor/command.ts'
 import { defineRun } from '../../ts/src/cli/run/command.ts'
+import { ERROR_CODES } from '../../ts/src/errors.ts'
 import { CONNECT_OPTIONS } from '../../ts/src/types.ts'
 import { ROOT } from '../_user-folder.ts'
 
@@ -35,4 +36,10 @@ for (const [name, define] of Object.entries(COMMANDS)) {
 test('docs/communicator.md has the options of connect', (t) => {
   const rows = [...below('communicator.md', '## connect(options?)').matchAll(/^\| *`(\w+)` *\|/gm)]
   t.deepEqual(rows.map(([, option]) => option).toSorted(), Object.keys(CONNECT_OPTIONS).toSorted()) // prettier-ignore
+})
+
+test('docs/errors.md has one row for every code, in the same order', (t) => {
+  const page = readFileSync(join(ROOT, 'docs', 'errors.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| *`(ERR_\w+)` *\|/gm)].map(([, code]) => code)
+  t.deepEqual(rows, [...ERROR_CODES])
 })
