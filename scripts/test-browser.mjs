@@ -218,6 +218,30 @@ for (const [shape, width, height] of /** @type {const} */ ([
   }
 }
 
+TESTS['examples/browser draws a loss that diverges'] = async () => {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
+  await page.goto(`${servers.plain.url}/examples/browser/index.html?steps=100`)
+  await page.waitForSelector('body[data-state="training"]')
+  await page.selectOption('#operator', 'sum')
+  await page.selectOption('#rate', '0.3')
+  await page.waitForSelector('body[data-diverged-at]:not([data-diverged-at=""])', { timeout: 120_000 })
+  await page.waitForSelector('body[data-state="done"]', { timeout: 120_000 })
+  assert.match((await page.textContent('#status')) ?? '', /diverged at step \d+, where the loss passed/)
+  // The line's own colour, in the rows of the canvas: the loss is no flat line.
+  const rows = await page.evaluate(`(() => {
+    const canvas = document.getElementById('loss')
+    const { width, height } = canvas
+    const { data } = canvas.getContext('2d').getImageData(0, 0, width, height)
+    const isLine = (at) => data[at + 3] > 250 && data[at] < 20 && data[at + 1] > 110 && data[at + 1] < 150
+    return Array.from({ length: height }, (_, y) => y).filter((y) =>
+      Array.from({ length: width }, (_, x) => 4 * (y * width + x)).some(isLine)).length / height
+  })()`)
+  if (values.screenshots !== undefined)
+    await page.screenshot({ path: join(values.screenshots, 'diverging.png'), fullPage: true })
+  assert.ok(Number(rows) > 0.2, `the line takes ${rows} of the height`)
+  await page.close()
+}
+
 const counts = { passed: 0, failed: 0, skipped: 0, notes: [] }
 for (const [name, check] of Object.entries(TESTS)) {
   if (values.only !== undefined && !name.includes(values.only)) continue

@@ -1,7 +1,10 @@
-/** Lines that grow, pale as they are and strong as running means, and a plane with points on it, on canvases that follow their place's size and the page's colours. */
+/**
+ * Lines that grow, pale as they are and strong as running means, and a plane with points on it, on canvases that follow
+ * their place's size and the page's colours.
+ */
 
-const MARGIN = { left: 44, right: 10, top: 8, bottom: 24 }
-const TICKS = 4
+/** The upper one has room for the words of a mark, so that no line runs through them. */
+const MARGIN = { left: 52, right: 10, top: 24, bottom: 24 }
 /** More points than pixels are joined. */
 const MOST_POINTS = 600
 const MEAN_RATE = 0.06
@@ -22,24 +25,27 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {{ colours: string[], stepCount: number, least: number, most: number }} options names of the page's colours, and
- *   the ranges of both axes
+ * @param {{ colours: string[], stepCount: number, axisOf: (values: number[]) => import('./scale.mjs').Axis }} options names
+ *   of the page's colours, the range of the steps, and the axis for all values so far
  */
-export function lineChart(canvas, { colours, stepCount, least, most }) {
+export function lineChart(canvas, { colours, stepCount, axisOf }) {
   const series = colours.map(() => [])
-  const draw = () => {
+  /** @param {{ step: number, words: string }} [mark] a step that has a meaning */
+  const draw = (mark) => {
     const { context, width, height } = contextOf(canvas)
     const [right, bottom] = [width - MARGIN.right, height - MARGIN.bottom]
+    const axis = axisOf(series.flat())
     const x = (step) => MARGIN.left + (step / stepCount) * (right - MARGIN.left)
-    const y = (value) =>
-      bottom - ((Math.min(most, Math.max(least, value)) - least) / (most - least)) * (bottom - MARGIN.top)
-    drawAxes(context, { x, y, right, bottom, stepCount, least, most })
+    const y = (value) => bottom - axis.shareOf(value) * (bottom - MARGIN.top)
+    drawAxes(context, { x, y, right, bottom, stepCount, axis })
+    if (mark !== undefined) drawMark(context, { at: x(mark.step), words: mark.words, right, bottom })
     const line = (values, i, opacity) => {
       context.strokeStyle = colour(colours[i])
       context.globalAlpha = opacity
       context.beginPath()
       const stride = Math.max(1, Math.ceil(values.length / MOST_POINTS))
-      for (let at = 0; at < values.length; at += stride) context.lineTo(x(at + 1), y(values[at]))
+      for (let at = 0; at < values.length && Number.isFinite(values[at]); at += stride)
+        context.lineTo(x(at + 1), y(values[at]))
       context.stroke()
     }
     series.forEach((values, i) => line(values, i, 0.2))
@@ -50,31 +56,46 @@ export function lineChart(canvas, { colours, stepCount, least, most }) {
 }
 
 /** Of the last values, the newer the more. */
-function runningMean(values) {
+export function runningMean(values) {
   let mean = values[0]
   return values.map((value) => (mean += (value - mean) * MEAN_RATE))
 }
 
-function drawAxes(context, { x, y, right, bottom, stepCount, least, most }) {
+function drawAxes(context, { x, y, right, bottom, stepCount, axis }) {
   context.font = '12px system-ui, sans-serif'
   context.fillStyle = colour('--faint')
   context.strokeStyle = colour('--rule')
   context.lineWidth = 1
   context.textAlign = 'right'
   context.textBaseline = 'middle'
-  for (let tick = 0; tick <= TICKS; tick++) {
-    const value = least + ((most - least) * tick) / TICKS
+  for (const value of axis.ticks) {
     context.beginPath()
     context.moveTo(MARGIN.left, Math.round(y(value)) + 0.5)
     context.lineTo(right, Math.round(y(value)) + 0.5)
     context.stroke()
-    context.fillText(value.toFixed(2), MARGIN.left - 6, y(value))
+    context.fillText(axis.format(value), MARGIN.left - 6, y(value))
   }
   context.textBaseline = 'top'
   for (const step of [0, stepCount / 2, stepCount]) {
     context.textAlign = step === 0 ? 'left' : step === stepCount ? 'right' : 'center'
     context.fillText(step === stepCount ? `step ${step}` : `${step}`, x(step), bottom + 7)
   }
+}
+
+/** A line across all values, its words above the plot. */
+function drawMark(context, { at, words, right, bottom }) {
+  context.strokeStyle = colour('--warning')
+  context.fillStyle = colour('--warning')
+  context.setLineDash([5, 4])
+  context.beginPath()
+  context.moveTo(at, MARGIN.top)
+  context.lineTo(at, bottom)
+  context.stroke()
+  context.setLineDash([])
+  context.textBaseline = 'bottom'
+  const isLeft = at < (MARGIN.left + right) / 2
+  context.textAlign = isLeft ? 'left' : 'right'
+  context.fillText(words, at, MARGIN.top - 5)
 }
 
 const CELLS = 48

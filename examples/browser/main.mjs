@@ -3,7 +3,7 @@
  * layer, by the operator that is chosen. Nothing is sent anywhere.
  */
 import { adasum, average, sum } from 'adasum'
-import { drawPlane, lineChart } from './chart.mjs'
+import { drawPlane, lineChart, runningMean } from './chart.mjs'
 import {
   LAYERS,
   SEGMENTS,
@@ -14,6 +14,7 @@ import {
   probabilityOf,
   randomOf,
 } from './model.mjs'
+import { divergedAt, linearAxis, logarithmicAxis } from './scale.mjs'
 
 const OPERATORS = { adasum, sum, average }
 const POINT_COUNT = 400
@@ -26,12 +27,13 @@ const FRAME_MS = 10
 const byId = (id) => document.getElementById(id)
 const stepCount = Number(new URLSearchParams(location.search).get('steps') ?? 1500)
 const points = makeSpirals(POINT_COUNT, randomOf(7))
-const loss = lineChart(byId('loss'), { colours: ['--loss'], stepCount, least: 0, most: 1 })
+/** Of each step, the mean of its micro-batches. */
+const losses = []
+const loss = lineChart(byId('loss'), { colours: ['--loss'], stepCount, axisOf: logarithmicAxis })
 const orthogonality = lineChart(byId('orthogonality'), {
   colours: LAYERS.map((_, layer) => `--layer-${layer}`),
   stepCount,
-  least: 0,
-  most: 1,
+  axisOf: () => linearAxis(0, 1),
 })
 
 /** Changes with every start: what an older run still awaits is then for nothing. */
@@ -39,16 +41,21 @@ let current = 0
 let weights = makeWeights(randomOf(1))
 
 function draw() {
-  loss.draw()
+  const diverged = divergedAt(losses, runningMean)
+  loss.draw(diverged === undefined ? undefined : { step: diverged, words: `diverged at step ${diverged}` })
   orthogonality.draw()
   drawPlane(byId('plane'), (x, y) => probabilityOf(weights, x, y), points)
 }
 
 function show(step) {
   const accuracy = accuracyOf(weights, points)
+  const diverged = divergedAt(losses, runningMean)
+  const words =
+    diverged === undefined ? '' : `; diverged at step ${diverged}, where the loss passed twice its first value`
   byId('status').textContent =
-    `step ${step} of ${stepCount}, ${(100 * accuracy).toFixed(1)} % of the points classified correctly`
+    `step ${step} of ${stepCount}, ${(100 * accuracy).toFixed(1)} % of the points classified correctly${words}`
   document.body.dataset.accuracy = String(accuracy)
+  document.body.dataset.divergedAt = String(diverged ?? '')
   draw()
 }
 
@@ -66,7 +73,8 @@ async function trainStep(operator, { rate, random, velocity }) {
     velocity[i] = MOMENTUM * velocity[i] + result[i]
     weights[i] -= rate * velocity[i]
   }
-  loss.add(parts.reduce((total, part) => total + part.loss, 0) / MICRO_BATCHES)
+  losses.push(parts.reduce((total, part) => total + part.loss, 0) / MICRO_BATCHES)
+  loss.add(losses.at(-1))
   orthogonality.add(...report.map((segment) => segment.orthogonality))
 }
 
@@ -75,6 +83,7 @@ async function train() {
   const operator = byId('operator').value
   const state = { rate: Number(byId('rate').value), random: randomOf(2), velocity: new Float32Array(weights.length) }
   weights = makeWeights(randomOf(1))
+  losses.length = 0
   loss.clear()
   orthogonality.clear()
   document.body.dataset.state = 'training'

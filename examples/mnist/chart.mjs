@@ -29,7 +29,8 @@ const PLOT = {
  * @property {Axis} x
  * @property {Axis} y
  * @property {Series[]} series
- * @property {{ value: number, label: string }[]} [references] horizontal lines with a meaning
+ * @property {{ value: number, label: string }[]} [references] horizontal lines with a meaning, which the page's legend
+ *   shows: words between the curves would be drawn over
  */
 
 /** @param {Chart} chart */
@@ -73,14 +74,13 @@ function tickOfY(at, label) {
 
 /** @param {number} at @param {string} label */
 function reference(at, label) {
-  return (
-    horizontal('reference', at) + text('note', `x="${PLOT.right - 4}" y="${round(at) - 6}" text-anchor="end"`, label)
-  )
+  return horizontal('reference', at, `<title>${escapeHtml(label)}</title>`)
 }
 
-/** @param {string} className @param {number} at */
-function horizontal(className, at) {
-  return `<line class="${className}" x1="${PLOT.left}" x2="${PLOT.right}" y1="${round(at)}" y2="${round(at)}"/>`
+/** @param {string} className @param {number} at @param {string} [content] markup */
+function horizontal(className, at, content = '') {
+  const place = `x1="${PLOT.left}" x2="${PLOT.right}" y1="${round(at)}" y2="${round(at)}"`
+  return `<line class="${className}" ${place}>${content}</line>`
 }
 
 /** @param {string} className @param {string} place attributes @param {string} content */

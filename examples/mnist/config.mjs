@@ -35,6 +35,15 @@ export const CURVE_FRACTIONS = [0.02, 0.04, 0.06, 0.09, 0.13, 0.19, 0.26, 0.34, 
  */
 export const LEVEL_POINTS = 1
 
+/**
+ * Runs of fewer steps than this say that everything works, and nothing about rates or ways of combining: none of them is
+ * trained to the end. The full epoch of four ranks has 235.
+ */
+export const FEWEST_STEPS_TO_COMPARE = 200
+
+/** Steps of a group of so many processes, or of one alone. @param {number} examples @param {number} processes */
+export const stepsOf = (examples, processes) => Math.ceil(examples / processes / BATCH_SIZE)
+
 /** Below this accuracy a model of ten classes has learned next to nothing. */
 export const CHANCE_ACCURACY = 0.2
 

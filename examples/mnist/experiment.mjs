@@ -11,6 +11,7 @@ import {
   TRAIN_IMAGES,
   groupRuns,
   singleRuns,
+  stepsOf,
 } from './config.mjs'
 import { locateMnist } from './data.mjs'
 import { examineMachine } from './machine.mjs'
@@ -18,8 +19,9 @@ import { renderPage } from './page.mjs'
 import { runAlone, runGroup } from './processes.mjs'
 import { createRun, record, summarize, toJson } from './records.mjs'
 import { coloursFor, createScreen } from './screen.mjs'
-import { COLUMNS, alignColumns, sentences, tableRows, weightLines } from './table.mjs'
+import { COLUMNS, alignColumns, tableRows, weightLines } from './table.mjs'
 import { formatCount, plural, wrap } from './text.mjs'
+import { sentences } from './verdict.mjs'
 
 /** @param {ReturnType<typeof import('./options.mjs').readOptions>} options */
 export async function runExperiment({ ranks, examples, seed, quick, json, page }) {
@@ -28,11 +30,12 @@ export async function runExperiment({ ranks, examples, seed, quick, json, page }
   const out = json ? process.stderr : process.stdout
   const title = `${ranks} processes train LeNet-5 together on MNIST`
   const facts = describeExperiment({ ranks, examples, seed, machine })
-  const notice = examples < TRAIN_IMAGES ? shortNotice(examples, quick) : ''
+  const isShort = examples < TRAIN_IMAGES - (TRAIN_IMAGES % ranks)
+  const notice = isShort ? shortNotice(examples, quick) : ''
   out.write(formatHeader(title, facts, notice, coloursFor(out)))
   const runs = await trainAll({ ranks, examples, seed }, out)
   const summaries = runs.map(summarize)
-  out.write(formatResult(summaries, notice, out))
+  out.write(formatResult({ summaries, notice, steps: stepsOf(examples, ranks) }, out))
   await writeFile(page, renderPage({ title, facts, notice, examples, ranks }, runs))
   out.write(`\nCurves and orthogonality by layer: ${relative(process.cwd(), page)}\n`)
   if (json) process.stdout.write(`${toJson({ ranks, examples }, summaries)}\n`)
@@ -72,14 +75,14 @@ async function trainAll({ ranks, examples, seed }, out) {
  * @returns {[string, string][]}
  */
 function describeExperiment({ ranks, examples, seed, machine }) {
-  const stepsOf = (processes) => plural(Math.ceil(examples / processes / BATCH_SIZE), 'step')
+  const steps = (processes) => plural(stepsOf(examples, processes), 'step')
   const data = `${formatCount(examples)} training images once, ${formatCount(examples / ranks)} a rank`
-  const alone = `one process alone: ${stepsOf(1)} of ${BATCH_SIZE}`
+  const alone = `one process alone: ${steps(1)} of ${BATCH_SIZE}`
   return [
     ['machine', `${machine.isa}, ${plural(machine.cores, 'core')}, Node.js ${process.versions.node}`],
     ['model', `LeNet-5, ${formatCount(PARAMETER_COUNT)} parameters, the same initial weights in every run`],
     ['data', `MNIST: ${data}; ${formatCount(TEST_IMAGES)} test images`],
-    ['ranks', `${ranks} over TCP: ${stepsOf(ranks)} of ${ranks} x ${BATCH_SIZE} images; ${alone}`],
+    ['ranks', `${ranks} over TCP: ${steps(ranks)} of ${ranks} x ${BATCH_SIZE} images; ${alone}`],
     ['update', `momentum SGD (${MOMENTUM}) on each rank, then start + op(local weights - start)`],
     ['rates', `${MODEST_RATE} and ${LARGE_RATE}, from a sweep with one process alone, not retuned for ${ranks} ranks`],
     ['seed', `${seed}: initial weights and the order of the images`],
@@ -104,14 +107,13 @@ function formatHeader(title, facts, notice, colours) {
 }
 
 /**
- * @param {import('./records.mjs').Summary[]} summaries
- * @param {string} notice
+ * @param {{ summaries: import('./records.mjs').Summary[], notice: string, steps: number }} result
  * @param {NodeJS.WriteStream} out
  */
-function formatResult(summaries, notice, out) {
+function formatResult({ summaries, notice, steps }, out) {
   const colours = coloursFor(out)
   const [header, ...rows] = alignColumns(COLUMNS, tableRows(summaries))
-  const words = sentences(summaries).map((sentence) => wrap(sentence, out.columns))
+  const words = sentences(summaries, steps).map((sentence) => wrap(sentence, out.columns))
   const under = notice === '' ? [] : [colours.yellow(notice)]
   return `\n${[colours.bold(header), ...rows, ...under, '', ...weightLines(summaries), '', ...words].join('\n')}\n`
 }

@@ -5,13 +5,13 @@
 export const PAGE_STYLE = `
 :root {
   color-scheme: light dark;
-  --paper: #ffffff; --panel: #f6f7f9; --ink: #1d2230; --faint: #5c6475; --rule: #dfe3ea;
+  --paper: #ffffff; --panel: #f6f7f9; --ink: #1d2230; --faint: #5c6475; --rule: #dfe3ea; --shade: #1d223040;
   --adasum: #00805c; --sum: #c14f00; --average: #0068a8; --none: #6b7280;
   --layer-0: #3b1c8c; --layer-1: #2f6bb0; --layer-2: #1f968b; --layer-3: #6b9e16; --layer-4: #d08700;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --paper: #12151c; --panel: #1a1f29; --ink: #e8ebf1; --faint: #a3acbd; --rule: #323a49;
+    --paper: #12151c; --panel: #1a1f29; --ink: #e8ebf1; --faint: #a3acbd; --rule: #323a49; --shade: #000000b0;
     --adasum: #2fd0a0; --sum: #ff9d4d; --average: #62b8f2; --none: #b4bac6;
     --layer-0: #a78bfa; --layer-1: #6aa9f0; --layer-2: #3fd0c1; --layer-3: #a5d63f; --layer-4: #ffc44d;
   }
@@ -34,7 +34,8 @@ figcaption { font-weight: 600; padding-left: .5rem; }
 .chart text { fill: var(--faint); font-size: 14px; }
 .chart .axis { fill: var(--ink); }
 .grid { stroke: var(--rule); stroke-width: 1; }
-.reference { stroke: var(--faint); stroke-width: 1; stroke-dasharray: 2 4; }
+.reference { stroke: var(--faint); stroke-width: 1.25; stroke-dasharray: 2 4; }
+.is-reference { --colour: var(--faint); --dashes: 2 4; }
 .series path { fill: none; stroke: var(--colour); stroke-width: 2.25; stroke-linejoin: round;
   stroke-dasharray: var(--dashes, none); }
 .series circle { fill: var(--colour); }
@@ -46,8 +47,13 @@ ${[0, 1, 2, 3, 4].map((layer) => `.layer-${layer} { --colour: var(--layer-${laye
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; padding: 0; margin: .7rem 0;
   font-size: .93rem; }
 .legend li { display: flex; align-items: center; gap: .5rem; }
-.sample { width: 36px; height: 12px; }
-.wide { overflow-x: auto; margin: .7rem 0; }
+.sample { width: 36px; height: 12px; flex: none; }
+.wide { overflow-x: auto; margin: .7rem 0; background:
+  linear-gradient(to right, var(--panel) 40%, transparent) left / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--panel) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to right, var(--shade), transparent) left / 1rem 100% no-repeat,
+  linear-gradient(to left, var(--shade), transparent) right / 1rem 100% no-repeat, var(--panel); }
+.hint { display: none; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 th, td { padding: .4rem .8rem; text-align: right; border-bottom: 1px solid var(--rule); }
@@ -61,6 +67,14 @@ dt { color: var(--faint); } dd { margin: 0; }
 @media (max-width: 640px) {
   main { padding: 1.25rem .75rem 3rem; }
   .chart text { font-size: 18px; }
+  .hint { display: block; }
+  table { font-size: .88rem; }
+  th, td { padding: .4rem; }
+  th { white-space: normal; vertical-align: bottom; }
+  th:nth-child(-n + 2), td:nth-child(-n + 2) { position: sticky; left: 0; background: var(--panel); }
+  th:first-child, td:first-child { min-width: 3.4rem; }
+  th:nth-child(2), td:nth-child(2) { left: 3.4rem; white-space: nowrap; border-right: 1px solid var(--rule); }
+  th:nth-child(2) { white-space: normal; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
 }
 `

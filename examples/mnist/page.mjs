@@ -1,10 +1,11 @@
 /** The page that stays: curves, table and how all of it was measured, in one file that needs nothing else. */
 import { escapeHtml, lineChart } from './chart.mjs'
-import { CURVE_IMAGES, LAYER_NAMES } from './config.mjs'
+import { CURVE_IMAGES, LAYER_NAMES, stepsOf } from './config.mjs'
 import { PAGE_STYLE } from './page-style.mjs'
 import { summarize } from './records.mjs'
-import { COLUMNS, sentences, tableRows, weightLines } from './table.mjs'
+import { COLUMNS, tableRows, weightLines } from './table.mjs'
 import { OP_NAMES, formatCount, formatPercent } from './text.mjs'
+import { sentences } from './verdict.mjs'
 
 /** @typedef {import('./records.mjs').Run} Run */
 
@@ -29,7 +30,7 @@ export function renderPage(setting, runs) {
     '<body><main>',
     `<h1>${escapeHtml(setting.title)}</h1>`,
     notice,
-    ...sentences(summaries).map(
+    ...sentences(summaries, stepsOf(setting.examples, setting.ranks)).map(
       (sentence) => `<p class="finding">${escapeHtml(sentence.replaceAll(' %', '\u00a0%'))}</p>`,
     ),
     accuracySection(setting, runs, rates),
@@ -91,6 +92,7 @@ function imagesAxis(examples) {
 
 /** @param {{ ranks: number }} setting @param {Run[]} runs @param {number[]} rates */
 function orthogonalitySection({ ranks }, runs, rates) {
+  const reference = { value: 1 / ranks, label: `${(1 / ranks).toFixed(2)}: identical updates, Adasum is their average` }
   const charts = rates.map((rate) => {
     const run = runs.find(({ op, learningRate }) => op === 'adasum' && learningRate === rate)
     const values = run.done[0].orthogonality
@@ -106,12 +108,16 @@ function orthogonalitySection({ ranks }, runs, rates) {
       format: formatCount,
     }
     const title = `Orthogonality of the ${ranks} ranks’ updates, layer by layer, at learning rate ${rate}`
-    const references = [
-      { value: 1 / ranks, label: `${(1 / ranks).toFixed(2)}: identical updates, Adasum is their average` },
-    ]
     return figure(
       `Learning rate ${rate}`,
-      lineChart({ id: `orthogonality-${rates.indexOf(rate)}`, title, x, y: ORTHOGONALITY_AXIS, series, references }),
+      lineChart({
+        id: `orthogonality-${rates.indexOf(rate)}`,
+        title,
+        x,
+        y: ORTHOGONALITY_AXIS,
+        series,
+        references: [reference],
+      }),
     )
   })
   return section(
@@ -120,7 +126,8 @@ function orthogonalitySection({ ranks }, runs, rates) {
       '|result|² / Σ|update|² of each layer’s kernel in the Adasum runs,',
       `a mean over ${2 * SMOOTHING_STEPS + 1} steps. At 1 the updates are orthogonal, and Adasum is their sum.`,
     ],
-    legend(LAYER_NAMES.map((name, layer) => [`layer-${layer}`, name])) + grid(charts),
+    legend([...LAYER_NAMES.map((name, layer) => [`layer-${layer}`, name]), ['is-reference', reference.label]]) +
+      grid(charts),
   )
 }
 
@@ -157,7 +164,9 @@ function tableSection(summaries) {
       .join('')
   const rows = tableRows(summaries).map((row) => `<tr>${cells(row, 'td')}</tr>`)
   const head = `<thead><tr>${cells(COLUMNS, 'th')}</tr></thead>`
-  const table = `<div class="wide"><table>${head}<tbody>${rows.join('\n')}</tbody></table></div>`
+  // The keyboard, too, must be able to scroll what is wider than the page.
+  const table = `<div class="wide" role="region" aria-label="Result" tabindex="0"><table>${head}<tbody>${rows.join('\n')}</tbody></table></div>`
+  const hint = '<p class="hint">The table is wider than this screen: scroll it sideways. →</p>'
   const weights = `<ul class="weights">${weightLines(summaries)
     .map((line) => `<li>${escapeHtml(line)}</li>`)
     .join('')}</ul>`
@@ -168,7 +177,7 @@ function tableSection(summaries) {
       'share of them spent in all-reduce, waiting for the slowest rank included; sent is by all ranks together;',
       'orthogonality is the mean over steps and weight tensors.',
     ],
-    table + weights,
+    hint + table + weights,
   )
 }
 

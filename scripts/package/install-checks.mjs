@@ -55,7 +55,7 @@ export const INSTALL_CHECKS = {
     await project.run(`${install} --prefer-offline --loglevel=error`, { timeoutMs: FIRST_MINUTE_MS })
     const timeoutMs = Math.ceil(FIRST_MINUTE_MS - (performance.now() - begin))
     const { stdout, stderr } = await project.run(command, { timeoutMs })
-    assert.match(stdout, output)
+    assert.equal(stdout, output)
     assert.equal(stderr, '')
   },
 

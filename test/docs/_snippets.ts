@@ -5,8 +5,8 @@
  *     <!-- run -->                  js, ts: run it with Node.js; sh: run it with bash. It must exit with 0.
  *     <!-- run: -n 4 -->            js, ts: run it under `adasum run -n 4`.
  *     <!-- file: train.mjs -->      put it under that name where the later blocks of the document run.
- *     <!-- first-minute -->         the README's first program: js is train.mjs, run under `adasum run -n 4`. Its sh and
- *                                   text blocks are for the test of the packed package (scripts/test-package.mjs).
+ *     <!-- first-minute -->         the README's first program: first-minute.test.ts runs it, and the test of the packed
+ *                                   package (scripts/test-package.mjs) all of it.
  *     <!-- syntax only -->          as without a comment: only the syntax of js, ts and sh is checked.
  *
  * All blocks of a document run in one temporary folder, in order; there `adasum` is this checkout, and the other
@@ -55,9 +55,14 @@ export function snippetsOf(markdown: string): Snippet[] {
 }
 
 function readMark(comment: string, language: string, line: number): Mark {
-  if (comment === '' || comment === 'syntax only' || comment.startsWith('prettier-ignore')) return {}
+  if (
+    comment === '' ||
+    comment === 'syntax only' ||
+    comment === 'first-minute' ||
+    comment.startsWith('prettier-ignore')
+  )
+    return {}
   if (comment === 'run') return { run: [] }
-  if (comment === 'first-minute') return language === 'js' ? { file: 'train.mjs', run: ['-n', '4'] } : {}
   const [, key, value] = /^(run|file):\s*(.+)$/.exec(comment) ?? []
   if (key === 'run') return { run: value!.split(/\s+/) }
   if (key === 'file') return { file: value! }

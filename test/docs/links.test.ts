@@ -1,5 +1,8 @@
-/** Links between documents lead somewhere: to a file of the repository, and to a heading in it if they name one. */
-import { existsSync, readFileSync } from 'node:fs'
+/**
+ * Links between documents lead somewhere: to a file of the repository, and to a heading in it if they name one. So do the
+ * names of files and of npm's scripts, and every page can be found.
+ */
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import test from 'ava'
 import { ROOT } from '../_user-folder.ts'
@@ -50,6 +53,41 @@ test('every link of every document leads to something', (t) => {
   t.deepEqual(problems.filter((problem) => problem !== undefined), []) // prettier-ignore
 })
 
+test('the README leads to every page of docs', (t) => {
+  const fromReadme = linksOf(readInRepository('README.md')!).map((link) => link.split('#')[0])
+  const fromPerformance = linksOf(readInRepository('docs/performance.md')!).map((link) => join('docs', link))
+  const pages = documents().filter((name) => name.startsWith('docs/'))
+  t.true(pages.length >= 20)
+  const isFigures = (name: string): boolean => name.startsWith('docs/performance/')
+  t.deepEqual(pages.filter((name) => !isFigures(name) && !fromReadme.includes(name)), []) // prettier-ignore
+  t.deepEqual(pages.filter((name) => isFigures(name) && !fromPerformance.includes(name)), []) // prettier-ignore
+})
+
+/** Names of files in backticks, by their paths from the root, from `ts/src` or from one crate. */
+function filesNamedIn(markdown: string): string[] {
+  const folders = '(?:ts|crates|scripts|test|bench|examples|docs|src|tests|[a-z-]+)'
+  const name = new RegExp(`\\x60(${folders}/[\\w./-]+\\.(?:ts|mjs|rs|c|json|md|wgsl))\\x60`, 'g')
+  return [...markdown.matchAll(name)].map(([, path]) => path!)
+}
+
+const crates = readdirSync(join(ROOT, 'crates')).flatMap((crate) => [`crates/${crate}`, `crates/${crate}/src`])
+const isThere = (path: string): boolean =>
+  ['', 'ts/src', 'wasm', ...crates].some((folder) => existsSync(join(ROOT, folder, path)))
+
+test('files and scripts that documents name are there', (t) => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  const named = documents().map((from) => ({ from, text: readInRepository(from)! }))
+  const files = named.flatMap(({ from, text }) => filesNamedIn(text).map((path) => ({ from, path })))
+  const commands = named.flatMap(({ from, text }) =>
+    [...text.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(([, script]) => ({ from, script: script! })),
+  )
+  t.true(files.length > 30 && commands.length > 30)
+  t.deepEqual(files.filter(({ path }) => !isThere(path)), []) // prettier-ignore
+  t.deepEqual(commands.filter(({ script }) => !(script in scripts)), []) // prettier-ignore
+})
+
 test('wrong links are noticed', (t) => {
   const text = '[a](b.md) [c](https://x.org) `[d](e)` [f](docs/b.md#the-end) [g](#no)\n```\n[h](i)\n```\n# The end'
   t.deepEqual(linksOf(text), ['b.md', 'docs/b.md#the-end', '#no'])
@@ -58,4 +96,7 @@ test('wrong links are noticed', (t) => {
   t.is(problemOf('a.md', 'docs/b.md#the-end', read), undefined)
   t.is(problemOf('docs/b.md', '#the-end', read), undefined)
   t.is(problemOf('a.md', 'docs/b.md#the-start', read), 'a.md: docs/b.md#the-start names no heading')
+  const named = filesNamedIn('See `group/nowhere.ts`, `ts/src/errors.ts`, `kernel/mod.rs` and `errors.ts`.')
+  t.deepEqual(named, ['group/nowhere.ts', 'ts/src/errors.ts', 'kernel/mod.rs'])
+  t.deepEqual(named.map(isThere), [false, true, true])
 })

@@ -111,7 +111,7 @@ test('blocks, their languages and marks are found', (t) => {
     { line: 3, language: 'js', code: 'a()\n', mark: { run: ['-n', '4'] } },
     { line: 8, language: 'sh', code: 'ls\n', mark: {} },
     { line: 13, language: 'js', code: 'if (b) {\n  c()\n}\n', mark: { file: 'train.mjs' } },
-    { line: 19, language: 'js', code: '\n', mark: { file: 'train.mjs', run: ['-n', '4'] } },
+    { line: 19, language: 'js', code: '\n', mark: {} },
   ])
   t.throws(() => snippetsOf('<!-- runn -->\n```js\n```'), { message: /line 2: <!-- runn --> says nothing/ })
 })

@@ -89,7 +89,8 @@ test.serial('--json: one line on stdout, the rest on stderr, eight runs on real 
   t.is(example.stderr.match(/same weights on all 4 ranks: yes \(sha256 [0-9a-f]{16}\)/g)?.length, 6)
   t.regex(example.stderr, /^machine +(scalar|avx2|avx512|neon), /m)
   t.regex(example.stderr, /Only 512 of the 60,000 training images. Leave out --examples/)
-  t.is(example.stderr.match(/^At learning rate .*\.$/gm)?.length, 2)
+  t.notRegex(example.stderr, /At learning rate/, 'two steps say nothing about it')
+  t.regex(example.stderr, /^2 steps are too few to compare learning rates or ways of combining; .*\.$/m)
   t.regex(readFileSync(example.page, 'utf8'), /<\/html>$/)
 })
 

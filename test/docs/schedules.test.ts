@@ -1,4 +1,4 @@
-/** docs/algorithms.md: its table is what the schedules say. A failure prints the table as it has to be. */
+/** docs/schedules.md: its table is what the schedules say. A failure prints the table as it has to be. */
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
@@ -67,6 +67,6 @@ function tableOf(): string {
 }
 
 test('the table of rounds, bytes and operations is that of the schedules', (t) => {
-  const text = readFileSync(new URL('../../docs/algorithms.md', import.meta.url), 'utf8')
+  const text = readFileSync(new URL('../../docs/schedules.md', import.meta.url), 'utf8')
   t.true(text.includes(tableOf()), `The table has to be:\n\n${tableOf()}\n`)
 })
