@@ -12,6 +12,10 @@ const BROWSER_GLOBALS = [
   'requestAnimationFrame',
 ]
 
+// Classes that answer for values of any realm, or that only our own code throws. tfjs decides by what its objects can do.
+const OWN_ERRORS = ['AdasumError', 'AgreedFailure', 'PipeEnded', 'CommandError', 'CommanderError']
+const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.property.name="AgreedFailure"], [right.object.name="tf"]`
+
 export default defineConfig(
   globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
@@ -48,6 +52,19 @@ export default defineConfig(
       ],
       // Off: an implementation of an asynchronous interface may have nothing to wait for.
       '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['ts/src/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: `BinaryExpression[operator="instanceof"]:not(${IS_OWN_ERROR})`,
+          message:
+            'A value of another realm (a vm context, as test runners have) is no instance: ask what it is by ArrayBuffer.isView, typedArrayName, dtypeOf, reasonOf, systemCode, or a private field.',
+        },
+      ],
     },
   },
   {

@@ -144,6 +144,18 @@ console.log(createRequire(import.meta.url)('adasum').adasum === imported.adasum)
     assert.match(report, /wasm/)
   },
 
+  async 'where npm has left the addon out, what the warning says brings it back'({ newProject }) {
+    const project = newProject()
+    await project.run('npm install adasum --omit=optional --loglevel=error')
+    assert.throws(() => addonBelow(project.home), /no addon was installed/)
+    const { stdout, stderr } = await project.node(LOCAL)
+    assert.equal(stdout, '1,2\n')
+    const [install = ''] = /npm install adasum-[\w-]+@[\w.-]*\w/.exec(stderr) ?? []
+    assert.match(install, /^npm install adasum-/, stderr)
+    await project.run(`${install} --loglevel=error`)
+    assert.deepEqual(await project.node(LOCAL), { stdout: '1,2\n', stderr: '' })
+  },
+
   async 'a damaged addon is a clear error'({ newProject }) {
     const project = newProject()
     await project.run('npm install adasum --loglevel=error')

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
-import { isMissing } from '../../ts/src/binding/node.ts'
+import { isMissing } from '../../ts/src/binding/installation.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
 import { ROOT, folderWith } from '../_user-folder.ts'

@@ -47,6 +47,6 @@ test('a missing addon is refused with the reason and the remedy', (t) => {
     throw cause
   }
   const error = t.throws(() => wrapAddon(load), { instanceOf: AdasumError, code: 'ERR_BINDING' })
-  t.regex(error?.message ?? '', /\(Cannot find module\). Build it: npm run setup$/)
+  t.regex(error?.message ?? '', /\(it is not there\)\. Build it: npm run setup$/)
   t.is(error?.cause, cause)
 })

@@ -75,6 +75,8 @@ export class Residuals {
 
 /** What a compressor keeps. */
 export let residualsOf: (compressor: Compressor) => Residuals
+/** Whether it is a compressor that keeps that: not one of another copy of the package, nor something with its prototype. */
+export let isCompressor: (value: unknown) => value is Compressor
 
 export class Compressor {
   readonly format: CompressionFormat
@@ -84,6 +86,7 @@ export class Compressor {
 
   static {
     residualsOf = (compressor) => compressor.#residuals
+    isCompressor = (value): value is Compressor => typeof value === 'object' && value !== null && #residuals in value
   }
 
   /** @throws AdasumError ERR_ARGUMENT for an unknown format or option, or a block of another size */

@@ -92,7 +92,14 @@ export function inspect(value: unknown): string {
   return (typeof value === 'object' && value !== null) || typeof value === 'function' ? typeof value : String(value)
 }
 
+/** What an error says. Not instanceof: it may be of another realm, or no error at all. */
+export function reasonOf(error: unknown): string {
+  const { message } = (error ?? {}) as { message?: unknown }
+  return typeof message === 'string' ? message : inspect(error)
+}
+
 /** A system error's code, such as ECONNREFUSED, or undefined. */
 export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : undefined
 }

@@ -1,4 +1,4 @@
-import { AdasumError } from '../errors.ts'
+import { AdasumError, reasonOf } from '../errors.ts'
 
 /** The bytes of a file of the package; `inline` names what has them inside. @throws AdasumError ERR_BINDING if they are not where they should be */
 export async function fetchBytes(url: URL, inline: string): Promise<Uint8Array> {
@@ -10,7 +10,7 @@ export async function fetchBytes(url: URL, inline: string): Promise<Uint8Array> 
     reason = `status ${answer.status}`
   } catch (error) {
     cause = error
-    reason = error instanceof Error ? error.message : String(error)
+    reason = reasonOf(error)
   }
   throw new AdasumError(
     'ERR_BINDING',

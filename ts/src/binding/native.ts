@@ -4,9 +4,9 @@
  * It is loaded when it is first used, so that importing the package never fails, and refused if it is missing or was built
  * from another version of the sources. Errors that leave it are AdasumErrors.
  */
-import { createRequire } from 'node:module'
 import { AdasumError } from '../errors.ts'
 import { ABI, type Binding } from './binding.ts'
+import { ADDON, loadFailure, ownRequire } from './installation.ts'
 import { typedError } from './typed-error.ts'
 
 let loaded: Binding | undefined
@@ -29,7 +29,7 @@ export function wrapAddon(load: () => unknown): Binding {
   if (found !== ABI) {
     throw new AdasumError(
       'ERR_BINDING',
-      `The native addon has contract version ${found}, this package needs ${ABI}. Build it again: npm run setup`,
+      `The native addon has contract version ${found}, this package needs ${ABI}. ${ADDON.remedy(false)}`,
     )
   }
   const binding = withTypedErrors(addon)
@@ -38,19 +38,14 @@ export function wrapAddon(load: () => unknown): Binding {
 }
 
 function requireAddon(): unknown {
-  return createRequire(import.meta.url)('#native')
+  return ownRequire()('#native')
 }
 
 function loadAddon(load: () => unknown): Binding {
   try {
     return load() as Binding
   } catch (cause) {
-    const platform = `${process.platform}-${process.arch}`
-    throw new AdasumError(
-      'ERR_BINDING',
-      `The native addon for ${platform} cannot be loaded (${firstLine(cause)}). Build it: npm run setup`,
-      { cause },
-    )
+    throw loadFailure(ADDON, cause)
   }
 }
 
@@ -100,8 +95,4 @@ function async<A extends unknown[]>(call: (...args: A) => Promise<void>): (...ar
       throw typedError(error)
     }
   }
-}
-
-function firstLine(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? ''
 }

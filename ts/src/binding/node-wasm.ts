@@ -3,9 +3,9 @@
  * `--no-addons`, which Node's permission model stands for, too. It is compiled when it is first used, and at once.
  */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { AdasumError } from '../errors.ts'
 import type { Binding } from './binding.ts'
+import { WASM_MODULE, loadFailure, ownRequire } from './installation.ts'
 import { type WasmBuild, bestBuild, wasmPlatform } from './wasm-platform.ts'
 import { type Glue, type WasmCode, wasmBinding } from './wasm.ts'
 
@@ -55,16 +55,11 @@ export function loadWasm(): Binding {
 
 /** A build, compiled. @throws AdasumError ERR_BINDING */
 export function loadCode(build: WasmBuild): WasmCode {
-  const require = createRequire(import.meta.url)
   try {
+    const require = ownRequire()
     const { createGlue } = require('#wasm/glue.cjs') as { createGlue: () => Glue }
     return { module: new wasmPlatform.Module(readFileSync(require.resolve(`#wasm/${build}.wasm`))), createGlue }
   } catch (cause) {
-    const reason = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0]
-    throw new AdasumError(
-      'ERR_BINDING',
-      `The WebAssembly module cannot be loaded (${reason}). Install the package again; in a checkout: npm run build:wasm`,
-      { cause },
-    )
+    throw loadFailure(WASM_MODULE, cause)
   }
 }

@@ -5,6 +5,7 @@
  */
 import { AdasumError } from '../errors.ts'
 import type { Binding } from './binding.ts'
+import { isMissing } from './installation.ts'
 import { loadBinding as loadNative } from './native.ts'
 import { type BindingInUse, loadWasm } from './node-wasm.ts'
 
@@ -47,19 +48,6 @@ function choose(forced: string): NonNullable<typeof loaded> {
     return fallBack(error as AdasumError)
   }
 }
-
-/**
- * Whether no addon was found; one that was found and refused to load is another matter. The loader tries a handful of places,
- * and chains what went wrong, of which it keeps the words only.
- */
-export function isMissing(error: unknown): boolean {
-  const words: string[] = []
-  for (let at = error; at instanceof Error && words.length < MOST_CAUSES; at = at.cause)
-    if (!(at instanceof AdasumError)) words.push(at.message)
-  return words.length > 0 && words.every((message) => message.startsWith('Cannot find '))
-}
-
-const MOST_CAUSES = 100
 
 function fallBack(error: AdasumError): NonNullable<typeof loaded> {
   const reason = error.message

@@ -26,6 +26,5 @@ export function isDetached(array: ArrayBufferView): boolean {
 
 /** Whether other threads may write the array's memory. */
 export function isShared(array: ArrayBufferView): boolean {
-  const isPlain = array.buffer instanceof ArrayBuffer
-  return !isPlain && Object.prototype.toString.call(array.buffer) !== '[object ArrayBuffer]'
+  return Object.prototype.toString.call(array.buffer) !== '[object ArrayBuffer]'
 }

@@ -1,4 +1,4 @@
-import { AdasumError, ERROR_CODES, type ErrorCode, systemCode } from '../errors.ts'
+import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
 
 /**
  * An addon's error as ours. Its own carry our codes. Node-API's status names are left: GenericFailure is a panic, and every
@@ -8,5 +8,5 @@ export function typedError(error: unknown): AdasumError {
   const found = systemCode(error) ?? 'GenericFailure'
   const known = ERROR_CODES.find((code): code is ErrorCode => code === found)
   const code = known ?? (found === 'GenericFailure' ? 'ERR_BINDING' : 'ERR_ARGUMENT')
-  return new AdasumError(code, error instanceof Error ? error.message : String(error), { cause: error })
+  return new AdasumError(code, reasonOf(error), { cause: error })
 }

@@ -5,7 +5,7 @@
  * has failed (a trap, for which there is no other reason than a mistake in it, or memory that has run out) is thrown away,
  * and the next call gets a fresh one: what a trap leaves behind is not to be trusted. Errors that leave are AdasumErrors.
  */
-import { AdasumError, ERROR_CODES, type ErrorCode, systemCode } from '../errors.ts'
+import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
 import { nextTurn } from '../turn.ts'
 import { ABI, type Binding } from './binding.ts'
 import { type Kind, WasmArguments } from './wasm-arguments.ts'
@@ -75,7 +75,7 @@ export function wasmBinding(code: WasmCode, first: Instance = instantiateSync(co
   if (found !== ABI) {
     throw new AdasumError(
       'ERR_BINDING',
-      `The WebAssembly module has contract version ${found}, this package needs ${ABI}. Build it again: npm run build:wasm`,
+      `The WebAssembly module has contract version ${found}, this package needs ${ABI}. Install the package again; in a checkout: npm run build:wasm`,
     )
   }
   const calls = new Calls(code, first)
@@ -150,7 +150,7 @@ class Calls {
       const begin = memory.grow(pageCount) * PAGE_BYTES
       return new Uint8Array(memory.buffer, begin, byteLength)
     } catch (cause) {
-      if (!(cause instanceof RangeError)) throw this.#typed(cause)
+      if ((cause as Error).name !== 'RangeError') throw this.#typed(cause)
       throw new AdasumError(
         'ERR_ARGUMENT',
         `${byteLength} bytes were asked for, and WebAssembly's memory has ${memory.buffer.byteLength} of at most ${2 ** 32}. Ask for less.`,
@@ -162,7 +162,7 @@ class Calls {
   /** The core's own errors carry our codes; everything else is a failure of the module. */
   #typed(error: unknown): AdasumError {
     if (error instanceof AdasumError) return error
-    const message = error instanceof Error ? error.message : String(error)
+    const message = reasonOf(error)
     const code = ERROR_CODES.find((known): known is ErrorCode => known === systemCode(error))
     if (code) return new AdasumError(code, message, { cause: error })
     this.#instance = undefined

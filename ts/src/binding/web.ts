@@ -3,7 +3,7 @@
  * import costs nothing, and a program that never reduces never loads it.
  */
 import { createGlue } from '#wasm/glue.js'
-import { AdasumError } from '../errors.ts'
+import { AdasumError, reasonOf } from '../errors.ts'
 import type { Binding } from './binding.ts'
 import { wasmBytes } from './wasm-files.ts'
 import { bestBuild, wasmPlatform } from './wasm-platform.ts'
@@ -52,7 +52,7 @@ async function load(): Promise<Binding> {
     return loaded
   } catch (cause) {
     if (cause instanceof AdasumError) throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = reasonOf(cause)
     throw new AdasumError(
       'ERR_BINDING',
       `The WebAssembly module (${build}, ${bytes.length} bytes) cannot be started (${reason}). See that the server sends the file as it is, and that the page's content security policy allows 'wasm-unsafe-eval'.`,

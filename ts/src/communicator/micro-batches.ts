@@ -3,8 +3,9 @@
  * leaves it. What is found to be wrong before that is this rank's affair; what goes wrong while it is done fails the group,
  * since the other ranks wait for it.
  */
+import { typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
-import { type GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
+import { type GpuArray, type GpuReducer, isGpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
 import { checkAllReduceOp, checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'
 import { reportGpuSegments } from '../reduction/report.ts'
@@ -35,12 +36,12 @@ type Plan = Pick<LocalStage, 'data' | 'options' | 'run'>
 export function planLocalStage(data: unknown, options: object): LocalStage | undefined {
   const isList = Array.isArray(data) && data.length > 0 && data.every((item) => ArrayBuffer.isView(item))
   const isNamed = (options as Partial<Options> | null | undefined)?.local !== undefined
-  if (!isNamed && !isList && !(data instanceof GpuReducer)) return undefined
+  if (!isNamed && !isList && !isGpuReducer(data)) return undefined
   checkOptions(options as Options, MICRO_BATCH_OPTIONS)
   const { local, ...others } = options as Options
   const localOp = checkLocalOp(local)
   const policy = checkOnNonFinite(others.onNonFinite, checkAllReduceOp(others.op))
-  const plan = data instanceof GpuReducer ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
+  const plan = isGpuReducer(data) ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
   const run = async (): Promise<LocalReduction> => {
     const found = await plan.run()
     // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes.
@@ -137,5 +138,5 @@ function localPolicy({ op, onNonFinite }: Pick<Options, 'op' | 'onNonFinite'>): 
 const HALF_NAN = 0x7fff
 
 function spoil(data: ReducibleArray): void {
-  data[0] = data instanceof Uint16Array ? HALF_NAN : NaN
+  data[0] = typedArrayName(data) === 'Uint16Array' ? HALF_NAN : NaN
 }

@@ -39,12 +39,19 @@ const TURN_MS = 5
 /** Groups that are copied at once: 2 MiB of f32. */
 const PART_GROUPS = 1 << 17
 
+export let isGpuReducer: (value: unknown) => value is GpuReducer
+
 export class GpuReducer {
   readonly #handle: ReducerHandle
   readonly #f32 = dtypeOf(new Float32Array(0))!
   readonly #turns = new Turns()
   #result: Dtype | undefined
   #isClosed = false
+
+  static {
+    isGpuReducer = (value): value is GpuReducer => typeof value === 'object' && value !== null && #handle in value
+  }
+
   readonly slotCount: number
   readonly dtype: Dtype
   readonly layout: Layout

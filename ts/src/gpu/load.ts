@@ -1,5 +1,5 @@
 /** Loads the package adasum-gpu when a device is first asked for. */
-import { AdasumError, systemCode } from '../errors.ts'
+import { AdasumError, systemCode, reasonOf } from '../errors.ts'
 import { GPU_ABI, type GpuBinding } from './gpu-binding.ts'
 
 // No literal in the import: compilers would look for the package, which need not be there.
@@ -47,7 +47,7 @@ async function loadAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
         `a GPU needs the package ${PACKAGE}, which is not installed. Run: ${INSTALL_COMMAND}`,
         { cause },
       )
-    const words = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0]
+    const words = reasonOf(cause).split('\n', 1)[0]
     throw new AdasumError(
       'ERR_BINDING',
       `${PACKAGE} cannot be loaded (${words}). Install it again: ${INSTALL_COMMAND}`,

@@ -1,5 +1,5 @@
 /** The cause of a group's end, as an ABORT frame carries it from rank to rank. */
-import { AdasumError, ERROR_CODES, type ErrorCode } from '../errors.ts'
+import { AdasumError, ERROR_CODES, type ErrorCode, reasonOf } from '../errors.ts'
 import { ABORT_BYTE_LENGTH } from '../wire/frame.ts'
 
 const MESSAGE_CHARACTERS = 2000
@@ -48,7 +48,7 @@ export function abortError(title: string, signal: AbortSignal | undefined, rank?
 
 /** What a failure of this rank's own code is for the others. */
 export function unexpected(reason: unknown): AdasumError {
-  const message = reason instanceof Error ? reason.message : String(reason)
+  const message = reasonOf(reason)
   return new AdasumError('ERR_ABORTED', `This rank failed inside a collective: ${message}`, { cause: reason })
 }
 

@@ -1,4 +1,5 @@
 /** What this rank reads in one peer's memory instead of receiving it; the other side of lender.ts. */
+import { reasonOf } from '../errors.ts'
 import type { Borrowed, SharedMemory } from '../transport/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { decodeOffer } from '../wire/offer.ts'
@@ -38,7 +39,7 @@ export class Borrower {
       return this.#memory.borrow(offer)
     } catch (error) {
       this.#isBorrowing = false
-      this.#reason = error instanceof Error ? error.message : String(error)
+      this.#reason = reasonOf(error)
       return undefined
     }
   }

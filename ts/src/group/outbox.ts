@@ -227,7 +227,7 @@ function frameByteLength({ header }: Outgoing): number {
 }
 
 function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
-  return !(entry instanceof Uint8Array)
+  return 'header' in entry
 }
 
 function hasLostMemory({ header, parts }: Outgoing): boolean {

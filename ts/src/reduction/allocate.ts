@@ -1,4 +1,5 @@
 /** Arrays from which the local functions need not copy. */
+import { typedArrayName } from '../binding/typed-array.ts'
 import { isReady, loadBinding, readyBinding } from '#binding'
 import { AdasumError, inspect } from '../errors.ts'
 import type { ReducibleArray } from '../types.ts'
@@ -29,7 +30,7 @@ export async function allocateArrays<A extends ReducibleArray>(
   elementCount: number,
   count: number,
 ): Promise<A[]> {
-  if (![Float32Array, Float64Array, Uint16Array].includes(type as never))
+  if (!isReducible(type))
     throw new AdasumError('ERR_ARGUMENT', 'type must be Float32Array, Float64Array or Uint16Array.')
   for (const [name, value] of Object.entries({ elementCount, count }))
     if (!Number.isSafeInteger(value) || value < 0)
@@ -43,3 +44,9 @@ export async function allocateArrays<A extends ReducibleArray>(
 }
 
 const ALIGNMENT = 16
+
+/** By what it makes, and not by what it is: it may be of another realm. */
+function isReducible(type: unknown): boolean {
+  if (typeof type !== 'function' || !['Float32Array', 'Float64Array', 'Uint16Array'].includes(type.name)) return false
+  return typedArrayName(new (type as ReducibleArrayConstructor<ReducibleArray>)(0)) === type.name
+}

@@ -1,5 +1,5 @@
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
-import { Compressor } from '../compressor.ts'
+import { type Compressor, isCompressor } from '../compressor.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { describe, reducibleDtype } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -105,7 +105,7 @@ export function checkLocalOp(localOp: unknown): ReduceOp {
 /** What quantises; undefined for nothing. Only f32 is quantised, and only what is added up. */
 export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dtype): Compressor | undefined {
   if (compressor === undefined) return undefined
-  if (!(compressor instanceof Compressor))
+  if (!isCompressor(compressor))
     throw new AdasumError(
       'ERR_ARGUMENT',
       `compressor must be a Compressor; got ${describe(compressor)}. Make one with new Compressor({ format }).`,

@@ -1,3 +1,4 @@
+import { reasonOf } from '../errors.ts'
 /** Connections that were turned away: one of them may have been the rank that the others wait for. */
 
 export interface Refusals {
@@ -12,7 +13,7 @@ export const LONGEST_REASON = 1000
 export const NO_REFUSALS: Refusals = { count: 0, last: '' }
 
 export function withRefusal({ count }: Refusals, error: unknown): Refusals {
-  const reason = error instanceof Error ? error.message : String(error)
+  const reason = reasonOf(error)
   return { count: count + 1, last: reason.slice(0, LONGEST_REASON) }
 }
 

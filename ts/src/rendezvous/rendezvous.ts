@@ -3,7 +3,7 @@
  * all addresses and the run id, which every later connection must name.
  */
 import { randomBytes } from 'node:crypto'
-import { AdasumError, systemCode } from '../errors.ts'
+import { AdasumError, systemCode, reasonOf } from '../errors.ts'
 import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
@@ -210,7 +210,7 @@ function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, prog
   const cause = systemCause(lastError)
   const code = systemCode(cause)
   const advice = 'check that rank 0 or the launcher runs there and that no firewall is between'
-  const said = lastError instanceof Error ? lastError.message : 'no answer'
+  const said = lastError === undefined ? 'no answer' : reasonOf(lastError)
   const why = code === undefined ? `: ${said}` : ` (${code}): ${advice}`
   const message = `the store at ${where} could not be reached within ${timeoutMs} ms${why}`
   return new AdasumError('ERR_STORE', message, { rank, peerAddress: where, cause })

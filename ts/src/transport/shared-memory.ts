@@ -179,7 +179,7 @@ export class SharedMemory {
   borrow({ word, generation, items }: Offer): Borrowed {
     let first: Segment | undefined
     const parts = items.map((item) => {
-      if (item instanceof Uint8Array) return item
+      if (ArrayBuffer.isView(item)) return item
       const { segment, bytes } = this.#open(item)
       first ??= segment
       return bytes.subarray(item.offset, item.offset + item.byteLength)

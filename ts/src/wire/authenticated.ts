@@ -41,7 +41,7 @@ export async function listenAuthenticated(
 ): Promise<Listener> {
   requireSecret(host, local.secret)
   // Whoever made the promise hears of its rejection; here it only ends the handshakes that wait for it.
-  if (local.runId instanceof Promise) local.runId.catch(() => {})
+  if (!ArrayBuffer.isView(local.runId)) local.runId.catch(() => {})
   const acceptor = new Acceptor(local, onPeer, options)
   const listener = await transport.listen(host, port, (pipe) => acceptor.accept(pipe))
   return {

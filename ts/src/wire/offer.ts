@@ -9,7 +9,7 @@
  * for.
  */
 import { TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
-import { AdasumError } from '../errors.ts'
+import { AdasumError, reasonOf } from '../errors.ts'
 import type { Location, Offer } from '../transport/shared-memory.ts'
 
 /** Largest OFFER payload. */
@@ -24,7 +24,7 @@ export function encodeOffer({ word, generation, items }: Offer): Buffer {
   const head = Buffer.allocUnsafe(HEAD_BYTE_LENGTH)
   head.writeUInt32BE(word, 0)
   head.writeUInt32BE(generation, 4)
-  return Buffer.concat([head, ...items.flatMap((item) => (item instanceof Uint8Array ? along(item) : located(item)))])
+  return Buffer.concat([head, ...items.flatMap((item) => (ArrayBuffer.isView(item) ? along(item) : located(item)))])
 }
 
 function along(bytes: Uint8Array): Uint8Array[] {
@@ -92,7 +92,7 @@ function wholeNumber(buffer: Buffer, at: number): number {
 }
 
 function damaged(cause: unknown): AdasumError {
-  const what = cause instanceof Error ? cause.message : String(cause)
+  const what = reasonOf(cause)
   return new AdasumError(
     'ERR_MISMATCH',
     `A peer sent a damaged offer: ${what}. Run the same version of adasum on every rank.`,

@@ -1,4 +1,5 @@
 /** What a reduction must give, computed in one process. */
+import { dtypeOf } from '../../tensor/dtype.ts'
 import { adasumSync, averageSync, sumSync } from '../../reduction/local.ts'
 import type { AllReduceOp, FloatArray } from '../../types.ts'
 import type { BenchArray } from './cases.ts'
@@ -7,7 +8,7 @@ const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
 
 /** Integers are added modulo 2^bits. */
 export function reduceByDefinition(op: AllReduceOp, inputs: readonly BenchArray[]): BenchArray {
-  const isFloat = inputs[0] instanceof Float32Array || inputs[0] instanceof Float64Array
+  const isFloat = dtypeOf(inputs[0])?.isFloat === true
   if (isFloat && op !== 'min' && op !== 'max') return LOCAL[op](inputs as FloatArray[]).result
   // Of one kind: numbers or bigints.
   const [first, ...others] = inputs as readonly Int32Array[]

@@ -1,6 +1,7 @@
 import { bindingInUse, loadBinding } from '#binding'
 import { ABI } from '../../binding/binding.ts'
-import { AdasumError } from '../../errors.ts'
+import { ADDON } from '../../binding/installation.ts'
+import { AdasumError, reasonOf } from '../../errors.ts'
 import type { Problem } from './report.ts'
 
 export interface BindingSection {
@@ -21,22 +22,22 @@ export function examineBinding(report: (problem: Problem) => void): BindingSecti
   try {
     const binding = loadBinding()
     const { kind, reason } = bindingInUse()
-    if (reason !== null) report({ section: 'binding', essential: false, message: reason, action: FALLBACK_ACTION })
+    if (reason !== null) report({ section: 'binding', essential: false, message: reason, action: fallbackAction() })
     return { loads: true, kind, neededAbi: ABI, abi: binding.abi(), isa: binding.isa(), isas: binding.isas() }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    report({ section: 'binding', essential: true, message, action: actionFor(error) })
+    report({ section: 'binding', essential: true, message: reasonOf(error), action: actionFor(error) })
     return { loads: false, kind: null, neededAbi: ABI, abi: null, isa: null, isas: [] }
   }
 }
 
-const FALLBACK_ACTION =
-  'nothing, if WebAssembly is fast enough: the bits are the same. Else see that the package for this platform is installed'
+function fallbackAction(): string {
+  return `nothing, if WebAssembly is fast enough: the bits are the same. Else: ${ADDON.remedy(true)}`
+}
 
 function actionFor(error: unknown): string {
   const isSetting = error instanceof AdasumError && error.code === 'ERR_ENVIRONMENT'
   if (isSetting && error.message.startsWith('ADASUM_BINDING'))
     return 'unset ADASUM_BINDING, or set it to native or wasm'
   if (isSetting) return 'unset ADASUM_ISA, or set it to an instruction set that this processor has'
-  return 'install the package again on this machine (npm install adasum); in a checkout: npm run setup'
+  return ADDON.remedy(false)
 }

@@ -1,4 +1,4 @@
-import { AdasumError } from '../../errors.ts'
+import { AdasumError, reasonOf } from '../../errors.ts'
 import { adapters } from '../../gpu/device.ts'
 import type { GpuAdapter } from '../../gpu/gpu-binding.ts'
 import { INSTALL_COMMAND } from '../../gpu/load.ts'
@@ -24,7 +24,7 @@ export async function examineGpu(report: (problem: Problem) => void): Promise<Gp
   } catch (error) {
     const isAbsent = error instanceof AdasumError && error.code === 'ERR_UNSUPPORTED'
     if (!isAbsent) {
-      const message = error instanceof Error ? error.message : String(error)
+      const message = reasonOf(error)
       report({ section: 'gpu', essential: false, message, action: `install it again: ${INSTALL_COMMAND}` })
     }
     return { isInstalled: false, adapters: [], used: null }

@@ -1,3 +1,4 @@
+import { glibcVersion } from '../../binding/installation.ts'
 import { packageVersion } from '../package-version.ts'
 
 export interface VersionsSection {
@@ -17,11 +18,4 @@ export function examineVersions(): VersionsSection {
     arch: process.arch,
     glibc: glibcVersion(),
   }
-}
-
-function glibcVersion(): string | null {
-  // Naming the peers of open sockets would ask the network's name servers.
-  Object.assign(process.report, { excludeNetwork: true })
-  const report = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
-  return report.header.glibcVersionRuntime ?? null
 }

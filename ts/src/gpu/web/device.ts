@@ -4,7 +4,7 @@
  * Error scopes are a stack of the device's, not of a call: so they are opened and closed around calls that do not wait, and only
  * what they have caught is waited for.
  */
-import { AdasumError } from '../../errors.ts'
+import { AdasumError, reasonOf } from '../../errors.ts'
 import { nextTurn } from '../../turn.ts'
 import type { GpuGlue, RunGlue } from './glue.ts'
 import {
@@ -152,7 +152,7 @@ export class WebDevice {
     } catch (cause) {
       await nextTurn()
       this.check()
-      throw refused(cause instanceof Error ? cause.message : String(cause), cause)
+      throw refused(reasonOf(cause), cause)
     }
   }
 

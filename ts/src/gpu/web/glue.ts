@@ -3,7 +3,7 @@
  * shaders. Objects live in the module's memory until `free`.
  */
 import { createGlue } from '#wasm/gpu-glue.js'
-import { AdasumError } from '../../errors.ts'
+import { AdasumError, reasonOf } from '../../errors.ts'
 import { wasmPlatform } from '../../binding/wasm-platform.ts'
 import { gpuWasmBytes } from '../web-files.ts'
 
@@ -134,7 +134,7 @@ async function load(): Promise<GpuGlue> {
   try {
     await glue({ module_or_path: await wasmPlatform.compile(bytes) })
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = reasonOf(cause)
     throw new AdasumError(
       'ERR_BINDING',
       `The WebAssembly module (gpu, ${bytes.length} bytes) cannot be started (${reason}). See that the server sends the file as it is, and that the page's content security policy allows 'wasm-unsafe-eval'.`,
@@ -145,6 +145,6 @@ async function load(): Promise<GpuGlue> {
   if (found === GPU_WASM_ABI) return glue
   throw new AdasumError(
     'ERR_BINDING',
-    `The WebAssembly module for GPUs has contract version ${found}, this package needs ${GPU_WASM_ABI}. Build it again: npm run build:wasm`,
+    `The WebAssembly module for GPUs has contract version ${found}, this package needs ${GPU_WASM_ABI}. Install the package again; in a checkout: npm run build:wasm`,
   )
 }

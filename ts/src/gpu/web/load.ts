@@ -1,5 +1,5 @@
 /** The GPU of a browser's page or worker: what `adasum/gpu` finds there in place of the package adasum-gpu. */
-import { AdasumError } from '../../errors.ts'
+import { AdasumError, reasonOf } from '../../errors.ts'
 import { nextTurn } from '../../turn.ts'
 import {
   type BufferReducerHandle,
@@ -68,7 +68,7 @@ async function requestDevice(adapter: WebAdapter): Promise<WebGpuDevice> {
     const requiredFeatures = adapter.features?.has(SUBGROUPS) ? [SUBGROUPS] : []
     return await adapter.requestDevice({ label: 'adasum', requiredLimits, requiredFeatures })
   } catch (cause) {
-    const words = cause instanceof Error ? cause.message : String(cause)
+    const words = reasonOf(cause)
     throw new AdasumError(
       'ERR_UNSUPPORTED',
       `the browser's adapter cannot be opened: ${words}. Try again, or use backend 'cpu'.`,
