@@ -12,7 +12,7 @@ import type {
   ReducibleArray,
   Reduction,
 } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
 import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
 import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
@@ -190,7 +190,7 @@ test('memory: any calls, side by side, give the bits and reports of the local fu
         return transport.pipes.size === 0
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runsOf(40) },
   )
   t.pass()
 })
@@ -206,7 +206,7 @@ test('sockets: the same', async (t) => {
         await world.close()
       },
     ),
-    { numRuns: 15 },
+    { numRuns: runsOf(15) },
   )
   t.pass()
 })
