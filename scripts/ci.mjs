@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, the core's tests under valgrind, the packed package in an empty folder, a
-// browser, worlds of up to 64 processes, a soak, ranks that are killed, GPUs, and a short run of the kernels' figures.
-// `.ci/run` starts it.
+// What a change must pass: lint, `npm test`, the builds for WebAssembly as they are published, the core's tests under valgrind,
+// the packed package in an empty folder, a browser, worlds of many processes, a soak, ranks that are killed, a GPU, and a short
+// run of the kernels' figures. `.ci/run` starts it. What takes longer than a change can wait for is in `npm run test:long`.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { readSummary, sum, summaryLine } from './lib/results.mjs'
+import { complete, npmSuite, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -41,19 +41,28 @@ function unchanged(before) {
   return check('unchanged checkout', after === before)
 }
 
-/** @param {string} script */
-function npmSuite(script) {
-  return runSuite({ name: script, command: 'npm', args: ['run', script], read: readSummary, limitMinutes: 40 }, root)
-}
+/** Within which each suite ends; all of them together are to take less. */
+const LIMIT_MINUTES = 40
 
-const wholeSuite = (/** @type {import('./lib/results.mjs').Counts} */ counts) =>
-  // These have no part that a machine may lack.
-  counts.skipped === 0 ? counts : { ...counts, failed: counts.failed + counts.skipped }
+/** @param {string} script @param {readonly string[]} args */
+const suite = (script, ...args) => runSuite(npmSuite(script, args, LIMIT_MINUTES), root)
+
+/** One that has no part that a machine may lack. @param {string} script @param {readonly string[]} args */
+const wholeSuite = async (script, ...args) => complete(await suite(script, ...args))
 
 const KEYS = ['kernel', 'k', 'dtype', 'isa', 'bytes', 'gbps', 'limitGbps', 'ratioToLimit', 'ratioToTextbook']
 
 /** @type {Record<string, number>} */
 const LARGEST_ERRORS = { f64: 2 ** -50, f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
+
+/** @param {string} line @returns {Record<string, any>} with no fields if it is no JSON: the run goes on, and the line is shown */
+function parsed(line) {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return {}
+  }
+}
 
 /** The figures' program, on small vectors: every line has its fields, and no error beyond one rounding. */
 function kernelFigures() {
@@ -66,7 +75,7 @@ function kernelFigures() {
   })
   const lines = stdout.split('\n').filter((line) => line.startsWith('{'))
   const isGood = (/** @type {string} */ line) => {
-    const figures = JSON.parse(line)
+    const figures = parsed(line)
     const largest = LARGEST_ERRORS[figures.dtype] ?? 0
     return `${Object.keys(figures)}` === `${[...KEYS, 'maxRelativeError']}` && figures.maxRelativeError <= largest
   }
@@ -78,14 +87,15 @@ function kernelFigures() {
 const before = changes()
 const results = [
   lint(),
-  await npmSuite('test'),
-  wholeSuite(await npmSuite('test:valgrind')),
-  wholeSuite(await npmSuite('test:package')),
-  wholeSuite(await npmSuite('test:browser')),
-  wholeSuite(await npmSuite('test:worlds')),
-  wholeSuite(await npmSuite('test:soak')),
-  wholeSuite(await npmSuite('test:kills')),
-  wholeSuite(await npmSuite('test:gpu')),
+  await suite('test'),
+  await wholeSuite('test:wasm-pack'),
+  await wholeSuite('test:valgrind'),
+  await wholeSuite('test:package'),
+  await wholeSuite('test:browser'),
+  await wholeSuite('test:worlds', '--sizes', '17,33'),
+  await wholeSuite('test:soak', '--small', '20000', '--large', '300'),
+  await wholeSuite('test:kills', '--rounds', '50'),
+  await wholeSuite('test:gpu', ...(process.platform === 'linux' ? ['--driver', 'llvmpipe'] : [])),
   kernelFigures(),
   unchanged(before),
 ]

@@ -8,12 +8,16 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const inModules = (/** @type {string[]} */ ...path) => [process.execPath, join(root, 'node_modules', ...path)]
 
+/** Outside the workspace. */
+const TOOL = ['--manifest-path', join('scripts', 'wasm-bindgen', 'Cargo.toml')]
+
 /** @type {Record<string, string[]>} */
 const CHECKS = {
   tsc: [...inModules('typescript', 'bin', 'tsc'), '--project', 'tsconfig.json'],
   eslint: [...inModules('eslint', 'bin', 'eslint.js'), '--max-warnings=0', '.'],
   prettier: [...inModules('prettier', 'bin', 'prettier.cjs'), '--log-level=warn', '--check', '.'],
   rustfmt: ['cargo', 'fmt', '--all', '--check'],
+  'rustfmt of the tool': ['cargo', 'fmt', '--check', ...TOOL],
   // What needs the graphics library is checked by `npm run test:gpu`, which compiles it in any case.
   clippy: [
     'cargo',
@@ -23,6 +27,17 @@ const CHECKS = {
     'adasum-gpu-node',
     '--all-targets',
     '--quiet',
+    '--',
+    '--deny=warnings',
+  ],
+  'clippy of the tool': [
+    'cargo',
+    'clippy',
+    ...TOOL,
+    '--locked',
+    '--quiet',
+    '--target-dir',
+    join('.tools', 'wasm-bindgen'),
     '--',
     '--deny=warnings',
   ],

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // Adasum on GPUs: the shaders on every Vulkan driver that this machine has or Debian's packages give (lavapipe, and Chromium's
 // SwiftShader), the addon over them, and the benchmark's lines. A GPU of the machine's own is tested with them. Installing
-// takes root. `npm run test:gpu` runs it; nothing is skipped; the last line counts.
+// takes root. `npm run test:gpu` runs it, with `-- --driver llvmpipe` on that one alone; nothing is skipped; the last line counts.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { installPackages } from './lib/debian.mjs'
 import { buildGpuPackage, gpuCargoOptions } from './lib/gpu-package.mjs'
 import { requireCargo } from './lib/requirements.mjs'
@@ -15,6 +16,7 @@ import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const { values } = parseArgs({ options: { driver: { type: 'string' } } })
 
 const ICDS = '/usr/share/vulkan/icd.d'
 /** Where browsers that bring SwiftShader have its file. */
@@ -29,6 +31,15 @@ function softwareDrivers() {
   installPackages(['chromium'], () => swiftshader() !== undefined)
   // One that is missing even now makes its suite fail for want of an adapter.
   return { llvmpipe: join(ICDS, lavapipe() ?? 'missing'), swiftshader: swiftshader() ?? 'missing' }
+}
+
+/** @param {Record<string, string>} drivers @returns {Record<string, string>} */
+function chosen(drivers) {
+  const { driver } = values
+  if (driver === undefined) return drivers
+  const file = drivers[driver]
+  if (file === undefined) throw new Error(`there is no driver ${driver}; there are ${Object.keys(drivers).join(', ')}`)
+  return { [driver]: file }
 }
 
 const CARGO = gpuCargoOptions(await requireCargo(root))
@@ -113,7 +124,7 @@ async function suites(name, env) {
   ]
 }
 
-const drivers = softwareDrivers()
+const drivers = chosen(softwareDrivers())
 await buildGpuPackage(root)
 /** @type {import('./lib/results.mjs').Counts[]} */
 const results = [clippy()]

@@ -1,13 +1,35 @@
 #!/usr/bin/env node
 // Every test that needs no service: Rust's and TypeScript's. Where the machine lacks something, that part is skipped
-// and the last lines say so; the very last one adds everything up. `npm test` runs it after the set-up.
+// and the last lines say so; the very last one adds everything up. `npm test` runs it after the set-up; with `-- --all-cases`
+// the tests go through all cases of which they otherwise take a sample.
 
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
+import { testFiles } from './lib/test-files.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const { values } = parseArgs({ options: { 'all-cases': { type: 'boolean', default: false } } })
+const limitMinutes = values['all-cases'] ? 90 : 20
+const env = values['all-cases'] ? { ADASUM_CASES: 'all' } : {}
+
+const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
+const { alone, beside } = testFiles(root)
+/** A file that stays in its own process keeps one core busy, and more of them would not be faster than two. */
+const files = Math.min(2, availableParallelism())
+
+/** @param {string} name @param {string[]} args @returns {import('./lib/suite.mjs').Suite} */
+const ava = (name, args) => ({
+  name,
+  command: process.execPath,
+  args: [AVA, ...args],
+  read: readAva,
+  limitMinutes,
+  env,
+})
 
 /** @type {import('./lib/suite.mjs').Suite[]} */
 const SUITES = [
@@ -19,13 +41,8 @@ const SUITES = [
     read: readCargo,
     limitMinutes: 20,
   },
-  {
-    name: 'ava',
-    command: process.execPath,
-    args: [join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')],
-    read: readAva,
-    limitMinutes: 20,
-  },
+  ava(`ava, ${files} files at once`, [`--concurrency=${files}`, ...beside]),
+  ava('ava, one file at a time', alone),
 ]
 
 const results = []

@@ -9,4 +9,10 @@ const seed = wanted ? Number(wanted) : Math.floor(Math.random() * 2 ** 31)
 fc.configureGlobal({ seed, verbose: 1, includeErrorInReport: true })
 console.log(`fast-check seed ${seed}`)
 
+/** Whether this run is to go through all cases of which others take a sample, and to try properties more often. */
+export const HAS_ALL_CASES: boolean = process?.env['ADASUM_CASES'] === 'all'
+
+/** How often a property is tried: `count` times, or ten times as often where there is time for all cases. */
+export const runsOf = (count: number): number => (HAS_ALL_CASES ? 10 * count : count)
+
 export { fc, seed }

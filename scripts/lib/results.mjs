@@ -97,6 +97,29 @@ export function judge(counts, endedWell) {
 }
 
 /**
+ * A suite that is a script of package.json and ends with a line of `summaryLine`.
+ *
+ * @param {string} script
+ * @param {readonly string[]} args
+ * @param {number} limitMinutes
+ * @returns {import('./suite.mjs').Suite}
+ */
+export function npmSuite(script, args, limitMinutes) {
+  const name = [script, ...args].join(' ')
+  return { name, command: 'npm', args: ['run', script, '--', ...args], read: readSummary, limitMinutes }
+}
+
+/**
+ * Of suites that have no part that a machine may lack: what they skip has failed.
+ *
+ * @param {Counts} counts
+ * @returns {Counts}
+ */
+export function complete(counts) {
+  return { ...counts, failed: counts.failed + counts.skipped }
+}
+
+/**
  * @param {readonly Counts[]} all
  * @returns {Counts}
  */

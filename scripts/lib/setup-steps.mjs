@@ -42,7 +42,7 @@ export const STEPS = {
     onRequest: true,
     isCurrent: (root) => stampIs(root, 'wasm', wasmFingerprint(root)),
     check: requireCargo,
-    run: buildWebAssembly,
+    run: (root, say) => buildWebAssembly(root, say),
   },
   browser: {
     needs: ['dependencies', 'wasm'],
@@ -202,19 +202,20 @@ async function cargoTool(name, command, args, root) {
 /** @param {string} root */
 function wasmFingerprint(root) {
   const crates = ['adasum-core', 'adasum-wasm', 'adasum-gpu', 'adasum-gpu-wasm'].map((name) => `crates/${name}`)
-  const scripts = ['scripts/lib/wasm-build.mjs', 'scripts/lib/wasm-tools.mjs']
-  return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', ...crates, ...scripts], {
-    skip: ['benches', 'tests'],
+  const libraries = ['wasm-build', 'wasm-sections', 'wasm-tools'].map((name) => `scripts/lib/${name}.mjs`)
+  return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', ...crates, ...libraries, 'scripts/wasm-bindgen'], {
+    skip: ['benches', 'tests', 'target'],
   })
 }
 
 /**
  * @param {string} root
  * @param {Say} say
+ * @param {(root: string, say: Say) => Promise<void>} [build]
  */
-async function buildWebAssembly(root, say) {
+export async function buildWebAssembly(root, say, build = buildWasm) {
   const stamp = beginStamp(root, 'wasm', wasmFingerprint(root))
-  await buildWasm(root, say)
+  await build(root, say)
   stamp()
 }
 

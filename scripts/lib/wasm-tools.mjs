@@ -131,30 +131,29 @@ function linkSources(usr) {
 }
 
 /**
- * wasm-bindgen's tool, which must be of the very version of the crate: the two talk in a format of their own. The one on
- * PATH will do if it is; otherwise the right one is compiled into .tools/.
+ * wasm-bindgen's tool, which must be of the very version of the crate: the two talk in a format of their own. It is compiled
+ * from scripts/wasm-bindgen, which has what the builds need of the original; cargo knows when it is out of date.
  *
  * @param {string} root
  * @param {Say} say
  * @returns {Promise<string>} its path
  */
 export async function wasmBindgen(root, say) {
+  say('cargo build: the tool wasm-bindgen')
+  const folder = join(root, '.tools', 'wasm-bindgen')
+  const manifest = join(root, 'scripts', 'wasm-bindgen', 'Cargo.toml')
+  const args = ['build', '--quiet', '--locked', '--manifest-path', manifest, '--target-dir', folder]
+  const env = { ...process.env }
+  // With a target, even this machine's own, the program would lie elsewhere.
+  delete env['CARGO_BUILD_TARGET']
+  await runTool('cargo build', 'cargo', args, { cwd: root, env })
+  const tool = join(folder, 'debug', 'wasm-bindgen')
   const needed = lockedVersion(readFileSync(join(root, 'Cargo.lock'), 'utf8'), 'wasm-bindgen')
-  const own = join(root, '.tools', 'bin', 'wasm-bindgen')
-  for (const path of ['wasm-bindgen', own]) {
-    const found = await versionOf(path, root)
-    if (found === needed) return path
-    if (found !== undefined) say(`${path} is version ${found}, the crate wasm-bindgen is ${needed}: not used`)
-  }
-  say(`cargo install: wasm-bindgen-cli ${needed}, the version of the crate in Cargo.lock`)
-  const args = ['install', '--locked', '--root', join(root, '.tools'), '--version', `=${needed}`, 'wasm-bindgen-cli']
-  // Outside the workspace, whose profiles and lock are not for it.
-  await runTool('cargo install', 'cargo', args, { cwd: join(root, '.tools') })
-  const found = await versionOf(own, root)
-  if (found === needed) return own
+  const found = await versionOf(tool, root)
+  if (found === needed) return tool
   throw new ToolError(
     `wasm-bindgen's tool is version ${found ?? 'unknown'}, the crate in Cargo.lock is ${needed}; they must be equal: ` +
-      `cargo install --locked --version =${needed} wasm-bindgen-cli`,
+      `name ${needed} in scripts/wasm-bindgen/Cargo.toml, and run cargo update in that folder`,
   )
 }
 
@@ -168,8 +167,12 @@ export function lockedVersion(lock, name) {
   return version
 }
 
-/** @param {string} path @param {string} cwd */
-async function versionOf(path, cwd) {
+/**
+ * @param {string} path of a tool
+ * @param {string} cwd
+ * @returns {Promise<string | undefined>} the version that it says it is; undefined: there is none
+ */
+export async function versionOf(path, cwd) {
   const words = await runTool(path, path, ['--version'], { cwd, quiet: true }).catch(() => '')
-  return /^wasm-bindgen (\S+)/.exec(words)?.[1]
+  return /^wasm-\w+ (\S+)/.exec(words)?.[1]
 }

@@ -14,7 +14,7 @@ import {
 } from '../../ts/src/adapters/tfjs/index.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { gaussian } from '../optim/_oracle.ts'
 
 async function folder(t: ExecutionContext): Promise<string> {
@@ -159,7 +159,7 @@ test.serial('a truncated or damaged file is refused, and nothing is written', as
   const length = fc.nat({ max: whole.length - 1 })
   await fc.assert(
     fc.asyncProperty(length, (end) => refuses(whole.subarray(0, end))),
-    { numRuns: 60 },
+    { numRuns: runsOf(60) },
   )
   const flip = async (at: number, bit: number): Promise<boolean> => {
     const damaged = Uint8Array.from(whole)
@@ -168,7 +168,7 @@ test.serial('a truncated or damaged file is refused, and nothing is written', as
     // A blank of the header's padding may change; what was loaded must be what was saved.
     return JSON.stringify(contentsOf(variables)) === JSON.stringify(before)
   }
-  await fc.assert(fc.asyncProperty(length, fc.nat({ max: 7 }), flip), { numRuns: 300 })
+  await fc.assert(fc.asyncProperty(length, fc.nat({ max: 7 }), flip), { numRuns: runsOf(300) })
   t.deepEqual(contentsOf(variables), before)
 })
 

@@ -1,11 +1,12 @@
 /** The folds of a binding, against loops over plain numbers and bigints. */
 import test from 'ava'
 import { type Binding, FOLD_OP_CODES, INTEGER_CODES } from '../../ts/src/binding/binding.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { FOLD_CASES, type FoldArray, type FoldName, foldOracle } from '../reduction/_fold-oracle.ts'
 import { allBytes, bitsOf, bytesOf } from './_calls.ts'
+import type { Extent } from './_contract.ts'
 
-export function foldsContract(binding: Binding): void {
+export function foldsContract(binding: Binding, extent: Extent): void {
   for (const { dtype, code, ops, make } of FOLD_CASES) {
     const run = (op: FoldName, inputs: readonly FoldArray[], out: FoldArray): string => {
       binding.fold(FOLD_OP_CODES[op], code, allBytes(inputs), bytesOf(out))
@@ -29,7 +30,7 @@ export function foldsContract(binding: Binding): void {
           const backwards = run(op, arrays.toReversed(), make(arrays[0]!.length))
           return apart === want && backwards === want && run(op, arrays, arrays.at(-1)!) === want
         }),
-        { numRuns: 200 },
+        { numRuns: runsOf(extent === 'everything' ? 200 : 40) },
       )
       t.pass()
     })

@@ -4,4 +4,4 @@ process.env.ADASUM_ISA = 'scalar'
 const { loadBinding } = await import('../../ts/src/binding/native.ts')
 const { contract } = await import('./_contract.ts')
 
-contract(loadBinding(), { isa: 'scalar' })
+contract(loadBinding(), 'sample', { isa: 'scalar' })

@@ -4,7 +4,7 @@ import { collectedContract } from './_collected.ts'
 import { contract } from './_contract.ts'
 
 const binding = loadBinding()
-contract(binding)
+contract(binding, 'everything')
 collectedContract(binding)
 
 test('has the instruction sets that ADASUM_REQUIRE_ISA names, the plain one first', (t) => {

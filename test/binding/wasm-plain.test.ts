@@ -6,6 +6,6 @@ import { contract } from './_contract.ts'
 import { goldenContract } from './_golden.ts'
 
 const binding = wasmBinding(loadCode('plain'))
-contract(binding, { isa: 'scalar' })
+contract(binding, 'sample', { isa: 'scalar' })
 collectedContract(binding)
 goldenContract(binding, GOLDEN)

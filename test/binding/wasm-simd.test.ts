@@ -6,6 +6,6 @@ import { contract } from './_contract.ts'
 import { goldenContract } from './_golden.ts'
 
 const binding = wasmBinding(loadCode('simd'))
-contract(binding, { isa: 'simd128' })
+contract(binding, 'sample', { isa: 'simd128' })
 collectedContract(binding)
 goldenContract(binding, GOLDEN)

@@ -6,7 +6,7 @@ import { loadCode, loadWasm } from '../../ts/src/binding/node-wasm.ts'
 import { WasmArguments } from '../../ts/src/binding/wasm-arguments.ts'
 import { type Glue, instantiate, instantiateSync, wasmBinding } from '../../ts/src/binding/wasm.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { familyOf } from '../reduction/_oracle.ts'
 import { bitsOf, bytesOf, doubles, ones, reduce, reduceArguments, wholePieces } from './_calls.ts'
 
@@ -73,7 +73,7 @@ test('any arrays of any buffers: what is read is there, byte for byte, and what 
         if (bitsOf(want) !== bitsOf(new Uint8Array(buffers[i]!))) throw new Error(`buffer ${i}`)
       })
     }),
-    { numRuns: 500 },
+    { numRuns: runsOf(500) },
   )
   t.pass()
 })

@@ -31,7 +31,7 @@ export async function run(): Promise<Report> {
   for (const [build, isa] of Object.entries(BUILDS)) {
     const code = { module: await wasmPlatform.compile(await wasmBytes(build as keyof typeof BUILDS)), createGlue }
     const binding = wasmBinding(code, await instantiate(code))
-    contract(binding, { isa })
+    contract(binding, 'sample', { isa })
     goldenContract(binding, (await (await fetch('/test/golden/adasum.json')).json()) as Record<string, string>)
     test('a fresh module can be started without waiting, as after a trap', (t) => {
       t.is(instantiateSync(code).glue.isa(), isa)

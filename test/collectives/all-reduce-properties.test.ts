@@ -12,7 +12,8 @@ import type {
   ReducibleArray,
   Reduction,
 } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
+import { sampleOf } from '../_sample.ts'
 import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
 import { halfFamilyOf, round, widened } from '../reduction/_half.ts'
 import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
@@ -190,7 +191,7 @@ test('memory: any calls, side by side, give the bits and reports of the local fu
         return transport.pipes.size === 0
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runsOf(40) },
   )
   t.pass()
 })
@@ -206,7 +207,7 @@ test('sockets: the same', async (t) => {
         await world.close()
       },
     ),
-    { numRuns: 15 },
+    { numRuns: runsOf(15) },
   )
   t.pass()
 })
@@ -215,7 +216,7 @@ test('sockets: the same', async (t) => {
 for (const dtype of ['f32', 'f64', 'f16', 'bf16'] as const) {
   test(`${dtype}: tree nodes that cancel are measured across ranks and give the bits of the local function`, async (t) => {
     // Rounding to a half format by its definition takes its time.
-    for (const size of dtype === 'f32' || dtype === 'f64' ? [3, 4, 7, 8, 13, 16] : [3, 8]) {
+    for (const size of dtype === 'f32' || dtype === 'f64' ? sampleOf(dtype, [3, 4, 7, 8, 13, 16], 3) : [3, 8]) {
       const world = await makeWorld(size, {
         transport: createMemoryTransport({ seed: size, maxChunkByteLength: 100_000 }),
       })

@@ -7,7 +7,7 @@ import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceOp, OnNonFinite } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
 const test = anyTest.serial
@@ -74,7 +74,7 @@ for (const [algorithm, size, transport] of [
           })
         },
       ),
-      { numRuns: size > 8 ? 6 : 15 },
+      { numRuns: runsOf(size > 8 ? 6 : 15) },
     )
     await world.close()
   })

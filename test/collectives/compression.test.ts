@@ -4,7 +4,7 @@ import { Compressor, type CompressionFormat } from '../../ts/src/compressor.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceAlgorithm, OnNonFinite, ReduceOp } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { familyOf, relativeError } from '../reduction/_oracle.ts'
 import { type Case, Definition, LOCAL, compressorOf, sumOf } from './_compression.ts'
@@ -74,7 +74,7 @@ test('memory: any calls give the bits of the definition on every rank', async (t
       await check(world, one)
       await world.close()
     }),
-    { numRuns: 60 },
+    { numRuns: runsOf(30) },
   )
   t.pass()
 })
@@ -86,7 +86,7 @@ test('sockets: the same', async (t) => {
       await check(world, one)
       await world.close()
     }),
-    { numRuns: 10 },
+    { numRuns: runsOf(10) },
   )
   t.pass()
 })

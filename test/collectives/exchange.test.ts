@@ -3,7 +3,7 @@ import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 const TRANSPORTS = { memory: createMemoryTransport, tcp: () => tcp }
@@ -45,7 +45,7 @@ for (const [name, create] of Object.entries(TRANSPORTS)) {
         }
         await world.close()
       }),
-      { numRuns: 25 },
+      { numRuns: runsOf(25) },
     )
   })
 

@@ -8,7 +8,7 @@ import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { FloatArray, OnNonFinite, ReduceOp, Reduction } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { F32 } from '../kernels/_layouts.ts'
 import { FAMILIES, adasumOfNodes, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
@@ -175,7 +175,7 @@ test('memory: any placement gives what the definition says, on every rank', asyn
       await check(world, one)
       await world.close()
     }),
-    { numRuns: 80 },
+    { numRuns: runsOf(40) },
   )
   t.pass()
 })
@@ -188,7 +188,7 @@ test('sockets: the same', async (t) => {
       await check(world, one)
       await world.close()
     }),
-    { numRuns: 10 },
+    { numRuns: runsOf(10) },
   )
   t.pass()
 })

@@ -5,7 +5,7 @@ import { roomElementCount } from '../../ts/src/collectives/by-levels.ts'
 import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
 import { type LevelKind, cutDepths, subtreesBelow } from '../../ts/src/collectives/levels.ts'
 import { type Layout, layoutOfArray } from '../../ts/src/tensor/layout.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { F32, anyLayout } from '../kernels/_layouts.ts'
 
 const SIZES = [...Array(200).keys()].map((i) => i + 1).concat(509, 997, 1021, 1024)
@@ -111,7 +111,7 @@ test('so it does for any layout, and for vectors of fewer blocks than there are 
         for (const kind of kindsFor(size)) check(t, kind, size, layout)
       },
     ),
-    { numRuns: 30 },
+    { numRuns: runsOf(15) },
   )
 })
 

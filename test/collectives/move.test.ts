@@ -5,7 +5,7 @@ import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { NumericArray } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { bitsOf, makeWorld, onAll } from '../_world.ts'
 
 const TYPES = [
@@ -146,7 +146,7 @@ test('nobody leaves a barrier before everybody has come, in any order', async (t
       await world.close()
       return left === order.length
     }),
-    { numRuns: 30 },
+    { numRuns: runsOf(30) },
   )
   t.pass()
 })
@@ -175,7 +175,7 @@ test('calls that are not awaited keep their order, whatever their kinds and size
       await world.close()
       return results.every(Boolean)
     }),
-    { numRuns: 15 },
+    { numRuns: runsOf(15) },
   )
   t.pass()
 })

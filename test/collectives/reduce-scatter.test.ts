@@ -4,7 +4,7 @@ import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
 const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
@@ -47,7 +47,7 @@ for (const [name, create] of Object.entries(TRANSPORTS))
         }
         await world.close()
       }),
-      { numRuns: 30 },
+      { numRuns: runsOf(30) },
     )
   })
 

@@ -9,7 +9,7 @@ import {
   sliceBegins,
 } from '../../ts/src/collectives/schedule.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { anyLayout, cutsOf } from '../kernels/_layouts.ts'
 
 const anySize = fc.integer({ min: 1, max: 64 })
@@ -27,7 +27,7 @@ test('slices are disjoint, cover the vector, and begin where a segment or a bloc
         t.true(Math.abs(begins[rank]! - share) <= BLOCK_ELEMENTS / 2 + 1 + size, `${begins[rank]} for ${share}`)
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runsOf(300) },
   )
 })
 
@@ -47,7 +47,7 @@ test('every segment with elements begins in exactly one slice, and the slices ha
       }
       t.true([...layout.segmentElementCounts.subarray(next)].every((count) => count === 0))
     }),
-    { numRuns: 300 },
+    { numRuns: runsOf(300) },
   )
 })
 

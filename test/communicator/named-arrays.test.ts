@@ -4,7 +4,7 @@ import { type Communicator } from '../../ts/src/communicator/communicator.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceOptions } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
 const test = anyTest.serial
@@ -77,7 +77,7 @@ for (const [name, create] of Object.entries({
             })
           },
         ),
-        { numRuns: 25 },
+        { numRuns: runsOf(25) },
       )
       await world.close()
     }

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 for (const transport of [undefined, tcp])
@@ -50,7 +50,7 @@ test('any colors and keys: every group sums over its own ranks, while the world 
         await world.close()
       },
     ),
-    { numRuns: 20 },
+    { numRuns: runsOf(20) },
   )
 })
 

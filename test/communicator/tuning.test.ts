@@ -15,7 +15,7 @@ import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { Vector } from '../../ts/src/tensor/vector.ts'
 import { DEFAULT_TUNING, type Tuning } from '../../ts/src/tuning.ts'
 import { HEADER_BYTE_LENGTH } from '../../ts/src/wire/frame.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { anyTuning } from '../_tuning.ts'
 import { bitsOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 
@@ -193,6 +193,6 @@ test('results have the same bits whatever the tuning', async (t) => {
       t.deepEqual(bits, want)
       await Promise.all([tuned.close(), plain.close()])
     }),
-    { numRuns: 60 },
+    { numRuns: runsOf(60) },
   )
 })

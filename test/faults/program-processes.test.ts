@@ -1,7 +1,7 @@
 /** Random programs whose ranks are processes of their own, of which one is killed or stopped at a random moment. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest, { type ExecutionContext } from 'ava'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { ProcessWorld } from './_processes.ts'
 import type { ProgramPlan, ProgramReport } from './_program-rank.ts'
 import { type Program, STRIKES, judge, programs, stepsOf, timeoutMsOf } from './_programs.ts'
@@ -40,6 +40,6 @@ for (const what of STRIKES)
     await fc.assert(
       fc.asyncProperty(programs(COUNTS, [what]), async (program) => judge(program, await run(t, program))),
       // Smaller programs would not meet the same moment.
-      { numRuns: 3, endOnFailure: true },
+      { numRuns: runsOf(3), endOnFailure: true },
     )
   })

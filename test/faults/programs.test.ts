@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest from 'ava'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { type World, makeWorld, onAll } from '../_world.ts'
 import { type Program, judge, programs, stepsOf, timeoutMsOf } from './_programs.ts'
 import { type Outcome, play } from './_steps.ts'
@@ -42,7 +42,7 @@ for (const [name, transport, numRuns] of [
         judge(program, await run(world, program))
         await world.close()
       }),
-      { numRuns },
+      { numRuns: runsOf(numRuns) },
     )
     t.pass()
   })

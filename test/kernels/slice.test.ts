@@ -11,7 +11,7 @@ import {
   sliceOf,
 } from '../../ts/src/kernels/slice.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf as timesOf } from '../_property.ts'
 import { F32, anyLayout, cutsOf } from './_layouts.ts'
 
 const anyChunk = fc.nat(6).map((log) => BLOCK_ELEMENTS * 2 ** log)
@@ -41,7 +41,7 @@ test('the pieces of a slice cover it without a gap, and are cut only at segment 
       t.is(at, end)
       t.is(slice.pieces.length, 3 * slice.segments.length)
     }),
-    { numRuns: 300 },
+    { numRuns: timesOf(300) },
   )
 })
 
@@ -76,7 +76,7 @@ test('cut anywhere into slices, a segment has the Gram matrix of the whole, bit 
         t.deepEqual(binding.gramFinish(length, Float64Array.from(runs), Float64Array.from(nodes), 1), whole)
       },
     ),
-    { numRuns: 200 },
+    { numRuns: timesOf(200) },
   )
 })
 

@@ -45,7 +45,8 @@ function join<T extends number | bigint>(op: FoldName, a: T, b: T): T {
 /** The fold of arrays, which storing rounds to nothing but modulo 2^bits. NaNs are the canonical ones. */
 export function foldOracle(op: FoldName, dtype: FoldDtype, arrays: readonly FoldArray[]): FoldArray {
   const wide = arrays.map((array) => wideOf(dtype, array))
-  const folded = wide[0]!.map((_, e) => wide.map((values) => values[e]!).reduce((a, b) => join(op, a, b)))
+  const folded = [...wide[0]!]
+  for (const values of wide.slice(1)) for (const [e, value] of values.entries()) folded[e] = join(op, folded[e]!, value)
   return narrowTo(dtype, folded)
 }
 

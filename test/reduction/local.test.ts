@@ -17,7 +17,7 @@ import {
   sumSync,
 } from '../../ts/src/reduction/local.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { bitsOf } from '../_world.ts'
 import { FAMILIES, familyOf, oracle, relativeError } from './_oracle.ts'
 
@@ -94,7 +94,7 @@ test('synchronous and asynchronous forms give the same bits, reports and leave t
       t.deepEqual(got.segments, want.segments)
       return bitsOf(got.result) === bitsOf(want.result) && before.every((bits, i) => bits === bitsOf(inputs[i]!))
     }),
-    { numRuns: 60 },
+    { numRuns: runsOf(60) },
   )
 })
 

@@ -48,6 +48,16 @@ test('one version, in package.json, both lock files, the Cargo workspace and the
   t.regex(read('CHANGELOG.md'), new RegExp(`^## ${manifest.version.replaceAll('.', '\\.')}\\b`, 'm'))
 })
 
+test('wasm-bindgen’s tool is made of the version of the crate', (t) => {
+  const wanted = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(read('Cargo.lock'))?.[1]
+  const [tool, lock] = ['Cargo.toml', 'Cargo.lock'].map((name) => read(`scripts/wasm-bindgen/${name}`))
+  for (const name of ['wasm-bindgen-cli-support', 'wasm-bindgen-shared']) {
+    t.is(new RegExp(`^${name} = "=([^"]+)"$`, 'm').exec(tool!)?.[1], wanted, name)
+    t.is(new RegExp(`name = "${name}"\nversion = "([^"]+)"`).exec(lock!)?.[1], wanted, name)
+  }
+  t.is(tomlString(tool!, 'package', 'version'), wanted)
+})
+
 test('one licence', (t) => {
   t.is(tomlString(read('Cargo.toml'), 'workspace.package', 'license'), manifest.license)
   t.is(manifest.license, 'MIT OR Apache-2.0')

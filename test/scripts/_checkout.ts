@@ -69,6 +69,10 @@ export class Checkout {
     writeFileSync(join(this.root, path), content, { mode })
   }
 
+  read(path: string): Buffer {
+    return readFileSync(join(this.root, path))
+  }
+
   remove(path: string): void {
     rmSync(join(this.root, path), { recursive: true })
   }

@@ -6,7 +6,7 @@ import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../../ts/src/te
 import { ScratchPool } from '../../ts/src/tensor/scratch.ts'
 import { Vector } from '../../ts/src/tensor/vector.ts'
 import type { NamedArrays, NumericArray } from '../../ts/src/types.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 
 const F32 = dtypeOf(new Float32Array(1))!
 const hashOf = (layout: Layout): string => Buffer.from(layoutHash(layout)).toString('hex')
@@ -30,7 +30,7 @@ test('two layouts have one hash if and only if they have the same segments and n
       const same = (aNames === bNames && a.join() === b.join()) || (!aNames && !bNames && a.length + b.length === 2)
       return (hashOf(first) === hashOf(second)) === same
     }),
-    { numRuns: 2000 },
+    { numRuns: runsOf(2000) },
   )
   t.not(
     hashOf(layoutOf([1, 1], 'a')),

@@ -6,7 +6,7 @@ import { type MemoryTransport, createMemoryTransport } from '../../ts/src/transp
 import { StripedPipe } from '../../ts/src/transport/striped.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Sink } from '../../ts/src/transport/transport.ts'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { Collector, compliance, connectPair, randomBytes, write } from './_compliance.ts'
 import { mulberry32 } from './_random.ts'
 import { striped } from './_striped.ts'
@@ -139,7 +139,7 @@ test('a stream arrives whole, however it is cut, whoever reads it and wherever t
         await Promise.all([dialled.closed, accepted.closed])
       },
     ),
-    { numRuns: 150 },
+    { numRuns: runsOf(150) },
   )
 })
 

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { fc } from '../_property.ts'
+import { fc, runsOf } from '../_property.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { type FrameHandler, FrameDecoder } from '../../ts/src/wire/decoder.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, NO_DESCRIPTOR, encodeHeader } from '../../ts/src/wire/frame.ts'
@@ -104,7 +104,7 @@ test('frames come out as they went in, however the stream is cut', (t) => {
         t.true(seen.frames.every(({ payload }, i) => payload.equals(frames[i]!.payload)))
       },
     ),
-    { numRuns: 300 },
+    { numRuns: runsOf(300) },
   )
 })
 
@@ -119,7 +119,7 @@ test('a stream that ends says whether it ended inside a frame', (t) => {
       t.deepEqual(seen.end, { insideFrame: cut > 0 && cut < bytes.length })
       t.is(seen.frames.length, cut === bytes.length ? 1 : 0)
     }),
-    { numRuns: 300 },
+    { numRuns: runsOf(300) },
   )
 })
 
@@ -136,7 +136,7 @@ test('1,000 damaged streams: a flipped bit of a header is noticed, and nothing a
       t.true(seen.failure instanceof AdasumError)
       t.is((seen.failure as AdasumError).code, 'ERR_MISMATCH')
     }),
-    { numRuns: 1000 },
+    { numRuns: runsOf(1000) },
   )
 })
 
@@ -148,7 +148,7 @@ test('garbage is refused at its first header', (t) => {
       t.is(seen.frames.length, 0)
       t.true(seen.failure instanceof AdasumError)
     }),
-    { numRuns: 1000 },
+    { numRuns: runsOf(1000) },
   )
 })
 
