@@ -61,6 +61,6 @@ test('a compressor is what keeps residuals, and not what has its prototype', (t)
   t.is(checkCompressor(compressor, 'sum', float), compressor)
   for (const other of [Object.create(Compressor.prototype), {}, 3, null]) {
     const error = t.throws(() => checkCompressor(other, 'sum', float), { instanceOf: AdasumError })
-    t.is((error).code, 'ERR_ARGUMENT')
+    t.is(error.code, 'ERR_ARGUMENT')
   }
 })
