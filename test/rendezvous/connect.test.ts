@@ -185,7 +185,7 @@ test('machines that are named are the ones there are', async (t) => {
 /** Less than any limit of a handshake, and more than a busy machine needs. */
 const STRANGERS_LIMIT_MS = 3000
 
-/** Idle connections; those that are re-opened come again whenever they are cut off, and so do those after half a second. */
+/** Idle connections; those that are re-opened come again whenever they are cut off. */
 class Strangers {
   readonly #sockets = new Set<Socket>()
   readonly #isReopened: boolean
@@ -203,9 +203,7 @@ class Strangers {
     const socket = openSocket(port, '127.0.0.1')
     this.#sockets.add(socket)
     socket.on('error', () => undefined).resume()
-    const timer = this.#isReopened ? setTimeout(() => socket.destroy(), 500 * Math.random()) : undefined
     socket.on('close', () => {
-      clearTimeout(timer)
       this.#sockets.delete(socket)
       if (this.#isReopened && !this.#hasEnded) setTimeout(() => this.#hasEnded || void this.#open(port), 1)
     })
