@@ -1,7 +1,11 @@
 import test from 'ava'
-import { connect } from 'node:net'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { tcp } from '../../ts/src/transport/tcp.ts'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { systemCode } from '../../ts/src/errors.ts'
+import type { Lookup } from '../../ts/src/transport/names.ts'
+import { tcp, tcpTransport } from '../../ts/src/transport/tcp.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { Collector, compliance, connectPair, write } from './_compliance.ts'
 import { ipv6Test } from './_ipv6.ts'
@@ -90,4 +94,112 @@ test('a connection that is reset at once disturbs neither listener nor pipe', as
   await Promise.all([...pipes, pipe].map((each) => each.closed))
   await listener.close()
   t.pass()
+})
+
+const linuxTest = process.platform === 'linux' ? test : test.skip
+
+/** The timer that the kernel runs for a socket of that port (proc(5), net/tcp), and in how many ms it fires. */
+function timerOf(localPort: number, remotePort: number): { timer: number; inMs: number } {
+  const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  const line = lines.find((each) => each.includes(`:${hex(localPort)} `) && each.includes(`:${hex(remotePort)} 01 `))
+  const [, timer, when] = / (\d\d):([0-9A-F]{8}) /.exec(line ?? '') ?? []
+  // Hundredths of a second, whatever the kernel's own clock.
+  return { timer: Number(timer), inMs: 10 * parseInt(when ?? '', 16) }
+}
+
+linuxTest('the kernel asks an idle connection for a sign of life after 10 s, at both ends', async (t) => {
+  const { dialled, accepted } = await connectPair(t, tcp)
+  const [near, far] = [dialled, accepted].map((pipe) => Number(pipe.localAddress.split(':').at(-1)))
+  for (const [local, remote] of [
+    [near!, far!],
+    [far!, near!],
+  ] as const) {
+    const { timer, inMs } = timerOf(local, remote)
+    // 2 is keepalive.
+    t.is(timer, 2)
+    // Without it two hours, or none.
+    t.true(inMs > 0 && inMs <= 10_000, `${inMs}`)
+  }
+})
+
+/** A name server that knows one name. */
+const knows =
+  (...addresses: string[]): Lookup =>
+  (name) =>
+    name === 'node0'
+      ? Promise.resolve(addresses)
+      : Promise.reject(Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' }))
+
+ipv6Test(
+  'who listens on a name is reached at all its addresses, at one port; another machine’s are left out',
+  async (t) => {
+    const transport = tcpTransport({ lookup: knows('::1', '203.0.113.7', '127.0.0.1') })
+    const pipes: Pipe[] = []
+    const listener = await transport.listen('node0', 0, (pipe) => pipes.push(pipe))
+    t.is(listener.host, '::1')
+    for (const address of ['127.0.0.1', '::1', 'localhost']) pipes.push(await tcp.dial(address, listener.port))
+    t.is(systemCode(await t.throwsAsync(tcp.listen('127.0.0.1', listener.port, () => {}))), 'EADDRINUSE')
+    for (const pipe of pipes) pipe.destroy()
+    await listener.close()
+    for (const address of ['127.0.0.1', '::1'])
+      t.is(systemCode(await t.throwsAsync(tcp.dial(address, listener.port))), 'ECONNREFUSED')
+  },
+)
+
+ipv6Test('a port that is taken at one address of a name is taken, and none is kept', async (t) => {
+  const transport = tcpTransport({ lookup: knows('::1', '127.0.0.1') })
+  const other = await tcp.listen('127.0.0.1', 0, (pipe) => pipe.destroy())
+  const error = await t.throwsAsync(transport.listen('node0', other.port, () => {}))
+  t.is(systemCode(error), 'EADDRINUSE')
+  t.regex(error.message, /EADDRINUSE at 127\.0\.0\.1/)
+  await (await tcp.listen('::1', other.port, () => {})).close()
+  await other.close()
+})
+
+test('where no address of a name is this machine’s, all are named; so is a name that nobody knows', async (t) => {
+  const transport = tcpTransport({ lookup: knows('203.0.113.7', '203.0.113.8') })
+  const elsewhere = await t.throwsAsync(transport.listen('node0', 0, () => {}))
+  t.is(systemCode(elsewhere), 'EADDRNOTAVAIL')
+  t.regex(elsewhere.message, /^EADDRNOTAVAIL at 203\.0\.113\.7, EADDRNOTAVAIL at 203\.0\.113\.8$/)
+  for (const unknown of [transport.listen('node1', 0, () => {}), transport.dial('node1', 1)])
+    t.is(systemCode(await t.throwsAsync(unknown)), 'ENOTFOUND')
+  t.is(systemCode(await t.throwsAsync(tcpTransport({ lookup: knows() }).dial('node0', 1))), 'ENOTFOUND')
+})
+
+ipv6Test('all addresses of a name are dialled, and all are named if none answers', async (t) => {
+  const listener = await tcp.listen('127.0.0.1', 0, (pipe) => pipe.destroy())
+  const transport = tcpTransport({ lookup: knows('::1', '127.0.0.1') })
+  const pipe = await transport.dial('node0', listener.port)
+  t.is(pipe.remoteAddress, `127.0.0.1:${listener.port}`)
+  pipe.destroy()
+  await listener.close()
+  const error = await t.throwsAsync(transport.dial('node0', listener.port))
+  t.is(error.message, 'ECONNREFUSED at ::1, ECONNREFUSED at 127.0.0.1')
+  const reason = new Error('off')
+  t.is(await t.throwsAsync(transport.dial('node0', listener.port, AbortSignal.abort(reason))), reason)
+})
+
+/** The port of a process that has been stopped, and whose queue of connections is full: the kernel answers nobody. */
+const SILENT = `require('net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 },
+  function () { console.log(this.address().port); process.kill(process.pid, 'SIGSTOP') })`
+
+linuxTest('a dial that is not answered has a limit of its own, and does not hold up the next address', async (t) => {
+  const child = spawn(process.execPath, ['-e', SILENT], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [printed] = (await once(child.stdout, 'data')) as [Buffer]
+  const port = Number(printed.toString())
+  const fillers = Array.from({ length: 8 }, () => connect(port, '127.0.0.1').on('error', () => {}))
+  t.teardown(() => fillers.forEach((socket) => socket.destroy()))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const impatient = tcpTransport({ dialTimeoutMs: 300, lookup: knows('127.0.0.1', '127.0.0.2') })
+  const error = await t.throwsAsync(impatient.dial('127.0.0.1', port))
+  t.is(systemCode(error), 'ETIMEDOUT')
+  t.regex(error.message, /127\.0\.0\.1:\d+ gave no answer within 300 ms/)
+  const other = await tcp.listen('127.0.0.2', port, (pipe) => pipe.destroy())
+  const patient = tcpTransport({ dialTimeoutMs: 60_000, lookup: knows('127.0.0.1', '127.0.0.2') })
+  const pipe = await patient.dial('node0', port)
+  t.regex(pipe.remoteAddress, /^127\.0\.0\.2:/)
+  pipe.destroy()
+  await other.close()
 })

@@ -188,7 +188,11 @@ test('garbage, truncated and bit-flipped hellos are refused, and every pipe clos
 })
 
 test('another program’s first words are cut off at once', async (t) => {
-  for (const words of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00\x01', 'ADSM\0\x01\x02\x01']) {
+  for (const words of [
+    'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+    '\x16\x03\x01\x02\x00\x01\x00\x01',
+    `ADSM\0${String.fromCharCode(format.PROTOCOL_VERSION)}\x02\x01`,
+  ]) {
     const { dialled, accepted } = await connectPair(t, tcp)
     await write(dialled, Buffer.from(words, 'latin1'))
     t.is((await t.throwsAsync<AdasumError>(acceptHandshake(accepted, acceptor()))).code, 'ERR_MISMATCH')

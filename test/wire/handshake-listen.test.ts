@@ -268,3 +268,40 @@ test('a port where nobody listens is a lost peer, with the system’s error as t
   const aborted = dialAuthenticated(tcp, '127.0.0.1', listener.port, there, AbortSignal.abort(reason))
   t.is(await t.throwsAsync(aborted), reason)
 })
+
+test('a machine that is silent is dialled twice; one that has turned up in between counts anew', async (t) => {
+  const network = createMemoryTransport()
+  const { listener, peers } = await open(t, network)
+  const timedOut = (): never => {
+    throw Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })
+  }
+  let dials = 0
+  const silent: Transport = {
+    name: 'memory',
+    listen: network.listen.bind(network),
+    dial: async () => {
+      dials++
+      return timedOut()
+    },
+  }
+  const error = await t.throwsAsync<AdasumError>(dialAuthenticated(silent, '127.0.0.1', listener.port, there))
+  t.is(error.code, 'ERR_PEER_LOST')
+  t.is(error.peerRank, 0)
+  t.regex(error.message, /rank 0 cannot be reached at 127\.0\.0\.1:\d+ \(ETIMEDOUT\)/)
+  t.is(dials, 2)
+  // Silent, then busy, then silent again, then there.
+  const busy = await network.listen('127.0.0.1', 0, (pipe) => lingerAndClose(pipe, encodeNotice('busy')))
+  let turn = 0
+  const flapping: Transport = {
+    ...silent,
+    dial: async (host, port, signal) => {
+      turn++
+      return turn % 2 === 1 && turn < 4 ? timedOut() : network.dial(host, turn === 2 ? busy.port : port, signal)
+    },
+  }
+  const pipe = await dialAuthenticated(flapping, '127.0.0.1', listener.port, there)
+  await until(() => peers.length === 1)
+  t.is(turn, 4)
+  pipe.destroy()
+  await busy.close()
+})

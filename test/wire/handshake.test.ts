@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import type { AdasumError, ErrorCode } from '../../ts/src/errors.ts'
+import { type AdasumError, type ErrorCode, systemCode } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
@@ -126,7 +126,10 @@ test('another protocol version is named on both sides', async (t) => {
   const refusal = await t.throwsAsync<AdasumError>(acceptHandshake(accepted, acceptor()))
   t.is(refusal.code, 'ERR_MISMATCH')
   await sink.finished
-  t.deepEqual(format.decodePrefix(sink.bytes), { version: 1, role: format.ROLE.acceptor, tag: format.STATUS.version })
+  const mine = format.PROTOCOL_VERSION
+  t.deepEqual(format.decodePrefix(sink.bytes), {
+    ...{ version: mine, role: format.ROLE.acceptor, tag: format.STATUS.version },
+  })
 
   const pair = await connectPair(t, tcp)
   const notice = format.encodeNotice('version')
@@ -134,10 +137,35 @@ test('another protocol version is named on both sides', async (t) => {
   pair.accepted.write(notice)
   const error = await t.throwsAsync<AdasumError>(dialHandshake(pair.dialled, dialler()))
   t.is(error.code, 'ERR_MISMATCH')
-  t.regex(error.message, /version 9.*version 1/)
+  t.regex(error.message, new RegExp(`version 9.*version ${mine}`))
 })
 
 // ---- too slow, given up, or cut off
+
+test('an acceptor that says nothing is given up for another try; one that has introduced itself is not', async (t) => {
+  const silent = await connectPair(t, createMemoryTransport())
+  const error = await t.throwsAsync<AdasumError>(dialHandshake(silent.dialled, dialler(), undefined, 50))
+  t.is(error.code, 'ERR_TIMEOUT')
+  t.is(error.peerRank, 2)
+  t.is(systemCode(error.cause), 'ETIMEDOUT')
+  t.regex(error.message, /^rank 2 at 127\.0\.0\.1:\d+ has said nothing for 50 ms since it was dialled/)
+  const { dialled, accepted } = await connectPair(t, createMemoryTransport())
+  const admit = (): Promise<boolean> => sleep(300, true)
+  const dialling = dialHandshake(dialled, dialler(), undefined, 150)
+  t.is((await acceptHandshake(accepted, acceptor({ admit }))).peerRank, 1)
+  await t.notThrowsAsync(dialling)
+})
+
+test('who may come in can take a moment to find out, but no longer than a handshake', async (t) => {
+  const { dialled, accepted } = await shake(t, dialler(), acceptor({ admit: () => sleep(20, false) }))
+  for (const outcome of [dialled, accepted]) t.is(failure(outcome).code, 'ERR_RANK_TAKEN')
+  const pair = await connectPair(t, tcp)
+  const outcomes = await Promise.allSettled([
+    dialHandshake(pair.dialled, dialler()),
+    acceptHandshake(pair.accepted, acceptor({ admit: () => sleep(500, true) }), 100),
+  ])
+  for (const outcome of outcomes) t.is(failure(outcome).code, 'ERR_TIMEOUT')
+})
 
 test('a slow dialler is told so and sent away', async (t) => {
   const hello = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32) })

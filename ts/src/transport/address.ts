@@ -38,3 +38,9 @@ export function isLoopback(host: string): boolean {
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
+
+/** Where this machine itself reaches what listens at a host: a wildcard is no address to dial. */
+export function nearHost(host: string): string {
+  if (!isWildcard(host)) return host
+  return host === '::' ? '::1' : '127.0.0.1'
+}

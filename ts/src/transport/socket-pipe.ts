@@ -13,8 +13,11 @@ import { Intake } from './intake.ts'
 import type { Pipe, Sink } from './transport.ts'
 
 const SPILL_BYTE_LENGTH = 16 * 1024
-// The value of net.Server's own default, named because a group's ranks all dial at once.
-export const BACKLOG = 511
+/**
+ * A group's ranks may all dial at once, over several connections each, while this process computes: a connection that finds no
+ * place is not answered, as by a machine that is gone. The system has a limit of its own (Linux: net.core.somaxconn, 4096).
+ */
+export const BACKLOG = 4096
 
 /** What both ends are called. */
 export interface Ends {

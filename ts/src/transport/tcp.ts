@@ -1,8 +1,34 @@
-/** Pipes over TCP. */
-import { createServer, type Socket } from 'node:net'
+/**
+ * Pipes over TCP.
+ *
+ * The system asks an idle connection for a sign of life after 10 s, and gives it up when ten probes, a second apart, have brought
+ * none: so a machine that has vanished breaks its connections within 20 s, whatever JavaScript does meanwhile, and one that only
+ * computes does not. Node sets the first number; libuv the others, where the system has them. While own data is unacknowledged
+ * nobody asks, so that this holds for connections on which this end only reads: of the two that a pair of ranks has, one is
+ * always such.
+ */
+import { createServer, isIP, type Socket } from 'node:net'
+import { systemCode } from '../errors.ts'
 import { formatAddress, plainHost } from './address.ts'
-import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
+import { Limit } from './limit.ts'
+import { joinListeners } from './listeners.ts'
+import { addressesOf, AddressesError, firstOf, type Lookup, systemLookup } from './names.ts'
+import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe, systemError } from './socket-pipe.ts'
 import type { Listener, Pipe, Transport } from './transport.ts'
+
+/** How long an address may be silent when it is dialled; the system itself would wait for two minutes and more. */
+export const DIAL_TIMEOUT_MS = 10_000
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 10_000 }
+/** Free ports that are tried where one must be free at several addresses. */
+const FREE_PORT_TRIES = 20
+
+type Accept = (pipe: Pipe) => void
+
+export interface TcpOptions {
+  /** How names become addresses. */
+  readonly lookup?: Lookup
+  readonly dialTimeoutMs?: number
+}
 
 function endsOf(socket: Socket): Ends {
   return {
@@ -11,13 +37,21 @@ function endsOf(socket: Socket): Ends {
   }
 }
 
-function dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe> {
-  return dialledPipe({ host, port, noDelay: true }, endsOf, signal)
+async function dialAddress(host: string, port: number, timeoutMs: number, signal?: AbortSignal): Promise<Pipe> {
+  const limit = new Limit(timeoutMs, signal)
+  try {
+    return await dialledPipe({ host, port, noDelay: true, ...KEEP_ALIVE }, endsOf, limit.signal)
+  } catch (error) {
+    if (!limit.signal.aborted || signal?.aborted === true) throw error
+    throw systemError('ETIMEDOUT', `${formatAddress(host, port)} gave no answer within ${timeoutMs} ms`)
+  } finally {
+    limit.release()
+  }
 }
 
-function listen(host: string, port: number, accept: (pipe: Pipe) => void): Promise<Listener> {
+function listenAt(host: string, port: number, accept: Accept): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const server = createServer({ noDelay: true, allowHalfOpen: true, ...KEEP_ALIVE }, (socket) => {
       // Already gone again: there is nobody to talk to.
       if (socket.remoteAddress === undefined) return socket.destroy()
       accept(acceptedPipe(socket, endsOf(socket)))
@@ -40,4 +74,56 @@ function listen(host: string, port: number, accept: (pipe: Pipe) => void): Promi
   })
 }
 
-export const tcp: Transport = { name: 'tcp', listen, dial }
+/** Of the addresses of a name some may be another machine's, or of a kind that this one does not have. */
+const isElsewhere = (error: unknown): boolean => ['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(systemCode(error) ?? '')
+
+/** Listens at one port of all addresses that are this machine's. */
+async function listenAtAll(addresses: readonly string[], port: number, accept: Accept): Promise<Listener> {
+  const listeners: Listener[] = []
+  const failures = new Map<string, unknown>()
+  try {
+    for (const address of addresses) {
+      try {
+        listeners.push(await listenAt(address, listeners[0]?.port ?? port, accept))
+      } catch (error) {
+        failures.set(address, error)
+        if (!isElsewhere(error)) throw new AddressesError(new Map([[address, error]]))
+      }
+    }
+    if (listeners.length === 0) throw new AddressesError(failures)
+    return joinListeners(listeners)
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()))
+    throw error
+  }
+}
+
+async function listenAtFreePort(addresses: readonly string[], accept: Accept): Promise<Listener> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await listenAtAll(addresses, 0, accept)
+    } catch (error) {
+      // The port that was free at the first address is taken at the next.
+      if (systemCode(error) !== 'EADDRINUSE' || tries === FREE_PORT_TRIES) throw error
+    }
+  }
+}
+
+export function tcpTransport({ lookup = systemLookup, dialTimeoutMs = DIAL_TIMEOUT_MS }: TcpOptions = {}): Transport {
+  return {
+    name: 'tcp',
+    async listen(host, port, accept) {
+      if (isIP(host) !== 0) return listenAt(host, port, accept)
+      const addresses = await addressesOf(host, lookup)
+      return port === 0 ? listenAtFreePort(addresses, accept) : listenAtAll(addresses, port, accept)
+    },
+    async dial(host, port, signal) {
+      if (isIP(host) !== 0) return dialAddress(host, port, dialTimeoutMs, signal)
+      const attempt = (address: string, within: AbortSignal): Promise<Pipe> =>
+        dialAddress(address, port, dialTimeoutMs, within)
+      return firstOf(await addressesOf(host, lookup, signal), attempt, (late) => late.destroy(), signal)
+    },
+  }
+}
+
+export const tcp: Transport = tcpTransport()

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
+import { systemReason } from '../transport/names.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
 import { dialHandshake, type DialIdentity } from './handshake.ts'
@@ -12,6 +13,8 @@ const LONGEST_RETRY_MS = 500
 const DIAL_LIMIT_MS = 30_000
 /** A connection that breaks during the handshake may have been one too many; another program that does so always will. */
 const MOST_BROKEN = 5
+/** How often a machine that is silent is dialled for one connection, each time for as long as the transport waits. */
+const MOST_UNANSWERED = 2
 
 /**
  * Refuses to be reachable from other machines without a secret. The code is ERR_AUTH, as for a wrong secret: one code,
@@ -60,9 +63,11 @@ export async function listenAuthenticated(
 
 /**
  * Dials and does the handshake. A dial that was turned away, because the acceptor is busy or this end was too slow (it may have
- * been computing), tries again until the signal aborts; one whose connection breaks, a few times.
+ * been computing), tries again until the signal aborts; one whose connection breaks, a few times. So does one that has heard
+ * nothing for a while: if the link has dropped since, the next dial shows it.
  *
- * @throws AdasumError ERR_PEER_LOST if nobody listens (`cause` is the system's error); as dialHandshake; signal.reason
+ * @throws AdasumError ERR_PEER_LOST if nobody listens or the machine does not answer (`cause` is the system's error); as
+ *   dialHandshake; signal.reason
  */
 export async function dialAuthenticated(
   transport: Transport,
@@ -96,22 +101,27 @@ async function dial(
   local: DialIdentity,
   signal: AbortSignal | undefined,
 ): Promise<Pipe> {
-  try {
-    return await transport.dial(host, port, signal)
-  } catch (cause) {
-    signal?.throwIfAborted()
-    const peerAddress = formatAddress(host, port)
-    const who = local.purpose === 'store' ? 'the store' : `rank ${local.peerRank}`
-    const peerRank = local.purpose === 'store' ? undefined : local.peerRank
-    const why = systemCode(cause) ?? String(cause)
-    // A rank has listened there, or nobody would know its address.
-    const hasGone = local.purpose === 'peer' && why === 'ECONNREFUSED'
-    const advice = hasGone
-      ? 'its process has ended, or it has closed its communicator: look at the output there'
-      : 'check that it runs and that no firewall is between'
-    const message = `${who} cannot be reached at ${peerAddress} (${why}): ${advice}`
-    throw new AdasumError('ERR_PEER_LOST', message, { peerRank, peerAddress, cause })
+  for (let tries = 1; ; tries++) {
+    try {
+      return await transport.dial(host, port, signal)
+    } catch (cause) {
+      signal?.throwIfAborted()
+      if (systemCode(cause) !== 'ETIMEDOUT' || tries === MOST_UNANSWERED) throw unreachable(host, port, local, cause)
+    }
   }
+}
+
+function unreachable(host: string, port: number, { purpose, peerRank }: DialIdentity, cause: unknown): AdasumError {
+  const peerAddress = formatAddress(host, port)
+  const who = purpose === 'store' ? 'the store' : `rank ${peerRank}`
+  // A rank has listened there, or nobody would know its address.
+  const hasGone = purpose === 'peer' && systemCode(cause) === 'ECONNREFUSED'
+  const advice = hasGone
+    ? 'its process has ended, or it has closed its communicator: look at the output there'
+    : 'check that it runs and that no firewall is between'
+  const message = `${who} cannot be reached at ${peerAddress} (${systemReason(cause)}): ${advice}`
+  const details = { peerRank: purpose === 'store' ? undefined : peerRank, peerAddress, cause }
+  return new AdasumError('ERR_PEER_LOST', message, details)
 }
 
 /** Waits about that long, a little more or less on each rank, so that they do not all come back at once. */

@@ -12,7 +12,7 @@
  */
 import { createHmac } from 'node:crypto'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 export const PREFIX_BYTE_LENGTH = 8
 export const HELLO_BYTE_LENGTH = 76
 export const PROOF_BYTE_LENGTH = 32

@@ -9,11 +9,14 @@
  *
  * Both hellos carry a fresh nonce, so a recording of one handshake proves nothing in another; role labels keep a proof
  * from being sent back as the answer. What the hellos say is believed only after the proof. The acceptor gives every
- * dialler a few seconds; the dialler waits as long as its signal lets it, because a rank that computes is not dead.
+ * dialler a few seconds; the dialler waits as long as its signal lets it, because a rank that computes is not dead. But while
+ * nothing has come it gives the connection up now and then, for another one: only a new one shows whether there is still a
+ * machine, since this one's hello may be what was lost.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { AdasumError } from '../errors.ts'
 import { patientTimeout } from '../transport/patience.ts'
+import { systemError } from '../transport/socket-pipe.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { ExactReader, PipeEnded } from './exact-reader.ts'
 import * as format from './handshake-format.ts'
@@ -22,6 +25,8 @@ import { refusalError, unknownProtocol, type Told } from './handshake-errors.ts'
 
 /** How long an acceptor waits for a dialler's hello, and again for its proof. */
 export const HANDSHAKE_TIMEOUT_MS = 5000
+/** How long a dialler waits for the acceptor's hello on one connection. */
+export const SILENCE_MS = 15_000
 // How long a refused dialler may take to fetch the refusal.
 const LINGER_MS = 1000
 // Nonces of the latest handshakes; an older one cannot be replayed anyway, because the acceptor's is fresh.
@@ -51,8 +56,8 @@ export interface AcceptIdentity {
   secret: string
   /** Nonces of diallers that have been let in, in hexadecimal; shared by all handshakes of a listener. */
   nonces: Set<string>
-  /** Whether this rank may come in now; if not, the dialler gets ERR_RANK_TAKEN. */
-  admit?: (peerRank: number) => boolean
+  /** Whether this rank may come in now, which may take a moment; if not, the dialler gets ERR_RANK_TAKEN. */
+  admit?: (peerRank: number) => boolean | Promise<boolean>
 }
 
 /** How far a dialler has come, for those who limit how many there are. */
@@ -74,24 +79,39 @@ export interface Admitted {
  * On failure the pipe is destroyed.
  *
  * @throws AdasumError ERR_AUTH (secrets differ), ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH (protocol, version, run,
- * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again); signal.reason
+ * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again; of silence, `cause` has the code
+ * ETIMEDOUT); signal.reason
  */
-export async function dialHandshake(pipe: Pipe, local: DialIdentity, signal?: AbortSignal): Promise<void> {
+export async function dialHandshake(
+  pipe: Pipe,
+  local: DialIdentity,
+  signal?: AbortSignal,
+  silenceMs: number = SILENCE_MS,
+): Promise<void> {
   const abort = () => pipe.destroy()
   signal?.addEventListener('abort', abort, { once: true })
+  let isSilent = false
+  const expire = (): void => {
+    isSilent = true
+    pipe.destroy()
+  }
+  const cancel = patientTimeout(expire, silenceMs)
   try {
     signal?.throwIfAborted()
-    await introduce(pipe, local)
+    await introduce(pipe, local, cancel)
   } catch (error) {
     pipe.destroy()
     signal?.throwIfAborted()
+    if (isSilent) throw silence(pipe, local, silenceMs)
     throw error instanceof PipeEnded ? lost(pipe, local, error) : error
   } finally {
+    cancel()
     signal?.removeEventListener('abort', abort)
   }
 }
 
-async function introduce(pipe: Pipe, local: DialIdentity): Promise<void> {
+/** @param heard - called once the acceptor has introduced itself */
+async function introduce(pipe: Pipe, local: DialIdentity, heard: () => void): Promise<void> {
   const reader = new ExactReader(pipe)
   const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
   const mine = format.encodeHello({ ...local, role: 'dialler', nonce })
@@ -102,6 +122,7 @@ async function introduce(pipe: Pipe, local: DialIdentity): Promise<void> {
   if (prefix === undefined || status === undefined) throw unknownProtocol(pipe.remoteAddress)
   if (status !== 'ok') throw refusalError(status, pipe.remoteAddress, local, { version: prefix.version })
   const theirs = await reader.read(format.HELLO_BYTE_LENGTH)
+  heard()
   const hello = format.decodeHello(theirs, 'acceptor')
   if (hello === undefined) throw unknownProtocol(pipe.remoteAddress)
   // An acceptor that sends our own nonce back has nothing of its own to say.
@@ -148,10 +169,24 @@ function disagreement(
 }
 
 function lost(pipe: Pipe, local: DialIdentity, cause: Error): AdasumError {
-  const who = local.purpose === 'store' ? 'the store' : `rank ${local.peerRank}`
-  const message = `${who} at ${pipe.remoteAddress} broke the connection during the handshake: ${cause.message}`
-  const peerRank = local.purpose === 'store' ? undefined : local.peerRank
-  return new AdasumError('ERR_PEER_LOST', message, { peerRank, peerAddress: pipe.remoteAddress, cause })
+  return dialError('ERR_PEER_LOST', pipe, local, `broke the connection during the handshake: ${cause.message}`, cause)
+}
+
+function silence(pipe: Pipe, local: DialIdentity, silenceMs: number): AdasumError {
+  const what = `has said nothing for ${silenceMs} ms since it was dialled`
+  return dialError('ERR_TIMEOUT', pipe, local, what, systemError('ETIMEDOUT', 'no hello'))
+}
+
+function dialError(
+  code: 'ERR_PEER_LOST' | 'ERR_TIMEOUT',
+  { remoteAddress }: Pipe,
+  { purpose, peerRank }: DialIdentity,
+  what: string,
+  cause: Error,
+): AdasumError {
+  const who = purpose === 'store' ? 'the store' : `rank ${peerRank}`
+  const details = { peerRank: purpose === 'store' ? undefined : peerRank, peerAddress: remoteAddress, cause }
+  return new AdasumError(code, `${who} at ${remoteAddress} ${what}`, details)
 }
 
 /**
@@ -225,7 +260,8 @@ class Judgement {
     const expected = format.diallerProof(secret, theirs, mine)
     if (this.refused) throw new PipeEnded(undefined)
     if (!timingSafeEqual(proof, expected) || nonces.has(nonceName)) throw this.refuse('secret')
-    const status = this.#status(hello, runId)
+    const status = await this.#status(hello, runId)
+    if (this.refused) throw new PipeEnded(undefined)
     const verdict = format.encodeVerdict(secret, status, theirs, mine)
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
@@ -267,12 +303,12 @@ class Judgement {
     return format.encodeHello({ role: 'acceptor', purpose, rank, peerRank: theirs.rank, size, runId, groupId, nonce })
   }
 
-  #status(theirs: Hello, runId: Uint8Array): Status {
+  async #status(theirs: Hello, runId: Uint8Array): Promise<Status> {
     const { rank, size, purpose, admit } = this.#local
     const status = disagreement(theirs, { rank, peerRank: theirs.rank, size, purpose }, runId)
     if (status !== 'ok') return status
     if (theirs.rank >= size) return 'rank'
-    return admit === undefined || admit(theirs.rank) ? 'ok' : 'taken'
+    return admit === undefined || (await admit(theirs.rank)) ? 'ok' : 'taken'
   }
 }
 

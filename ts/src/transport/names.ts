@@ -1,0 +1,111 @@
+/**
+ * Names of machines, and the several addresses that one may have: `localhost` is ::1 on one machine and 127.0.0.1 on the next,
+ * or both. Whoever listens on a name listens on all that are this machine's, and whoever dials it tries all.
+ */
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { systemCode } from '../errors.ts'
+import { Limit } from './limit.ts'
+
+/** All addresses of a name, the best first. Rejects with the system's error. */
+export type Lookup = (name: string) => Promise<readonly string[]>
+
+/** As the system's own programs see it, /etc/hosts included. */
+export const systemLookup: Lookup = async (name) => {
+  const found = await lookup(name, { all: true, verbatim: true })
+  return [...new Set(found.map(({ address }) => address))]
+}
+
+/** What the system says of a name that a name server may know a moment later: a container's, say, that has just started. */
+const UNRESOLVED = new Set(['ENOTFOUND', 'EAI_AGAIN'])
+
+export function isUnresolved(error: unknown): boolean {
+  return UNRESOLVED.has(systemCode(error) ?? '')
+}
+
+/** An address as it is, of a name all that it has. */
+export async function addressesOf(host: string, find: Lookup, signal?: AbortSignal): Promise<readonly string[]> {
+  if (isIP(host) !== 0) return [host]
+  signal?.throwIfAborted()
+  let abort: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+  })
+  try {
+    const addresses = await Promise.race([find(host), aborted])
+    if (addresses.length > 0) return addresses
+    throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' })
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** What went wrong with each address of a name. `code` is the first one's; systemReason has all. */
+export class AddressesError extends AggregateError {
+  readonly code: string | undefined
+  readonly reason: string
+
+  constructor(failures: ReadonlyMap<string, unknown>) {
+    const reasons = [...failures].map(([address, error]) => `${systemCode(error) ?? String(error)} at ${address}`)
+    super([...failures.values()], reasons.join(', '))
+    this.reason = reasons.join(', ')
+    this.code = systemCode([...failures.values()][0])
+  }
+}
+
+/** For a message, in brackets: the system's code of an error, or of a name's addresses those of each. */
+export function systemReason(error: unknown): string {
+  return error instanceof AddressesError ? error.reason : (systemCode(error) ?? String(error))
+}
+
+/** How long an address may be silent before the next one is tried beside it. */
+const STAGGER_MS = 1000
+
+/**
+ * Does something with one address after the other until it succeeds; a silent one does not hold up the next for long.
+ *
+ * @param drop - what is done with a success that comes when another one has been first
+ * @throws AddressesError if none succeeds; signal.reason
+ */
+export async function firstOf<T>(
+  addresses: readonly string[],
+  attempt: (address: string, signal: AbortSignal) => Promise<T>,
+  drop: (late: T) => void,
+  signal?: AbortSignal,
+): Promise<T> {
+  const limit = new Limit(undefined, signal)
+  const failures = new Map<string, unknown>()
+  const rest = [...addresses]
+  let isOver = false
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const begin = (): void => {
+        const address = isOver ? undefined : rest.shift()
+        if (address === undefined) return
+        const next = setTimeout(begin, STAGGER_MS)
+        const succeeded = (result: T): void => {
+          if (isOver) return drop(result)
+          isOver = true
+          resolve(result)
+        }
+        const failed = (error: unknown): void => {
+          failures.set(address, error)
+          if (failures.size === addresses.length) reject(new AddressesError(failures))
+          else begin()
+        }
+        attempt(address, limit.signal)
+          .finally(() => clearTimeout(next))
+          .then(succeeded, failed)
+      }
+      begin()
+    })
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    isOver = true
+    limit.abort()
+    limit.release()
+  }
+}
