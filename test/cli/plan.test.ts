@@ -18,6 +18,22 @@ test('a file is read as the same secret by --secret-file and by ADASUM_SECRET_FI
   }
 })
 
+test('the store listens elsewhere than at its address only if that was given', async (t) => {
+  const folder = folderWith(t, { 'script.mjs': '' })
+  const plan = (options: object, env: NodeJS.ProcessEnv = {}) =>
+    planLaunch(join(folder, 'script.mjs'), [], { ranks: 2, nodes: 1, node: 0, nodeOption: [], ...options }, env)
+  const store = '198.51.100.7:29500'
+  t.is((await plan({ store, listen: '0.0.0.0' })).listen, '0.0.0.0')
+  t.is((await plan({ store, listen: '::' }, { ADASUM_LISTEN: '0.0.0.0' })).listen, '::')
+  t.is((await plan({ store }, { ADASUM_LISTEN: '0.0.0.0' })).listen, '0.0.0.0')
+  t.is((await plan({}, { ADASUM_LISTEN: '0.0.0.0' })).listen, undefined)
+  await t.throwsAsync(plan({ listen: '0.0.0.0' }), { message: /^--listen 0\.0\.0\.0 needs --store host:port/ })
+  await t.throwsAsync(plan({ store, listen: '0.0.0.0:80' }), {
+    message: /^--listen must be an address .* without a port/,
+  })
+  await t.throwsAsync(plan({ store }, { ADASUM_LISTEN: 'a b' }), { message: /^ADASUM_LISTEN must be an address/ })
+})
+
 test('TypeScript runs through tsx where it is installed, else by Node.js itself where that strips types', (t) => {
   const tsx = { 'node_modules/tsx/package.json': '{"exports":"./loader.mjs"}', 'node_modules/tsx/loader.mjs': '' }
   const [withTsx, without] = [folderWith(t, tsx), folderWith(t, {})]

@@ -94,6 +94,25 @@ test('the ranks of two nodes reduce together', async (t) => {
   t.deepEqual(lines.sort(), ['0 4 0 2 6 4', '1 4 1 2 6 4', '2 4 0 2 6 4', '3 4 1 2 6 4'])
 })
 
+test('a store that listens on all addresses is reached at any of them, and by its own ranks at home', async (t) => {
+  // The address that is given is another one of this machine: nothing but the wildcard listens there.
+  const cwd = folderWith(t, { 'script.mjs': `${COLLECTIVE}\nconsole.log(process.env.ADASUM_STORE)` })
+  installPackages(cwd)
+  const port = await freePort()
+  const runs = [0, 1].map((node) => {
+    const place = ['--nodes', '2', '--node', String(node), '--store', `127.0.0.5:${port}`]
+    const listen = node === 0 ? ['--listen', '0.0.0.0'] : []
+    return runAdasum(t, ['run', '-n', '1', ...place, ...listen, 'script.mjs'], { cwd, env: { ADASUM_SECRET: SECRET } })
+  })
+  const places = (await Promise.all(runs)).map(({ exitCode, stdout, stderr }) => {
+    t.deepEqual([exitCode, stderr], [0, ''])
+    return placesOf(stdout)
+  })
+  t.true(places[0]!.includes(`127.0.0.1:${port}`))
+  t.true(places[1]!.includes(`127.0.0.5:${port}`))
+  t.true(places[0]!.includes('0 2 0 1 1 2'))
+})
+
 test('a node whose secret differs does not get in', async (t) => {
   const script = COLLECTIVE.replace('connect()', 'connect({ timeoutMs: 2000 })')
   const cwd = folderWith(t, { 'script.mjs': script })

@@ -46,6 +46,17 @@ test('a machine may be named, by the option before the variable', (t) => {
   t.is(resolvePlace({}, { ADASUM_MACHINE: 'rack 3' }).size, 1)
 })
 
+test('where the store listens may be said, by the option before the variable', (t) => {
+  const listenOf = (options: ConnectOptions, env: Environment) => resolvePlace(options, { ...OWN, ...env }).listen
+  t.is(listenOf({}, {}), undefined)
+  t.is(listenOf({}, { ADASUM_LISTEN: '::' }), '::')
+  t.is(listenOf({ listen: '0.0.0.0' }, { ADASUM_LISTEN: '::' }), '0.0.0.0')
+  for (const host of ['10.0.0.1', 'node-0.job.svc', 'fe80::1%eth0', '::1', 'localhost'])
+    t.is(listenOf({ listen: host }, {}), host)
+  // It says nothing about a world.
+  t.is(resolvePlace({ listen: '::' }, {}).size, 1)
+})
+
 test('rank 0 hosts the store unless the launcher does', (t) => {
   const zero = { ...OWN, ADASUM_RANK: '0' }
   t.true(resolvePlace({}, zero).hostsStore)
@@ -128,6 +139,17 @@ const refusals: [string, ErrorCode, RegExp, ConnectOptions, Environment][] = [
   ['MASTER_PORT', 'ERR_ENVIRONMENT', /MASTER_PORT .* 70000/, {}, { ...LAUNCHER, MASTER_PORT: '70000' }],
   ['ADASUM_PORT', 'ERR_ENVIRONMENT', /ADASUM_PORT .*"x"/, {}, { ...TORCHRUN, ADASUM_PORT: 'x' }],
   ['host empty', 'ERR_ENVIRONMENT', /ADASUM_HOST is empty/, {}, { ...OWN, ADASUM_HOST: '' }],
+  ['listen empty', 'ERR_ENVIRONMENT', /ADASUM_LISTEN is empty/, {}, { ...OWN, ADASUM_LISTEN: '' }],
+  [
+    'listen with a port',
+    'ERR_ENVIRONMENT',
+    /ADASUM_LISTEN .* without a port .*"a:1"/,
+    {},
+    { ...OWN, ADASUM_LISTEN: 'a:1' },
+  ],
+  ['option listen with a port', 'ERR_ARGUMENT', /"listen" .* without a port .*"\[::\]:80"/, { listen: '[::]:80' }, OWN],
+  ['option listen empty', 'ERR_ARGUMENT', /"listen" .*""$/, { listen: '' }, OWN],
+  ['option listen a number', 'ERR_ARGUMENT', /"listen" .* 7$/, { listen: 7 as never }, OWN],
   ['secret empty', 'ERR_ENVIRONMENT', /ADASUM_SECRET is empty/, {}, { ...OWN, ADASUM_SECRET: '' }],
   ['option secret empty', 'ERR_ARGUMENT', /"secret"/, { secret: '' }, OWN],
   [

@@ -4,7 +4,7 @@ import {
   type JoinMessage,
   MAX_MESSAGE_BYTE_LENGTH,
   MessageDecoder,
-  parseJoin,
+  parseRankMessage,
   parseStoreMessage,
   type StartMessage,
   type WaitingMessage,
@@ -77,10 +77,17 @@ test('messages arrive whole, however they are cut', (t) => {
 })
 
 test('messages that are well formed pass', (t) => {
-  t.deepEqual(parseJoin(join), join)
+  t.deepEqual(parseRankMessage(join), join)
   t.deepEqual(parseStoreMessage(start, 2), start)
   t.deepEqual(parseStoreMessage(waiting, 2), waiting)
   t.deepEqual(parseStoreMessage({ ...waiting, missing: [], left: [] }, 2), { ...waiting, missing: [], left: [] })
+})
+
+test('the question whether a rank lives, and its answer, have no fields that are believed', (t) => {
+  t.deepEqual(parseStoreMessage({ type: 'ping', runId: 'f'.repeat(32), peers: [] }, 2), { type: 'ping' })
+  t.deepEqual(parseRankMessage({ ...join, type: 'pong' }), { type: 'pong' })
+  for (const type of ['pong', ['ping'], 'Ping', 0, null]) t.is(parseStoreMessage({ type }, 2), undefined)
+  t.deepEqual(decode(encodeMessage({ type: 'ping' }), () => 3).values, [{ type: 'ping' }])
 })
 
 test('every field of a join is checked', (t) => {
@@ -102,8 +109,9 @@ test('every field of a join is checked', (t) => {
     { machine: null },
     ...NO_TUNINGS,
   ]
-  for (const change of wrong) t.is(parseJoin({ ...join, ...change }), undefined, JSON.stringify(change))
-  for (const value of [null, 1, 'join', [], [join], {}]) t.is(parseJoin(value), undefined)
+  for (const change of wrong) t.is(parseRankMessage({ ...join, ...change }), undefined, JSON.stringify(change))
+  for (const value of [null, 1, 'join', 'pong', [], [join], {}, { type: 'ping' }, { type: ['pong'] }])
+    t.is(parseRankMessage(value), undefined)
 })
 
 test('every field of a start is checked against the world', (t) => {
@@ -135,7 +143,7 @@ test('every field of a start is checked against the world', (t) => {
 
 test('what is parsed is a fresh object with the known fields only', (t) => {
   const polluted: unknown = JSON.parse('{"__proto__":{"admin":true},"extra":1,' + JSON.stringify(join).slice(1))
-  const parsed = parseJoin(polluted)
+  const parsed = parseRankMessage(polluted)
   t.deepEqual(parsed, join)
   t.is(Object.getPrototypeOf(parsed), Object.prototype)
   const text = JSON.stringify(start).replace('"tuning":{', '"tuning":{"__proto__":{"admin":true},"extra":1,')
@@ -184,22 +192,24 @@ test('1,000 mutated messages: each is refused, or is a message that is well form
   t.log(`seed ${seed}`)
   const random = mulberry32(seed)
   const below = (limit: number) => Math.floor(random() * limit)
-  const originals = [encodeMessage(join), encodeMessage(start), encodeMessage(waiting)]
+  const originals = [join, start, waiting, { type: 'ping' }, { type: 'pong' }].map((message) =>
+    encodeMessage(message as JoinMessage),
+  )
   const counts = { refused: 0, accepted: 0 }
   for (let i = 0; i < 1000; i++) {
-    const bytes = Buffer.from(originals[i % 3]!)
+    const bytes = Buffer.from(originals[i % originals.length]!)
     // Lengths now and then, contents mostly: one bit, or a few.
     const first = below(8) === 0 ? 0 : 4
     for (let k = 0; k <= below(3); k++) bytes[first + below(bytes.length - first)]! ^= 1 << below(7)
     const cut = below(6) === 0 ? bytes.subarray(0, below(bytes.length)) : bytes
     const { values } = decode(cut, () => 1 + below(30))
-    const parsed = values.map((value) => parseJoin(value) ?? parseStoreMessage(value, 2))
+    const parsed = values.map((value) => parseRankMessage(value) ?? parseStoreMessage(value, 2))
     for (const message of parsed) {
       if (message === undefined) continue
       counts.accepted++
       // Accepted means: encoding and parsing it again changes nothing.
       const [again] = decode(encodeMessage(message), () => 7).values
-      t.deepEqual(parseJoin(again) ?? parseStoreMessage(again, 2), message)
+      t.deepEqual(parseRankMessage(again) ?? parseStoreMessage(again, 2), message)
     }
     if (parsed.every((message) => message === undefined)) counts.refused++
   }
@@ -209,7 +219,7 @@ test('1,000 mutated messages: each is refused, or is a message that is well form
 test('that it shares memory and the key of a Unix socket travel with the address, and a start message of the largest world fits', (t) => {
   const unixKey = '0123456789abcdef'.repeat(2)
   for (const near of [{ sharesMemory: true }, { unixKey }, { sharesMemory: true, unixKey }])
-    t.deepEqual(parseJoin({ ...join, ...near }), { ...join, ...near } as JoinMessage)
+    t.deepEqual(parseRankMessage({ ...join, ...near }), { ...join, ...near } as JoinMessage)
   const peers = [{ ...start.peers[0]!, sharesMemory: true, unixKey } as const, start.peers[1]!]
   t.deepEqual(parseStoreMessage({ ...start, peers }, 2), { ...start, peers })
   const many = Array.from(

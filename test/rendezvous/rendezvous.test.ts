@@ -5,7 +5,7 @@ import type { Place } from '../../ts/src/rendezvous/environment.ts'
 import { rendezvous, type Meeting, type RendezvousOptions } from '../../ts/src/rendezvous/rendezvous.ts'
 import { hostStore } from '../../ts/src/rendezvous/store.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
-import { tcp } from '../../ts/src/transport/tcp.ts'
+import { tcp, tcpTransport } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
@@ -143,6 +143,133 @@ test('two communicators of a process share the store, which closes with the last
       }
     })(),
   )
+})
+
+test('a name that does not resolve yet is asked for again, by the rank that hosts the store and by those who dial it', async (t) => {
+  const network = createMemoryTransport()
+  for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
+    const tries = { listen: 0, dial: 0 }
+    const unresolved = (): never => {
+      throw Object.assign(new Error(`getaddrinfo ${code} node0`), { code, syscall: 'getaddrinfo' })
+    }
+    const late: Transport = {
+      name: 'memory',
+      listen: async (host, port, accept) =>
+        host === 'node0' && tries.listen++ < 3 ? unresolved() : network.listen('10.0.0.1', port, accept),
+      dial: async (host, port, signal) =>
+        host === 'node0' && tries.dial++ < 5 ? unresolved() : network.dial('10.0.0.1', port, signal),
+    }
+    const store = { host: 'node0', ports: [29500] }
+    const meetings = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, 1, { store }), late)))
+    t.deepEqual(meetings[0]!.peers, meetings[1]!.peers)
+    t.true(tries.listen > 3 && tries.dial > 5)
+    await Promise.all(meetings.map(leave))
+  }
+})
+
+test('a name that does not resolve in time is named, with what the system said', async (t) => {
+  const network = createMemoryTransport()
+  const unresolved = (): Promise<never> =>
+    Promise.reject(Object.assign(new Error('getaddrinfo ENOTFOUND node0'), { code: 'ENOTFOUND' }))
+  const never: Transport = { ...transportOf(network), listen: unresolved, dial: unresolved }
+  const store = { host: 'node0', ports: [29500] }
+  for (const rank of [0, 1]) {
+    const error = await fails(t, 'ERR_STORE', meet(t, place(rank, 2, 1, { store, timeoutMs: 300 }), never))
+    t.regex(error.message, /node0:29500 .*within 300 ms \(ENOTFOUND\): the name does not resolve here/)
+  }
+})
+
+test('a rank whose own name does not resolve yet waits for it, and keeps its place meanwhile', async (t) => {
+  const network = createMemoryTransport()
+  let tries = 0
+  const late: Transport = {
+    ...transportOf(network),
+    listen: async (host, port, accept) => {
+      if (host === 'me' && tries++ < 3) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
+      return network.listen(host === 'me' ? '10.0.0.2' : host, port, accept)
+    },
+  }
+  const store = { host: '10.0.0.1', ports: [29500] }
+  const meetings = await Promise.all([
+    meet(t, place(0, 2, 1, { store }), late),
+    meet(t, place(1, 2, 1, { store, host: 'me' }), late),
+  ])
+  t.is(meetings[0].peers[1]!.host, '10.0.0.2')
+  tries = -1000
+  await Promise.all(meetings.map(leave))
+  const zero = meet(t, place(0, 2, 1, { store, timeoutMs: 1000 }), late)
+  zero.catch(() => {})
+  const error = await fails(t, 'ERR_ENVIRONMENT', meet(t, place(1, 2, 1, { store, host: 'me', timeoutMs: 500 }), late))
+  t.regex(error.message, /^rank 1 could not listen on me within 500 ms \(ENOTFOUND\): the name does not resolve here/)
+  await fails(t, 'ERR_TIMEOUT', zero)
+})
+
+/** A transport's methods, to change some. */
+function transportOf(network: Transport): Transport {
+  return {
+    name: network.name,
+    listen: (...args) => network.listen(...args),
+    dial: (...args) => network.dial(...args),
+  }
+}
+
+test('a store behind another machine’s address listens where it is told', async (t) => {
+  const network = createMemoryTransport()
+  // What is dialled at 198.51.100.1 is forwarded to 10.0.0.1, unless it comes from there.
+  let forwards = true
+  const forwarding: Transport = {
+    ...transportOf(network),
+    listen: async (host, port, accept) => {
+      if (host === '198.51.100.1') throw Object.assign(new Error('bind'), { code: 'EADDRNOTAVAIL' })
+      return network.listen(host, port, accept)
+    },
+    dial: async (host, port, signal) => {
+      if (host === '198.51.100.1' && !forwards) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+      return network.dial(host === '198.51.100.1' ? '10.0.0.1' : host, port, signal)
+    },
+  }
+  const store = { host: '198.51.100.1', ports: [29500] }
+  const refused = await fails(t, 'ERR_STORE', meet(t, place(0, 2, 1, { store }), forwarding))
+  t.regex(refused.message, /198\.51\.100\.1:29500 \(EADDRNOTAVAIL\): .*ADASUM_LISTEN/)
+  const open = place(0, 2, 1, { store, listen: '0.0.0.0', secret: '' })
+  t.regex((await fails(t, 'ERR_AUTH', meet(t, open, forwarding))).message, /^0\.0\.0\.0 is not a loopback address/)
+  const meetings = await Promise.all([
+    meet(t, place(0, 2, 1, { store, listen: '0.0.0.0' }), forwarding),
+    meet(t, place(1, 2, 1, { store, listen: '0.0.0.0' }), forwarding),
+  ])
+  t.deepEqual(meetings[0].peers, meetings[1].peers)
+  await Promise.all(meetings.map(leave))
+  // Rank 0 knows its own address, and need not be able to reach the store's.
+  const one = meet(t, place(1, 2, 1, { store, host: '10.0.0.2' }), forwarding)
+  forwards = false
+  const zero = await meet(t, place(0, 2, 1, { store, listen: '::', host: '10.0.0.1', timeoutMs: 1000 }), {
+    ...forwarding,
+    dial: (host, port, signal) => {
+      forwards = true
+      return forwarding.dial(host === '::1' ? '10.0.0.1' : host, port, signal)
+    },
+  })
+  t.is((await one).peers[0]!.host, '10.0.0.1')
+  t.deepEqual((await one).runId, zero.runId)
+})
+
+ipv6Test('a name with an IPv4 and an IPv6 address here, and one of them there, joins all', async (t) => {
+  const port = await freePort()
+  const knowing = (...addresses: string[]) => tcpTransport({ lookup: () => Promise.resolve(addresses) })
+  const store = { host: 'node0', ports: [port] }
+  const meetings = await Promise.all([
+    meet(t, place(0, 3, 1, { store }), knowing('::1', '127.0.0.1')),
+    meet(t, place(1, 3, 1, { store }), knowing('127.0.0.1')),
+    meet(t, place(2, 3, 1, { store }), knowing('::1')),
+  ])
+  t.deepEqual(meetings[1].runId, meetings[2].runId)
+  const nowhere = knowing('::1', '127.0.0.1')
+  const error = await fails(
+    t,
+    'ERR_STORE',
+    meet(t, place(1, 2, 1, { store: { host: 'node0', ports: [await freePort()] }, timeoutMs: 400 }), nowhere),
+  )
+  t.regex(error.message, /within 400 ms \(ECONNREFUSED at ::1, ECONNREFUSED at 127\.0\.0\.1\)/)
 })
 
 /** Rank 0 of two, waiting at the store that it hosts. */

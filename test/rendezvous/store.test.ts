@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { AdasumError } from '../../ts/src/errors.ts'
 import { acquireStore } from '../../ts/src/rendezvous/hosted-stores.ts'
-import { joinStore, type JoinProgress } from '../../ts/src/rendezvous/join.ts'
+import { joinStore, type JoinProgress, startOfJoining } from '../../ts/src/rendezvous/join.ts'
 import { machineIdentity } from '../../ts/src/rendezvous/machine.ts'
 import { encodeMessage, type StartMessage } from '../../ts/src/rendezvous/messages.ts'
 import { NO_REFUSALS } from '../../ts/src/rendezvous/refusals.ts'
@@ -39,7 +39,7 @@ interface Joining {
 
 /** A rank that announces 127.0.0.1:(1000 + rank) and has no port of its own. */
 function join(store: Store, rank: number, size: number, transport: Transport = tcp, machine?: string): Joining {
-  const progress: JoinProgress = { waiting: undefined, lastError: undefined }
+  const progress = startOfJoining()
   const controller = new AbortController()
   const announce = async () => ({ host: HOST, port: 1000 + rank })
   const place = {
@@ -125,6 +125,45 @@ test('a second claim to a rank is refused while the first stands, and no longer'
   await t.throwsAsync(first.start)
   const [zero, one] = [join(store, 0, 2), join(store, 1, 2)]
   t.is((await zero.start).runId, (await one.start).runId)
+})
+
+test('a holder that gives no sign of life loses its place to the next who claims it', async (t) => {
+  const network = createMemoryTransport()
+  const store = await open(t, 2, { transport: network })
+  const first = join(store, 1, 2, network)
+  await until(() => first.progress.waiting !== undefined)
+  // As of a machine whose link has been cut: nothing of it comes, not even an end.
+  network.freeze()
+  const second = join(store, 1, 2, network)
+  const zero = join(store, 0, 2, network)
+  // All have come now; but the round does not begin while one of them is in doubt.
+  const [start, other] = await Promise.all([second.start, zero.start])
+  t.is(start.runId, other.runId)
+  first.controller.abort(new Error('gone'))
+  network.thaw()
+  await t.throwsAsync(first.start)
+})
+
+test('claims that are refused, also several at a time, do not hold up the round', async (t) => {
+  const store = await open(t, 2)
+  const first = join(store, 1, 2)
+  await until(() => first.progress.waiting !== undefined)
+  const claims = [1, 2, 3].map(() => join(store, 1, 2))
+  for (const { start } of claims) t.is((await t.throwsAsync<AdasumError>(start)).code, 'ERR_RANK_TAKEN')
+  const zero = join(store, 0, 2)
+  t.is((await zero.start).runId, (await first.start).runId)
+})
+
+test('an answer that nobody has asked for is nonsense', async (t) => {
+  const store = await open(t, 2)
+  const pipe = await intrude(store, 1, 2)
+  const sink = new Collector()
+  pipe.setSink(sink)
+  pipe.write(encodeMessage({ type: 'pong' }))
+  await sink.finished
+  pipe.destroy()
+  const joins = [0, 1].map((rank) => join(store, rank, 2))
+  await t.notThrowsAsync(Promise.all(joins.map((each) => each.start)))
 })
 
 test('those who wait hear of connections that were refused, until the round is complete', async (t) => {

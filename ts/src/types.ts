@@ -160,6 +160,11 @@ export interface ConnectOptions {
   secret?: string
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
+  /**
+   * Address at which rank 0 opens the store, where `store` is not an address of its own machine (but, say, one that is forwarded
+   * there); `0.0.0.0` or `::` for all, which needs a secret. Without effect on other ranks.
+   */
+  listen?: string
   /** Which machine this rank is on, by a name of your own: ranks that give the same one share it. Default: found out. */
   machine?: string
   /**
@@ -181,7 +186,10 @@ export interface ConnectOptions {
   timeline?: string
   /** File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of ADASUM_FLIGHT_RECORD, or none. */
   flightRecord?: string
-  /** Called once for a call that has made no progress for 10 s; only a report, beside the warning. */
+  /**
+   * Called once for a call that has made no progress for 10 s; and while connecting after 5 s, then at growing distances. Only a
+   * report, beside the warning.
+   */
   onStall?: (report: StallReport) => void
 }
 
@@ -191,6 +199,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   store: true,
   secret: true,
   host: true,
+  listen: true,
   machine: true,
   launcher: true,
   ...CALL_OPTIONS,
@@ -213,7 +222,9 @@ export interface StallReport {
   readonly group: string
   readonly rank: number
   readonly idleMs: number
-  /** Whom this rank waits for. */
+  /** Of `connect` only: where the ranks meet. If that does not answer, this rank does not know whom it waits for. */
+  readonly store?: string
+  /** Whom this rank waits for. Addresses are empty while connecting: nobody knows them yet. */
   readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
   /** Of whom this rank has heard in this call: they have come to it. */
   readonly arrived: readonly number[]

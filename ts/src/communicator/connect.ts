@@ -8,6 +8,7 @@ import { AdasumError, inspect } from '../errors.ts'
 import { checkSignal } from '../group/call-options.ts'
 import { Instruments } from '../observe/instruments.ts'
 import { type Place, resolvePlace } from '../rendezvous/environment.ts'
+import type { Notice } from '../rendezvous/notices.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, type RendezvousOptions, rendezvous } from '../rendezvous/rendezvous.ts'
 import { tcp } from '../transport/tcp.ts'
@@ -93,7 +94,9 @@ async function meet(
   const onPeer: typeof accept = (...peer) => accept(...peer)
   const ownMemory = transport.name === 'tcp' ? openSharedMemory(place.sharedMemory) : undefined
   const ways = { transport, hasUnixTransport, sharesMemory: !!ownMemory }
-  const meeting = await rendezvous(place, { ...ways, timeoutMs, signal, onPeer })
+  const onWaiting = ({ message, report, isSpeaker }: Notice): void =>
+    instruments.waiting(report, isSpeaker ? message : undefined)
+  const meeting = await rendezvous(place, { ...ways, timeoutMs, signal, onPeer, onWaiting })
   const { runId, peers, machines, tuning, listener } = meeting
   const near = ownMemory ? sharers(meeting, rank) : new Set<number>()
   const sharedMemory = near.size > 0 ? ownMemory : undefined

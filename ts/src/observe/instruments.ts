@@ -34,6 +34,21 @@ export class Instruments {
       timeline && new Timeline({ ...timeline, path: fileNameOf(timeline.path, { rank, size }), rank, size })
   }
 
+  /** Calls `onStall`, whatever becomes of it. */
+  stalled(report: StallReport): void {
+    try {
+      this.onStall?.(report)
+    } catch (error) {
+      warn(`onStall has thrown, and the call goes on: ${String(error)}`, 'ADASUM_ON_STALL')
+    }
+  }
+
+  /** This rank waits for others to connect. @param message - absent: another one says it */
+  waiting(report: StallReport, message?: string): void {
+    if (message !== undefined) warn(message, 'ADASUM_WAITING')
+    this.stalled(report)
+  }
+
   async close(): Promise<void> {
     await this.timeline?.close()
   }
@@ -55,11 +70,7 @@ export class Monitor {
   stalled(message: string, report: StallReport): void {
     this.recorder.counters.stalled()
     process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })
-    try {
-      this.#instruments?.onStall?.(report)
-    } catch (error) {
-      warn(`onStall has thrown, and the call goes on: ${String(error)}`, 'ADASUM_ON_STALL')
-    }
+    this.#instruments?.stalled(report)
   }
 
   /** The group has failed. What is written waits for the disk: the process may end at once. */

@@ -41,6 +41,8 @@ export interface Place {
   readonly secret: string
   /** Address to listen on and announce, if it was chosen. */
   readonly host: string | undefined
+  /** Address at which the store listens, where its own is another machine's. */
+  readonly listen?: string | undefined
   /** The identity of this machine, if it was named. */
   readonly machine: string | undefined
   /** Rank and size among the processes of this machine, if the launcher says. */
@@ -86,6 +88,7 @@ export function resolvePlace(options: ConnectOptions, variables: Environment = p
     secret,
     timeoutMs,
     host: textOption('host', options.host, 'an address or name of this machine') ?? nonEmpty(env, 'ADASUM_HOST'),
+    listen: listenSetting(options.listen, 'option "listen"', env),
     machine: identityOf(
       textOption('machine', options.machine, 'a name of this machine') ?? nonEmpty(env, 'ADASUM_MACHINE'),
     ),
@@ -131,6 +134,31 @@ function textOption(name: 'host' | 'machine', value: string | undefined, what: s
   if (value === undefined || (typeof value === 'string' && value !== '')) return value
   const message = `option "${name}" must be ${what}, but it is ${value === '' ? 'empty' : inspect(value)}`
   throw new AdasumError('ERR_ARGUMENT', message)
+}
+
+/**
+ * Where the store listens if that is not its address: what was chosen, else what ADASUM_LISTEN says.
+ *
+ * @param origin - of what was chosen, for messages
+ * @throws AdasumError ERR_ARGUMENT, ERR_ENVIRONMENT
+ */
+export function listenSetting(chosen: string | undefined, origin: string, env: Environment): string | undefined {
+  if (chosen === undefined) {
+    const host = nonEmpty(env, 'ADASUM_LISTEN')
+    return host === undefined ? undefined : listenHost(host, 'ADASUM_LISTEN', 'ERR_ENVIRONMENT')
+  }
+  return listenHost(chosen, origin, 'ERR_ARGUMENT')
+}
+
+function listenHost(host: unknown, origin: string, code: ErrorCode): string {
+  const isHost =
+    typeof host === 'string' && [`${host}:1`, `[${host}]:1`].some((text) => parseAddress(text) !== undefined)
+  if (isHost) return host
+  const what = 'an address or name of this machine, without a port (it is that of the store)'
+  throw new AdasumError(
+    code,
+    `${origin} must be ${what}, but it is ${typeof host === 'string' ? `"${host}"` : inspect(host)}`,
+  )
 }
 
 function identityOf(machine: string | undefined): string | undefined {

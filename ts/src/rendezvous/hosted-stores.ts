@@ -3,7 +3,7 @@
  * of them.
  */
 import { AdasumError, systemCode } from '../errors.ts'
-import { formatAddress } from '../transport/address.ts'
+import { formatAddress, nearHost } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
 import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
@@ -18,6 +18,8 @@ interface HostedOptions {
   size: number
   secret: string
   jobId: Uint8Array
+  /** Where to listen, if the store's address is not this machine's own. */
+  listen?: string | undefined
 }
 
 interface Entry {
@@ -50,7 +52,7 @@ export async function acquireStore(
 ): Promise<HeldStore> {
   const stores = hosted.get(transport) ?? new Map<string, Entry>()
   hosted.set(transport, stores)
-  const key = `${address.host} ${address.ports.join(' ')}`
+  const key = `${options.listen ?? address.host} ${address.ports.join(' ')}`
   const entry = stores.get(key) ?? { ...options, store: hostAtFirstFree(transport, address, options), users: 0 }
   if (entry.size !== options.size || entry.secret !== options.secret) {
     const message = `this process hosts a store at ${describe(address)} for ${entry.size} ranks with ${entry.secret === options.secret ? 'the same' : 'another'} secret, but now ${options.size} ranks are asked for: use another port`
@@ -85,7 +87,7 @@ async function hostAtFirstFree(
   let last: unknown
   for (const port of ports) {
     try {
-      return await hostStore({ ...options, transport, host, port })
+      return await hostStore({ ...options, transport, host: options.listen ?? host, port })
     } catch (error) {
       last = error
       if (!isInUse(error)) throw error
@@ -102,7 +104,7 @@ function isInUse(error: unknown): boolean {
 async function isHostedElsewhere(
   transport: Transport,
   { host, ports }: StoreAddress,
-  { size, secret, jobId }: HostedOptions,
+  { size, secret, jobId, listen }: HostedOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A store that is dialled by a store says that this place is taken, once both have proved themselves; it takes in nobody.
@@ -110,7 +112,7 @@ async function isHostedElsewhere(
   const limit = new Limit(PROBE_MS, signal)
   const probe = async (port: number): Promise<boolean> => {
     try {
-      ;(await dialAuthenticated(transport, host, port, identity, limit.signal)).destroy()
+      ;(await dialAuthenticated(transport, nearHost(listen ?? host), port, identity, limit.signal)).destroy()
       return false
     } catch (error) {
       return error instanceof AdasumError && error.code === 'ERR_RANK_TAKEN'

@@ -11,7 +11,6 @@ import {
   encodeMessage,
   MessageDecoder,
   parseStoreMessage,
-  type JoinMessage,
   type PeerAddress,
   type StartMessage,
   type WaitingMessage,
@@ -43,7 +42,13 @@ export interface JoinOptions {
 export interface JoinProgress {
   /** What the store has last said. */
   waiting: WaitingMessage | undefined
+  /** Whether it is there to say more. */
+  isAtStore: boolean
   lastError: unknown
+}
+
+export function startOfJoining(): JoinProgress {
+  return { waiting: undefined, isAtStore: false, lastError: undefined }
 }
 
 /**
@@ -55,7 +60,7 @@ export interface JoinProgress {
 export async function joinStore(
   options: JoinOptions,
   signal: AbortSignal,
-  progress: JoinProgress = { waiting: undefined, lastError: undefined },
+  progress: JoinProgress = startOfJoining(),
 ): Promise<StartMessage> {
   const { host, ports, secret } = options
   requireSecret(host, secret)
@@ -99,44 +104,48 @@ async function joinOnce(
     limited.release()
   }
   try {
+    // Before this rank has an address of its own, which may take a while: the store may ask whether it lives.
+    const start = roundOn(pipe, size, signal, progress)
+    start.catch(() => {})
     const { host: localHost } = parseAddress(pipe.localAddress) ?? { host }
     const address = await options.announce(localHost)
     signal.throwIfAborted()
-    return await round(pipe, { type: 'join', ...address, machine, tuning }, size, signal, progress)
+    pipe.write(encodeMessage({ type: 'join', ...address, machine, tuning }))
+    return await start
   } finally {
+    progress.isAtStore = false
     pipe.destroy()
     await pipe.closed
   }
 }
 
-/** One round on an authenticated connection, from this rank's address to everyone's. */
-async function round(
-  pipe: Pipe,
-  join: JoinMessage,
-  size: number,
-  signal: AbortSignal,
-  progress: JoinProgress,
-): Promise<StartMessage> {
+/** What the store says in one round on an authenticated connection, to everyone's addresses. */
+async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: JoinProgress): Promise<StartMessage> {
   let abort: () => void = () => {}
   const start = new Promise<StartMessage>((resolve, reject) => {
     abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
     const message = (value: unknown) => {
       const parsed = parseStoreMessage(value, size)
-      if (parsed?.type === 'waiting') progress.waiting = parsed
+      if (parsed?.type === 'waiting') Object.assign(progress, { waiting: parsed, isAtStore: true })
+      else if (parsed?.type === 'ping') pipe.write(encodeMessage({ type: 'pong' }))
       else if (parsed?.type === 'start') resolve(parsed)
       else reject(nonsense(pipe.remoteAddress))
     }
     const malformed = (error: Error) => reject(nonsense(pipe.remoteAddress, error))
     const ended = (error?: Error) => reject(storeLost(pipe.remoteAddress, error))
     pipe.setSink(new MessageDecoder({ message, malformed, ended }))
-    pipe.write(encodeMessage(join))
   })
   try {
     return await start
   } finally {
     signal.removeEventListener('abort', abort)
   }
+}
+
+/** What the system said, from under our own words. */
+export function systemCause(error: unknown): unknown {
+  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
 }
 
 function storeLost(address: string, cause?: Error): AdasumError {

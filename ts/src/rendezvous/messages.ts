@@ -27,6 +27,18 @@ export interface JoinMessage extends PeerAddress {
   readonly tuning: Tuning
 }
 
+/** A rank to the store, which has asked for a sign of life. */
+export interface PongMessage {
+  readonly type: 'pong'
+}
+
+export type RankMessage = JoinMessage | PongMessage
+
+/** The store to a rank whose place another process claims: it keeps the place if it answers soon. */
+export interface PingMessage {
+  readonly type: 'ping'
+}
+
 /** The store to everyone who has come: who has not, and what may be why. */
 export interface WaitingMessage {
   readonly type: 'waiting'
@@ -50,9 +62,9 @@ export interface StartMessage {
   readonly tuning: Tuning
 }
 
-export type StoreMessage = WaitingMessage | StartMessage
+export type StoreMessage = WaitingMessage | StartMessage | PingMessage
 
-export function encodeMessage(message: JoinMessage | StoreMessage): Uint8Array {
+export function encodeMessage(message: RankMessage | StoreMessage): Uint8Array {
   const body = Buffer.from(JSON.stringify(message))
   const bytes = Buffer.allocUnsafe(LENGTH_BYTE_LENGTH + body.length)
   bytes.writeUInt32BE(body.length)
@@ -145,17 +157,24 @@ export function addressOf({ host, port, sharesMemory, unixKey }: PeerAddress): P
   return { host, port, ...(sharesMemory && { sharesMemory }), ...(unixKey && { unixKey }) }
 }
 
-/** The join message in `value`, or undefined if it is none. */
-export function parseJoin(value: unknown): JoinMessage | undefined {
-  const address = parsePeer(value)
-  if (address === undefined || !isObject(value) || value['type'] !== 'join' || !isId(value['machine'])) return undefined
-  const tuning = tuningFrom(value['tuning'])
-  return tuning && { type: 'join', ...address, machine: value['machine'], tuning }
+/** A rank's message in `value`, or undefined if it is none. */
+export function parseRankMessage(value: unknown): RankMessage | undefined {
+  if (!isObject(value)) return undefined
+  if (value['type'] === 'pong') return { type: 'pong' }
+  return value['type'] === 'join' ? parseJoin(value) : undefined
+}
+
+function parseJoin(fields: Fields): JoinMessage | undefined {
+  const address = parsePeer(fields)
+  if (address === undefined || !isId(fields['machine'])) return undefined
+  const tuning = tuningFrom(fields['tuning'])
+  return tuning && { type: 'join', ...address, machine: fields['machine'], tuning }
 }
 
 /** The store's message in `value` to a rank of a world of `size`, or undefined if it is none. */
 export function parseStoreMessage(value: unknown, size: number): StoreMessage | undefined {
   if (!isObject(value)) return undefined
+  if (value['type'] === 'ping') return { type: 'ping' }
   if (value['type'] === 'waiting') return parseWaiting(value, size)
   return value['type'] === 'start' ? parseStart(value, size) : undefined
 }

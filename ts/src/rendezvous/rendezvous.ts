@@ -3,9 +3,11 @@
  * all addresses and the run id, which every later connection must name.
  */
 import { randomBytes } from 'node:crypto'
-import { AdasumError, systemCode, reasonOf } from '../errors.ts'
-import { formatAddress, isLoopback, isWildcard } from '../transport/address.ts'
+import { AdasumError, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
+import { formatAddress, isLoopback, isWildcard, nearHost } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
+import { joinListeners } from '../transport/listeners.ts'
+import { isUnresolved, systemReason } from '../transport/names.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
@@ -13,9 +15,11 @@ import type { OnPeer } from '../wire/acceptor.ts'
 import { listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
-import { joinStore, type JoinProgress } from './join.ts'
+import { joinStore, type JoinProgress, startOfJoining, systemCause } from './join.ts'
 import type { PeerAddress, StartMessage, WaitingMessage } from './messages.ts'
+import { type Notice, noticeOf, Notices } from './notices.ts'
 import { NO_REFUSALS, refusalClause, type Refusals, withRefusal } from './refusals.ts'
+import { whenResolved } from './unresolved.ts'
 
 export interface RendezvousOptions {
   transport: Transport
@@ -25,6 +29,8 @@ export interface RendezvousOptions {
   sharesMemory?: boolean
   /** Whether it then listens for them on a Unix socket, too. */
   hasUnixTransport?: boolean
+  /** Told now and then whom or what this rank waits for. */
+  onWaiting?: (notice: Notice) => void
   /** A peer has dialled this rank, over that transport, and proved who it is. Called only after the rendezvous has settled. */
   onPeer: (...peer: [...Parameters<OnPeer>, over: Transport['name']]) => void
 }
@@ -58,16 +64,25 @@ export interface Meeting {
 export async function rendezvous(place: Place, options: RendezvousOptions): Promise<Meeting> {
   if (place.store === undefined) throw new AdasumError('ERR_ARGUMENT', 'a world of one rank has nobody to meet')
   const limit = new Limit(options.timeoutMs, options.signal)
-  const progress: JoinProgress = { waiting: undefined, lastError: undefined }
+  const { signal } = limit
+  const progress = startOfJoining()
+  const unresolved = (error: unknown): void => void (progress.lastError = error)
+  const { store } = place
+  const notices = new Notices(options.timeoutMs, (...times) =>
+    options.onWaiting?.(noticeOf(place, store, progress, ...times)),
+  )
   const port = new PeerPort(place, options)
   let held: HeldStore | undefined
   try {
-    limit.signal.throwIfAborted()
+    signal.throwIfAborted()
     const { transport } = options
-    if (place.hostsStore) held = await acquireStore(transport, place.store, place, limit.signal)
-    const ports = held === undefined ? place.store.ports : [held.port]
-    const announce = (localHost: string) => port.open(localHost)
-    const start = await joinStore({ ...place, transport, ...place.store, ports, announce }, limit.signal, progress)
+    if (place.hostsStore)
+      held = await whenResolved(() => acquireStore(transport, store, place, signal), signal, unresolved)
+    const ports = held === undefined ? store.ports : [held.port]
+    const announce = (localHost: string) => whenResolved(() => port.open(localHost), signal, unresolved)
+    const host =
+      held !== undefined && place.listen !== undefined ? dialledHost(store.host, place.listen, place.host) : store.host
+    const start = await joinStore({ ...place, transport, host, ports, announce }, signal, progress)
     requireReachable(start.peers)
     return meeting(place, start, port, held)
   } catch (error) {
@@ -75,10 +90,19 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
     if (options.signal?.aborted === true) throw abortedError(options.signal)
     // What went wrong by itself at the last moment says more than that the time is up.
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
-    throw timeoutError(place, place.store, options.timeoutMs, progress)
+    throw timeoutError(place, store, options.timeoutMs, progress)
   } finally {
+    notices.stop()
     limit.release()
   }
+}
+
+/**
+ * Where a process reaches the store that its own machine hosts behind another machine's address. From inside that may lead
+ * nowhere; but unless the ranks here know an address of their own, dialling it is how they find out which one they have.
+ */
+export function dialledHost(storeHost: string, listen: string, ownHost: string | undefined): string {
+  return ownHost === undefined ? storeHost : nearHost(listen)
 }
 
 function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldStore | undefined): Meeting {
@@ -137,7 +161,7 @@ class PeerPort {
     const unixKey = randomBytes(16).toString('hex')
     try {
       const near = await this.#listen(unixTransport(unixKey), host, port)
-      return { address: { ...address, unixKey }, listener: both(listener, near) }
+      return { address: { ...address, unixKey }, listener: joinListeners([listener, near]) }
     } catch {
       // Where there are no such sockets there is TCP.
       return { address, listener }
@@ -163,24 +187,9 @@ class PeerPort {
       return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })
     } catch (cause) {
       if (cause instanceof AdasumError) throw cause
-      const message = `rank ${rank} cannot listen on ${host} (${systemCode(cause) ?? String(cause)}): set ADASUM_HOST to an address of this machine`
+      const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
       throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
     }
-  }
-}
-
-/** Two listeners as one, of which the first has the address. */
-function both(listener: Listener, near: Listener): Listener {
-  const each = [listener, near]
-  return {
-    host: listener.host,
-    port: listener.port,
-    close: async () => {
-      // One after the other: a peer that finds the nearer one gone, and the first still there, would take it for out of reach.
-      for (const one of each) await one.close()
-    },
-    ref: () => each.forEach((one) => one.ref()),
-    unref: () => each.forEach((one) => one.unref()),
   }
 }
 
@@ -208,12 +217,25 @@ function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, prog
     return absenceError(place, waiting, `the store at ${where}`, timeoutMs, lastError)
   if (lastError instanceof AdasumError && lastError.code === 'ERR_AUTH') return lastError
   const cause = systemCause(lastError)
-  const code = systemCode(cause)
-  const advice = 'check that rank 0 or the launcher runs there and that no firewall is between'
+  const [code, what] = unfinished(place, where, lastError)
   const said = lastError === undefined ? 'no answer' : reasonOf(lastError)
-  const why = code === undefined ? `: ${said}` : ` (${code}): ${advice}`
-  const message = `the store at ${where} could not be reached within ${timeoutMs} ms${why}`
-  return new AdasumError('ERR_STORE', message, { rank, peerAddress: where, cause })
+  const why = systemCode(cause) === undefined ? `: ${said}` : ` (${systemReason(cause)}): ${adviceOn(cause)}`
+  const message = `${what} within ${timeoutMs} ms${why}`
+  return new AdasumError(code, message, { rank, peerAddress: where, cause })
+}
+
+/** What has not come about. Of listening the time can only be up where a name did not resolve. */
+function unfinished({ rank, host }: Place, where: string, lastError: unknown): [ErrorCode, string] {
+  const { code } = lastError instanceof AdasumError ? lastError : { code: undefined }
+  if (code === 'ERR_ENVIRONMENT') return [code, `rank ${rank} could not listen on ${host}`]
+  const what =
+    code === 'ERR_STORE' ? `the store could not listen at ${where}` : `the store at ${where} could not be reached`
+  return ['ERR_STORE', what]
+}
+
+function adviceOn(cause: unknown): string {
+  if (isUnresolved(cause)) return 'the name does not resolve here, check it'
+  return 'check that rank 0 or the launcher runs there and that no firewall is between'
 }
 
 /** Names those who never came: others that wait give up at about the same time, and the store tells that they left. */
@@ -232,9 +254,4 @@ function absenceError(
       ? `${names} did not come to ${store} within ${timeoutMs} ms (${size - absent.length} of ${size} ranks came): check that all were started`
       : `${names} came to ${store} and left again, and did not come back within ${timeoutMs} ms: look at the output there`
   return new AdasumError('ERR_TIMEOUT', message + refusalClause(refusals), { rank, peerRank: named[0], cause })
-}
-
-/** What the system said, from under our own words. */
-function systemCause(error: unknown): unknown {
-  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
 }

@@ -5,10 +5,14 @@
  * When all have come, the store gives each the addresses of all and a fresh run id, and the next round begins. So the
  * ranks can connect again after a failure, or a second time for another communicator. A rank whose connection breaks
  * before its round is complete has left it; the others hear that it had come, and of connections that were refused.
+ *
+ * A machine that vanishes leaves its connection as it was. So when somebody claims a place that is taken, whoever has it is
+ * asked for a sign of life, and loses the place if none comes.
  */
 import { randomBytes } from 'node:crypto'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress } from '../transport/address.ts'
+import { isUnresolved, systemReason } from '../transport/names.ts'
 import { patientTimeout } from '../transport/patience.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
@@ -19,7 +23,7 @@ import {
   addressOf,
   encodeMessage,
   MessageDecoder,
-  parseJoin,
+  parseRankMessage,
   type JoinMessage,
   type StartMessage,
   type StoreMessage,
@@ -28,6 +32,8 @@ import { NO_REFUSALS, type Refusals, withRefusal } from './refusals.ts'
 
 // How long a rank may take to close its connection once it has its answer.
 const FAREWELL_MS = 5000
+/** How long a rank whose place another process claims may take to answer. Its handshake waits meanwhile. */
+const SIGN_OF_LIFE_MS = 2000
 // Strangers may come in numbers: the ranks hear of them together.
 const REFUSAL_NEWS_MS = 100
 
@@ -69,7 +75,7 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
     ...limits
   } = options
   const rounds = new Rounds(size, onWaiting)
-  const admit = (rank: number) => !rounds.has(rank)
+  const admit = (rank: number) => rounds.admit(rank)
   const identity = { runId: jobId, rank: STORE_RANK, size, purpose: 'store', secret, admit } as const
   let listener: Listener
   try {
@@ -81,11 +87,7 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
     listener = await listenAuthenticated(transport, host, port, identity, onPeer, { ...limits, onRefused: refused })
   } catch (cause) {
     if (cause instanceof AdasumError) throw cause
-    const why =
-      systemCode(cause) === 'EADDRINUSE'
-        ? 'another program or another run has this port'
-        : 'it is no address of this machine'
-    const message = `the store cannot listen at ${formatAddress(host, port)} (${systemCode(cause) ?? String(cause)}): ${why}, choose another address`
+    const message = `the store cannot listen at ${formatAddress(host, port)} (${systemReason(cause)}): ${whyNot(cause)}`
     throw new AdasumError('ERR_STORE', message, { cause })
   }
   listener.unref()
@@ -96,10 +98,22 @@ export async function hostStore(options: StoreOptions): Promise<Store> {
   return { host: listener.host, port: listener.port, close }
 }
 
+function whyNot(error: unknown): string {
+  if (isUnresolved(error)) return 'the name does not resolve here, check it'
+  const code = systemCode(error)
+  if (code === 'EADDRINUSE') return 'another program or another run has this port, choose another address'
+  if (code === 'EADDRNOTAVAIL')
+    return 'it is no address of this machine, choose another address, or the one to listen on by ADASUM_LISTEN'
+  return 'choose another address'
+}
+
 interface Member {
   readonly pipe: Pipe
   /** Absent until the rank has sent its address. */
   join: JoinMessage | undefined
+  /** Whether it has answered, while it is asked for a sign of life. */
+  signOfLife: Promise<boolean> | undefined
+  answered: ((isAlive: boolean) => void) | undefined
 }
 
 class Rounds {
@@ -119,26 +133,37 @@ class Rounds {
     this.#onWaiting = onWaiting
   }
 
-  has(rank: number): boolean {
-    return this.#members.has(rank)
+  /** Whether a rank may come in: its place is free, or whoever has it gives no sign of life. */
+  async admit(rank: number): Promise<boolean> {
+    const holder = this.#members.get(rank)
+    if (holder === undefined) return true
+    const isAlive = await this.#isAlive(holder)
+    // Its round may be over, or another claim may have come first.
+    if (this.#members.get(rank) !== holder) return !this.#members.has(rank)
+    if (!isAlive) this.#leave(rank, holder)
+    // The round may have waited for the answer.
+    else this.#joined()
+    return !isAlive
   }
 
   enter(rank: number, pipe: Pipe): void {
+    // Of two claims at a time both were admitted. The second tries again, and is then judged by what has become of the first.
+    if (this.#members.has(rank)) return pipe.destroy()
     pipe.unref()
     this.#pipes.add(pipe)
     void pipe.closed.then(() => this.#pipes.delete(pipe))
-    const member: Member = { pipe, join: undefined }
+    const member: Member = { pipe, join: undefined, signOfLife: undefined, answered: undefined }
     this.#members.set(rank, member)
     const leave = () => this.#leave(rank, member)
     pipe.setSink(
       new MessageDecoder({
         message: (value) => {
-          const join = parseJoin(value)
-          if (join === undefined || member.join !== undefined) return leave()
-          member.join = join
+          const message = parseRankMessage(value)
+          if (message?.type === 'pong' && member.answered !== undefined) return member.answered(true)
+          if (message?.type !== 'join' || member.join !== undefined) return leave()
+          member.join = message
           this.#left.delete(rank)
           this.#joined()
-          this.#onWaiting(this.#waiting())
         },
         malformed: leave,
         ended: leave,
@@ -162,8 +187,22 @@ class Rounds {
     await Promise.all(pipes.map((pipe) => pipe.closed))
   }
 
+  #isAlive(member: Member): Promise<boolean> {
+    member.signOfLife ??= new Promise((resolve) => {
+      const cancel = patientTimeout(() => member.answered?.(false), SIGN_OF_LIFE_MS, false)
+      member.answered = (isAlive) => {
+        cancel()
+        member.signOfLife = member.answered = undefined
+        resolve(isAlive)
+      }
+      member.pipe.write(encodeMessage({ type: 'ping' }))
+    })
+    return member.signOfLife
+  }
+
   #leave(rank: number, member: Member): void {
     member.pipe.destroy()
+    member.answered?.(false)
     if (this.#members.get(rank) !== member) return
     this.#members.delete(rank)
     if (member.join === undefined) return
@@ -173,8 +212,15 @@ class Rounds {
   }
 
   #joined(): void {
+    this.#beginRound()
+    this.#onWaiting(this.#waiting())
+  }
+
+  #beginRound(): void {
     const missing = this.#missing()
     if (missing.length > 0) return this.#tellMissing()
+    // Nobody should be sent to a machine that has vanished, when its replacement is here.
+    if ([...this.#members.values()].some(({ signOfLife }) => signOfLife !== undefined)) return
     const members = Array.from({ length: this.#size }, (_, rank) => this.#members.get(rank)!)
     this.#members.clear()
     this.#left.clear()

@@ -6,7 +6,10 @@ export function joinListeners(each: readonly Listener[]): Listener {
   return {
     host,
     port,
-    close: async () => void (await Promise.all(each.map((one) => one.close()))),
+    close: async () => {
+      // One after the other: a peer that finds the last one gone, and the first still there, would take it for out of reach.
+      for (const one of each) await one.close()
+    },
     ref: () => each.forEach((one) => one.ref()),
     unref: () => each.forEach((one) => one.unref()),
   }

@@ -1,10 +1,12 @@
 /** Starts the ranks of this machine, hosts the store they meet at, and sees them to their end. */
 import { systemCode } from '../../errors.ts'
-import { hostStore } from '../../rendezvous/store.ts'
+import { dialledHost } from '../../rendezvous/rendezvous.ts'
+import { hostStore, type Store } from '../../rendezvous/store.ts'
 import { formatAddress } from '../../transport/address.ts'
 import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
 import { RankProcess, rankEnvironment } from './rank-process.ts'
+import { resolvedInTime } from './resolved-in-time.ts'
 import { Supervisor } from './supervisor.ts'
 
 /**
@@ -16,11 +18,8 @@ import { Supervisor } from './supervisor.ts'
 export async function launch(plan: LaunchPlan): Promise<number> {
   let supervisor: Supervisor | undefined
   const onWaiting = (ranks: readonly number[]): void => supervisor?.waiting(ranks)
-  const store = plan.hostsStore
-    ? await hostStore({ ...plan.store, size: plan.worldSize, secret: plan.secret, onWaiting })
-    : undefined
-  const { host, port } = store ?? plan.store
-  const storeAddress = formatAddress(host, port)
+  const store = plan.hostsStore ? await storeOf(plan, onWaiting) : undefined
+  const storeAddress = dialledAddress(plan, store)
   // Each rank's two streams are piped into the same two; the default bound is for listeners that were forgotten.
   for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0)
   try {
@@ -43,4 +42,22 @@ function startRank(plan: LaunchPlan, localRank: number, storeAddress: string): R
       'Node.js may start no process here (its permission model): start the launcher with --allow-child-process, too'
     throw new CommandError(message, FAILURE)
   }
+}
+
+/** Where the ranks of this machine reach the store: as rank 0 itself would, see `dialledHost`. */
+function dialledAddress(
+  { store: { host, port }, listen, host: ownHost }: LaunchPlan,
+  store: Store | undefined,
+): string {
+  if (store === undefined) return formatAddress(host, port)
+  if (listen === undefined) return formatAddress(store.host, store.port)
+  return formatAddress(dialledHost(host, listen, ownHost), store.port)
+}
+
+function storeOf(
+  { store, listen, worldSize, secret }: LaunchPlan,
+  onWaiting: (ranks: readonly number[]) => void,
+): Promise<Store> {
+  const host = listen ?? store.host
+  return resolvedInTime(host, () => hostStore({ host, port: store.port, size: worldSize, secret, onWaiting }))
 }

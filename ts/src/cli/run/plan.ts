@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
-import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
+import { listenSetting, MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
 import { readSecret, readSecretFile } from '../../rendezvous/secret.ts'
 import { type Address, parseAddress } from '../../transport/address.ts'
+import { addressesOf, firstOf, systemLookup } from '../../transport/names.ts'
 import { CommandError } from '../command-error.ts'
+import { resolvedInTime } from './resolved-in-time.ts'
 import { loaderOptions, resolveScript } from './script.ts'
 
 /** As commander hands them over. */
@@ -18,6 +20,7 @@ export interface RunOptions {
   node: number
   store?: string
   host?: string
+  listen?: string
   secretFile?: string
 }
 
@@ -31,6 +34,8 @@ export interface LaunchPlan {
   /** Where the store is, or is to be hosted; port 0 stands for any free one. */
   store: Address
   hostsStore: boolean
+  /** Address at which the launcher hosts the store, if that is another one. */
+  listen: string | undefined
   secret: string
   /** Address at which the ranks of this machine listen; absent: their own default. */
   host: string | undefined
@@ -59,6 +64,7 @@ export async function planLaunch(
     worldSize,
     store,
     hostsStore: options.node === 0,
+    listen: listenAddress(options, environment),
     secret,
     host: options.host ?? environment['ADASUM_HOST'] ?? (options.nodes > 1 ? await addressTowards(store) : undefined),
     onlyRank: options.only,
@@ -92,6 +98,21 @@ function storeAddress({ store, nodes }: RunOptions): Address {
   return address
 }
 
+/** Where the store is hosted if its address is not this machine's own. The launcher's own choice of a store always is. */
+function listenAddress({ listen, store }: RunOptions, environment: NodeJS.ProcessEnv): string | undefined {
+  if (store !== undefined) return checkListen(listen, environment)
+  if (listen === undefined) return undefined
+  throw new CommandError(`--listen ${listen} needs --store host:port, the address at which the ranks reach it`)
+}
+
+function checkListen(listen: string | undefined, environment: NodeJS.ProcessEnv): string | undefined {
+  try {
+    return listenSetting(listen, '--listen', environment)
+  } catch (error) {
+    throw new CommandError((error as Error).message)
+  }
+}
+
 /** Fresh for ranks on one machine; given for several, because all their launchers must have the same. */
 function secretOf({ nodes, secretFile }: RunOptions, environment: NodeJS.ProcessEnv): string {
   if (secretFile !== undefined) return secretIn(secretFile)
@@ -116,14 +137,25 @@ function secretIn(path: string): string {
 
 /** The address this machine sends from on its way to the store, hence one at which the others reach it. */
 async function addressTowards({ host, port }: Address): Promise<string> {
-  const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   try {
-    // Connecting a datagram socket only looks up the route; nothing is sent.
-    socket.connect(port, host)
-    await once(socket, 'connect')
-    return socket.address().address
+    const addresses = await resolvedInTime(host, (signal) => addressesOf(host, systemLookup, signal))
+    return await firstOf(
+      addresses,
+      (address) => sourceAddress(address, port),
+      () => undefined,
+    )
   } catch (error) {
     throw new CommandError(`there is no route to --store ${host}: ${(error as Error).message}`)
+  }
+}
+
+async function sourceAddress(address: string, port: number): Promise<string> {
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
+  try {
+    // Connecting a datagram socket only looks up the route; nothing is sent.
+    socket.connect(port, address)
+    await once(socket, 'connect')
+    return socket.address().address
   } finally {
     socket.close()
   }

@@ -1,0 +1,29 @@
+/** What the launcher does with a name that does not resolve yet: it asks again as long as the ranks themselves would. */
+import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../rendezvous/environment.ts'
+import { systemCause } from '../../rendezvous/join.ts'
+import { Notices } from '../../rendezvous/notices.ts'
+import { whenResolved } from '../../rendezvous/unresolved.ts'
+import { Limit } from '../../transport/limit.ts'
+import { systemReason } from '../../transport/names.ts'
+
+/** @throws what `attempt` throws; if it is of a name that did not resolve, then only after a minute in which it never has */
+export async function resolvedInTime<T>(host: string, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = new Limit(DEFAULT_CONNECT_TIMEOUT_MS)
+  let last: unknown
+  const notices = new Notices(DEFAULT_CONNECT_TIMEOUT_MS, (_, leftMs) => {
+    const left = `${Math.round(leftMs / 1000)} s left`
+    process.stderr.write(`adasum run: ${host} does not resolve yet (${systemReason(systemCause(last))}), ${left}\n`)
+  })
+  try {
+    return await whenResolved(
+      () => attempt(limit.signal),
+      limit.signal,
+      (error) => (last = error),
+    )
+  } catch (error) {
+    throw limit.signal.aborted && last !== undefined ? last : error
+  } finally {
+    notices.stop()
+    limit.release()
+  }
+}

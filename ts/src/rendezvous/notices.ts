@@ -1,0 +1,111 @@
+/**
+ * What a rank says while it waits for others: who is missing, or that the store does not answer. First after 5 s, then whenever
+ * it has waited twice as long as the last time.
+ *
+ * Of the ranks that one launcher has started on a machine only one says so aloud: the lowest of those that have come. Whether it
+ * is the lowest it knows from the store; so at least one of all ranks speaks.
+ */
+import { AdasumError } from '../errors.ts'
+import type { StallReport } from '../types.ts'
+import { formatAddress } from '../transport/address.ts'
+import { systemReason } from '../transport/names.ts'
+import type { Place, StoreAddress } from './environment.ts'
+import { type JoinProgress, systemCause } from './join.ts'
+import type { WaitingMessage } from './messages.ts'
+import { refusalClause } from './refusals.ts'
+
+export const FIRST_NOTICE_MS = 5000
+/** Ranks that a sentence names before it counts. */
+const NAMED_RANKS = 8
+
+export interface Notice {
+  readonly message: string
+  readonly report: StallReport
+  /** Whether it is this rank that says it for its machine. */
+  readonly isSpeaker: boolean
+}
+
+/** Calls back at growing distances, until it is stopped. */
+export class Notices {
+  readonly #beganAt: number = performance.now()
+  #timer: NodeJS.Timeout | undefined
+  #isStopped = false
+
+  /** @param say - told how long it has been, and how long the rest is */
+  constructor(timeoutMs: number, say: (waitedMs: number, leftMs: number) => void, firstMs: number = FIRST_NOTICE_MS) {
+    const schedule = (afterMs: number): void => {
+      if (afterMs >= timeoutMs) return
+      const begin = (): void => {
+        const waitedMs = performance.now() - this.#beganAt
+        // The process may have been held up.
+        if (waitedMs < timeoutMs) say(waitedMs, timeoutMs - waitedMs)
+        if (!this.#isStopped) schedule(2 * Math.max(afterMs, waitedMs))
+      }
+      this.#timer = setTimeout(begin, this.#beganAt + afterMs - performance.now()).unref()
+    }
+    schedule(firstMs)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+  }
+}
+
+/** What to say at this moment. */
+export function noticeOf(
+  place: Place,
+  store: StoreAddress,
+  progress: JoinProgress,
+  waitedMs: number,
+  leftMs: number,
+): Notice {
+  const where = store.ports.map((port) => formatAddress(store.host, port)).join(', ')
+  const waiting = progress.isAtStore ? progress.waiting : undefined
+  const what = waiting === undefined ? silenceOf(place, progress, where) : absenceOf(waiting, place.size, where)
+  const missing = waiting?.missing ?? others(place)
+  const report: StallReport = {
+    ...{ title: 'connect', operation: 'connect', sequence: 0, group: 'world', rank: place.rank },
+    what,
+    idleMs: waitedMs,
+    store: where,
+    waitingFor: waiting === undefined ? [] : missing.map((rank) => ({ rank, address: '' })),
+    arrived: others(place).filter((rank) => !missing.includes(rank)),
+    notHeard: missing,
+  }
+  const message = `${what}, ${Math.round(leftMs / 1000)} s left${waiting === undefined ? '' : refusalClause(waiting.refusals)}`
+  return { message, report, isSpeaker: isSpeaker(place, waiting) }
+}
+
+function others({ rank, size }: Place): number[] {
+  return Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank)
+}
+
+/** Of listening a rank only waits for a name that does not resolve. */
+function silenceOf({ rank, host }: Place, { lastError }: JoinProgress, where: string): string {
+  const why = lastError === undefined ? '' : ` (${systemReason(systemCause(lastError))})`
+  const { code } = lastError instanceof AdasumError ? lastError : { code: undefined }
+  if (code === 'ERR_ENVIRONMENT') return `rank ${rank} cannot listen on ${host} yet${why}`
+  const what = code === 'ERR_STORE' ? `the store cannot listen at ${where}` : `the store at ${where} does not answer`
+  return `${what} yet${why}`
+}
+
+function absenceOf({ missing, left }: WaitingMessage, size: number, where: string): string {
+  const gone = missing.filter((rank) => left.includes(rank))
+  const clause = gone.length === 0 ? '' : ` (${ranksIn(gone)} had come, and left again)`
+  return `waiting for ${ranksIn(missing)} of ${size} at ${where}${clause}`
+}
+
+/** `ranks 2 and 3`; of many the first, and how many more. */
+export function ranksIn(ranks: readonly number[]): string {
+  const named = ranks.slice(0, NAMED_RANKS)
+  const rest = ranks.length - named.length
+  const last = rest > 0 ? `${rest} more` : String(named.pop())
+  return `${ranks.length === 1 ? 'rank' : 'ranks'} ${named.length > 0 ? `${named.join(', ')} and ` : ''}${last}`
+}
+
+function isSpeaker({ rank, localRank }: Place, waiting: WaitingMessage | undefined): boolean {
+  if (localRank === undefined || localRank === 0) return true
+  const lower = Array.from({ length: Math.min(localRank, rank) }, (_, i) => rank - 1 - i)
+  return waiting !== undefined && lower.every((other) => waiting.missing.includes(other))
+}
