@@ -14,6 +14,7 @@ import { execFileSync } from 'node:child_process'
  *
  * @typedef {object} Network
  * @property {readonly Host[]} hosts
+ * @property {(index: number) => void} cut drops every packet of a host from now on, without a word to anybody
  * @property {() => void} remove
  */
 
@@ -62,7 +63,7 @@ export function makeNetwork(size, link) {
     remove()
     throw error
   }
-  return { hosts, remove }
+  return { hosts, cut: (index) => run('ip', '-n', hub, 'link', 'set', 'dev', `port${index}`, 'nomaster'), remove }
 }
 
 /**

@@ -1,0 +1,67 @@
+// A rank of scripts/test-dead-links.mjs: its argument is a plan as JSON, and what happens to it are lines of JSON on stdout.
+
+import { connect } from 'adasum'
+
+/**
+ * @typedef {object} Plan
+ * @property {import('adasum').ConnectOptions} place
+ * @property {'reduces' | 'sends' | 'waits'} does after a first barrier, if there is one; to wait is to begin nothing
+ * @property {boolean} [barrier] whether all ranks know each other before that; by default they do
+ * @property {number} [busyMs] for how long its event loop stands still, once the call has begun
+ *
+ * @typedef {object} Line
+ * @property {'started' | 'connected' | 'begun' | 'failed' | 'done'} event
+ * @property {string} [code]
+ * @property {number} [peerRank]
+ * @property {string} [message]
+ */
+
+const ELEMENT_COUNT = 8 << 20
+
+/** @param {Line} line */
+const say = (line) => console.log(JSON.stringify(line))
+
+/** @param {unknown} error */
+function sayFailed(error) {
+  const { code = 'none', message, peerRank } = /** @type {import('adasum').AdasumError} */ (error)
+  say({ event: 'failed', code, message, ...(peerRank !== undefined && { peerRank }) })
+}
+
+/** @param {number} forMs */
+function compute(forMs) {
+  const end = performance.now() + forMs
+  while (performance.now() < end);
+}
+
+/** @param {import('adasum').Communicator} comm @param {Plan['does']} does */
+async function call(comm, does) {
+  const data = new Float32Array(ELEMENT_COUNT).fill(comm.rank)
+  const last = comm.size - 1
+  if (does === 'sends' && comm.rank === last) return comm.receive(data, { from: 0 })
+  if (does === 'sends' && comm.rank === 0) return comm.send(data, { to: last })
+  if (does === 'sends') return comm.barrier()
+  return comm.allReduce(data, { op: 'sum' })
+}
+
+/** @param {Plan} plan */
+async function main({ place, does, barrier = true, busyMs = 0 }) {
+  say({ event: 'started' })
+  const comm = await connect(place)
+  if (barrier) await comm.barrier()
+  say({ event: 'connected' })
+  if (does === 'waits') {
+    // A line on stdin ends the wait.
+    await new Promise((resolve) => process.stdin.once('data', resolve))
+    process.stdin.destroy()
+    await comm.barrier()
+  } else {
+    const calling = call(comm, does)
+    say({ event: 'begun' })
+    if (busyMs > 0) setTimeout(() => compute(busyMs), 1000)
+    await calling
+  }
+  say({ event: 'done' })
+  await comm.close()
+}
+
+await main(JSON.parse(process.argv[2] ?? '{}')).catch(sayFailed)
