@@ -7,6 +7,7 @@ import { execa } from 'execa'
 import { isMissing } from '../../ts/src/binding/installation.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
+import { QUIET } from '../cli/_adasum.ts'
 import { ROOT, folderWith } from '../_user-folder.ts'
 
 test.before(() => {
@@ -136,7 +137,7 @@ console.log(Buffer.from(result.buffer).equals(Buffer.from(local.result.buffer)) 
 await comm.close()
 `
   writeFileSync(join(folder, 'program.mjs'), program)
-  const outcome = await run(folder, ['node_modules/adasum/bin/adasum.js', 'run', '-n', '3', 'program.mjs'])
+  const outcome = await run(folder, ['node_modules/adasum/bin/adasum.js', 'run', '-n', '3', 'program.mjs'], QUIET)
   t.deepEqual([outcome.exitCode, outcome.stderr], [0, ''])
   t.is(outcome.stdout.match(/equal/g)?.length, 3)
 })

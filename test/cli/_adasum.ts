@@ -27,6 +27,9 @@ function plainEnvironment(): Record<string, string> {
   return Object.fromEntries(entries.filter(([name]) => !/^(ADASUM_|FORCE_COLOR|NO_COLOR)/.test(name)))
 }
 
+/** On a busy machine ranks may start more than 5 s apart, and then those that wait say so. */
+export const QUIET = { NODE_OPTIONS: '--disable-warning=ADASUM_WAITING' }
+
 function spawnAdasum(args: readonly string[], { cwd, env = {} }: Options) {
   return execa(process.execPath, [BIN, ...args], {
     reject: false,
@@ -34,7 +37,7 @@ function spawnAdasum(args: readonly string[], { cwd, env = {} }: Options) {
     stripFinalNewline: false,
     stdin: 'ignore',
     cwd,
-    env: { ...plainEnvironment(), ...env },
+    env: { ...plainEnvironment(), ...QUIET, ...env },
   })
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { folderWith, installPackages } from '../_user-folder.ts'
-import { compile, outcomeOf, runAdasum, sortedLines, startAdasum } from './_adasum.ts'
+import { compile, outcomeOf, runAdasum, sortedLines, startAdasum, waitUntil } from './_adasum.ts'
 
 test.before(compile)
 
@@ -111,6 +111,18 @@ test('a store that listens on all addresses is reached at any of them, and by it
   t.true(places[0]!.includes(`127.0.0.1:${port}`))
   t.true(places[1]!.includes(`127.0.0.5:${port}`))
   t.true(places[0]!.includes('0 2 0 1 1 2'))
+})
+
+test('a launcher waits for the name of its store, and says so', async (t) => {
+  const cwd = folderWith(t, { 'script.mjs': 'console.log("started")' })
+  const place = ['--nodes', '2', '--node', '0', '--host', '127.0.0.1', '--store', 'no-such-name.invalid:29500']
+  const child = startAdasum(t, ['run', '-n', '1', ...place, 'script.mjs'], { cwd, env: { ADASUM_SECRET: SECRET } })
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const notice = /^adasum run: no-such-name\.invalid does not resolve yet \((ENOTFOUND|EAI_AGAIN)\), \d+ s left\n/
+  await waitUntil(() => notice.test(said), 'a notice', 30_000)
+  child.kill('SIGTERM')
+  t.is((await outcomeOf(child)).stdout, '')
 })
 
 test('a node whose secret differs does not get in', async (t) => {

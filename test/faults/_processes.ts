@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 import { hostStore, type Store } from '../../ts/src/rendezvous/store.ts'
 import type { CallOptions } from '../../ts/src/types.ts'
-import { processState, waitUntil } from '../cli/_adasum.ts'
+import { processState, QUIET, waitUntil } from '../cli/_adasum.ts'
 
 /** What a rank runs; it takes its plan, as JSON, as its only argument. */
 export interface Script {
@@ -219,6 +219,7 @@ export class ProcessWorld<R = Report, P extends { readonly deviant: number } = P
     const inherited = Object.entries(process.env).filter(([name]) => !/^(ADASUM_|NODE_OPTIONS$)/.test(name))
     const env = {
       ...Object.fromEntries(inherited),
+      ...QUIET,
       ADASUM_RANK: String(rank),
       ADASUM_SIZE: String(this.#size),
       ADASUM_STORE: `${this.#store.host}:${this.#store.port}`,
