@@ -4,7 +4,7 @@
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { systemCode } from '../errors.ts'
+import { reasonOf, systemCode } from '../errors.ts'
 import { Limit } from './limit.ts'
 
 /** All addresses of a name, the best first. Rejects with the system's error. */
@@ -44,19 +44,24 @@ export async function addressesOf(host: string, find: Lookup, signal?: AbortSign
 /** What went wrong with each address of a name. `code` is the first one's; systemReason has all. */
 export class AddressesError extends AggregateError {
   readonly code: string | undefined
-  readonly reason: string
+  readonly #reason: string
 
   constructor(failures: ReadonlyMap<string, unknown>) {
-    const reasons = [...failures].map(([address, error]) => `${systemCode(error) ?? String(error)} at ${address}`)
-    super([...failures.values()], reasons.join(', '))
-    this.reason = reasons.join(', ')
+    const reasons = [...failures].map(([address, error]) => `${systemReason(error)} at ${address}`).join(', ')
+    super([...failures.values()], reasons)
+    this.#reason = reasons
     this.code = systemCode([...failures.values()][0])
+  }
+
+  /** Of each address, if the error is of several. */
+  static reasonIn(error: unknown): string | undefined {
+    return typeof error === 'object' && error !== null && #reason in error ? error.#reason : undefined
   }
 }
 
 /** For a message, in brackets: the system's code of an error, or of a name's addresses those of each. */
 export function systemReason(error: unknown): string {
-  return error instanceof AddressesError ? error.reason : (systemCode(error) ?? String(error))
+  return AddressesError.reasonIn(error) ?? systemCode(error) ?? reasonOf(error)
 }
 
 /** How long an address may be silent before the next one is tried beside it. */
