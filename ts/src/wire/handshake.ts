@@ -257,7 +257,7 @@ class Judgement {
     const mine = this.#local
     const isOurs =
       purpose === mine.purpose && peerRank === mine.rank && (rank < mine.size || rank === format.STORE_RANK)
-    return isOurs && (mine.runId instanceof Promise || timingSafeEqual(runId, mine.runId))
+    return isOurs && (!ArrayBuffer.isView(mine.runId) || timingSafeEqual(runId, mine.runId))
   }
 
   #hello(theirs: Hello, runId: Uint8Array): Uint8Array {
