@@ -1,18 +1,21 @@
 /** `distribute` beside other callbacks: plain objects and instances of callback classes, in one list, in any order. */
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
 import '@tensorflow/tfjs-backend-cpu'
 import { distribute } from '../../ts/src/adapters/tfjs/index.ts'
 import { fc } from '../_property.ts'
-import { datasetOf, equalWeights, fit, type Replica, replicas } from './_replicas.ts'
+import { BATCH, datasetOf, equalWeights, FEATURES, fit, type Replica, replicas } from './_replicas.ts'
 
 test.before(() => tf.setBackend('cpu'))
 
 const OPTIONS = { op: 'adasum' } as const
 const METHODS = ['onTrainBegin', 'onEpochBegin', 'onBatchBegin', 'onBatchEnd', 'onEpochEnd', 'onTrainEnd'] as const
 
-/** Fits on all ranks with the callbacks of each; how many epochs each rank did. */
+/**
+ * Fits on all ranks with the callbacks of each, which are made where programs make them: among the arguments, when `fit`
+ * itself has been looked up already. How many epochs each rank did.
+ */
 async function epochsWith(
   made: readonly Replica[],
   callbacksOf: (replica: Replica) => unknown,
@@ -21,11 +24,27 @@ async function epochsWith(
 ): Promise<number[]> {
   const histories = await Promise.all(
     made.map((replica) => {
-      const args = { epochs, verbose: 0 as const, callbacks: callbacksOf(replica) as layers.CustomCallbackArgs }
-      return isDataset ? replica.model.fitDataset(datasetOf(replica), args) : fit(replica, OPTIONS, args)
+      const { model, x, y } = replica
+      const args = { epochs, batchSize: BATCH, verbose: 0 } as const
+      const make = () => callbacksOf(replica) as layers.CustomCallbackArgs
+      return isDataset
+        ? model.fitDataset(datasetOf(replica), { epochs, verbose: 0, callbacks: make() })
+        : model.fit(x, y, { ...args, callbacks: make() })
     }),
   )
   return histories.map(({ epoch }) => epoch.length)
+}
+
+/** Models that are not sequential, and so have none within that runs. */
+function functional(t: ExecutionContext, made: readonly Replica[]): Replica[] {
+  return made.map((replica) => {
+    const input = layers.input({ shape: [FEATURES] })
+    const output = layers.layers.dense({ units: 2 }).apply(input) as layers.SymbolicTensor
+    const model = layers.model({ inputs: input, outputs: output })
+    model.compile({ optimizer: 'sgd', loss: 'meanSquaredError' })
+    t.teardown(() => model.dispose())
+    return { ...replica, model }
+  })
 }
 
 const ours = ({ model, comm }: Replica) => distribute(model, comm, OPTIONS)
@@ -174,16 +193,48 @@ test.serial('a model that distribute knows is fitted without it as before', asyn
   t.deepEqual(Object.keys(model).filter((name) => /^(fit|stop)/.test(name)), []) // prettier-ignore
 })
 
-test.serial('a model that is not sequential', async (t) => {
+for (const isDataset of [false, true]) {
+  test.serial(
+    `${isDataset ? 'fitDataset' : 'fit'}: a model that is not sequential, and a list made before the call`,
+    async (t) => {
+      for (const [name, callbacksOf] of LISTS) {
+        const made = functional(t, await replicas(t, 2))
+        const lists = made.map(callbacksOf)
+        t.deepEqual(await epochsWith(made, ({ rank }) => lists[rank], 5, isDataset), [2, 2], name)
+        equalWeights(t, made)
+      }
+    },
+  )
+}
+
+test.serial(
+  'a model that is not sequential, and a list made in the call: what cannot be mixed is refused at once',
+  async (t) => {
+    const message = /^the callbacks are instances of classes.*Make the list before the call/
+    const [replica] = functional(t, await replicas(t, 1)) as [Replica]
+    const { model, x, y } = replica
+    const begun: string[] = []
+    const first = { onTrainBegin: () => void begun.push('training') }
+    await t.throwsAsync(model.fit(x, y, { callbacks: [ours(replica), first, impatient()] }), { code: 'ERR_ARGUMENT', message }) // prettier-ignore
+    const [other] = functional(t, [replica]) as [Replica]
+    const board = () => new layers.CustomCallback({ onEpochEnd: () => Promise.resolve() })
+    await t.throwsAsync(other.model.fit(x, y, { callbacks: [ours(other), first, board()] }), { code: 'ERR_ARGUMENT', message }) // prettier-ignore
+    t.deepEqual(begun, [])
+    // The first entry says that it is a list of instances; distribute() takes part in those.
+    const [third] = functional(t, [replica]) as [Replica]
+    const { epoch } = await third.model.fit(x, y, {
+      epochs: 5,
+      verbose: 0,
+      callbacks: [impatient(), ours(third)] as never,
+    })
+    t.is(epoch.length, 2)
+  },
+)
+
+test.serial('a sequential model that is compiled once more', async (t) => {
   const made = await replicas(t, 2)
-  const functional = made.map((replica) => {
-    const input = layers.input({ shape: [6] })
-    const output = layers.layers.dense({ units: 2 }).apply(input) as layers.SymbolicTensor
-    const model = layers.model({ inputs: input, outputs: output })
-    model.compile({ optimizer: 'sgd', loss: 'meanSquaredError' })
-    return { ...replica, model }
-  })
-  t.deepEqual(await epochsWith(functional, (replica) => [ours(replica), impatient()], 5), [2, 2])
-  equalWeights(t, functional)
-  for (const { model } of functional) model.dispose()
+  made.forEach(ours)
+  for (const { model } of made) model.compile({ optimizer: 'sgd', loss: 'meanSquaredError' })
+  t.deepEqual(await epochsWith(made, (replica) => [ours(replica), impatient()], 5), [2, 2])
+  equalWeights(t, made)
 })

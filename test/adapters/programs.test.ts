@@ -1,4 +1,7 @@
-/** The four programs for which the API was designed run as they were written: see the `_program-*.mjs` beside this file. */
+/**
+ * The four programs for which the API was designed run as they were written, and one that trains in both ways: see the
+ * `_program-*.mjs` beside this file.
+ */
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
@@ -20,6 +23,15 @@ async function onTwo<L extends { rank: number; size: number }>(t: ExecutionConte
   const lines = linesIn<L>(stdout).sort((a, b) => a.rank - b.rank)
   t.deepEqual(lines.map(({ rank, size }) => [rank, size]), [[0, 2], [1, 2]]) // prettier-ignore
   return lines as [L, L]
+}
+
+interface TrainerLine {
+  rank: number
+  size: number
+  epochLosses: number[]
+  fitted: string
+  losses: number[]
+  trained: string
 }
 
 interface Place {
@@ -61,4 +73,21 @@ test.serial('no network', async (t) => {
   const inputs = [[4, 0, 0, 1], [0, 2, 0, 1], [0, 0, 1, 1]].map((values) => Float32Array.from(values)) // prettier-ignore
   const [{ result }] = linesIn<{ result: number[] }>(stdout) as [{ result: number[] }]
   t.deepEqual(result, [...Float32Array.from(oracle('adasum', inputs))])
+})
+
+test.serial('three processes: fit and an own loop end with the same weights on all ranks, and learn', async (t) => {
+  const { exitCode, stdout, stderr } = await runAdasum(t, ['run', '-n', '3', programAt('trainer')], { cwd: ROOT })
+  t.is(exitCode, 0, stderr)
+  const lines = [...stdout.matchAll(/\{.*\}/g)].map(([json]) => JSON.parse(json) as TrainerLine)
+  t.deepEqual(lines.map(({ rank }) => rank).sort(), [0, 1, 2]) // prettier-ignore
+  for (const { size, epochLosses, fitted, trained } of lines) {
+    t.is(size, 3)
+    t.is(fitted, lines[0]!.fitted)
+    t.is(trained, lines[0]!.trained)
+    t.deepEqual(epochLosses, lines[0]!.epochLosses)
+  }
+  t.not(lines[0]!.fitted, lines[0]!.trained)
+  const { epochLosses, losses } = lines[0]!
+  t.true(epochLosses[2]! < epochLosses[0]! / 2, epochLosses.join())
+  t.true(losses.every((loss) => Number.isFinite(loss)))
 })

@@ -283,7 +283,6 @@ test('whatever becomes of a file, it is refused with a typed error or holds what
 })
 
 test('a header of any offsets is taken exactly if every byte belongs to one tensor', async (t) => {
-  const offsets = fc.array(fc.tuple(fc.nat({ max: 6 }), fc.nat({ max: 6 })), { maxLength: 4 })
   const check = async (ranges: [number, number][], length: number): Promise<void> => {
     const list = ranges.map(([begin, end], index): [string, Tensor] => {
       return [`${index}`, { dtype: 'BOOL', shape: [Math.max(0, end - begin)], data_offsets: [begin, end] }]
@@ -296,12 +295,24 @@ test('a header of any offsets is taken exactly if every byte belongs to one tens
     const isGood = isCovered && ranges.every((range) => range[0] <= range[1] && !isEmptyWithin(range))
     const result = await decodeSafetensors(source(forged(list, bytes(length))), 'file').catch((error: unknown) => error)
     t.is(Array.isArray(result), isGood, JSON.stringify({ ranges, length }))
+    // The checksum, which would not agree either, is the same for whoever forges it.
+    if (result instanceof AdasumError) t.notRegex(result.message, /SHA-256/)
   }
-  const partitions = fc
-    .array(fc.nat({ max: 3 }), { maxLength: 4 })
-    .map((sizes) => sizes.map((size, i): [number, number] => [sum(sizes.slice(0, i)), sum(sizes.slice(0, i)) + size]))
-    .chain((ranges) => fc.shuffledSubarray(ranges, { minLength: ranges.length }))
-  await fc.assert(fc.asyncProperty(fc.oneof(offsets, partitions), fc.nat({ max: 8 }), check), { numRuns: 600 })
+  const near = fc.constantFrom(0, 0, 0, 0, 1, -1)
+  // Tensors one behind the other, in any order of names, some of them a byte off.
+  const placed = fc.array(fc.tuple(fc.nat({ max: 3 }), near, near), { maxLength: 4 }).chain((steps) => {
+    const begins = steps.map((_, index) => sum(steps.slice(0, index).map(([size]) => size)))
+    const ranges = steps.map(([size, atBegin, atEnd], index): [number, number] => [
+      Math.max(0, begins[index]! + atBegin),
+      Math.max(0, begins[index]! + size + atEnd),
+    ])
+    const length = near.map((off) => Math.max(0, sum(steps.map(([size]) => size)) + off))
+    return fc.tuple(fc.shuffledSubarray(ranges, { minLength: ranges.length }), length)
+  })
+  await fc.assert(
+    fc.asyncProperty(placed, ([ranges, length]) => check(ranges, length)),
+    { numRuns: 600 },
+  )
 })
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)

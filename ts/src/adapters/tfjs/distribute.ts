@@ -4,7 +4,7 @@ import { checkCount, checkExchangeOptions } from '../../optim/options.ts'
 import type { OptionNames } from '../../types.ts'
 import { FitHooks } from './fit-hooks.ts'
 import { type FitParams, FitSession, type TrainableModel } from './fit-session.ts'
-import { paramsOf, type PlainCallbacks } from './plain-callbacks.ts'
+import { type CallbackInstance, paramsOf } from './plain-callbacks.ts'
 import { checkModel } from './variables.ts'
 
 export interface DistributeOptions extends ExchangeOptions {
@@ -16,12 +16,12 @@ export interface DistributeOptions extends ExchangeOptions {
 
 const DISTRIBUTE_OPTIONS: OptionNames<DistributeOptions> = { localSteps: true, onReduction: true, ...EXCHANGE_OPTIONS }
 
-/** What `model.fit` and `model.fitDataset` take as `callbacks`. */
-export type FitCallbacks = Required<PlainCallbacks>
+/** What `model.fit` and `model.fitDataset` take as `callbacks`, or as one of them, whatever the others are. */
+export type FitCallbacks = CallbackInstance
 
 /**
  * Callbacks with which `model.fit` trains one model on all ranks. Compile the model with a plain optimizer; every rank
- * fits its own shard, and after each batch (or `localSteps` batches) the changes of the weights are combined:
+ * fits its own shard in batches of `batchSize`, which is per rank, and after each batch (or `localSteps` batches) the changes of the weights are combined:
  * start + op(local - start).
  *
  * - At the beginning the weights of rank 0 are given to all, and it is checked that samples, batch size, steps and
@@ -32,8 +32,9 @@ export type FitCallbacks = Required<PlainCallbacks>
  *   next exchange, or at the end of the epoch.
  *
  * With others: `callbacks: [first, distribute(...), last]`, plain objects and instances of callback classes such as
- * EarlyStopping alike; those before it see this rank's logs, those after it the averages. For both, `stopTraining`, `fit`
- * and `fitDataset` of this model become properties of its own.
+ * EarlyStopping alike (for a model that is not sequential, a list that was made before the call of `fit`); those before it
+ * see this rank's logs, those after it the averages. `stopTraining`, `fit` and `fitDataset` of this model become
+ * properties of its own.
  * With `fit`, validation of an epoch runs before its last exchange, on this rank's weights (tfjs order).
  *
  * An error of any callback rejects `fit`: ERR_MISMATCH with the two numbers, ERR_NON_FINITE, the communicator's errors.
@@ -48,9 +49,13 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
     localSteps: checkCount(options.localSteps, 'localSteps', 1),
     onReduction: options.onReduction,
   })
+  let given: FitParams | undefined
   return {
+    // Called where the list is one of instances.
+    setParams: (params) => void (given = params),
+    setModel: () => undefined,
     onTrainBegin(this: unknown) {
-      return session.begin(paramsOf(this) ?? paramsOfHistory(model))
+      return session.begin(paramsOf(this) ?? given ?? {})
     },
     onEpochBegin: () => session.beginEpoch(),
     onBatchBegin: () => session.beginBatch(),
@@ -58,10 +63,4 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
     onEpochEnd: (_epoch, logs) => session.endEpoch(logs ?? {}),
     onTrainEnd: () => session.end(),
   }
-}
-
-/** For whoever calls the functions on their own object: the model's History has the parameters of `fit`, too. */
-function paramsOfHistory(model: TrainableModel): FitParams {
-  const { history } = model as { history?: { params?: FitParams } }
-  return history?.params ?? {}
 }

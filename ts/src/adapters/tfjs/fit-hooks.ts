@@ -4,14 +4,15 @@
  * - When `stopTraining` is set. TensorFlow.js leaves its loop as soon as it sees it, and a rank that left alone would
  *   keep the others waiting. While ranks train together the property is a wish, kept here until an exchange has told all
  *   of it; only then does TensorFlow.js see it.
- * - Which callbacks stand beside it. TensorFlow.js takes a whole list for plain objects or for instances of its callback
- *   classes as the first entry is; what is of the other kind fails, some of it at the end of an epoch. No callback sees
- *   the list.
- * - When the last callback of an epoch has run. Only then can ranks vote on a wish of any of them.
+ * - When the last callback of an epoch has run. Only then can ranks vote on a wish of any of them. The last one is the
+ *   History that each call of `fit` makes.
+ * - Which callbacks stand beside it (see plain-callbacks.ts). No callback sees the list.
  *
- * For these, `stopTraining`, `fit` and `fitDataset` of one model get properties of its own, over those of its class.
+ * For these, one model gets a `stopTraining`, a `fit`, a `fitDataset` and a `fitLoop` of its own, over those of its class.
+ * A sequential model hands its calls to a model within, which gets them as well: in `model.fit(x, y, { callbacks:
+ * distribute(model, ...) })` the outer `fit` has been looked up when `distribute` is called.
  */
-import { asPlainCallbacks, type PlainCallbacks } from './plain-callbacks.ts'
+import { asPlainCallbacks, checkKinds } from './plain-callbacks.ts'
 import type { TrainableModel } from './fit-session.ts'
 
 /** Who is asked at the end of each epoch, when all callbacks have run. */
@@ -24,44 +25,54 @@ interface Flag {
   set(this: void, value: boolean): void
 }
 
-type Fit = (...args: unknown[]) => Promise<unknown>
+type Method = (...args: unknown[]) => unknown
 
-interface FitArgs {
-  callbacks?: unknown
+/** The model whose loop runs: the one within a sequential model, or the model itself. */
+interface RunningModel {
+  readonly isTraining?: boolean
+  /** Made by each call of `fit`. */
+  readonly history?: { onEpochEnd: Method } | null
 }
 
-/** Where the arguments of each function are. */
-const FIT_ARGS = { fit: 2, fitDataset: 1 } as const
-
 const hooked = new WeakMap<TrainableModel, FitHooks>()
+const wrapped = new WeakSet<object>()
 
 export class FitHooks {
   /** Whether this rank wishes to stop, all ranks told or not. */
   isStopWanted = false
   readonly #model: TrainableModel
   readonly #stopTraining: Flag
-  #voter: EpochVoter | undefined
-  #callsUnderWay = 0
+  /** The call of `fit` in which ranks train together, by its History. */
+  #together: object | undefined
+  /** The call of `fit` for which the wish was made; undefined: for the next one. */
+  #wishedDuring: object | undefined
 
   /** Those of a model; the first call puts them in place. */
   static of(model: TrainableModel): FitHooks {
-    const known = hooked.get(model)
-    if (known) return known
-    const made = new FitHooks(model)
-    hooked.set(model, made)
-    return made
+    const hooks = hooked.get(model) ?? new FitHooks(model)
+    hooked.set(model, hooks)
+    // Compiling a sequential model makes another one within.
+    for (const target of new Set([model, hooks.#running])) wrapCalls(target, model)
+    return hooks
   }
 
   private constructor(model: TrainableModel) {
     this.#model = model
     this.#stopTraining = flagOfClass(model)
     Object.defineProperty(model, 'stopTraining', { configurable: true, ...this.#wish() })
-    for (const [name, at] of Object.entries(FIT_ARGS)) this.#wrap(name as keyof typeof FIT_ARGS, at)
   }
 
-  /** From now on, until the call of `fit` under way has ended, nobody stops alone. */
+  /** From now on, until the call of `fit` under way has ended, nobody stops alone. Wishes of earlier calls are over. */
   begin(voter: EpochVoter): void {
-    this.#voter = voter
+    const { history } = this.#running
+    if (this.#wishedDuring !== undefined && this.#wishedDuring !== history) this.isStopWanted = false
+    this.#together = this.#wishedDuring = history ?? undefined
+    if (!history) return
+    const { onEpochEnd } = history
+    history.onEpochEnd = async (...args) => {
+      await onEpochEnd.apply(history, args)
+      await voter.vote()
+    }
   }
 
   /** All ranks have agreed: TensorFlow.js leaves its loop. */
@@ -69,48 +80,30 @@ export class FitHooks {
     this.#stopTraining.set(true)
   }
 
+  get #running(): RunningModel {
+    const { model } = this.#model as { model?: RunningModel | null }
+    return model ?? (this.#model as RunningModel)
+  }
+
+  /** The call of `fit` that is under way. */
+  get #underWay(): object | undefined {
+    const { isTraining, history } = this.#running
+    return (isTraining && history) || undefined
+  }
+
+  #isTogether(): boolean {
+    return this.#together !== undefined && this.#together === this.#underWay
+  }
+
   #wish(): Flag {
     return {
-      get: () => this.#stopTraining.get() || (this.#voter !== undefined && this.isStopWanted),
+      get: () => this.#stopTraining.get() || (this.#isTogether() && this.isStopWanted),
       set: (value) => {
         this.isStopWanted = value
-        if (this.#voter === undefined) this.#stopTraining.set(value)
+        this.#wishedDuring = this.#underWay
+        if (!this.#isTogether()) this.#stopTraining.set(value)
       },
     }
-  }
-
-  #wrap(name: keyof typeof FIT_ARGS, at: number): void {
-    const model = this.#model as unknown as Record<string, unknown>
-    const original = model[name]
-    if (typeof original !== 'function') return
-    const value = (...args: unknown[]): Promise<unknown> => {
-      const own = args[at] as FitArgs | undefined
-      if (own?.callbacks != null) args[at] = { ...own, callbacks: this.#callbacksOf(own.callbacks) }
-      return this.#during(() => (original as Fit).apply(model, args))
-    }
-    Object.defineProperty(model, name, { configurable: true, writable: true, value })
-  }
-
-  async #during(run: () => Promise<unknown>): Promise<unknown> {
-    this.#callsUnderWay++
-    try {
-      return await run()
-    } finally {
-      this.#callsUnderWay--
-      // A second call is refused while the first goes on.
-      if (this.#callsUnderWay === 0) this.#end()
-    }
-  }
-
-  /** A wish is one for the training during or before which it was made. */
-  #end(): void {
-    this.#voter = undefined
-    this.isStopWanted = false
-  }
-
-  #callbacksOf(given: unknown): PlainCallbacks[] {
-    const vote = async (): Promise<void> => this.#voter?.vote()
-    return [...asPlainCallbacks(given, this.#model), { onEpochEnd: vote }]
   }
 }
 
@@ -121,4 +114,31 @@ function flagOfClass(model: TrainableModel): Flag {
     get: () => Reflect.get(prototype, 'stopTraining', model) as boolean,
     set: (value) => void Reflect.set(prototype, 'stopTraining', value, model),
   }
+}
+
+/** @param model - the one that instances among the callbacks are given, so that they find its `stopTraining` */
+function wrapCalls(target: object, model: TrainableModel): void {
+  if (wrapped.has(target)) return
+  wrapped.add(target)
+  wrapMethod(target, 'fit', (args) => mixIn(model, args, 2))
+  wrapMethod(target, 'fitDataset', (args) => mixIn(model, args, 1))
+  // Where `fit` was looked up too early to be ours, it is too late to mix, and not to say so.
+  wrapMethod(target, 'fitLoop', (args) => (checkKinds(args[FIT_LOOP_CALLBACKS]), args))
+}
+
+/** Place of the callbacks among the arguments of LayersModel.fitLoop. */
+const FIT_LOOP_CALLBACKS = 6
+
+function mixIn(model: object, args: readonly unknown[], at: number): unknown[] {
+  const own = args[at] as { callbacks?: unknown } | undefined
+  if (own?.callbacks == null) return [...args]
+  return args.with(at, { ...own, callbacks: asPlainCallbacks(own.callbacks, model) })
+}
+
+function wrapMethod(model: object, name: string, change: (args: unknown[]) => unknown[]): void {
+  const original = Reflect.get(model, name) as Method | undefined
+  if (typeof original !== 'function') return
+  // Asynchronous, as the method: what `change` throws rejects.
+  const value = async (...args: unknown[]): Promise<unknown> => original.apply(model, change(args))
+  Object.defineProperty(model, name, { configurable: true, writable: true, value })
 }

@@ -3,6 +3,7 @@
  * as EarlyStopping; which of them a list holds, it decides by the first entry. So instances are given to it as plain
  * objects whose functions call them.
  */
+import { AdasumError } from '../../errors.ts'
 import type { FitParams, Logs } from './fit-session.ts'
 
 export interface PlainCallbacks {
@@ -14,8 +15,8 @@ export interface PlainCallbacks {
   onTrainEnd?(logs?: Logs): Promise<void>
 }
 
-/** An instance of a callback class of tfjs-layers. */
-interface CallbackInstance extends Required<PlainCallbacks> {
+/** An instance of a callback class of tfjs-layers, or what can stand in for one. */
+export interface CallbackInstance extends Required<PlainCallbacks> {
   setParams(params: FitParams): void
   setModel(model: unknown): void
 }
@@ -44,6 +45,43 @@ function asPlain(instance: CallbackInstance, model: unknown): Required<PlainCall
     onEpochEnd: async (epoch, logs) => instance.onEpochEnd(epoch, logs),
     onTrainEnd: async (logs) => instance.onTrainEnd(logs),
   }
+}
+
+/** What tfjs-layers makes of a plain object: its functions under names without "on". */
+const NAMES = {
+  onTrainBegin: 'trainBegin',
+  onEpochBegin: 'epochBegin',
+  onBatchBegin: 'batchBegin',
+  onBatchEnd: 'batchEnd',
+  onEpochEnd: 'epochEnd',
+  onTrainEnd: 'trainEnd',
+} as const
+
+/**
+ * @param callbacks - what tfjs-layers has made of a list: its own instances
+ * @throws AdasumError ERR_ARGUMENT if it has taken one of them for a plain object
+ */
+export function checkKinds(callbacks: unknown): void {
+  if (!Array.isArray(callbacks) || !callbacks.some(isTornFromInstance)) return
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    'the callbacks are instances of classes, such as EarlyStopping, and plain objects, such as distribute() gives. Make the list before the call: `const callbacks = [...]`, then `model.fit(x, y, { callbacks })`.',
+  )
+}
+
+/** Functions of an instance called on another object: some of them are those of the classes that all instances have. */
+function isTornFromInstance(callback: object): boolean {
+  for (
+    let at = Object.getPrototypeOf(callback) as object | null;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object
+  ) {
+    for (const [name, short] of Object.entries(NAMES)) {
+      const taken: unknown = Reflect.get(callback, short)
+      if (typeof taken === 'function' && Object.hasOwn(at, name) && Reflect.get(at, name) === taken) return true
+    }
+  }
+  return false
 }
 
 /**
