@@ -21,10 +21,13 @@ import { judge, summaryLine } from './results.mjs'
  */
 export async function runSuite(suite, root) {
   console.log(`\n--- ${suite.name}`)
+  const begin = performance.now()
   const { output, exitCode, signal } = await runShown(suite, root)
   const counts = judge(suite.read(output), exitCode === 0)
   if (signal !== null) console.log(`${suite.name} was ended by ${signal}`)
-  console.log(`${suite.name}: ${summaryLine(counts)}${exitCode === 0 ? '' : `, exit code ${exitCode ?? 'none'}`}`)
+  const seconds = Math.round((performance.now() - begin) / 1000)
+  const ending = exitCode === 0 ? '' : `, exit code ${exitCode ?? 'none'}`
+  console.log(`${suite.name}: ${summaryLine(counts)}${ending}, in ${seconds} s`)
   return counts
 }
 
