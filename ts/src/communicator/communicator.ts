@@ -373,7 +373,7 @@ export class Communicator implements AsyncDisposable {
    */
   async close(): Promise<void> {
     if (this.#membership.id === WORLD_GROUP_ID) await this.#world.close()
-    else await this.#group.close()
+    else await this.#world.leave(this.#membership)
   }
 
   [Symbol.asyncDispose](): Promise<void> {

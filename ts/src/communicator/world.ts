@@ -106,6 +106,13 @@ export class World {
     return this.#options.sharedMemory
   }
 
+  /** Closes a group that was split off, and forgets it but for how it has ended. */
+  async leave({ id, worldRanks, group }: Membership): Promise<void> {
+    await group.close()
+    // Twice, or while the world closes: it is forgotten already, or with everything else.
+    if (this.#groups.delete(group)) this.connections.ended(id, worldRanks, group.lastWords!)
+  }
+
   /** Closes all groups. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
