@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import test from 'ava'
 import { DTYPE_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
-import { loadBinding } from '../../ts/src/binding/native.ts'
+import { loadBinding } from '#binding'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { chunkElementCount } from '../../ts/src/kernels/slice.ts'
 import {

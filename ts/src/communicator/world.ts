@@ -3,6 +3,7 @@
  * communicator comes first; `split` makes others of some of its ranks.
  */
 import { createHash } from 'node:crypto'
+import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Departures } from '../group/departures.ts'
@@ -26,6 +27,8 @@ export interface WorldPeer {
 export interface WorldOptions {
   /** This one. */
   readonly rank: number
+  /** What computes in its groups. */
+  readonly binding: Binding
   readonly peers: readonly WorldPeer[]
   readonly dial: Dial
   /** Of all its groups. */
@@ -99,6 +102,11 @@ export class World {
     const machines = this.machinesOf(membership)
     const local = [...machines.keys()].filter((member) => machines[member] === machines[group.rank])
     return { localRank: local.indexOf(group.rank), localSize: local.length }
+  }
+
+  /** What computes in its groups. */
+  get binding(): Binding {
+    return this.#options.binding
   }
 
   /** Memory that arrays can lie in and peers can read, if there are such peers. */

@@ -208,7 +208,7 @@ export class Group implements LinkOwner, CallLinks {
     if (this.#active.size === 0) this.#whenIdle?.()
   }
 
-  metrics(): Omit<CommunicatorMetrics, 'worldRank'> {
+  metrics(): Omit<CommunicatorMetrics, 'worldRank' | 'binding'> {
     const { group, recorder } = this.#monitor
     const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
     const openConnections = pipes.filter(({ isOpen }) => isOpen).length * this.tuning.connectionsPerPeer
