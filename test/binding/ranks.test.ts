@@ -7,7 +7,7 @@ import type { Report } from '../../ts/src/cli/doctor/report.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
 import { ROOT } from '../_user-folder.ts'
 import { QUIET } from '../cli/_adasum.ts'
-import { type Outcome, countKernels, installed, none, run, working } from './_installed.ts'
+import { type Outcome, copyBuffers, countKernels, installed, none, run, working } from './_installed.ts'
 
 const test = anyTest.serial
 
@@ -127,4 +127,25 @@ test('where WebAssembly was asked for, no memory is shared, and doctor says why'
   t.false(sharedMemory.isUsable)
   const [problem] = problems.filter(({ section }) => section === 'sharedMemory')
   if (HAS_SHARED_MEMORY) t.regex(problem!.message, /WebAssembly computes here, and only the native addon shares memory/)
+})
+
+const sharingTest = HAS_SHARED_MEMORY ? test : test.skip
+
+sharingTest('where buffers are copies ranks use TCP, and doctor says why', async (t) => {
+  const folder = withProgram(t, working)
+  const want = await ranks(folder, 2, {})
+  t.deepEqual(
+    want.lines.map(({ transport }) => transport),
+    ['shared-memory', 'shared-memory'],
+  )
+  copyBuffers(folder)
+  const { exitCode, stderr, lines } = await ranks(folder, 2, {})
+  t.deepEqual([exitCode, stderr], [0, ''])
+  t.deepEqual(digestsOf(lines), digestsOf(want.lines))
+  for (const { binding, transport } of lines) t.deepEqual([binding, transport], ['native', 'tcp'])
+  const doctor = await run(folder, ['node_modules/adasum/bin/adasum.js', 'doctor', '--json'])
+  const { ok, sharedMemory, problems } = JSON.parse(doctor.stdout) as Report
+  t.deepEqual([ok, sharedMemory.isUsable], [true, false])
+  const [problem] = problems.filter(({ section }) => section === 'sharedMemory')
+  t.regex(problem!.message, /copies memory that is not its own/)
 })
