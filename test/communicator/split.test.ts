@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { Connections } from '../../ts/src/group/connections.ts'
+import { Departures } from '../../ts/src/group/departures.ts'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc, runsOf } from '../_property.ts'
@@ -141,7 +142,7 @@ function firstBytesOf(pipe: Pipe): Promise<string> {
 
 test('of groups that have been closed the last thousands are known by how they have ended', async (t) => {
   const dial = (): Promise<never> => Promise.reject(new Error('nobody is dialled'))
-  const connections = new Connections(dial)
+  const connections = new Connections(dial, new Departures(0, 2, dial))
   const idOf = (index: number): string => index.toString(16).padStart(16, '0')
   for (let index = 0; index < 10_000; index++) connections.ended(idOf(index), [0, 1], Buffer.from(`end ${index}`))
   const come = async (index: number, worldRank: number): Promise<{ pipe: Pipe; heard: Promise<string> }> => {

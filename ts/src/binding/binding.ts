@@ -43,7 +43,7 @@ export interface Binding {
   /** Which implementation this is. The asynchronous forms of WebAssembly run on the calling thread. */
   readonly kind: 'native' | 'wasm'
   readonly abi: () => number
-  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`. */
+  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`, `simd128`. */
   readonly isa: () => string
   /** Names of all instruction sets this CPU can run, scalar first. */
   readonly isas: () => string[]

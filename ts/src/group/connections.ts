@@ -70,7 +70,8 @@ export class Connections {
   ended(groupId: string, worldRanks: readonly number[], lastWords: Buffer): void {
     this.#members.delete(groupId)
     this.#ended.set(groupId, { worldRanks, lastWords })
-    for (const oldest of this.#ended.keys()) if (this.#ended.size > ENDED_LIMIT) this.#ended.delete(oldest)
+    const [oldest] = this.#ended.keys()
+    if (this.#ended.size > ENDED_LIMIT) this.#ended.delete(oldest!)
   }
 
   accepted(worldRank: number, groupId: string, pipe: Pipe): void {
