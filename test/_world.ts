@@ -85,7 +85,14 @@ export async function makeWorld(
       ...(instruments && { instruments: instruments(rank) }),
     }
     const binding = bindingOf(rank)
-    return new CommunicatorWorld({ rank, binding, peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
+    return new CommunicatorWorld({
+      rank,
+      binding,
+      peers: peersOf(rank),
+      dial,
+      ...own,
+      release: () => Promise.resolve(),
+    })
   })
   const roots = worlds.map((world) => world.root({ timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)
