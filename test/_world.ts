@@ -1,6 +1,8 @@
 /** Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives need. */
+import { loadBinding } from '#binding'
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Binding } from '../ts/src/binding/binding.ts'
 import { AdasumError } from '../ts/src/errors.ts'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
 import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
@@ -31,6 +33,7 @@ export async function makeWorld(
     isConnected = size <= 16,
     tuning,
     machineOf = () => 0,
+    bindingOf = loadBinding,
     sharedMemory,
     instruments,
     ...limits
@@ -40,6 +43,8 @@ export async function makeWorld(
     tuning?: Tuning
     /** The number of a rank's machine, as another rank has been told. */
     machineOf?: (rank: number, seenBy: number) => number
+    /** What computes on each rank. */
+    bindingOf?: (rank: number) => Binding
     /** What each rank shares with the others; without it they share nothing. */
     sharedMemory?: (rank: number) => SharedMemory
     /** What each rank is watched with. */
@@ -79,7 +84,15 @@ export async function makeWorld(
       ...(tuning && { tuning }),
       ...(instruments && { instruments: instruments(rank) }),
     }
-    return new CommunicatorWorld({ rank, peers: peersOf(rank), dial, ...own, release: () => Promise.resolve() })
+    const binding = bindingOf(rank)
+    return new CommunicatorWorld({
+      rank,
+      binding,
+      peers: peersOf(rank),
+      dial,
+      ...own,
+      release: () => Promise.resolve(),
+    })
   })
   const roots = worlds.map((world) => world.root({ timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)

@@ -13,3 +13,12 @@ test('an error shows what is known, and nothing else', (t) => {
     /^AdasumError \[ERR_PEER_LOST\]: rank 2 is gone\n[^]*peerRank: 2[^]*\[cause\]: Error: ECONNRESET/,
   )
 })
+
+test('an error of another copy of the package is one all the same, and other errors are none', async (t) => {
+  const copy = '../ts/src/errors.ts?copy'
+  const other = (await import(copy)) as { AdasumError: typeof AdasumError }
+  t.not(other.AdasumError, AdasumError)
+  t.true(new other.AdasumError('ERR_CLOSED', 'closed') instanceof AdasumError)
+  for (const value of [new Error('ERR_CLOSED'), { code: 'ERR_CLOSED' }, null, undefined, 'ERR_CLOSED'])
+    t.false((value as unknown) instanceof AdasumError)
+})

@@ -1,4 +1,5 @@
 /** The tuning of a process: where its values come from, and what is refused. */
+import { readFileSync, readdirSync } from 'node:fs'
 import test from 'ava'
 import { AdasumError } from '../ts/src/errors.ts'
 import { resolvePlace } from '../ts/src/rendezvous/environment.ts'
@@ -87,3 +88,31 @@ for (const [index, [option, message]] of OPTIONS.entries())
     const refused = () => resolvePlace({ tuning: option as Partial<Tuning> }, {})
     t.is(t.throws(refused, { instanceOf: AdasumError, message })?.code, 'ERR_ARGUMENT')
   })
+
+const UNITS: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 }
+
+test('the documents name every number of it, its default and its bounds', (t) => {
+  const folder = new URL('../docs/', import.meta.url)
+  const pages = readdirSync(folder).filter((name) => name.endsWith('.md'))
+  const rows = pages.flatMap(
+    (name) =>
+      readFileSync(new URL(name, folder), 'utf8').match(
+        /^\| `\w+Byte\w+`.*|^\| `directSize`.*|^\| `connectionsPerPeer`.*/gm,
+      ) ?? [],
+  )
+  const numberOf = (cell: string): number => {
+    const [number, unit] = cell.split(' ')
+    return Number(number) * (unit === undefined ? 1 : UNITS[unit]!)
+  }
+  const documented = rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, 5)
+      .map((cell) => cell.trim()),
+  )
+  for (const name of TUNING_NAMES) {
+    const [least, most] = TUNING_BOUNDS[name]
+    const found = documented.filter(([cell]) => cell === `\`${name}\``).map(([, ...cells]) => cells.map(numberOf))
+    t.deepEqual(found, [[DEFAULT_TUNING[name], least, most]], name)
+  }
+})

@@ -13,6 +13,20 @@ import { adasum } from 'adasum'
 const { result } = await adasum([Float32Array.of(1, 0), Float32Array.of(0, 2)])
 console.log(result.join())`
 
+/** Two ranks train a weight a step each, and say what has computed. */
+const TRAINING = `
+import { connect } from 'adasum'
+const comm = await connect()
+const weights = new Float32Array(50_000)
+for (let step = 0; step < 20; step++) {
+  const gradient = weights.map((weight, i) => weight - (i % 2 === comm.rank ? 3 : weight))
+  await comm.allReduce(gradient, { op: 'adasum' })
+  for (let i = 0; i < weights.length; i++) weights[i] -= 0.5 * gradient[i]
+}
+const isTrained = weights.every((weight) => Math.abs(weight - 3) < 0.01)
+console.log(isTrained, comm.metrics().binding.kind, comm.transport)
+await comm.close()`
+
 const RANKS = `
 import { connect } from 'adasum'
 const comm = await connect()
@@ -126,12 +140,18 @@ console.log(createRequire(import.meta.url)('adasum').adasum === imported.adasum)
       await project.run(`${tsc} ${types} ${resolution} user.mts`)
   },
 
-  async 'without addons, it computes as WebAssembly'(context) {
+  async 'without addons, it computes as WebAssembly, alone and as two ranks'(context) {
     const project = await installed(context)
     assert.deepEqual(await project.node(LOCAL, '--no-warnings --no-addons'), { stdout: '1,2\n', stderr: '' })
+    project.write('training.mjs', TRAINING)
+    const { stdout, stderr } = await project.run('npx adasum run -n 2 --node-option=--no-addons training.mjs')
+    assert.deepEqual(stdout.trim().split('\n').sort(), ['[0] true wasm tcp', '[1] true wasm tcp'])
+    assert.equal(stderr, '')
   },
 
-  async 'on a platform without an addon, it warns once and computes as WebAssembly'({ newProject }) {
+  async 'on a platform without an addon, it warns once, computes as WebAssembly, and trains in two ranks'({
+    newProject,
+  }) {
     const project = newProject()
     await project.run('npm install adasum --loglevel=error')
     rmSync(dirname(addonBelow(project.home)), { recursive: true })
@@ -142,6 +162,10 @@ console.log(createRequire(import.meta.url)('adasum').adasum === imported.adasum)
     assert.equal(stderr.match(/ADASUM_WASM/g)?.length, 1)
     const { stdout: report } = await project.run('node --no-warnings node_modules/adasum/bin/adasum.js doctor --json')
     assert.match(report, /wasm/)
+    project.write('training.mjs', TRAINING)
+    const ranks = await project.run('npx adasum run -n 2 training.mjs')
+    assert.deepEqual(ranks.stdout.trim().split('\n').sort(), ['[0] true wasm tcp', '[1] true wasm tcp'])
+    assert.equal(ranks.stderr.match(/ADASUM_WASM/g)?.length, 2)
   },
 
   async 'where npm has left the addon out, what the warning says brings it back'({ newProject }) {

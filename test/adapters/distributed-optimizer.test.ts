@@ -258,6 +258,29 @@ test.serial('a listed variable without a gradient keeps its value in sgd', async
   }
 })
 
+test.serial(
+  'a variable without a gradient in a later step has none: that of the step before is not used again',
+  async (t) => {
+    for (const mode of ['delta', 'gradient'] as const) {
+      const made = await replicas(t, 2, { op: 'sum', mode })
+      const spare = made.map(() => tf.variable(tf.tensor1d([1, 2])))
+      const lossWith = (variables: tf.Variable[], rank: number, own: tf.Variable) => (): tf.Scalar =>
+        tf.add(lossOn(variables, rank, 0)(), tf.sum(own))
+      const step = (isWith: boolean) =>
+        onEach(made, ({ optimizer, variables, rank }) => {
+          const loss = isWith ? lossWith(variables, rank, spare[rank]!) : lossOn(variables, rank, 1)
+          return optimizer.minimizeAsync(loss, [...variables, spare[rank]!])
+        })
+      await step(true)
+      const once = [...spare[0]!.dataSync()]
+      t.notDeepEqual(once, [1, 2])
+      await step(false)
+      for (const own of spare) t.deepEqual([...own.dataSync()], once)
+      tf.dispose(spare)
+    }
+  },
+)
+
 const MISMATCHES: [what: string, options: OptionsOf, prepare: (replica: Replica) => void, message: RegExp][] = [
   ['op', (rank) => ({ op: rank === 1 ? 'sum' : 'adasum' }), () => undefined, /op is adasum on rank 0 and sum on rank 1/],
   ['localSteps', (rank) => ({ op: 'sum', localSteps: 2 - rank }), () => undefined, /localSteps is 2 on rank 0 and 1 on rank 1/],

@@ -81,6 +81,18 @@ for (const backend of ['cpu', 'wasm']) {
   })
 }
 
+test.serial('a dtype of which there are only weights without elements has nothing to say', async (t) => {
+  const world = await makeWorld(2)
+  const variables = world.ranks.map((_, rank) => [
+    tf.variable(tf.tensor1d([rank, rank + 1])),
+    tf.variable(tf.zeros([0, 3], 'int32'), false),
+  ])
+  await onAll(world.ranks, (comm, rank) => broadcastWeights(variables[rank]!, comm))
+  for (const [weights] of variables) t.deepEqual([...weights!.dataSync()], [0, 1])
+  await world.close()
+  tf.dispose(variables)
+})
+
 test.serial('a model: non-trainable weights included, once each', async (t) => {
   const path = join(await folder(t), 'model.safetensors')
   const [first, second] = [model(), model()]

@@ -1,40 +1,17 @@
 /** Which implementation a program gets, in packages with and without an addon, seen from outside. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
-import { execa } from 'execa'
+import test from 'ava'
 import { isMissing } from '../../ts/src/binding/installation.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
-import { QUIET } from '../cli/_adasum.ts'
-import { ROOT, folderWith } from '../_user-folder.ts'
+import { ROOT } from '../_user-folder.ts'
+import { type Outcome, corrupt, installed, none, run, working } from './_installed.ts'
 
 test.before(() => {
   execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), 'all'], { stdio: 'inherit' })
 })
-
-/** The package as it is installed, with what `addon` puts into its folder native/. */
-function installed(t: ExecutionContext, addon: (folder: string) => void): string {
-  const folder = folderWith(t, {})
-  const home = join(folder, 'node_modules', 'adasum')
-  for (const name of ['package.json', 'bin', 'dist', 'wasm'])
-    cpSync(join(ROOT, name), join(home, name), { recursive: true })
-  cpSync(join(ROOT, 'node_modules', 'commander'), join(folder, 'node_modules', 'commander'), { recursive: true })
-  mkdirSync(join(home, 'native'))
-  addon(join(home, 'native'))
-  return folder
-}
-
-const none = (): void => undefined
-const working = (folder: string): void => cpSync(join(ROOT, 'native'), folder, { recursive: true })
-/** The loader, and files of the right names with something else in them. */
-function corrupt(folder: string): void {
-  for (const name of readdirSync(join(ROOT, 'native'))) {
-    if (name.endsWith('.node')) writeFileSync(join(folder, name), 'this is no addon')
-    else cpSync(join(ROOT, 'native', name), join(folder, name))
-  }
-}
 
 const PROGRAM = `
 import { adasum } from 'adasum'
@@ -42,19 +19,6 @@ const inputs = [0, 1, 2].map((seed) => Float32Array.from({ length: 100_000 }, (_
 const { result, segments } = await adasum(inputs, { segments: [60_000, 40_000] })
 console.log(Buffer.from(result.buffer).toString('base64'), segments.map(({ orthogonality }) => orthogonality).join())
 `
-
-interface Outcome {
-  exitCode: number | undefined
-  stdout: string
-  stderr: string
-}
-
-async function run(folder: string, args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(ADASUM_|NODE_OPTIONS|FORCE_COLOR)/.test(name))
-  const options = { cwd: folder, reject: false, extendEnv: false, env: { ...Object.fromEntries(inherited), ...env } }
-  const { exitCode, stdout, stderr } = await execa(process.execPath, args, options)
-  return { exitCode, stdout: String(stdout), stderr: String(stderr) }
-}
 
 async function runProgram(
   folder: string,
@@ -121,25 +85,6 @@ test('wrong settings are refused by name', async (t) => {
   t.regex(misspelt.stderr, /AdasumError \[ERR_ENVIRONMENT\].*ADASUM_BINDING is "webassembly": use native or wasm/)
   const contradicting = await runProgram(folder, { ADASUM_BINDING: 'native' }, ['--no-addons'])
   t.regex(contradicting.stderr, /AdasumError \[ERR_BINDING\].*--no-addons/)
-})
-
-test('ranks with the addon and ranks with WebAssembly hold the same bits', async (t) => {
-  const folder = installed(t, working)
-  const program = `
-process.env.ADASUM_BINDING = Number(process.env.ADASUM_RANK) % 2 ? 'wasm' : 'native'
-const { adasum, connect } = await import('adasum')
-const inputs = [0, 1, 2].map((rank) => Float32Array.from({ length: 700_000 }, (_, i) => Math.sin(i * (rank + 1))))
-const segments = [300_000, 1000, 399_000]
-const comm = await connect()
-const { result } = await comm.allReduce(inputs[comm.rank].slice(), { op: 'adasum', segments })
-const local = await adasum(inputs, { segments })
-console.log(Buffer.from(result.buffer).equals(Buffer.from(local.result.buffer)) ? 'equal' : 'different')
-await comm.close()
-`
-  writeFileSync(join(folder, 'program.mjs'), program)
-  const outcome = await run(folder, ['node_modules/adasum/bin/adasum.js', 'run', '-n', '3', 'program.mjs'], QUIET)
-  t.deepEqual([outcome.exitCode, outcome.stderr], [0, ''])
-  t.is(outcome.stdout.match(/equal/g)?.length, 3)
 })
 
 test('adasum/wasm-inline: the package for browsers, with everything inside', async (t) => {

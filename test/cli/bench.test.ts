@@ -141,6 +141,18 @@ test('adasum bench folds integers and floats, and every result is right', async 
   t.deepEqual(new Set(wrong), new Set(['0']))
 })
 
+test('adasum bench says what computes', async (t) => {
+  for (const [kind, heading] of [
+    ['native', /^# all-reduce, 2 ranks, tcp, native \((avx|scalar|neon)/],
+    ['wasm', /^# all-reduce, 2 ranks, tcp, WebAssembly \(simd128\); GB/],
+  ] as const) {
+    const args = ['bench', '-n', '2', '--transport', 'tcp', '--op', 'adasum', '--sizes', '64KiB', '--iterations', '1']
+    const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT, env: { ADASUM_BINDING: kind } })
+    t.is(exitCode, 0, stderr)
+    t.regex(stdout, heading)
+  }
+})
+
 test('adasum bench times an empty round', async (t) => {
   const args = ['bench', '-n', '2', '--op', 'barrier', '--iterations', '3', '--json']
   const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT })

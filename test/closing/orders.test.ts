@@ -3,9 +3,9 @@
  * as hard on the others as it can be: nobody reaches it any more, and whoever is in the middle of dialling it is cut off. All the
  * same every call succeeds that all its ranks make, and none stands still.
  */
+import { loadBinding, loadSharedMemory } from '#binding'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import test from 'ava'
-import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
 import { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { World } from '../../ts/src/communicator/world.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
@@ -72,7 +72,7 @@ function connectAll({ size, sharesMemory, isStriped, turns }: Program) {
     }
     const release = async (): Promise<void> => void closed.add(rank)
     const sharedMemory = sharesMemory ? new SharedMemory(loadSharedMemory()) : undefined
-    return new World({ rank, peers, dial, sharedMemory, release })
+    return new World({ binding: loadBinding(), rank, peers, dial, sharedMemory, release })
   })
   const ranks = worlds.map((world) => new Communicator(world, world.root({ timeoutMs: 5000 })))
   return { ranks, wait }

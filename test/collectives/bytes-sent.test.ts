@@ -15,7 +15,7 @@
  * and H for each message of more than 64 KiB that is received, which is asked for by a READY frame.
  */
 import test from 'ava'
-import { loadBinding } from '../../ts/src/binding/native.ts'
+import { loadBinding } from '#binding'
 import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
 import {
   allReduceSchedule,

@@ -107,6 +107,19 @@ test('non-finite inputs: thrown on all, left out, or left out everywhere', async
   await world.close()
 })
 
+test('what only one owner can see is thrown on all, whoever it is', async (t) => {
+  const world = await makeWorld(3)
+  for (const at of [0, 1, 2]) {
+    const inputs = [0, 1, 2].map((rank) => vectorOf(new Float32Array(6000), rank))
+    inputs[(at + 1) % 3]![at * 2000 + 7] = NaN
+    // Each segment lies with one rank, and so does the Gram matrix in which it shows.
+    const options = { op: 'adasum', segments: [2000, 2000, 2000], timeoutMs: 10_000 } as const
+    const errors = await failuresOf(world.ranks.map((comm, rank) => comm.reduceScatter(inputs[rank]!, options)))
+    for (const error of errors) t.is((error as AdasumError).code, 'ERR_NON_FINITE')
+  }
+  await world.close()
+})
+
 test('other counts on another rank are a mismatch', async (t) => {
   const world = await makeWorld(2)
   const errors = await failuresOf(

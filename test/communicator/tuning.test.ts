@@ -2,7 +2,7 @@
 import test from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { type Binding } from '../../ts/src/binding/binding.ts'
-import { loadBinding } from '../../ts/src/binding/native.ts'
+import { loadBinding } from '#binding'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { chunkElementCount, sliceOf } from '../../ts/src/kernels/slice.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'

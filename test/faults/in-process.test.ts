@@ -203,3 +203,25 @@ test('a rank far ahead with small calls waits for credit and loses nothing', asy
   await Promise.all(ahead)
   await world.close()
 })
+
+test('ranks that the failing one has had nothing to do with are told, too: they would wait for each other', async (t) => {
+  const world = await makeWorld(4, { isConnected: false })
+  const [first, , third, fourth] = world.ranks as [Communicator, Communicator, Communicator, Communicator]
+  const controller = new AbortController()
+  const failing = first.receive(new Float32Array(SMALL), { from: 1, signal: controller.signal })
+  const waiting = third.receive(new Float32Array(SMALL), { from: 3 })
+  controller.abort()
+  for (const error of await failuresOf([failing, waiting])) t.like(error, { code: 'ERR_ABORTED', rank: 0 })
+  t.like((await failuresOf([fourth.barrier()]))[0], { code: 'ERR_ABORTED', rank: 0 })
+  await world.close()
+})
+
+test('ranks of which each waits for the other to send see that they called different things', async (t) => {
+  const world = await makeWorld(2, { timeoutMs: 10_000 })
+  const data = new Float32Array(SMALL)
+  for (const error of await failuresOf(world.ranks.map((comm, rank) => comm.broadcast(data, { root: 1 - rank })))) {
+    t.like(error, { code: 'ERR_MISMATCH' })
+    t.regex(error.message, /^broadcast #1 differs/)
+  }
+  await world.close()
+})

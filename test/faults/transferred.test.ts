@@ -64,6 +64,16 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
     await world.close()
   })
 
+  test(`${name}: short data that waits for its connection`, async (t) => {
+    const world = await makeWorld(2, { transport: transport(), isConnected: false })
+    const data = world.ranks.map((_, rank) => vectorOf(new Float32Array(1000), rank))
+    const begin = performance.now()
+    const calls = world.ranks.map((comm, rank) => comm.broadcast(data[rank]!))
+    transfer(data[0]!)
+    await checkOutcomes(t, calls, begin)
+    await world.close()
+  })
+
   // Several sockets may be emptied in one turn of the event loop: then there is no while.
   for (const moment of name === '3 of tcp' ? ['at once'] : ['at once', 'while it is filled'])
     test(`${name}: out, ${moment}`, async (t) => {

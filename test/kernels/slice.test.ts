@@ -1,7 +1,7 @@
 /** Slices and their pieces: what the canonical order of additions rests on. */
 import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
-import { loadBinding } from '../../ts/src/binding/native.ts'
+import { loadBinding } from '#binding'
 import {
   chunkElementCount,
   isWhole,

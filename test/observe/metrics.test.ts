@@ -2,7 +2,7 @@
 import anyTest from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { metricsText } from '../../ts/src/index.ts'
-import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
 import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
 import { SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
@@ -203,9 +203,12 @@ test('the text for Prometheus says the same as the object', async (t) => {
 
 test('the text is of the exposition format whatever is in it, and empty for nothing', (t) => {
   t.is(metricsText(), '')
-  const empty = { rank: 0, worldRank: 0, calls: [], errors: {}, stalls: 0, openConnections: 0 }
+  const binding = { kind: 'wasm', isa: 'simd128' } as const
+  const empty = { rank: 0, worldRank: 0, binding, calls: [], errors: {}, stalls: 0, openConnections: 0 }
   const strange = String.raw`a "b" \c` + '\nd'
   const families = parseExposition(metricsText({ ...empty, group: strange }))
-  t.deepEqual([...families.keys()], ['adasum_stalls_total', 'adasum_open_connections'])
+  t.deepEqual([...families.keys()], ['adasum_stalls_total', 'adasum_binding_info', 'adasum_open_connections'])
+  const info = { rank: '0', group: strange, kind: 'wasm', isa: 'simd128' }
+  t.deepEqual(families.get('adasum_binding_info')!.samples, [{ name: 'adasum_binding_info', labels: info, value: 1 }])
   t.is(families.get('adasum_stalls_total')!.samples[0]!.labels['group'], strange)
 })

@@ -1,6 +1,6 @@
 /**
  * A file in ts/src imports its own folder and lower layers only (ARCHITECTURE.md, Layers). So a layer can be read,
- * tested and replaced knowing only what lies below it.
+ * tested and replaced knowing only what lies below it. What computes is chosen in one place: `#binding`.
  */
 import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize, relative, sep } from 'node:path'
@@ -36,13 +36,32 @@ const PLATFORM_FILES: Readonly<Record<string, string>> = {
   '#gpu-binding': 'gpu/load.ts',
 }
 
+/**
+ * What other folders may import of binding/ by name: the contracts, and what all implementations have in common. The
+ * implementations they get through `#binding` alone, which chooses one for the whole process.
+ */
+const OPEN_BINDING_FILES: ReadonlySet<string> = new Set([
+  'binding/binding.ts',
+  'binding/fetch-bytes.ts',
+  'binding/installation.ts',
+  'binding/shared-memory.ts',
+  'binding/typed-array.ts',
+  'binding/typed-error.ts',
+  'binding/wasm-platform.ts',
+])
+
+/** The native addon, however it is asked for. */
+const ADDON = /#native|\bdlopen\b|\bnative\/index\.cjs\b/
+
 type Sources = ReadonlyMap<string, string>
 
 /** What is wrong with the imports of the sources, given by path below ts/src, with forward slashes. */
 function violations(sources: Sources, packages: ReadonlySet<string>): string[] {
   return [...sources].flatMap(([path, text]) => {
     const imports = ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName)
-    return imports.flatMap((name) => violation(path, name, sources, packages) ?? [])
+    const found = imports.flatMap((name) => violation(path, name, sources, packages) ?? [])
+    const asks = folderOf(path) === 'binding' ? undefined : ADDON.exec(text)?.[0]
+    return asks === undefined ? found : [...found, `${path} asks for the addon (${asks}), which only binding/ may`]
   })
 }
 
@@ -50,13 +69,19 @@ function violation(path: string, name: string, sources: Sources, packages: Reado
   if (name.startsWith('node:') || name.startsWith('#wasm/')) return undefined
   // Which of its files it is depends on the platform; all are of one layer.
   const platformFile = PLATFORM_FILES[name]
-  if (platformFile !== undefined) return violation(path, relativeTo(path, platformFile), sources, packages)
+  if (platformFile !== undefined) return layerViolation(path, platformFile)
   if (!name.startsWith('.')) {
     const packageName = name.split('/', name.startsWith('@') ? 2 : 1).join('/')
     return packages.has(packageName) ? undefined : `${path} imports ${name}, which package.json does not name`
   }
   const target = normalize(join(dirname(path), name)).replaceAll(sep, '/')
   if (!sources.has(target)) return `${path} imports ${name}, which does not exist`
+  const isOther = folderOf(target) === 'binding' && folderOf(path) !== 'binding'
+  if (isOther && !OPEN_BINDING_FILES.has(target)) return `${path} imports ${target}: only #binding may choose it`
+  return layerViolation(path, target)
+}
+
+function layerViolation(path: string, target: string): string | undefined {
   const [from, to] = [folderOf(path), folderOf(target)]
   if (from === to) return undefined
   const [fromLayer, toLayer] = [layerOf(from), layerOf(to)]
@@ -64,11 +89,6 @@ function violation(path: string, name: string, sources: Sources, packages: Reado
   if (toLayer === -1) return `${to} is in no layer`
   if (fromLayer === 0 && toLayer === 0) return undefined
   return toLayer < fromLayer ? undefined : `${path} imports ${target}, which is not below it`
-}
-
-function relativeTo(path: string, target: string): string {
-  const found = relative(dirname(path), target).replaceAll(sep, '/')
-  return found.startsWith('.') ? found : `./${found}`
 }
 
 function folderOf(path: string): string {
@@ -136,6 +156,26 @@ const MADE_UP: [name: string, sources: Record<string, string>, complaint: RegExp
     { 'wire/a.ts': `import 'left-pad/lib'` },
     /left-pad\/lib, which package\.json does not name/,
   ],
+  [
+    'an implementation of the binding, past #binding',
+    { 'communicator/a.ts': `import { loadBinding } from '../binding/native.ts'`, 'binding/native.ts': '' },
+    /communicator\/a\.ts imports binding\/native\.ts: only #binding may choose it/,
+  ],
+  [
+    'one of the files behind #binding, for its types',
+    { 'cli/a.ts': `import type { BindingInUse } from '../binding/node-wasm.ts'`, 'binding/node-wasm.ts': '' },
+    /cli\/a\.ts imports binding\/node-wasm\.ts: only #binding may choose it/,
+  ],
+  [
+    'the addon itself',
+    { 'transport/a.ts': `import { createRequire } from 'node:module'\ncreateRequire(import.meta.url)('#native')` },
+    /transport\/a\.ts asks for the addon \(#native\), which only binding\/ may/,
+  ],
+  [
+    '#binding from below it',
+    { 'errors.ts': `import { loadBinding } from '#binding'` },
+    /errors\.ts imports binding\/node\.ts, which is not below it/,
+  ],
 ]
 for (const [name, sources, complaint] of MADE_UP) {
   test(`a made-up import is noticed: ${name}`, (t) => {
@@ -152,6 +192,9 @@ test('downward and own imports are none', (t) => {
     'errors.ts': `import './types.ts'`,
     'types.ts': '',
     'index.ts': `export * from './errors.ts'`,
+    'kernels/a.ts': `import { loadBinding } from '#binding'\nimport type { Binding } from '../binding/binding.ts'`,
+    'binding/binding.ts': '',
+    'binding/native.ts': `import './binding.ts'\ncreateRequire(import.meta.url)('#native')`,
   }
   t.deepEqual(violations(new Map(Object.entries(sources)), new Set(['commander'])), [])
 })

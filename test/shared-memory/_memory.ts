@@ -1,5 +1,5 @@
 /** Memory that ranks of one process share, and what lies in it. */
-import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
 import { SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import type { NumericArray } from '../../ts/src/types.ts'
 

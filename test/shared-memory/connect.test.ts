@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import test from 'ava'
-import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { connectOver } from '../../ts/src/communicator/connect.ts'
 import { diallerOf } from '../../ts/src/communicator/dialling.ts'

@@ -1,7 +1,7 @@
 /** Failures of ranks that read each other's memory: no result comes from memory that changed while it was read. */
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
-import { loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { type Borrowed, type Offer, HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'

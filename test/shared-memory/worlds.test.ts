@@ -3,7 +3,8 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { type SharedMemoryBinding, loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
+import type { SharedMemoryBinding } from '../../ts/src/binding/shared-memory.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'

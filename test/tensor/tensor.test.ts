@@ -48,6 +48,10 @@ test('two layouts have one hash if and only if they have the same segments and n
   t.not(hashOf(layoutOfNamedArrays(named([['a', 4]]), 'data')), '0000000000000000')
 })
 
+test('a count of -0 is one of 0: no hash tells them apart', (t) => {
+  t.is(hashOf(layoutOfArray(F32, 3, [-0, 3])), hashOf(layoutOfArray(F32, 3, [0, 3])))
+})
+
 test('segments of named arrays come in insertion order, empty ones included', (t) => {
   const { names, segmentBegins, elementCount } = layoutOfNamedArrays(
     named([

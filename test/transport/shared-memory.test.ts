@@ -7,7 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { TAG_BYTE_LENGTH, loadSharedMemory } from '../../ts/src/binding/shared-memory.ts'
+import { loadSharedMemory } from '#binding'
+import { type Segment, type SharedMemoryBinding, TAG_BYTE_LENGTH } from '../../ts/src/binding/shared-memory.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
 import { type Location, type Offer, HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { decodeOffer, encodeOffer } from '../../ts/src/wire/offer.ts'
@@ -217,6 +218,27 @@ if (HAS_SHARED_MEMORY) {
       Array.from({ length: 10 }, (_, i) => (1000 + i) * 0.5 - 7),
     )
   })
+
+  /** Of a runtime that forbids memory of others: its buffers are copies of what was there when they were made. */
+  function copying(name: 'createSegment' | 'openSegment'): SharedMemoryBinding {
+    const native = loadSharedMemory()
+    const call = native[name] as (...args: unknown[]) => Segment
+    const copies = (...args: unknown[]): Segment => {
+      const segment = call(...args)
+      const buffer = (): ArrayBuffer => segment.buffer().slice(0)
+      return Object.create(segment, { fd: { value: segment.fd }, buffer: { value: buffer } }) as Segment
+    }
+    return { ...native, [name]: copies }
+  }
+
+  for (const [name, what] of [
+    ['createSegment', /copies memory .*, so what this process writes into its memory reaches no other/],
+    ['openSegment', /copies memory .*, so what others write does not reach this process/],
+  ] as const)
+    test(`a probe finds out that buffers are copies: ${name}`, (t) => {
+      t.throws(() => new SharedMemory(copying(name)).probe(), { code: 'ERR_UNSUPPORTED', message: what })
+      t.notThrows(() => newMemory().probe())
+    })
 
   linuxTest('a probe leaves nothing', async (t) => {
     await collectAll()

@@ -164,3 +164,30 @@ test('lengths that are no whole numbers are refused, with a correct checksum too
     t.is((seen.failure as AdasumError).code, 'ERR_MISMATCH')
   }
 })
+
+test('what comes later in a payload has its place already, to the byte, across all parts; behind it nothing has', (t) => {
+  const partLengths = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 })
+  fc.assert(
+    fc.property(partLengths, fc.nat(), (lengths, cut) => {
+      const parts = lengths.map((length) => new Uint8Array(length))
+      const total = lengths.reduce((sum, length) => sum + length, 0)
+      const begun = cut % total
+      const decoder = new FrameDecoder({ ...recorder(), begin: () => parts })
+      const header = Buffer.alloc(HEADER_BYTE_LENGTH)
+      const rest = { kind: 'data', sequence: 1, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR } as const
+      encodeHeader({ ...rest, payloadByteLength: total }, header)
+      t.is(decoder.ahead(0), undefined)
+      feed(decoder, Buffer.concat([header, Buffer.alloc(begun)]), () => Infinity)
+      for (let distance = 0; begun + distance < total; distance++) {
+        const place = decoder.ahead(distance)!
+        // As far as the part goes, and in no other one.
+        let at = begun + distance
+        const part = lengths.findIndex((length) => at < length || ((at -= length), false))
+        t.is(place.buffer, parts[part]!.buffer)
+        t.deepEqual([place.byteOffset, place.length], [at, lengths[part]! - at])
+      }
+      t.is(decoder.ahead(total - begun), undefined)
+    }),
+    { numRuns: 50 },
+  )
+})

@@ -24,6 +24,7 @@ export const ERROR_CODES = [
   'ERR_BINDING',
   'ERR_NOT_READY',
   'ERR_UNSUPPORTED',
+  'ERR_OPEN_FILES',
   'ERR_OUT_OF_MEMORY',
   'ERR_DEVICE_LOST',
 ] as const

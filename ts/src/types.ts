@@ -296,6 +296,11 @@ export interface CommunicatorMetrics {
   readonly group: string
   readonly rank: number
   readonly worldRank: number
+  /**
+   * What computes on this rank: the native addon or WebAssembly, which give the same bits, and the instruction set in use
+   * (`avx2`, `simd128`, ...).
+   */
+  readonly binding: { readonly kind: 'native' | 'wasm'; readonly isa: string }
   readonly calls: readonly CallMetrics[]
   /** How many calls have thrown, by code. */
   readonly errors: Readonly<Partial<Record<ErrorCode, number>>>

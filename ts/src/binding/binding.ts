@@ -1,9 +1,10 @@
 /**
- * The border to Rust: one contract, implemented by the native addon (and later by WebAssembly).
+ * The border to Rust: one contract, implemented by the native addon and by WebAssembly. Which of them computes is decided
+ * where `#binding` is imported; no file outside this folder imports an implementation.
  *
  * The whole interface speaks bytes, numbers and Float64Arrays. All checks of lengths, alignment, overlap and codes stand
- * in adasum-core's byte-level entry points; they throw errors whose `code` is ERR_ARGUMENT. Asynchronous forms run on
- * the libuv pool; the memory they are given must stay attached and untouched until the promise settles.
+ * in adasum-core's byte-level entry points; they throw errors whose `code` is ERR_ARGUMENT. Asynchronous forms of the
+ * addon run on the libuv pool; the memory they are given must stay attached and untouched until the promise settles.
  *
  * A *slice* is a run of consecutive elements of a vector; *pieces* says which segments it consists of: a Float64Array
  * with three numbers a piece, [segmentElementCount, firstElement, elementCount], where firstElement counts from the
@@ -39,8 +40,10 @@ export const FORMAT_WIDTHS = {
 
 /** Functions, not methods: each may be passed on alone. */
 export interface Binding {
+  /** Which implementation this is. The asynchronous forms of WebAssembly run on the calling thread. */
+  readonly kind: 'native' | 'wasm'
   readonly abi: () => number
-  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`. */
+  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`, `simd128`. */
   readonly isa: () => string
   /** Names of all instruction sets this CPU can run, scalar first. */
   readonly isas: () => string[]

@@ -41,16 +41,17 @@ function requireAddon(): unknown {
   return ownRequire()('#native')
 }
 
-function loadAddon(load: () => unknown): Binding {
+function loadAddon(load: () => unknown): Omit<Binding, 'kind'> {
   try {
-    return load() as Binding
+    return load() as Omit<Binding, 'kind'>
   } catch (cause) {
     throw loadFailure(ADDON, cause)
   }
 }
 
-function withTypedErrors(addon: Binding): Binding {
+function withTypedErrors(addon: Omit<Binding, 'kind'>): Binding {
   return {
+    kind: 'native',
     abi: sync(addon.abi),
     isa: sync(addon.isa),
     isas: sync(addon.isas),

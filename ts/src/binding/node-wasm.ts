@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { AdasumError } from '../errors.ts'
 import type { Binding } from './binding.ts'
 import { WASM_MODULE, loadFailure, ownRequire } from './installation.ts'
+import type { SharedMemoryBinding } from './shared-memory.ts'
 import { type WasmBuild, bestBuild, wasmPlatform } from './wasm-platform.ts'
 import { type Glue, type WasmCode, wasmBinding } from './wasm.ts'
 
@@ -45,6 +46,11 @@ export function isReady(): boolean {
 export function bindingInUse(): BindingInUse {
   loadBinding()
   return { kind: 'wasm', reason: null }
+}
+
+/** @throws AdasumError ERR_UNSUPPORTED, always */
+export function loadSharedMemory(): SharedMemoryBinding {
+  throw new AdasumError('ERR_UNSUPPORTED', 'WebAssembly computes here, and only the native addon shares memory.')
 }
 
 /** The binding over the faster build that this engine can run; the same object on every call. */

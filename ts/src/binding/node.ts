@@ -7,7 +7,9 @@ import { AdasumError } from '../errors.ts'
 import type { Binding } from './binding.ts'
 import { isMissing } from './installation.ts'
 import { loadBinding as loadNative } from './native.ts'
-import { type BindingInUse, loadWasm } from './node-wasm.ts'
+import { loadNativeSharedMemory } from './native-shared-memory.ts'
+import { type BindingInUse, loadSharedMemory as refuseSharedMemory, loadWasm } from './node-wasm.ts'
+import type { SharedMemoryBinding } from './shared-memory.ts'
 
 let loaded: { readonly binding: Binding; readonly inUse: BindingInUse } | undefined
 
@@ -35,6 +37,15 @@ export function isReady(): boolean {
 export function bindingInUse(): BindingInUse {
   loadBinding()
   return loaded!.inUse
+}
+
+/**
+ * Where WebAssembly was asked for, the addon is left alone, also for this.
+ *
+ * @throws AdasumError ERR_UNSUPPORTED where WebAssembly computes, or the addon knows of no shared memory
+ */
+export function loadSharedMemory(): SharedMemoryBinding {
+  return bindingInUse().kind === 'native' ? loadNativeSharedMemory() : refuseSharedMemory()
 }
 
 function choose(forced: string): NonNullable<typeof loaded> {

@@ -6,10 +6,6 @@
  * words, one for each message whose bytes lie in it. A word carries the generation of its message, so that a late look at
  * a word that is used again finds nothing.
  */
-import { createRequire } from 'node:module'
-import { isMainThread } from 'node:worker_threads'
-import { AdasumError } from '../errors.ts'
-
 export const TAG_BYTE_LENGTH = 16
 
 /** A segment, as this process has it mapped; the mapping lives as long as this or the buffer does. */
@@ -41,33 +37,4 @@ export interface SharedMemoryBinding {
   readonly openSegment: (pid: number, fd: number, byteLength: number, tag: Uint8Array) => Segment
   /** At the end of the process: takes away the names of its segments, where they have names (macOS). */
   readonly unlinkSegments: () => void
-}
-
-const CALLS = ['createSegment', 'openSegment', 'unlinkSegments'] as const
-
-let loaded: SharedMemoryBinding | undefined
-
-/** @throws AdasumError ERR_UNSUPPORTED if there is no native addon, or it knows of no shared memory */
-export function loadSharedMemory(): SharedMemoryBinding {
-  loaded ??= atExit(requireSharedMemory())
-  return loaded
-}
-
-/**
- * process.exit() and exceptions that nobody catches end a process without finalizers. The end of another thread is not that of
- * the process, and runs its finalizers.
- */
-function atExit(binding: SharedMemoryBinding): SharedMemoryBinding {
-  if (isMainThread) process.once('exit', () => binding.unlinkSegments())
-  return binding
-}
-
-function requireSharedMemory(): SharedMemoryBinding {
-  try {
-    const addon = createRequire(import.meta.url)('#native') as SharedMemoryBinding
-    if (CALLS.every((name) => typeof addon[name] === 'function')) return addon
-  } catch (cause) {
-    throw new AdasumError('ERR_UNSUPPORTED', 'There is no shared memory without the native addon.', { cause })
-  }
-  throw new AdasumError('ERR_UNSUPPORTED', 'The native addon knows of no shared memory. Build it again: npm run setup')
 }

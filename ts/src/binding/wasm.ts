@@ -11,7 +11,7 @@ import { ABI, type Binding } from './binding.ts'
 import { type Kind, WasmArguments } from './wasm-arguments.ts'
 
 /** The functions that take arrays. */
-type Call = Exclude<keyof Binding, 'abi' | 'isa' | 'isas' | 'allocate' | 'copy' | `${string}Async`>
+type Call = Exclude<keyof Binding, 'kind' | 'abi' | 'isa' | 'isas' | 'allocate' | 'copy' | `${string}Async`>
 
 /** What their arguments are. */
 const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
@@ -89,6 +89,7 @@ export function wasmBinding(code: WasmCode, first: Instance = instantiateSync(co
     }
   const [isa, isas] = [first.glue.isa(), first.glue.isas()]
   return {
+    kind: 'wasm',
     abi: () => found,
     isa: () => isa,
     isas: () => [...isas],

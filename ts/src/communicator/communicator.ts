@@ -1,5 +1,4 @@
 /** The communicator: its methods check their arguments and join a collective with a reducer. */
-import { loadBinding } from '#binding'
 import { allReduce } from '../collectives/all-reduce.ts'
 import type { AllReduceOutcome } from '../collectives/job.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
@@ -157,7 +156,7 @@ export class Communicator implements AsyncDisposable {
     const { layout, outLayout, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? data
-    const compression = compressionOf(plan, this.tuning, scratch)
+    const compression = compressionOf(plan, this.#world.binding, this.tuning, scratch)
     const ran = this.#group.run(descriptor, options, async (call) => {
       const local = stage && (await stage.run())
       if (local) call.progressed()
@@ -166,7 +165,7 @@ export class Communicator implements AsyncDisposable {
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const memory = { data: input.vector, out: out?.vector, scratch, check }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
-      const job = { ...allReduceJobOf(plan, this.tuning), ...memory, compression }
+      const job = { ...allReduceJobOf(plan, this.#world.binding, this.tuning), ...memory, compression }
       const outcome = await allReduce(call, job).catch((error: unknown) => {
         // After any other failure a connection may still use the memory.
         if (error instanceof AgreedFailure) release()
@@ -201,7 +200,7 @@ export class Communicator implements AsyncDisposable {
     const scratch = this.#group.scratch
     const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
     return this.#group.run(descriptor, options, async (call) => {
-      const reducer = makeReducer(op, layout.dtype, loadBinding(), this.tuning)
+      const reducer = makeReducer(op, layout.dtype, this.#world.binding, this.tuning)
       const [input, part] = [pack(data, scratch), pack(result, scratch)]
       const check = (): void => [input, part].forEach((packed) => packed.check())
       const memory = { data: input.vector, part: bytesOf(result), scratch, check }
@@ -328,7 +327,9 @@ export class Communicator implements AsyncDisposable {
 
   /** What this rank has done in this communicator since it was made. `metricsText` writes it for Prometheus. */
   metrics(): CommunicatorMetrics {
-    return { ...this.#group.metrics(), worldRank: this.#membership.worldRanks[this.rank]! }
+    const { kind, isa } = this.#world.binding
+    const worldRank = this.#membership.worldRanks[this.rank]!
+    return { ...this.#group.metrics(), worldRank, binding: { kind, isa: isa() } }
   }
 
   /** Resolves when all ranks have called it. */
@@ -373,7 +374,7 @@ export class Communicator implements AsyncDisposable {
    */
   async close(): Promise<void> {
     if (this.#membership.id === WORLD_GROUP_ID) await this.#world.close()
-    else await this.#group.close()
+    else await this.#world.leave(this.#membership)
   }
 
   [Symbol.asyncDispose](): Promise<void> {

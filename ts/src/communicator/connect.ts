@@ -2,8 +2,8 @@
  * Connecting: ranks meet at a store and learn each other's addresses. Connections open when a collective first needs them
  * (see group/connections.ts).
  */
-import { loadBinding } from '#binding'
-import { loadSharedMemory } from '../binding/shared-memory.ts'
+import { loadBinding, loadSharedMemory } from '#binding'
+import type { Binding } from '../binding/binding.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { checkSignal } from '../group/call-options.ts'
 import { Instruments } from '../observe/instruments.ts'
@@ -48,16 +48,16 @@ export async function connectOver(
   env: NodeJS.ProcessEnv,
   hasUnixTransport: boolean = HAS_UNIX_TRANSPORT,
 ): Promise<Communicator> {
-  loadBinding()
+  const binding = loadBinding()
   const place = resolvePlace(options, env)
   checkSignal(options.signal)
   const instruments = instrumentsFor(place, options.onStall)
   if (place.size === 1) {
-    const alone = aloneWorld(place.tuning, instruments)
+    const alone = aloneWorld(binding, place.tuning, instruments)
     return new Communicator(alone, alone.root(), { localRank: 0, localSize: 1 })
   }
   try {
-    const { world, meeting } = await meet({ transport, hasUnixTransport }, place, instruments, options.signal)
+    const { world, meeting } = await meet({ binding, transport, hasUnixTransport }, place, instruments, options.signal)
     meeting.listener.unref()
     return new Communicator(world, world.root(), meeting)
   } catch (error) {
@@ -76,14 +76,14 @@ function instrumentsFor(
   return new Instruments({ rank, size, timeline: file, flightRecord: flightRecord?.value, onStall })
 }
 
-function aloneWorld(tuning: Tuning, instruments: Instruments): World {
+function aloneWorld(binding: Binding, tuning: Tuning, instruments: Instruments): World {
   const dial = (): Promise<never> => Promise.reject(new Error('A world of one rank has no peers.'))
   const peers = [{ machine: 0, address: '' }]
-  return new World({ rank: 0, peers, dial, tuning, instruments, release: () => Promise.resolve() })
+  return new World({ rank: 0, binding, peers, dial, tuning, instruments, release: () => Promise.resolve() })
 }
 
 async function meet(
-  { transport, hasUnixTransport }: { transport: Transport; hasUnixTransport: boolean },
+  { binding, transport, hasUnixTransport }: { binding: Binding; transport: Transport; hasUnixTransport: boolean },
   place: Place,
   instruments: Instruments,
   signal: AbortSignal | undefined,
@@ -104,6 +104,7 @@ async function meet(
   const identity = { runId, rank, size, secret }
   const world = new World({
     rank,
+    binding,
     peers: peers.map(({ host, port }, peer) => {
       return { machine: machines[peer]!, address: formatAddress(host, port), sharesMemory: near.has(peer) }
     }),

@@ -1,5 +1,5 @@
-/** From the plan of an all-reduce to what does its work: reducers and quantisers over the binding. */
-import { loadBinding } from '../binding/native.ts'
+/** From the plan of an all-reduce to what does its work: reducers and quantisers over a binding. */
+import type { Binding } from '../binding/binding.ts'
 import { Feedback } from '../collectives/feedback.ts'
 import type { Hierarchy } from '../collectives/hierarchy.ts'
 import type { AllReduceJob } from '../collectives/job.ts'
@@ -14,11 +14,12 @@ import type { AllReducePlan } from './reduce-plan.ts'
 /** All but what is compressed, and the memory. */
 export function allReduceJobOf(
   plan: AllReducePlan,
+  binding: Binding,
   tuning: Tuning,
 ): Omit<AllReduceJob, 'data' | 'out' | 'scratch' | 'check' | 'compression'> {
   const { op, onNonFinite, layout, outLayout, statistics, buckets } = plan
-  const hierarchy = hierarchyOf(plan, tuning)
-  const reducer = makeReducer(op, layout.dtype, loadBinding(), tuning)
+  const hierarchy = hierarchyOf(plan, binding, tuning)
+  const reducer = makeReducer(op, layout.dtype, binding, tuning)
   return {
     ...{ layout, onNonFinite, buckets, statistics, hierarchy },
     resultDtype: (outLayout ?? layout).dtype,
@@ -27,10 +28,10 @@ export function allReduceJobOf(
   }
 }
 
-function hierarchyOf({ hierarchy, layout }: AllReducePlan, tuning: Tuning): Hierarchy | undefined {
+function hierarchyOf({ hierarchy, layout }: AllReducePlan, binding: Binding, tuning: Tuning): Hierarchy | undefined {
   if (!hierarchy) return undefined
   const { innerOp, order, tree } = hierarchy
-  const innerReducer = makeReducer(innerOp, layout.dtype, loadBinding(), tuning)
+  const innerReducer = makeReducer(innerOp, layout.dtype, binding, tuning)
   const innerCoefficients = linearCoefficients(innerOp)
   return { order, innerLevelCount: tree.innerLevelCount, innerReducer, innerCoefficients }
 }
@@ -38,11 +39,12 @@ function hierarchyOf({ hierarchy, layout }: AllReducePlan, tuning: Tuning): Hier
 /** @throws AdasumError ERR_NOT_READY if another call has a segment of the compressor's */
 export function compressionOf(
   { compressor, layout }: AllReducePlan,
+  binding: Binding,
   tuning: Tuning,
   scratch: ScratchPool,
 ): Compression | undefined {
   if (!compressor) return undefined
-  const quantizer = makeQuantizer(compressor, loadBinding(), tuning)
+  const quantizer = makeQuantizer(compressor, binding, tuning)
   const feedback = compressor.errorFeedback ? new Feedback(residualsOf(compressor), layout, scratch) : undefined
   return { quantizer, feedback, firstElement: 0 }
 }

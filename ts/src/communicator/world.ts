@@ -3,6 +3,7 @@
  * communicator comes first; `split` makes others of some of its ranks.
  */
 import { createHash } from 'node:crypto'
+import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { Connections, type Dial } from '../group/connections.ts'
 import { Departures } from '../group/departures.ts'
@@ -26,6 +27,8 @@ export interface WorldPeer {
 export interface WorldOptions {
   /** This one. */
   readonly rank: number
+  /** What computes in its groups. */
+  readonly binding: Binding
   readonly peers: readonly WorldPeer[]
   readonly dial: Dial
   /** Of all its groups. */
@@ -101,9 +104,21 @@ export class World {
     return { localRank: local.indexOf(group.rank), localSize: local.length }
   }
 
+  /** What computes in its groups. */
+  get binding(): Binding {
+    return this.#options.binding
+  }
+
   /** Memory that arrays can lie in and peers can read, if there are such peers. */
   get sharedMemory(): SharedMemory | undefined {
     return this.#options.sharedMemory
+  }
+
+  /** Closes a group that was split off, and forgets it but for how it has ended. */
+  async leave({ id, worldRanks, group }: Membership): Promise<void> {
+    await group.close()
+    // Twice, or while the world closes: it is forgotten already, or with everything else.
+    if (this.#groups.delete(group)) this.connections.ended(id, worldRanks, group.lastWords!)
   }
 
   /** Closes all groups. */

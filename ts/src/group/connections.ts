@@ -22,16 +22,27 @@ interface Early {
   readonly pipe: Pipe
 }
 
+/** Groups that have been closed, of which is known how they have ended: a loop may split and close without end. */
+const ENDED_LIMIT = 4096
+
 interface Member {
   readonly group: Group
   /** The world's ranks by the group's. */
   readonly worldRanks: readonly number[]
 }
 
+/** What is left of a group that has been closed. */
+interface Ended {
+  readonly worldRanks: readonly number[]
+  readonly lastWords: Buffer
+}
+
 export class Connections {
   readonly #dial: Dial
   readonly #departures: Departures
   readonly #members = new Map<string, Member>()
+  /** The latest last. */
+  readonly #ended = new Map<string, Ended>()
   readonly #early = new Map<string, Early[]>()
   /** Last words that are on their way. */
   readonly #farewells = new Set<Promise<void>>()
@@ -55,6 +66,14 @@ export class Connections {
     for (const { worldRank, pipe } of early) this.accepted(worldRank, groupId, pipe)
   }
 
+  /** The group is over and forgotten but for its last words, which those who still come for it are told. */
+  ended(groupId: string, worldRanks: readonly number[], lastWords: Buffer): void {
+    this.#members.delete(groupId)
+    this.#ended.set(groupId, { worldRanks, lastWords })
+    const [oldest] = this.#ended.keys()
+    if (this.#ended.size > ENDED_LIMIT) this.#ended.delete(oldest!)
+  }
+
   accepted(worldRank: number, groupId: string, pipe: Pipe): void {
     if (groupId === NEWS_GROUP_ID) return this.#keep(this.#departures.accepted(pipe))
     const member = this.#members.get(groupId)
@@ -62,6 +81,8 @@ export class Connections {
       const peer = member.worldRanks.indexOf(worldRank)
       return peer < 0 ? pipe.destroy() : this.#keep(member.group.accepted(peer, pipe))
     }
+    const ended = this.#ended.get(groupId)
+    if (ended) return ended.worldRanks.includes(worldRank) ? this.#keep(dismiss(pipe, ended.lastWords)) : pipe.destroy()
     if (this.#isClosed) return this.#sendAway(pipe)
     if (this.#earlyCountOf(worldRank) >= EARLY_LIMIT) return pipe.destroy()
     const early = this.#early.get(groupId)

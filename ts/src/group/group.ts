@@ -81,7 +81,7 @@ export class Group implements LinkOwner, CallLinks {
    * when all is over is told so: the promise is there then, and settles when that has left.
    */
   accepted(peer: number, pipe: Pipe): Promise<void> | undefined {
-    const lastWords = this.#lastWords()
+    const { lastWords } = this
     // While this rank says goodbye, what waits for the peer comes first.
     if (lastWords && !(this.#isLeaving && this.#pipes.get(peer)?.writer.attach(pipe))) return dismiss(pipe, lastWords)
     if (lastWords) return undefined
@@ -96,8 +96,8 @@ export class Group implements LinkOwner, CallLinks {
     return !this.#failure.cause && this.#closing !== undefined && this.#active.size === 0
   }
 
-  /** What a peer that comes when all is over is told. */
-  #lastWords(): Buffer | undefined {
+  /** What a peer that comes when all is over is told; undefined before. */
+  get lastWords(): Buffer | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
     return this.#isLeaving ? goodbyeFrame(this.#nextSequence - 1) : undefined
   }
@@ -208,7 +208,7 @@ export class Group implements LinkOwner, CallLinks {
     if (this.#active.size === 0) this.#whenIdle?.()
   }
 
-  metrics(): Omit<CommunicatorMetrics, 'worldRank'> {
+  metrics(): Omit<CommunicatorMetrics, 'worldRank' | 'binding'> {
     const { group, recorder } = this.#monitor
     const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
     const openConnections = pipes.filter(({ isOpen }) => isOpen).length * this.tuning.connectionsPerPeer

@@ -1,7 +1,22 @@
 /** Kernels on libuv's thread pool. */
 import { availableParallelism } from 'node:os'
+import type { Binding } from '../binding/binding.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
+import type { Tuning } from '../tuning.ts'
 import type { RunTasks } from './run.ts'
+
+/**
+ * Whether kernels over so many bytes of inputs should leave the main thread. WebAssembly has no other thread, the caller's
+ * memory must not be seen by one, and below the tuning's length the way there costs more than the kernel.
+ */
+export function isOffThread(
+  { kind }: Binding,
+  memory: 'pool' | 'caller',
+  byteLength: number,
+  { offThreadByteLength }: Tuning,
+): boolean {
+  return kind === 'native' && memory === 'pool' && byteLength >= offThreadByteLength
+}
 
 const LIMIT = Math.min(2, availableParallelism())
 let running = 0

@@ -70,6 +70,12 @@ const FAMILIES: readonly Family[] = [
     samplesOf: ({ stalls }, labels) => [{ labels, value: stalls }],
   },
   {
+    name: 'adasum_binding_info',
+    type: 'gauge',
+    help: 'What computes: the native addon or WebAssembly, and its instruction set. Always 1.',
+    samplesOf: ({ binding: { kind, isa } }, labels) => [{ labels: { ...labels, kind, isa }, value: 1 }],
+  },
+  {
     name: 'adasum_open_connections',
     type: 'gauge',
     help: 'Connections to other ranks.',

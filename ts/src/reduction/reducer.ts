@@ -3,7 +3,7 @@ import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
 import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
-import { offThread } from '../kernels/off-thread.ts'
+import { isOffThread, offThread } from '../kernels/off-thread.ts'
 import { arriving, cooperative, run } from '../kernels/run.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
@@ -45,7 +45,7 @@ function makeFolder(op: FoldOp, binding: Binding, tuning: Tuning): Reducer {
 
 function reducerOf(
   binding: Binding,
-  { offThreadByteLength }: Tuning,
+  tuning: Tuning,
   bodyOf: (job: ReduceJob) => ReduceBody,
 ): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite' | 'isSinglePass'> {
   return {
@@ -53,10 +53,10 @@ function reducerOf(
     nodeCount: (pieces) => binding.nodeCount(pieces),
     addNodes: binding.gramFinish,
     reduce: (job) => {
-      // Below, a trip to another thread costs more than the kernel.
       const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
-      const isOffThread = job.memory === 'pool' && byteLength >= offThreadByteLength
-      const runTasks = isOffThread ? offThread(job.observer) : cooperative(job.check, job.observer)
+      const runTasks = isOffThread(binding, job.memory, byteLength, tuning)
+        ? offThread(job.observer)
+        : cooperative(job.check, job.observer)
       const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
       return run(bodyOf(job), binding, inOrder, job.exchange)
     },

@@ -11,6 +11,8 @@
 import { randomBytes } from 'node:crypto'
 import { totalmem } from 'node:os'
 import { type Segment, type SharedMemoryBinding, TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
+import { AdasumError } from '../errors.ts'
+import { openFileLimit } from './open-files.ts'
 
 /** Whether this system lets processes share memory. */
 export const HAS_SHARED_MEMORY: boolean = process.platform === 'linux' || process.platform === 'darwin'
@@ -90,6 +92,18 @@ class OwnSegment {
 /** Of all communicators of this process: an array stays what it is whoever gets it. */
 const owned = new WeakMap<ArrayBufferLike, OwnSegment>()
 
+/** Segments of this process. Each holds an open file, by which peers come to it, as long as its buffer is used. */
+let segmentCount = 0
+const released = new FinalizationRegistry<undefined>(() => segmentCount--)
+
+/** So few never matter, and the limit need not be asked for. */
+const FEW_SEGMENTS = 32
+
+/** The other half of the files is for connections, and for the program. */
+function mayOpenAnother(): boolean {
+  return segmentCount < FEW_SEGMENTS || segmentCount < Math.floor(openFileLimit() / 2)
+}
+
 interface Opened {
   readonly segment: Segment
   readonly bytes: Uint8Array
@@ -109,21 +123,38 @@ export class SharedMemory {
     this.#limitByteLength = limitByteLength
   }
 
-  /** Throws what the system says if this process cannot make a segment, or cannot open it as a peer would. */
+  /**
+   * Proves, through a second mapping, that what this process writes is what a peer reads. Electron and others forbid memory
+   * that is not the engine's own; then an ArrayBuffer is a copy, and what is written into it reaches nobody.
+   *
+   * @throws what the system says if this process cannot make a segment, or cannot open it as a peer would; AdasumError
+   *   ERR_UNSUPPORTED if its buffers are copies
+   */
   probe(): void {
     const tag = randomBytes(TAG_BYTE_LENGTH)
-    const { fd } = this.#binding.createSegment(1, tag)
-    this.#binding.openSegment(process.pid, fd, 1, tag)
+    const own = this.#binding.createSegment(tag.length, tag)
+    const written = new Uint8Array(own.buffer())
+    written.set(tag)
+    const peers = this.#binding.openSegment(process.pid, own.fd, tag.length, tag)
+    const read = new Uint8Array(peers.buffer())
+    const isSeen = (): boolean => Buffer.compare(read, written) === 0
+    if (!isSeen()) throw copied('what this process writes into its memory reaches no other')
+    // Once more, now that both are there: a reader's copy has only what had been written when it was made.
+    for (const [i, byte] of tag.entries()) written[i] = ~byte
+    if (!isSeen()) throw copied('what others write does not reach this process')
   }
 
   /** Zeroed memory that peers can read, or undefined if it is not to be had, or too short to be worth it. */
   allocate(byteLength: number): ArrayBuffer | undefined {
     if (byteLength <= LEAST_SEGMENT_BYTE_LENGTH || !this.#mayReserve(byteLength)) return undefined
+    if (!mayOpenAnother()) return this.#warnOfFiles()
     const tag = randomBytes(TAG_BYTE_LENGTH)
     try {
       const segment = this.#binding.createSegment(byteLength, tag)
       const buffer = segment.buffer()
       owned.set(buffer, new OwnSegment(segment, tag, byteLength))
+      segmentCount++
+      released.register(buffer, undefined)
       this.#reservedByteLength += byteLength
       this.#collected.register(buffer, byteLength)
       return buffer
@@ -137,6 +168,13 @@ export class SharedMemory {
   #mayReserve(byteLength: number): boolean {
     const isWithin = this.#reservedByteLength + byteLength <= this.#limitByteLength
     return isWithin && byteLength <= availableByteLength() / 2
+  }
+
+  #warnOfFiles(): undefined {
+    this.warn(
+      `${segmentCount} arrays in shared memory hold half of the ${openFileLimit()} files that this process may have open: ` +
+        'further ones are of the heap, and copied. Raise the limit (ulimit -n), or allocate fewer, larger arrays.',
+    )
   }
 
   /** Whether the bytes lie in a segment of this process. */
@@ -215,6 +253,14 @@ export class SharedMemory {
   close(): void {
     this.#opened.clear()
   }
+}
+
+function copied(what: string): AdasumError {
+  const runtime = process.versions['electron'] === undefined ? 'This runtime' : 'Electron'
+  return new AdasumError(
+    'ERR_UNSUPPORTED',
+    `${runtime} copies memory that is not its own, so ${what}. Plain Node.js shares it.`,
+  )
 }
 
 /** macOS takes no memory before it is used and pages out what does not fit; of free pages, which Node.js counts there, it keeps few. */

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
 import { systemReason } from '../transport/names.ts'
+import { openFilesError } from '../transport/open-files.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
 import { dialHandshake, type DialIdentity } from './handshake.ts'
@@ -114,6 +115,8 @@ async function dial(
 function unreachable(host: string, port: number, { purpose, peerRank }: DialIdentity, cause: unknown): AdasumError {
   const peerAddress = formatAddress(host, port)
   const who = purpose === 'store' ? 'the store' : `rank ${peerRank}`
+  const own = openFilesError(`${who} (${peerAddress}) cannot be dialled`, cause)
+  if (own) return own
   // A rank has listened there, or nobody would know its address.
   const hasGone = purpose === 'peer' && systemCode(cause) === 'ECONNREFUSED'
   const advice = hasGone

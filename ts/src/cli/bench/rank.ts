@@ -140,7 +140,8 @@ async function main(settings: Settings): Promise<void> {
   if (transport === undefined) return comm.close()
   const make: MakeVector = (bench) => (settings.memory === 'heap' ? newVector(bench) : allocated(comm, bench))
   const isCompressed = settings.cases.some(({ compress }) => compress !== undefined)
-  if (comm.rank === 0 && !settings.json) console.log(tableHead(comm.size, transport, isCompressed))
+  if (comm.rank === 0 && !settings.json)
+    console.log(tableHead(comm.size, transport, isCompressed, comm.metrics().binding))
   for (const bench of settings.cases) {
     const times = await measure(comm, bench, make, settings.iterations ?? iterationsFor(bench.byteLength))
     const verdict = await judge(comm, bench)

@@ -1,6 +1,7 @@
 /** What a benchmark prints of a case, as JSON and in the columns of nccl-tests. */
 
 import type { CompressionFormat } from '../../compressor.ts'
+import type { CommunicatorMetrics } from '../../types.ts'
 import { BENCH_ARRAYS, type BenchDtype } from './cases.ts'
 
 /** GB = 1e9 bytes. busbw = algbw x 2 (n-1)/n, the share of each rank's link that an optimal all-reduce would use. */
@@ -74,12 +75,21 @@ const COMPRESSION_COLUMNS: typeof COLUMNS = [
 
 const columnsOf = (isCompressed: boolean): typeof COLUMNS => [...COLUMNS, ...(isCompressed ? COMPRESSION_COLUMNS : [])]
 
-/** @param isCompressed - whether any case is */
-export function tableHead(n: number, transport: string, isCompressed: boolean): string {
+/**
+ * @param isCompressed - whether any case is
+ * @param binding - what computes
+ */
+export function tableHead(
+  n: number,
+  transport: string,
+  isCompressed: boolean,
+  { kind, isa }: CommunicatorMetrics['binding'],
+): string {
   const titles = columnsOf(isCompressed)
     .map(([title, width]) => title.padStart(width))
     .join('')
-  return `# all-reduce, ${n} ranks, ${transport}; GB = 1e9; busbw = algbw x ${((2 * (n - 1)) / n).toFixed(3)}\n${titles}`
+  const computing = `${kind === 'wasm' ? 'WebAssembly' : 'native'} (${isa})`
+  return `# all-reduce, ${n} ranks, ${transport}, ${computing}; GB = 1e9; busbw = algbw x ${((2 * (n - 1)) / n).toFixed(3)}\n${titles}`
 }
 
 export function tableRow(result: BenchResult, isCompressed: boolean): string {

@@ -1,5 +1,5 @@
+import { loadSharedMemory } from '#binding'
 import { randomBytes } from 'node:crypto'
-import { loadSharedMemory } from '../../binding/shared-memory.ts'
 import { resolveSharedMemory } from '../../rendezvous/shared-memory-setting.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../transport/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'

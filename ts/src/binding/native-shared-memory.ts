@@ -1,0 +1,34 @@
+/** Shared memory of the native addon. */
+import { isMainThread } from 'node:worker_threads'
+import { AdasumError } from '../errors.ts'
+import { ownRequire } from './installation.ts'
+import type { SharedMemoryBinding } from './shared-memory.ts'
+
+const CALLS = ['createSegment', 'openSegment', 'unlinkSegments'] as const
+
+let loaded: SharedMemoryBinding | undefined
+
+/** @throws AdasumError ERR_UNSUPPORTED if there is no native addon, or it knows of no shared memory */
+export function loadNativeSharedMemory(): SharedMemoryBinding {
+  loaded ??= atExit(requireSharedMemory())
+  return loaded
+}
+
+/**
+ * process.exit() and exceptions that nobody catches end a process without finalizers. The end of another thread is not that of
+ * the process, and runs its finalizers.
+ */
+function atExit(binding: SharedMemoryBinding): SharedMemoryBinding {
+  if (isMainThread) process.once('exit', () => binding.unlinkSegments())
+  return binding
+}
+
+function requireSharedMemory(): SharedMemoryBinding {
+  try {
+    const addon = ownRequire()('#native') as SharedMemoryBinding
+    if (CALLS.every((name) => typeof addon[name] === 'function')) return addon
+  } catch (cause) {
+    throw new AdasumError('ERR_UNSUPPORTED', 'There is no shared memory without the native addon.', { cause })
+  }
+  throw new AdasumError('ERR_UNSUPPORTED', 'The native addon knows of no shared memory. Build it again: npm run setup')
+}
