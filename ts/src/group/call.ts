@@ -62,6 +62,7 @@ export class Call implements PhaseObserver, ObservedCall {
   earlyBytes = 0
   offThreadKernels = 0
   lastFrom = -1
+  readonly openSpans: Span[] = []
   readonly #links: CallLinks
   readonly #span: Span
   #isHeard = false

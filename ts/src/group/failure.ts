@@ -8,7 +8,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { placeOf, unexpected } from './abort.ts'
 import type { Call } from './call.ts'
 import { collectiveName, describeCall } from './descriptor.ts'
-import { messageOf } from './numbering.ts'
+import { MOST_CALLS_UNDER_WAY, messageOf } from './numbering.ts'
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
 export class AgreedFailure extends Error {
@@ -113,6 +113,12 @@ export function violation(peer: Peer, what: string): AdasumError {
 
 export function sentTooMuch({ peer }: Peer, call: Call): AdasumError {
   return new AdasumError('ERR_MISMATCH', `Rank ${peer} sent more data for ${call.title} than belongs to it.`)
+}
+
+/** @param what - the calls that are counted together, such as `collectives` */
+export function tooManyUnderWay(what: string, count: number): AdasumError {
+  const message = `${count} ${what} are under way, and there may be ${MOST_CALLS_UNDER_WAY}. Await some of them first.`
+  return new AdasumError('ERR_NOT_READY', message)
 }
 
 /** @param refusals - of connections that were turned away: a clause */

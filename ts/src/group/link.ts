@@ -31,13 +31,10 @@ import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isEager, isMessage } from './numbering.ts'
+import { MOST_ANNOUNCED, isEager, isMessage } from './numbering.ts'
 import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
 import { Parting } from './parting.ts'
 import { type Received, Slots, type Want } from './slot.ts'
-
-/** Announcements of memory that a peer may make for the calls that are under way or to come. */
-const READY_LIMIT = 1 << 16
 
 export class Link implements FrameHandler {
   readonly peer: number
@@ -356,7 +353,7 @@ export class Link implements FrameHandler {
     const slot = this.#slots.of(sequence)
     if (slot.ready.has(step)) throw violation(this, `step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
-    if (++this.#readyCount > READY_LIMIT) throw violation(this, `more than ${READY_LIMIT} announcements`)
+    if (++this.#readyCount > MOST_ANNOUNCED) throw violation(this, `more than ${MOST_ANNOUNCED} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
     setImmediate(() => {

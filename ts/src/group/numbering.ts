@@ -6,6 +6,11 @@ import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 
 const FIRST_MESSAGE = 2 ** 52
 
+/** Collectives of a group, and messages of an ordered pair, that a rank may have under way: peers keep something of each. */
+export const MOST_CALLS_UNDER_WAY: number = 1 << 16
+/** What a peer may have said of calls that are not over here: it is ahead by no more calls than that, each of a few messages. */
+export const MOST_ANNOUNCED: number = 16 * MOST_CALLS_UNDER_WAY
+
 /** Which message a sequence number stands for. */
 export interface MessageNumber {
   readonly from: number
