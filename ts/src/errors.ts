@@ -34,7 +34,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number]
 export interface ErrorDetails {
   /** Rank on which the failure was first seen. */
   rank?: number | undefined
-  /** Rank of the peer concerned. */
+  /** The rank to blame, as far as `rank` could tell: lost, missing, of another opinion, or the first whose input is not finite. */
   peerRank?: number | undefined
   /** Address of that peer, `host:port`. */
   peerAddress?: string | undefined

@@ -187,8 +187,8 @@ export interface ConnectOptions {
   /** File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of ADASUM_FLIGHT_RECORD, or none. */
   flightRecord?: string
   /**
-   * Called once for a call that has made no progress for 10 s; and while connecting after 5 s, then at growing distances. Only a
-   * report, beside the warning.
+   * Called when a call has made no progress for 10 s, once for all that wait for the same ranks; and while connecting after 5 s, then
+   * at growing distances. Only a report, beside the warning.
    */
   onStall?: (report: StallReport) => void
 }
@@ -228,6 +228,8 @@ export interface StallReport {
   readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
   /** Of whom this rank has heard in this call: they have come to it. */
   readonly arrived: readonly number[]
+  /** How many calls that have begun later wait for the same ranks, or some of them: they have no reports of their own. */
+  readonly laterCallCount: number
   /** Of whom it has not. Where not everyone talks to everyone, they may have come all the same. */
   readonly notHeard: readonly number[]
 }
@@ -299,7 +301,7 @@ export interface CommunicatorMetrics {
   readonly calls: readonly CallMetrics[]
   /** How many calls have thrown, by code. */
   readonly errors: Readonly<Partial<Record<ErrorCode, number>>>
-  /** Calls that were reported because they stood still. */
+  /** Calls that stood still for 10 s; one report may be of many. */
   readonly stalls: number
   readonly openConnections: number
 }

@@ -29,6 +29,7 @@ import { isMessage } from './numbering.ts'
 import { Roster } from './roster.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
+import { Stalls } from './stalls.ts'
 
 /** How long a failing rank tries to reach those that it has had nothing to do with. */
 const TELL_MS = 5000
@@ -53,6 +54,11 @@ export class Group implements LinkOwner, CallLinks {
   readonly #dialling = new Limit(undefined)
   readonly #roster: Roster
   readonly #signals = new Signals()
+  readonly #stalls = new Stalls({
+    calls: () => this.#roster.calls(),
+    isUnderWay: (call) => this.#roster.get(call.sequence) === call,
+    report: (call, laterCallCount) => this.#reportStall(call, laterCallCount),
+  })
   readonly #failure: failure.Failure
   #closing: Promise<Farewell | undefined> | undefined
   #whenIdle: (() => void) | undefined
@@ -274,12 +280,19 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   announced(call: Call): void {
-    for (const link of call.waitingFor()) link.announce(call.sequence, call.descriptor)
+    // By one call a rank shows all others that it is there: which one has fallen silent, they can tell then.
+    const listeners = call === this.#roster.oldest() ? this.#links.values() : call.waitingFor()
+    for (const link of listeners) link.announce(call.sequence, call.descriptor)
   }
 
   stalled(call: Call): void {
-    const { group } = this.#monitor
-    this.#monitor.stalled(failure.stallWarning(call, this.#refusals()), failure.stallReport(call, group))
+    this.recorder.counters.stalled()
+    this.#stalls.add(call)
+  }
+
+  #reportStall(call: Call, laterCallCount: number): void {
+    const report = failure.stallReport(call, this.#monitor.group, laterCallCount)
+    this.#monitor.stalled(failure.stallWarning(call, this.#refusals(), laterCallCount), report)
   }
 
   #refusals(): string {

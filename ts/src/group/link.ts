@@ -110,6 +110,11 @@ export class Link implements FrameHandler {
     return this.#reader.remoteAddress
   }
 
+  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
+  get heardAt(): number {
+    return this.#parting.heardAt
+  }
+
   /** The peer has dialled: what is written arrives. */
   opened(): void {
     this.#outbox.open()

@@ -66,7 +66,7 @@ const FAMILIES: readonly Family[] = [
   {
     name: 'adasum_stalls_total',
     type: 'counter',
-    help: 'Calls that were reported because they stood still.',
+    help: 'Calls that stood still.',
     samplesOf: ({ stalls }, labels) => [{ labels, value: stalls }],
   },
   {
