@@ -41,7 +41,8 @@ export type AllReduceOp = ReduceOp | FoldOp
 /**
  * What to do if a rank's input has NaN or infinity in it (for f64, unless the op is min or max, also: a segment whose
  * squared norm overflows). Integers never have.
- * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out. `propagate`: compute on.
+ * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out; if all ranks are, the result is zero,
+ * whatever the op. `propagate`: compute on.
  */
 export type OnNonFinite = 'throw' | 'skip' | 'propagate'
 

@@ -36,15 +36,9 @@ async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scra
   const nonFiniteRanks = await agree(call, upJob, { flags: run.flags, isSuspect })
   job.check()
   if (gathered) job.part.set(gathered)
-  else keepInput(job, call.rank)
+  // All ranks were left out: of no vectors at all the result is zero.
+  else job.part.fill(0)
   return { statistics, nonFiniteRanks }
-}
-
-/** All ranks were left out: the result is the input. */
-function keepInput({ wanted, layout, data, resultDtype, reducer, part }: ReduceScatterJob, rank: number): void {
-  const { byteLength } = layout.dtype
-  const [begin, end] = intervalAt(wanted, rank)
-  reducer.convert(layout, data.slice(begin * byteLength, end * byteLength), resultDtype, Vector.of(part))
 }
 
 /**

@@ -26,7 +26,7 @@ export interface LocalStage {
 type Options = MicroBatchOptions<ReducibleArray>
 
 /** What the two kinds of micro-batches need. */
-type Plan = Pick<LocalStage, 'data' | 'options' | 'run'>
+type Plan = Pick<LocalStage, 'data' | 'options' | 'run'> & { readonly inputCount: number }
 
 /**
  * Undefined for data that is combined with that of the other ranks as it is.
@@ -44,11 +44,13 @@ export function planLocalStage(data: unknown, options: object): LocalStage | und
   const plan = isGpuReducer(data) ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
   const run = async (): Promise<LocalReduction> => {
     const found = await plan.run()
-    // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes.
-    if (policy === 'throw' && found.nonFiniteInputs.length > 0) spoil(plan.data)
+    // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes. Where some micro-batches
+    // may be left out, it is the rank that is if all of them are.
+    const { length } = found.nonFiniteInputs
+    if (length > 0 && (policy === 'throw' || length === plan.inputCount)) spoil(plan.data)
     return found
   }
-  return { localOp, ...plan, run }
+  return { localOp, data: plan.data, options: plan.options, run }
 }
 
 function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
@@ -76,7 +78,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
     const { segments, nonFiniteRanks } = await reduce()
     return { segments, nonFiniteInputs: nonFiniteRanks }
   }
-  return { ...place, run }
+  return { ...place, inputCount: inputs.length, run }
 }
 
 function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
@@ -107,7 +109,8 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
     const report = { op: localOp, inputCount: slotCount, withCoefficients: coefficients === true }
     return { segments: reportGpuSegments(layout, record, report), nonFiniteInputs: record.nonFinite }
   }
-  return { data, options: { ...others, ...half, segments: layout.segmentElementCounts }, run }
+  const segments = layout.segmentElementCounts
+  return { data, options: { ...others, ...half, segments }, inputCount: slotCount, run }
 }
 
 /** The local result goes to `out`; to a new array like `like` without it, and where it is f32 while halves are sent. */
@@ -115,7 +118,7 @@ function placeOf(
   options: AllReduceOptions<ReducibleArray>,
   like: ReducibleArray,
   elementCount: number,
-): Pick<Plan, 'data' | 'options'> {
+): Pick<LocalStage, 'data' | 'options'> {
   const { out, ...others } = options
   if (out !== undefined && dtypeOf(out) === dtypeOf(like)) return { data: out, options: others }
   return { data: newArrayLike(like, elementCount), options }

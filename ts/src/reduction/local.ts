@@ -8,7 +8,7 @@ import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
 import { checkForGpu } from '../gpu/gpu-job.ts'
-import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
+import { type ReduceWork, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
@@ -263,8 +263,8 @@ function finish(
   nonFiniteRanks: number[],
 ): Reduction {
   const { op, layout, inputs, out, resultDtype, withCoefficients } = job
-  // Nothing took part: the result is the first input, as it is on a rank that was left out with all others.
-  if (!statistics) convert(binding, layout.dtype, Vector.of(bytesOf(inputs[0]!)), resultDtype, Vector.of(bytesOf(out)))
+  // Of no vectors at all the result is zero.
+  if (!statistics) bytesOf(out).fill(0)
   const fullWidth = 1 + inputs.length
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
   if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)
