@@ -45,7 +45,7 @@ export class Residuals {
     if (taken !== undefined)
       throw new AdasumError(
         'ERR_NOT_READY',
-        `the compressor is in use: another call has segment ${taken}. Await that call first, or use one compressor for each call under way.`,
+        `the compressor is in use: another call has segment ${inspect(taken)}. Await that call first, or use one compressor for each call under way.`,
       )
     for (const segment of segments) this.#inUse.add(segment)
   }
@@ -125,7 +125,7 @@ function checkNames(options: unknown): void {
   if (typeof options !== 'object' || options === null) refuse(`options must be an object; got ${inspect(options)}.`)
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name))
   if (unknown !== undefined)
-    refuse(`there is no option "${unknown}". The options are ${Object.keys(OPTION_NAMES).join(', ')}.`)
+    refuse(`there is no option "${inspect(unknown)}". The options are ${Object.keys(OPTION_NAMES).join(', ')}.`)
 }
 
 function isBlock(count: unknown): boolean {

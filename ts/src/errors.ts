@@ -5,6 +5,7 @@
  * what happened, the two numbers that disagree, and what to do.
  */
 
+import { printable } from './printable.ts'
 import type { FlightEntry } from './types.ts'
 
 /** Every code an AdasumError can carry, in the order of docs/errors.md. */
@@ -89,7 +90,8 @@ export class AdasumError extends Error {
 /** A wrong value for a message, short whatever it is. */
 export function inspect(value: unknown): string {
   // Objects may have no string form, or a very long one.
-  return (typeof value === 'object' && value !== null) || typeof value === 'function' ? typeof value : String(value)
+  if ((typeof value === 'object' && value !== null) || typeof value === 'function') return typeof value
+  return printable(String(value), 100)
 }
 
 /** What an error says. Not instanceof: it may be of another realm, or no error at all. */

@@ -4,7 +4,6 @@
  */
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
-import { Vector } from '../tensor/vector.ts'
 import { type OwnResult, newRun, reduceUp } from './by-levels.ts'
 import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import type { Level } from './level-plan.ts'

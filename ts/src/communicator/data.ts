@@ -4,6 +4,7 @@
  */
 import { isDetached } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
+import { printable } from '../printable.ts'
 import { bytesOf, checkArray, checkDisjoint, totalByteLength, transferredAway } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
@@ -11,6 +12,9 @@ import { copyParts } from '../tensor/parts.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import { Vector } from '../tensor/vector.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
+
+/** Of a list of names in a message. */
+const NAMES_CHARACTERS = 1000
 
 export type Data = NumericArray | NamedArrays<NumericArray>
 
@@ -56,10 +60,11 @@ export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
   }
   const names = (of: Layout): string =>
     JSON.stringify(of.names && of.names.map((name, i) => [name, of.segmentElementCounts[i]]))
+  const shown = (of: Layout): string => printable(names(of) ?? '(one)', NAMES_CHARACTERS)
   if (names(layout) !== names(other))
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `out has the arrays ${names(other) ?? '(one)'}, the data ${names(layout) ?? '(one)'}. Use the same.`,
+      `out has the arrays ${shown(other)}, the data ${shown(layout)}. Use the same.`,
     )
   const label = (what: string, value: Data): { array: NumericArray; what: string }[] =>
     arraysOf(value).map((array) => ({ array, what }))

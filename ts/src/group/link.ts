@@ -31,7 +31,7 @@ import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { MOST_ANNOUNCED, isEager, isMessage } from './numbering.ts'
+import { MOST_ANNOUNCED, isEager, isMessage, wrongRanks } from './numbering.ts'
 import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
 import { Parting } from './parting.ts'
 import { type Received, Slots, type Want } from './slot.ts'
@@ -315,7 +315,9 @@ export class Link implements FrameHandler {
       case 'credit':
         return this.#outbox.credit(header.credit)
       case 'abort':
-        return this.#owner.aborted(decodeCause(payload[0] ?? new Uint8Array(0), this.peer))
+        return this.#owner.aborted(
+          decodeCause(payload[0] ?? new Uint8Array(0), { from: this.peer, size: this.#owner.size }),
+        )
       case 'goodbye':
         return this.#goodbyeCame(header.sequence)
     }
@@ -386,6 +388,8 @@ export class Link implements FrameHandler {
   // ---- rules
 
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
+    const wrong = wrongRanks(header, this.peer, this.#owner)
+    if (wrong !== undefined) throw violation(this, wrong)
     const state = this.#owner.stateOf(header.sequence)
     if (state === 'finished') return state
     const slot = this.#slots.of(header.sequence)

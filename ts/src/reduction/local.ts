@@ -262,7 +262,7 @@ function finish(
   statistics: SliceStatistics | undefined,
   nonFiniteRanks: number[],
 ): Reduction {
-  const { op, layout, inputs, out, resultDtype, withCoefficients } = job
+  const { op, layout, inputs, out, withCoefficients } = job
   // Of no vectors at all the result is zero.
   if (!statistics) bytesOf(out).fill(0)
   const fullWidth = 1 + inputs.length

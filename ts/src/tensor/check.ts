@@ -28,7 +28,7 @@ export function checkOptions<O>(options: O, known: OptionNames<O>): void {
   const isUnknown = ([name, value]: [string, unknown]): boolean => value !== undefined && !Object.hasOwn(known, name)
   const [unknown] = Object.entries(options).find(isUnknown) ?? []
   if (unknown !== undefined)
-    refuse(`there is no option "${unknown}". The options are ${Object.keys(known).join(', ')}.`)
+    refuse(`there is no option "${inspect(unknown)}". The options are ${Object.keys(known).join(', ')}.`)
 }
 
 /** What a call throws when it finds its memory gone. */
