@@ -5,7 +5,7 @@
  * quantising has left over to the next call's numbers. What is left over is kept by segment (name and element count) and
  * by the stage of the schedule at which it was quantised; it is replaced when the result is there, and not before.
  */
-import { AdasumError, inspect } from './errors.ts'
+import { AdasumError, inspect, reading } from './errors.ts'
 
 /** f16 and bf16: two bytes an element. int8: one byte, and four for each block. */
 export type CompressionFormat = 'f16' | 'bf16' | 'int8'
@@ -90,8 +90,11 @@ export class Compressor {
   }
 
   /** @throws AdasumError ERR_ARGUMENT for an unknown format or option, or a block of another size */
-  constructor(options: CompressorOptions) {
-    checkNames(options)
+  constructor(given: CompressorOptions) {
+    const options = reading('options', () => {
+      checkNames(given)
+      return { ...given }
+    })
     const { format, blockElementCount = DEFAULT_BLOCK_ELEMENTS, errorFeedback = true } = options
     if (!COMPRESSION_FORMATS.includes(format))
       refuse(`format is ${inspect(format)}; it must be one of ${COMPRESSION_FORMATS.join(', ')}.`)

@@ -83,7 +83,12 @@ export class AdasumError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && BRAND in value
+    try {
+      return typeof value === 'object' && value !== null && BRAND in value
+    } catch {
+      // A proxy that refuses to tell.
+      return false
+    }
   }
 }
 
@@ -94,10 +99,31 @@ export function inspect(value: unknown): string {
   return printable(String(value), 100)
 }
 
-/** What an error says. Not instanceof: it may be of another realm, or no error at all. */
+/** What an error says. Not instanceof: it may be of another realm, or no error at all, or refuse to be read. */
 export function reasonOf(error: unknown): string {
-  const { message } = (error ?? {}) as { message?: unknown }
-  return typeof message === 'string' ? message : inspect(error)
+  try {
+    const { message } = (error ?? {}) as { message?: unknown }
+    return typeof message === 'string' ? message : inspect(error)
+  } catch {
+    return 'an error that cannot be read'
+  }
+}
+
+/**
+ * Reads what a caller gave. Getters and proxies run the caller's own code, which may throw anything.
+ *
+ * @param what - is read, for the message
+ * @throws AdasumError ERR_ARGUMENT for what that code throws
+ */
+export function reading<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof AdasumError) throw error
+    const reason = printable(reasonOf(error), 300)
+    const message = `${what} cannot be read: ${reason}. Pass plain values.`
+    throw new AdasumError('ERR_ARGUMENT', message, { cause: error })
+  }
 }
 
 /** A system error's code, such as ECONNREFUSED, or undefined. */

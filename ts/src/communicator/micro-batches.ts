@@ -3,7 +3,7 @@
  * leaves it. What is found to be wrong before that is this rank's affair; what goes wrong while it is done fails the group,
  * since the other ranks wait for it.
  */
-import { typedArrayName } from '../binding/typed-array.ts'
+import { lengthOf, typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
 import { type GpuArray, type GpuReducer, isGpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
@@ -63,7 +63,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   const { backend, ...others } = options
   if (inputs.length > 0) checkArray(inputs[0], 'inputs[0]')
   const like = inputs[0] ?? new Float32Array(0)
-  const place = placeOf(others, like, like.length)
+  const place = placeOf(others, like, lengthOf(like))
   const { dtype, segments, coefficients } = others
   const reduce = planReduction(localOp, inputs, {
     out: place.data,
@@ -89,10 +89,10 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
       throw new AdasumError('ERR_ARGUMENT', `the slots of a GpuReducer have their own ${name}. Leave \`${name}\` out.`)
   const { out, coefficients } = options
   if (out !== undefined) checkArray(out, 'out')
-  if (out !== undefined && out.length !== layout.elementCount)
+  if (out !== undefined && lengthOf(out) !== layout.elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `out has ${out.length} elements, a slot has ${layout.elementCount}. Use equal lengths.`,
+      `out has ${lengthOf(out)} elements, a slot has ${layout.elementCount}. Use equal lengths.`,
     )
   const like = new dtype.Array(0) as ReducibleArray
   const { data, options: others } = placeOf(options, like, layout.elementCount)

@@ -4,7 +4,7 @@
  * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
-import { AdasumError, type ErrorCode } from '../errors.ts'
+import { AdasumError, type ErrorCode, reading } from '../errors.ts'
 import { Monitor } from '../observe/instruments.ts'
 import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
@@ -25,7 +25,6 @@ import { abortFrame, dismiss, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isMessage } from './numbering.ts'
 import { Roster } from './roster.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
@@ -155,8 +154,7 @@ export class Group implements LinkOwner, CallLinks {
     takeSequence: () => number,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    const call = this.#begin(descriptor, options, takeSequence)
-    const unwatch = this.#signals.watch(options.signal, () => this.#abort(call, options.signal))
+    const { call, unwatch } = this.#begin(descriptor, options, takeSequence)
     try {
       for (const link of this.#links.values()) link.begun(call.sequence, descriptor)
       const result = await body(call)
@@ -176,15 +174,27 @@ export class Group implements LinkOwner, CallLinks {
     }
   }
 
-  #begin(descriptor: Descriptor, options: CallOptions, takeSequence: () => number): Call {
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.timeoutMs)
-    checkSignal(options.signal)
-    if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
+  #begin(
+    descriptor: Descriptor,
+    { signal, timeoutMs: given = this.timeoutMs }: CallOptions,
+    takeSequence: () => number,
+  ): { call: Call; unwatch: () => void } {
+    const timeoutMs = checkTimeout(given)
+    checkSignal(signal)
+    if (reading('signal', () => signal?.aborted)) throw abortError(collectiveName(descriptor), signal)
     if (this.#failure.cause) throw this.#failure.later(descriptor, this.lastCompleted)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
-    const call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
+    let call: Call | undefined
+    // Before the call has a number: what a signal of the caller's own throws is this call's affair alone.
+    const unwatch = reading('signal', () => this.#signals.watch(signal, () => call && this.#abort(call, signal)))
+    try {
+      call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
+    } catch (error) {
+      unwatch()
+      throw error
+    }
     this.#roster.begun(call)
-    return call
+    return { call, unwatch }
   }
 
   /** @param code - of the failure on which all ranks agree, if there is one */

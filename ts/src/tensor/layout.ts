@@ -1,12 +1,15 @@
 /**
  * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it (layout-hash.ts) in every frame.
  */
+import { lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { printable } from '../printable.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
-import { checkArray, checkDisjoint } from './check.ts'
+import { checkArray, checkDisjoint, readNumbers } from './check.ts'
 import type { Dtype } from './dtype.ts'
 
+/** More than any model has layers; a list that claims more may have no end. */
+const MOST_SEGMENTS = 1 << 24
 /** Of a name in a message. */
 const NAME_CHARACTERS = 100
 
@@ -30,17 +33,12 @@ function makeLayout(dtype: Dtype, counts: Float64Array, names: readonly string[]
 }
 
 function checkSegments(segments: ArrayLike<number>, elementCount: number): Float64Array {
-  if (
-    typeof segments !== 'object' ||
-    segments === null ||
-    !Number.isSafeInteger(segments.length) ||
-    segments.length < 1
-  )
+  const given = readNumbers(segments, MOST_SEGMENTS, '`segments`')
+  if (given.length === 0)
     throw new AdasumError('ERR_ARGUMENT', '`segments` must be a non-empty list of element counts.')
   const counts: number[] = []
   let sum = 0
-  for (let index = 0; index < segments.length; index++) {
-    const count = segments[index]!
+  for (const [index, count] of given.entries()) {
     if (!Number.isSafeInteger(count) || count < 0)
       throw new AdasumError(
         'ERR_ARGUMENT',
@@ -80,7 +78,7 @@ export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: str
   checkDisjoint(names.map((name, i) => ({ array: arrays[name]!, what: labels[i]! })))
   return makeLayout(
     dtypes[0]!,
-    Float64Array.from(names, (name) => arrays[name]!.length),
+    Float64Array.from(names, (name) => lengthOf(arrays[name]!)),
     names,
   )
 }
