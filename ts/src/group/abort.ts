@@ -20,8 +20,11 @@ export function encodeCause(cause: AdasumError): Buffer {
  * Takes nothing on trust: fields of the wrong type are left out, as are ranks that the group does not have, and text cannot do
  * more than be read.
  */
-export function decodeCause(bytes: Uint8Array, { from, size }: { from: number; size: number }): AdasumError {
-  const fields = parseObject(bytes)
+export function decodeCause(
+  payload: readonly Uint8Array[],
+  { from, size }: { from: number; size: number },
+): AdasumError {
+  const fields = parseObject(Buffer.concat(payload))
   const code = ERROR_CODES.includes(fields.code as ErrorCode) ? (fields.code as ErrorCode) : 'ERR_ABORTED'
   const message = textOf(fields.message, MESSAGE_CHARACTERS) ?? `Rank ${from} ended the group.`
   const operation = textOf(fields.operation, OPERATION_CHARACTERS)

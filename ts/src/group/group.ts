@@ -290,9 +290,10 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   announced(call: Call): void {
-    // By one call a rank shows all others that it is there: which one has fallen silent, they can tell then.
-    const listeners = call === this.#roster.oldest() ? this.#links.values() : call.waitingFor()
-    for (const link of listeners) link.announce(call.sequence, call.descriptor)
+    // By one collective a rank shows all others that it is there: which one has fallen silent, they can tell then.
+    const isShown = call.sequence === this.#roster.oldestSequence()
+    const listeners = isShown ? this.#links.values() : call.waitingFor()
+    for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
   }
 
   stalled(call: Call): void {

@@ -315,9 +315,7 @@ export class Link implements FrameHandler {
       case 'credit':
         return this.#outbox.credit(header.credit)
       case 'abort':
-        return this.#owner.aborted(
-          decodeCause(payload[0] ?? new Uint8Array(0), { from: this.peer, size: this.#owner.size }),
-        )
+        return this.#owner.aborted(decodeCause(payload, { from: this.peer, size: this.#owner.size }))
       case 'goodbye':
         return this.#goodbyeCame(header.sequence)
     }
