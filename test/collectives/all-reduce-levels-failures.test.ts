@@ -15,7 +15,7 @@ test.serial('skip leaves ranks out at any level, whole subtrees too', async (t) 
   }
 })
 
-test.serial('if all are left out, each keeps its own numbers', async (t) => {
+test.serial('if all are left out the result is zero', async (t) => {
   for await (const { algorithm, size, world } of worldsOf({ levels: [18], rvh: [16] })) {
     for (const length of [20, 40_000]) {
       const options = { op: 'adasum', algorithm, onNonFinite: 'skip' } as const
@@ -23,8 +23,8 @@ test.serial('if all are left out, each keeps its own numbers', async (t) => {
       const got = await onAll(world.ranks, (comm, rank) =>
         comm.allReduce(inputs[rank]!.slice(), { ...options, ...(rank % 2 && { out: new Float32Array(length) }) }),
       )
-      for (const [rank, { result, nonFiniteRanks, segments }] of got.entries()) {
-        t.is(bitsOf(result), bitsOf(inputs[rank]!))
+      for (const { result, nonFiniteRanks, segments } of got) {
+        t.is(bitsOf(result), bitsOf(new Float32Array(length)))
         t.is(nonFiniteRanks.length, size)
         t.is(segments[0]!.orthogonality, NaN)
       }

@@ -102,8 +102,7 @@ test('non-finite inputs: thrown on all, left out, or left out everywhere', async
   const none = await onAll(world.ranks, (comm, rank) =>
     comm.reduceScatter(inputs[rank]!, { op: 'adasum', onNonFinite: 'skip' }),
   )
-  for (const [rank, { result }] of none.entries())
-    t.is(bitsOf(result), bitsOf(inputs[rank]!.slice(rank * 2000, rank * 2000 + 2000)))
+  for (const { result } of none) t.is(bitsOf(result), bitsOf(new Float32Array(2000)))
   await world.close()
 })
 

@@ -148,7 +148,8 @@ test('an input that is not finite: refused everywhere, inputs as they were; left
     const none = await onAll(world.ranks, (comm, rank) =>
       comm.allReduce(inputs[rank]!, { ...call, onNonFinite: 'skip', out: cut(new Float32Array(106_401), COUNTS) }),
     )
-    none.forEach(({ result }, rank) => t.is(bitsOfNamed(result), bitsOfNamed(inputs[rank]!)))
+    const zeros = cut(new Float32Array(106_401), COUNTS)
+    for (const { result } of none) t.is(bitsOfNamed(result), bitsOfNamed(zeros))
     await world.close()
   }
 })

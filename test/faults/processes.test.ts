@@ -132,10 +132,10 @@ eachSize(
     await world.deviant.begun()
     await world.deviant.stop()
     for (const rank of world.others) rank.go()
-    for (const { failure } of await checkAll(t, world.others, { code: 'ERR_TIMEOUT' }))
+    for (const { failure } of await checkAll(t, world.others, { code: 'ERR_TIMEOUT', peerRank: one.deviant }))
       t.regex(failure.message, new RegExp(`no progress for 500 ms on rank \\d, which waits for .*rank ${one.deviant} `))
     world.deviant.resume()
-    await checkAll(t, [world.deviant], { code: 'ERR_TIMEOUT' })
+    await checkAll(t, [world.deviant], { code: 'ERR_TIMEOUT', peerRank: one.deviant })
   },
 )
 

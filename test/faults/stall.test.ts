@@ -152,3 +152,71 @@ test('a process that computed while the data came has no stall to report', async
   t.deepEqual(warnings, [])
   await world.close()
 })
+
+test('many calls behind one late rank: one report on each rank that waits, of all of them', async (t) => {
+  const warnings = warningsOf(t)
+  const reports: StallReport[] = []
+  const onStall = (report: StallReport): void => void reports.push(report)
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 3, onStall })
+  const world = await makeWorld(3, { transport: tcp, stallMs: 1500, instruments })
+  await onAll(world.ranks, (comm) => comm.barrier())
+  const count = 300
+  const array = (): Float32Array => new Float32Array(30).fill(1)
+  const call = (rank: number) => () => world.ranks[rank]!.allReduce(array(), { op: 'sum' })
+  const early = [0, 1].flatMap((rank) => Array.from({ length: count }, call(rank)))
+  await until(() => reports.length >= 2)
+  // Time for further reports, of which there must be none.
+  await sleep(1500)
+  t.deepEqual(reports.map(({ rank, sequence, laterCallCount }) => [rank, sequence, laterCallCount]).toSorted(), [
+    [0, 2, count - 1],
+    [1, 2, count - 1],
+  ])
+  for (const { waitingFor, notHeard } of reports) {
+    t.true(waitingFor.some(({ rank }) => rank === 2))
+    t.deepEqual(notHeard, [2])
+  }
+  t.is(warnings.length, 2)
+  for (const { message } of warnings) t.regex(message, /^all-reduce #2 .* in this and 299 later calls\. It has heard/)
+  t.is(world.ranks[0]!.metrics().stalls, count)
+  await Promise.all([...early, ...Array.from({ length: count }, call(2))])
+  // The next one is another affair.
+  const again = [0, 1].map((rank) => call(rank)())
+  await until(() => reports.length >= 4)
+  t.deepEqual(
+    reports.slice(2).map(({ sequence, laterCallCount }) => [sequence, laterCallCount]),
+    [
+      [count + 2, 0],
+      [count + 2, 0],
+    ],
+  )
+  await Promise.all([...again, call(2)()])
+  await world.close()
+})
+
+test('when other ranks are missing there is another report, but not at once', async (t) => {
+  warningsOf(t)
+  const reports: [atMs: number, report: StallReport][] = []
+  const onStall = (report: StallReport): void => void reports.push([performance.now(), report])
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 4, onStall })
+  const world = await makeWorld(4, { transport: tcp, stallMs: 100, instruments })
+  const from = [1, 2, 3, 1, 2, 3]
+  const waiting = from.map((peer) => world.ranks[0]!.receive(new Uint8Array(1), { from: peer }))
+  await until(() => reports.length >= 3)
+  t.deepEqual(
+    reports.map(([, { notHeard, laterCallCount }]) => [notHeard, laterCallCount]),
+    [
+      [[1], 1],
+      [[2], 1],
+      [[3], 1],
+    ],
+  )
+  const [first, second, third] = reports.map(([atMs]) => atMs) as [number, number, number]
+  t.true(second - first > 900 && third - second > 900, `${second - first}, ${third - second}`)
+  for (const peer of from) await world.ranks[peer]!.send(Uint8Array.of(peer), { to: 0 })
+  t.deepEqual(
+    (await Promise.all(waiting)).map(([value]) => value),
+    from,
+  )
+  t.is(reports.length, 3)
+  await world.close()
+})

@@ -13,7 +13,7 @@ const SOURCE = join(ROOT, 'ts', 'src')
 
 /** From the lowest up; files at the top of ts/src stand here by name. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['compressor.ts', 'errors.ts', 'tuning.ts', 'turn.ts', 'types.ts'],
+  ['compressor.ts', 'errors.ts', 'printable.ts', 'queue.ts', 'tuning.ts', 'turn.ts', 'types.ts'],
   ['binding'],
   ['tensor'],
   ['observe'],

@@ -5,7 +5,7 @@
  * quantising has left over to the next call's numbers. What is left over is kept by segment (name and element count) and
  * by the stage of the schedule at which it was quantised; it is replaced when the result is there, and not before.
  */
-import { AdasumError, inspect } from './errors.ts'
+import { AdasumError, inspect, reading } from './errors.ts'
 
 /** f16 and bf16: two bytes an element. int8: one byte, and four for each block. */
 export type CompressionFormat = 'f16' | 'bf16' | 'int8'
@@ -45,7 +45,7 @@ export class Residuals {
     if (taken !== undefined)
       throw new AdasumError(
         'ERR_NOT_READY',
-        `the compressor is in use: another call has segment ${taken}. Await that call first, or use one compressor for each call under way.`,
+        `the compressor is in use: another call has segment ${inspect(taken)}. Await that call first, or use one compressor for each call under way.`,
       )
     for (const segment of segments) this.#inUse.add(segment)
   }
@@ -90,8 +90,11 @@ export class Compressor {
   }
 
   /** @throws AdasumError ERR_ARGUMENT for an unknown format or option, or a block of another size */
-  constructor(options: CompressorOptions) {
-    checkNames(options)
+  constructor(given: CompressorOptions) {
+    const options = reading('options', () => {
+      checkNames(given)
+      return { ...given }
+    })
     const { format, blockElementCount = DEFAULT_BLOCK_ELEMENTS, errorFeedback = true } = options
     if (!COMPRESSION_FORMATS.includes(format))
       refuse(`format is ${inspect(format)}; it must be one of ${COMPRESSION_FORMATS.join(', ')}.`)
@@ -125,7 +128,7 @@ function checkNames(options: unknown): void {
   if (typeof options !== 'object' || options === null) refuse(`options must be an object; got ${inspect(options)}.`)
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name))
   if (unknown !== undefined)
-    refuse(`there is no option "${unknown}". The options are ${Object.keys(OPTION_NAMES).join(', ')}.`)
+    refuse(`there is no option "${inspect(unknown)}". The options are ${Object.keys(OPTION_NAMES).join(', ')}.`)
 }
 
 function isBlock(count: unknown): boolean {

@@ -5,6 +5,7 @@
  * what happened, the two numbers that disagree, and what to do.
  */
 
+import { printable } from './printable.ts'
 import type { FlightEntry } from './types.ts'
 
 /** Every code an AdasumError can carry, in the order of docs/errors.md. */
@@ -35,7 +36,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number]
 export interface ErrorDetails {
   /** Rank on which the failure was first seen. */
   rank?: number | undefined
-  /** Rank of the peer concerned. */
+  /** The rank to blame, as far as `rank` could tell: lost, missing, of another opinion, or the first whose input is not finite. */
   peerRank?: number | undefined
   /** Address of that peer, `host:port`. */
   peerAddress?: string | undefined
@@ -83,20 +84,47 @@ export class AdasumError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && BRAND in value
+    try {
+      return typeof value === 'object' && value !== null && BRAND in value
+    } catch {
+      // A proxy that refuses to tell.
+      return false
+    }
   }
 }
 
 /** A wrong value for a message, short whatever it is. */
 export function inspect(value: unknown): string {
   // Objects may have no string form, or a very long one.
-  return (typeof value === 'object' && value !== null) || typeof value === 'function' ? typeof value : String(value)
+  if ((typeof value === 'object' && value !== null) || typeof value === 'function') return typeof value
+  return printable(String(value), 100)
 }
 
-/** What an error says. Not instanceof: it may be of another realm, or no error at all. */
+/** What an error says. Not instanceof: it may be of another realm, or no error at all, or refuse to be read. */
 export function reasonOf(error: unknown): string {
-  const { message } = (error ?? {}) as { message?: unknown }
-  return typeof message === 'string' ? message : inspect(error)
+  try {
+    const { message } = (error ?? {}) as { message?: unknown }
+    return typeof message === 'string' ? message : inspect(error)
+  } catch {
+    return 'an error that cannot be read'
+  }
+}
+
+/**
+ * Reads what a caller gave. Getters and proxies run the caller's own code, which may throw anything.
+ *
+ * @param what - is read, for the message
+ * @throws AdasumError ERR_ARGUMENT for what that code throws
+ */
+export function reading<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof AdasumError) throw error
+    const reason = printable(reasonOf(error), 300)
+    const message = `${what} cannot be read: ${reason}. Pass plain values.`
+    throw new AdasumError('ERR_ARGUMENT', message, { cause: error })
+  }
 }
 
 /** A system error's code, such as ECONNREFUSED, or undefined. */

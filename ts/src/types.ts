@@ -41,7 +41,8 @@ export type AllReduceOp = ReduceOp | FoldOp
 /**
  * What to do if a rank's input has NaN or infinity in it (for f64, unless the op is min or max, also: a segment whose
  * squared norm overflows). Integers never have.
- * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out. `propagate`: compute on.
+ * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out; if all ranks are, the result is zero,
+ * whatever the op. `propagate`: compute on.
  */
 export type OnNonFinite = 'throw' | 'skip' | 'propagate'
 
@@ -187,8 +188,8 @@ export interface ConnectOptions {
   /** File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of ADASUM_FLIGHT_RECORD, or none. */
   flightRecord?: string
   /**
-   * Called once for a call that has made no progress for 10 s; and while connecting after 5 s, then at growing distances. Only a
-   * report, beside the warning.
+   * Called when a call has made no progress for 10 s, once for all that wait for the same ranks; and while connecting after 5 s, then
+   * at growing distances. Only a report, beside the warning.
    */
   onStall?: (report: StallReport) => void
 }
@@ -228,6 +229,8 @@ export interface StallReport {
   readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
   /** Of whom this rank has heard in this call: they have come to it. */
   readonly arrived: readonly number[]
+  /** How many calls that have begun later wait for the same ranks, or some of them: they have no reports of their own. */
+  readonly laterCallCount: number
   /** Of whom it has not. Where not everyone talks to everyone, they may have come all the same. */
   readonly notHeard: readonly number[]
 }
@@ -304,7 +307,7 @@ export interface CommunicatorMetrics {
   readonly calls: readonly CallMetrics[]
   /** How many calls have thrown, by code. */
   readonly errors: Readonly<Partial<Record<ErrorCode, number>>>
-  /** Calls that were reported because they stood still. */
+  /** Calls that stood still for 10 s; one report may be of many. */
   readonly stalls: number
   readonly openConnections: number
 }

@@ -55,12 +55,12 @@ export function failures(page: WebGpuDevice, device: GpuDevice): void {
     }
   })
 
-  test('if no input is finite the first is the result', async (t) => {
+  test('if no input is finite the result is zero', async (t) => {
     const inputs = [Float32Array.of(1, Infinity, 3), Float32Array.of(-Infinity, 2, 2)]
     const reducer = await GpuReducer.create({ device, slots: 2, segments: 3 })
     for (const [slot, input] of inputs.entries()) await reducer.write(slot, input)
     t.deepEqual((await reducer.reduce('adasum', { onNonFinite: 'skip' })).nonFinite, [0, 1])
-    t.deepEqual(await reducer.read(new Float32Array(3)), inputs[0])
+    t.deepEqual(await reducer.read(new Float32Array(3).fill(7)), new Float32Array(3))
     await reducer.close()
   })
 

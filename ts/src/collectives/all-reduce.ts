@@ -20,13 +20,13 @@ export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutco
 }
 
 async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
-  const { data, out, layout, resultDtype, reducer } = job
+  const { data, out } = job
   const reduced = await reduce(call, job, scratch)
   const nonFiniteRanks = await agree(call, job, reduced)
   job.check()
-  if (!out && reduced.result) data.set(reduced.result)
-  // All ranks were left out: the result is the input.
-  if (out && !reduced.result) reducer.convert(layout, data, resultDtype, out)
+  // Of no vectors at all the result is zero, so that every rank holds the same bits.
+  if (!reduced.result) (out ?? data).clear()
+  else if (!out) data.set(reduced.result)
   job.compression?.feedback?.commit()
   return { statistics: reduced.statistics, nonFiniteRanks }
 }

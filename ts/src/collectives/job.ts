@@ -48,7 +48,7 @@ export type Statistics = 'none' | 'orthogonality' | 'coefficients'
 
 /** What a schedule has come to on this rank, when no connection uses the caller's memory any more. */
 export interface Reduced {
-  /** Where the result lies: in `out`, or in scratch memory. Undefined if inputs are refused, or all were left out. */
+  /** Where the result lies: in `out`, or in scratch memory. Undefined if inputs are refused, or all were left out: then it is zero. */
   readonly result: Vector | undefined
   readonly statistics: Float64Array
   /** What every rank has said of its input. */

@@ -4,7 +4,6 @@
  */
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
-import { Vector } from '../tensor/vector.ts'
 import { type OwnResult, newRun, reduceUp } from './by-levels.ts'
 import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import type { Level } from './level-plan.ts'
@@ -36,15 +35,9 @@ async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scra
   const nonFiniteRanks = await agree(call, upJob, { flags: run.flags, isSuspect })
   job.check()
   if (gathered) job.part.set(gathered)
-  else keepInput(job, call.rank)
+  // All ranks were left out: of no vectors at all the result is zero.
+  else job.part.fill(0)
   return { statistics, nonFiniteRanks }
-}
-
-/** All ranks were left out: the result is the input. */
-function keepInput({ wanted, layout, data, resultDtype, reducer, part }: ReduceScatterJob, rank: number): void {
-  const { byteLength } = layout.dtype
-  const [begin, end] = intervalAt(wanted, rank)
-  reducer.convert(layout, data.slice(begin * byteLength, end * byteLength), resultDtype, Vector.of(part))
 }
 
 /**

@@ -19,8 +19,6 @@ export interface Reducer {
    * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
    */
   reduce(job: ReduceJob): Promise<SliceStatistics>
-  /** Copies a vector, widening it if the result is of another dtype. */
-  convert(layout: Layout, data: Vector, resultDtype: Dtype, out: Vector): void
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
   nodeCount(pieces: Float64Array): number
   /** The root of a segment from the nodes of all runs (see binding, gramFinish). */

@@ -4,7 +4,8 @@ import type { AllReduceOutcome } from '../collectives/job.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
 import { reduceScatter } from '../collectives/reduce-scatter.ts'
 import { broadcastSchedule } from '../collectives/schedule.ts'
-import { AdasumError, inspect } from '../errors.ts'
+import { lengthOf } from '../binding/typed-array.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import type { Call } from '../group/call.ts'
 import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/failure.ts'
@@ -12,7 +13,7 @@ import type { Group } from '../group/group.ts'
 import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
-import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkFlag, checkOptions, copyOptions } from '../tensor/check.ts'
 import { type ArraysByName, newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Tuning } from '../tuning.ts'
@@ -32,7 +33,7 @@ import { NO_DESCRIPTOR } from '../wire/frame.ts'
 import { WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
-import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf } from './data.ts'
+import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf, readData } from './data.ts'
 import { describe, describeExchange } from './descriptors.ts'
 import { type LocalStage, planLocalStage } from './micro-batches.ts'
 import * as known from './options.ts'
@@ -87,7 +88,7 @@ export class Communicator implements AsyncDisposable {
     if (!Number.isSafeInteger(count) || count < this.size)
       throw new AdasumError(
         'ERR_ARGUMENT',
-        `${count} items cannot be shared among ${this.size} ranks. Use at least one a rank.`,
+        `${inspect(count)} items cannot be shared among ${this.size} ranks. Use at least one a rank.`,
       )
     const share = Math.floor(count / this.size)
     return { begin: this.rank * share, end: (this.rank + 1) * share }
@@ -145,23 +146,25 @@ export class Communicator implements AsyncDisposable {
   allReduce<A extends GpuArray>(data: GpuReducer, options: known.MicroBatchOptions<A>): Promise<Reduction<A>>
   async allReduce(
     data: Data | readonly ReducibleArray[] | GpuReducer,
-    options: AllReduceOptions<Data>,
+    given: AllReduceOptions<Data>,
   ): Promise<Reduction<Data>> {
-    const stage = planLocalStage(data, options)
+    const options = copyOptions(given, known.MICRO_BATCH_OPTIONS)
+    const stage = reading('data', () => planLocalStage(data, options))
     return stage ? this.#reduce(stage.data, stage.options, stage) : this.#reduce(data as Data, options)
   }
 
-  async #reduce(data: Data, options: AllReduceOptions<Data>, stage?: LocalStage): Promise<Reduction<Data>> {
-    const plan = this.#planner.allReduce(data, options, stage?.localOp)
+  async #reduce(given: Data, options: AllReduceOptions<Data>, stage?: LocalStage): Promise<Reduction<Data>> {
+    const [data, target] = [readData(given, 'data'), readData(options?.out as Data, 'out')]
+    const taken = target === undefined ? options : { ...options, out: target }
+    const plan = reading('the arguments', () => this.#planner.allReduce(data, taken, stage?.localOp))
     const { layout, outLayout, descriptor } = plan
     const scratch = this.#group.scratch
-    const result = options.out ?? data
     const compression = compressionOf(plan, this.#world.binding, this.tuning, scratch)
     const ran = this.#group.run(descriptor, options, async (call) => {
       const local = stage && (await stage.run())
       if (local) call.progressed()
       const input = pack(data, scratch)
-      const out = outLayout && pack(result, scratch)
+      const out = outLayout && pack(target, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
       const memory = { data: input.vector, out: out?.vector, scratch, check }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
@@ -173,7 +176,7 @@ export class Communicator implements AsyncDisposable {
       })
       ;(out ?? input).unpack()
       release()
-      return { ...reductionOf(result, layout, outcome, call), ...(local && { local }) }
+      return { ...reductionOf(options.out ?? given, layout, outcome, call), ...(local && { local }) }
     })
     return ran.finally(() => compression?.feedback?.release())
   }
@@ -193,9 +196,10 @@ export class Communicator implements AsyncDisposable {
   reduceScatter<A extends ReducibleArray>(data: A, options: known.ReduceScatterOptions<A>): Promise<Reduction<A>>
   async reduceScatter(
     data: NumericArray,
-    options: known.ReduceScatterOptions<NumericArray>,
+    given: known.ReduceScatterOptions<NumericArray>,
   ): Promise<Reduction<NumericArray>> {
-    const plan = this.#planner.reduceScatter(data, options)
+    const options = copyOptions(given, known.REDUCE_SCATTER_OPTIONS)
+    const plan = reading('the arguments', () => this.#planner.reduceScatter(data, options))
     const { op, layout, wanted, descriptor } = plan
     const scratch = this.#group.scratch
     const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
@@ -214,14 +218,16 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async broadcast<D extends NumericArray | NamedArrays<NumericArray>>(
-    data: D,
-    options: known.BroadcastOptions = {},
+    given: D,
+    callOptions: known.BroadcastOptions = {},
   ): Promise<D> {
+    const options = copyOptions(callOptions, known.BROADCAST_OPTIONS)
+    const data = readData(given, 'data')
     checkOptions(options, known.BROADCAST_OPTIONS)
     const { root = 0 } = options
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
-      throw new AdasumError('ERR_ARGUMENT', `root is ${root}; the ranks are 0 to ${this.size - 1}.`)
-    const layout = layoutOf(data, 'data')
+      throw new AdasumError('ERR_ARGUMENT', `root is ${inspect(root)}; the ranks are 0 to ${this.size - 1}.`)
+    const layout = reading('data', () => layoutOf(data, 'data'))
     const schedule = broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength, this.tuning)
     const descriptor = { ...describe('broadcast', layout), root, schedule: SCHEDULES[schedule] }
     return this.#group.run(descriptor, options, async (call) => {
@@ -229,7 +235,7 @@ export class Communicator implements AsyncDisposable {
       await broadcast(call, { root, data: packed.vector, scratch: this.#group.scratch, check: packed.check })
       if (call.rank !== root) packed.unpack()
       packed.release()
-      return data
+      return given
     })
   }
 
@@ -243,14 +249,15 @@ export class Communicator implements AsyncDisposable {
     options: known.GatherOptions & { uneven: true },
   ): Promise<known.Gathered<A>>
   allGather<A extends NumericArray>(data: A, options?: known.GatherOptions): Promise<A>
-  async allGather<A extends NumericArray>(data: A, options: known.GatherOptions = {}): Promise<A | known.Gathered<A>> {
+  async allGather<A extends NumericArray>(data: A, given: known.GatherOptions = {}): Promise<A | known.Gathered<A>> {
+    const options = copyOptions(given, known.GATHER_OPTIONS)
     checkOptions(options, known.GATHER_OPTIONS)
     const dtype = checkArray(data, 'data')
-    const isUneven = options.uneven === true
+    const isUneven = checkFlag(options.uneven, 'uneven')
     const layout = isUneven ? undefined : layoutOf(data, 'data')
     const descriptor = describeExchange('all-gather', dtype, layout)
     return this.#group.run(descriptor, options, async (call) => {
-      const lengths = Array.from({ length: this.size }, () => data.length)
+      const lengths = Array.from({ length: this.size }, () => lengthOf(data))
       const counts = isUneven ? await exchangeNumbers(call, lengths) : lengths
       const { result, incoming } = newParts(data, counts)
       await exchange(
@@ -268,11 +275,12 @@ export class Communicator implements AsyncDisposable {
    * counts, and one short round more tells each what it will get.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async allToAll<A extends NumericArray>(data: A, options: known.AllToAllOptions = {}): Promise<known.Gathered<A>> {
+  async allToAll<A extends NumericArray>(data: A, given: known.AllToAllOptions = {}): Promise<known.Gathered<A>> {
+    const options = copyOptions(given, known.ALL_TO_ALL_OPTIONS)
     checkOptions(options, known.ALL_TO_ALL_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = options.counts !== undefined
-    const sent = partCounts(data.length, this.size, options.counts)
+    const sent = partCounts(lengthOf(data), this.size, options.counts)
     const descriptor = describeExchange('all-to-all', dtype, isUneven ? undefined : layoutOf(data, 'data'))
     return this.#group.run(descriptor, options, async (call) => {
       const counts = isUneven ? await exchangeNumbers(call, sent) : sent
@@ -287,7 +295,8 @@ export class Communicator implements AsyncDisposable {
    * Messages between two ranks match in the order of the calls. Resolves when the data may change again.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async send(data: NumericArray | NamedArrays<NumericArray>, options: known.SendOptions): Promise<void> {
+  async send(data: NumericArray | NamedArrays<NumericArray>, given: known.SendOptions): Promise<void> {
+    const options = copyOptions(given, known.SEND_OPTIONS)
     checkOptions(options, known.SEND_OPTIONS)
     const pair = { from: this.rank, to: this.#checkPeer(options.to, 'to') }
     await this.#message(data, pair, options)
@@ -297,10 +306,8 @@ export class Communicator implements AsyncDisposable {
    * Fills an array, or named arrays, with what one rank sends. Unchanged if the call fails.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async receive<D extends NumericArray | NamedArrays<NumericArray>>(
-    data: D,
-    options: known.ReceiveOptions,
-  ): Promise<D> {
+  async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, given: known.ReceiveOptions): Promise<D> {
+    const options = copyOptions(given, known.RECEIVE_OPTIONS)
     checkOptions(options, known.RECEIVE_OPTIONS)
     const pair = { from: this.#checkPeer(options.from, 'from'), to: this.rank }
     await this.#message(data, pair, options)
@@ -314,8 +321,9 @@ export class Communicator implements AsyncDisposable {
     throw new AdasumError('ERR_ARGUMENT', message)
   }
 
-  #message(data: Data, pair: { from: number; to: number }, options: CallOptions): Promise<void> {
-    const layout = layoutOf(data, 'data')
+  #message(given: Data, pair: { from: number; to: number }, options: CallOptions): Promise<void> {
+    const data = readData(given, 'data')
+    const layout = reading('data', () => layoutOf(data, 'data'))
     const scratch = this.#group.scratch
     return this.#group.runMessage(pair, describe('message', layout), options, async (call) => {
       const packed = pack(data, scratch)
@@ -333,7 +341,8 @@ export class Communicator implements AsyncDisposable {
   }
 
   /** Resolves when all ranks have called it. */
-  async barrier(options: CallOptions = {}): Promise<void> {
+  async barrier(given: CallOptions = {}): Promise<void> {
+    const options = copyOptions(given, CALL_OPTIONS)
     checkOptions(options, CALL_OPTIONS)
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
   }
@@ -347,8 +356,9 @@ export class Communicator implements AsyncDisposable {
   async split(
     color: number | undefined,
     key: number = this.rank,
-    options: CallOptions = {},
+    given: CallOptions = {},
   ): Promise<Communicator | undefined> {
+    const options = copyOptions(given, CALL_OPTIONS)
     checkOptions(options, CALL_OPTIONS)
     const mine = Float64Array.of(checkColor(color), checkKey(key))
     const descriptor = { ...NO_DESCRIPTOR, collective: COLLECTIVES.split }

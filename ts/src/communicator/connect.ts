@@ -4,7 +4,7 @@
  */
 import { loadBinding, loadSharedMemory } from '#binding'
 import type { Binding } from '../binding/binding.ts'
-import { AdasumError, inspect } from '../errors.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import { checkSignal } from '../group/call-options.ts'
 import { Instruments } from '../observe/instruments.ts'
 import { type Place, resolvePlace } from '../rendezvous/environment.ts'
@@ -17,7 +17,8 @@ import { HAS_SHARED_MEMORY, SharedMemory } from '../transport/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT } from '../transport/unix.ts'
 import type { Tuning } from '../tuning.ts'
-import type { ConnectOptions } from '../types.ts'
+import { copyOptions } from '../tensor/check.ts'
+import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import type { OnPeer } from '../wire/acceptor.ts'
 import { StripeGathering } from '../wire/stripes.ts'
 import { Communicator } from './communicator.ts'
@@ -44,12 +45,13 @@ export function connect(options: ConnectOptions = {}): Promise<Communicator> {
 /** As `connect`, over any transport; ranks that share memory may be kept from meeting on Unix sockets, as where there are none. */
 export async function connectOver(
   transport: Transport,
-  options: ConnectOptions,
+  given: ConnectOptions,
   env: NodeJS.ProcessEnv,
   hasUnixTransport: boolean = HAS_UNIX_TRANSPORT,
 ): Promise<Communicator> {
   const binding = loadBinding()
-  const place = resolvePlace(options, env)
+  const options = copyOptions(given, CONNECT_OPTIONS)
+  const place = reading('options', () => resolvePlace(options, env))
   checkSignal(options.signal)
   const instruments = instrumentsFor(place, options.onStall)
   if (place.size === 1) {

@@ -2,15 +2,19 @@
  * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into scratch
  * memory, and unpacked at the end: a message of many short parts costs more than the copy.
  */
-import { isDetached } from '../binding/typed-array.ts'
-import { AdasumError, inspect } from '../errors.ts'
-import { bytesOf, checkArray, checkDisjoint, totalByteLength, transferredAway } from '../tensor/check.ts'
+import { isDetached, lengthOf, placeOf } from '../binding/typed-array.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
+import { printable } from '../printable.ts'
+import { bytesOf, checkArray, checkDisjoint, readNumbers, totalByteLength, transferredAway } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray, layoutOfNamedArrays } from '../tensor/layout.ts'
 import { copyParts } from '../tensor/parts.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import { Vector } from '../tensor/vector.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
+
+/** Of a list of names in a message. */
+const NAMES_CHARACTERS = 1000
 
 export type Data = NumericArray | NamedArrays<NumericArray>
 
@@ -23,6 +27,12 @@ export interface Packed {
   readonly check: () => void
 }
 
+/** The same arrays, the names and where they lie read once: what a getter or a proxy says later counts for nothing. */
+export function readData(data: Data, what: string): Data {
+  if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data)) return data
+  return reading(what, () => (Array.isArray(data) ? data : { ...data }))
+}
+
 function arraysOf(data: Data): NumericArray[] {
   return ArrayBuffer.isView(data) ? [data] : Object.values(data)
 }
@@ -30,7 +40,7 @@ function arraysOf(data: Data): NumericArray[] {
 /** The layout of `data`; ERR_ARGUMENT if it is not a typed array or an object of typed arrays of one dtype. */
 export function layoutOf(data: unknown, what: string, segments?: ArrayLike<number>): Layout {
   if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data) || Array.isArray(data))
-    return layoutOfArray(checkArray(data, what), (data as NumericArray).length, segments)
+    return layoutOfArray(checkArray(data, what), lengthOf(data as NumericArray), segments)
   if (segments !== undefined)
     throw new AdasumError(
       'ERR_ARGUMENT',
@@ -56,10 +66,11 @@ export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
   }
   const names = (of: Layout): string =>
     JSON.stringify(of.names && of.names.map((name, i) => [name, of.segmentElementCounts[i]]))
+  const shown = (of: Layout): string => printable(names(of) ?? '(one)', NAMES_CHARACTERS)
   if (names(layout) !== names(other))
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `out has the arrays ${names(other) ?? '(one)'}, the data ${names(layout) ?? '(one)'}. Use the same.`,
+      `out has the arrays ${shown(other)}, the data ${shown(layout)}. Use the same.`,
     )
   const label = (what: string, value: Data): { array: NumericArray; what: string }[] =>
     arraysOf(value).map((array) => ({ array, what }))
@@ -71,10 +82,11 @@ export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
 export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, elementCount: number): Dtype {
   const found = checkArray(out, 'out')
   const wanted = resultDtypeOf(dtype, found)
-  if (found.Array !== wanted.Array || out.length !== elementCount)
+  const length = lengthOf(out)
+  if (found.Array !== wanted.Array || length !== elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `out is ${found.name}[${out.length}], this rank's part is ${dtype.name}[${elementCount}]. Use equal length and dtype; ` +
+      `out is ${found.name}[${length}], this rank's part is ${dtype.name}[${elementCount}]. Use equal length and dtype; ` +
         'for f16 and bf16, f32 will do.',
     )
   checkDisjoint([
@@ -83,6 +95,9 @@ export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, e
   ])
   return wanted
 }
+
+/** More than a world has ranks. */
+const MOST_PARTS = 1 << 16
 
 /** Shorter arrays are packed. */
 const SHORT_BYTE_LENGTH = 64 << 10
@@ -129,9 +144,9 @@ export function partCounts(elementCount: number, size: number, counts: ArrayLike
     const message = `${elementCount} elements cannot be cut into ${size} equal parts. Give \`counts\`, one number a rank.`
     throw new AdasumError('ERR_ARGUMENT', message)
   }
-  const list = Array.from(counts)
+  const list = readNumbers(counts, MOST_PARTS, '`counts`')
   const wrong = list.find((count) => !Number.isSafeInteger(count) || count < 0)
-  const sum = list.reduce((total, count) => total + count, 0)
+  const sum = wrong === undefined ? list.reduce((total, count) => total + count, 0) : NaN
   if (list.length === size && wrong === undefined && sum === elementCount) return list
   const what =
     list.length !== size
@@ -144,8 +159,8 @@ export function partCounts(elementCount: number, size: number, counts: ArrayLike
 
 /** Consecutive parts of an array. */
 export function partsOf(array: NumericArray, counts: readonly number[]): Uint8Array[] {
-  const { byteLength, length } = array
-  const elementByteLength = length === 0 ? 0 : byteLength / length
+  const length = lengthOf(array)
+  const elementByteLength = length === 0 ? 0 : placeOf(array).byteLength / length
   const bytes = bytesOf(array)
   let at = 0
   return counts.map((count) => bytes.subarray(at, (at += count * elementByteLength)))

@@ -3,7 +3,7 @@
  * leaves it. What is found to be wrong before that is this rank's affair; what goes wrong while it is done fails the group,
  * since the other ranks wait for it.
  */
-import { typedArrayName } from '../binding/typed-array.ts'
+import { lengthOf, typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
 import { type GpuArray, type GpuReducer, isGpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
@@ -26,7 +26,7 @@ export interface LocalStage {
 type Options = MicroBatchOptions<ReducibleArray>
 
 /** What the two kinds of micro-batches need. */
-type Plan = Pick<LocalStage, 'data' | 'options' | 'run'>
+type Plan = Pick<LocalStage, 'data' | 'options' | 'run'> & { readonly inputCount: number }
 
 /**
  * Undefined for data that is combined with that of the other ranks as it is.
@@ -44,11 +44,13 @@ export function planLocalStage(data: unknown, options: object): LocalStage | und
   const plan = isGpuReducer(data) ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
   const run = async (): Promise<LocalReduction> => {
     const found = await plan.run()
-    // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes.
-    if (policy === 'throw' && found.nonFiniteInputs.length > 0) spoil(plan.data)
+    // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes. Where some micro-batches
+    // may be left out, it is the rank that is if all of them are.
+    const { length } = found.nonFiniteInputs
+    if (length > 0 && (policy === 'throw' || length === plan.inputCount)) spoil(plan.data)
     return found
   }
-  return { localOp, ...plan, run }
+  return { localOp, data: plan.data, options: plan.options, run }
 }
 
 function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
@@ -61,7 +63,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   const { backend, ...others } = options
   if (inputs.length > 0) checkArray(inputs[0], 'inputs[0]')
   const like = inputs[0] ?? new Float32Array(0)
-  const place = placeOf(others, like, like.length)
+  const place = placeOf(others, like, lengthOf(like))
   const { dtype, segments, coefficients } = others
   const reduce = planReduction(localOp, inputs, {
     out: place.data,
@@ -76,7 +78,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
     const { segments, nonFiniteRanks } = await reduce()
     return { segments, nonFiniteInputs: nonFiniteRanks }
   }
-  return { ...place, run }
+  return { ...place, inputCount: inputs.length, run }
 }
 
 function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
@@ -87,10 +89,10 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
       throw new AdasumError('ERR_ARGUMENT', `the slots of a GpuReducer have their own ${name}. Leave \`${name}\` out.`)
   const { out, coefficients } = options
   if (out !== undefined) checkArray(out, 'out')
-  if (out !== undefined && out.length !== layout.elementCount)
+  if (out !== undefined && lengthOf(out) !== layout.elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `out has ${out.length} elements, a slot has ${layout.elementCount}. Use equal lengths.`,
+      `out has ${lengthOf(out)} elements, a slot has ${layout.elementCount}. Use equal lengths.`,
     )
   const like = new dtype.Array(0) as ReducibleArray
   const { data, options: others } = placeOf(options, like, layout.elementCount)
@@ -107,7 +109,8 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
     const report = { op: localOp, inputCount: slotCount, withCoefficients: coefficients === true }
     return { segments: reportGpuSegments(layout, record, report), nonFiniteInputs: record.nonFinite }
   }
-  return { data, options: { ...others, ...half, segments: layout.segmentElementCounts }, run }
+  const segments = layout.segmentElementCounts
+  return { data, options: { ...others, ...half, segments }, inputCount: slotCount, run }
 }
 
 /** The local result goes to `out`; to a new array like `like` without it, and where it is f32 while halves are sent. */
@@ -115,7 +118,7 @@ function placeOf(
   options: AllReduceOptions<ReducibleArray>,
   like: ReducibleArray,
   elementCount: number,
-): Pick<Plan, 'data' | 'options'> {
+): Pick<LocalStage, 'data' | 'options'> {
   const { out, ...others } = options
   if (out !== undefined && dtypeOf(out) === dtypeOf(like)) return { data: out, options: others }
   return { data: newArrayLike(like, elementCount), options }

@@ -24,7 +24,7 @@ import {
   checkHierarchy,
   checkOnNonFinite,
 } from '../reduction/options.ts'
-import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkFlag, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import { layoutHash } from '../tensor/layout-hash.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -141,7 +141,7 @@ export class ReducePlanner {
     checkOptions(options, REDUCE_SCATTER_OPTIONS)
     checkArray(data, 'data')
     const { op, onNonFinite, layout, statistics } = planReduce(data, options)
-    const counts = partCounts(data.length, this.#size, options.counts)
+    const counts = partCounts(layout.elementCount, this.#size, options.counts)
     const wanted = new Float64Array(this.#size + 1)
     counts.forEach((count, rank) => (wanted[rank + 1] = wanted[rank]! + count))
     const resultDtype =
@@ -195,7 +195,7 @@ function planReduce(data: Data, options: Reducing): Omit<ReducePlan, 'descriptor
   const policy = checkOnNonFinite(options.onNonFinite, op)
   // Integers are always finite: whatever the policy is, there is nothing to look for.
   const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
-  const ofAdasum = options.coefficients === true ? 'coefficients' : 'orthogonality'
+  const ofAdasum = checkFlag(options.coefficients, 'coefficients') ? 'coefficients' : 'orthogonality'
   return { op, onNonFinite, layout, statistics: op === 'adasum' ? ofAdasum : 'none' }
 }
 

@@ -4,7 +4,7 @@
  * Calls on one reducer are done one after the other, in the order in which they were made; none blocks the event loop. Vectors
  * are copied on this thread, a few milliseconds at a time, since their memory may be transferred away at any moment.
  */
-import { isDetached } from '../binding/typed-array.ts'
+import { isDetached, lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { bytesOf, checkArray, checkOptions, reducibleDtype, transferredAway } from '../tensor/check.ts'
 import { type Dtype, dtypeOf } from '../tensor/dtype.ts'
@@ -212,10 +212,10 @@ export class GpuReducer {
       throw new AdasumError('ERR_ARGUMENT', `${what} is ${found.name}, ${names} is needed. Use one dtype.`)
     }
     if (dtype.name !== 'f32') reducibleDtype(found, dtype.name, what)
-    if (array.length !== this.layout.elementCount)
+    if (lengthOf(array) !== this.layout.elementCount)
       throw new AdasumError(
         'ERR_ARGUMENT',
-        `${what} has ${array.length} elements, a slot has ${this.layout.elementCount}. Use equal lengths.`,
+        `${what} has ${lengthOf(array)} elements, a slot has ${this.layout.elementCount}. Use equal lengths.`,
       )
     return dtype
   }

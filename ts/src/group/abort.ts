@@ -1,29 +1,39 @@
 /** The cause of a group's end, as an ABORT frame carries it from rank to rank. */
 import { AdasumError, ERROR_CODES, type ErrorCode, reasonOf } from '../errors.ts'
+import { printable } from '../printable.ts'
 import { ABORT_BYTE_LENGTH } from '../wire/frame.ts'
+import { COLLECTIVES } from './descriptor.ts'
 
 const MESSAGE_CHARACTERS = 2000
+const ADDRESS_CHARACTERS = 300
+const OPERATION_CHARACTERS = 30
 
 export function encodeCause(cause: AdasumError): Buffer {
   const { code, rank, peerRank, peerAddress, operation, sequence } = cause
-  const message = cause.message.slice(0, MESSAGE_CHARACTERS)
+  const message = printable(cause.message, MESSAGE_CHARACTERS)
   const bytes = Buffer.from(JSON.stringify({ code, message, rank, peerRank, peerAddress, operation, sequence }))
   // Only characters of several bytes can make it longer than the frame: the code alone still says what happened.
   return bytes.length <= ABORT_BYTE_LENGTH ? bytes : Buffer.from(JSON.stringify({ code, message: '', rank }))
 }
 
-/** Takes nothing on trust: fields of the wrong type are left out. */
-export function decodeCause(bytes: Uint8Array, from: number): AdasumError {
-  const fields = parseObject(bytes)
+/**
+ * Takes nothing on trust: fields of the wrong type are left out, as are ranks that the group does not have, and text cannot do
+ * more than be read.
+ */
+export function decodeCause(
+  payload: readonly Uint8Array[],
+  { from, size }: { from: number; size: number },
+): AdasumError {
+  const fields = parseObject(Buffer.concat(payload))
   const code = ERROR_CODES.includes(fields.code as ErrorCode) ? (fields.code as ErrorCode) : 'ERR_ABORTED'
-  const message =
-    typeof fields.message === 'string' && fields.message ? fields.message : `Rank ${from} ended the group.`
+  const message = textOf(fields.message, MESSAGE_CHARACTERS) ?? `Rank ${from} ended the group.`
+  const operation = textOf(fields.operation, OPERATION_CHARACTERS)
   return new AdasumError(code, message, {
-    rank: wholeNumber(fields.rank) ?? from,
-    peerRank: wholeNumber(fields.peerRank),
-    peerAddress: typeof fields.peerAddress === 'string' ? fields.peerAddress : undefined,
-    operation: typeof fields.operation === 'string' ? fields.operation : undefined,
-    sequence: wholeNumber(fields.sequence),
+    rank: wholeNumber(fields.rank, size) ?? from,
+    peerRank: wholeNumber(fields.peerRank, size),
+    peerAddress: textOf(fields.peerAddress, ADDRESS_CHARACTERS),
+    operation: operation !== undefined && Object.hasOwn(COLLECTIVES, operation) ? operation : undefined,
+    sequence: wholeNumber(fields.sequence, Infinity),
   })
 }
 
@@ -36,8 +46,14 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   }
 }
 
-function wholeNumber(value: unknown): number | undefined {
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined
+function wholeNumber(value: unknown, below: number): number | undefined {
+  const isWhole = Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < below
+  return isWhole ? (value as number) : undefined
+}
+
+/** Undefined for what is no text, or empty. */
+function textOf(value: unknown, most: number): string | undefined {
+  return typeof value === 'string' && value !== '' ? printable(value, most) : undefined
 }
 
 /** @param rank - the rank whose caller aborted, if anything had been sent */

@@ -1,5 +1,5 @@
 /** Checks of what every call takes. */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 
 /** The longest time a timer can hold. */
 const LONGEST_MS = 2 ** 31 - 1
@@ -7,13 +7,19 @@ const LONGEST_MS = 2 ** 31 - 1
 /** @throws AdasumError ERR_ARGUMENT */
 export function checkTimeout(timeoutMs: number): number {
   if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_MS) return timeoutMs
-  throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${timeoutMs}; it must be from 1 to ${LONGEST_MS}.`)
+  throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${inspect(timeoutMs)}; it must be from 1 to ${LONGEST_MS}.`)
 }
 
 /** @throws AdasumError ERR_ARGUMENT */
 export function checkSignal(signal: unknown): void {
   // Not instanceof: signals of other realms and of polyfills serve as well.
-  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>
-  if (signal === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function')) return
+  if (signal === undefined || reading('signal', () => isSignal(signal))) return
   throw new AdasumError('ERR_ARGUMENT', 'signal must be an AbortSignal. Pass the `signal` of an AbortController.')
+}
+
+function isSignal(signal: unknown): boolean {
+  const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  )
 }

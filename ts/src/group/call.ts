@@ -62,13 +62,15 @@ export class Call implements PhaseObserver, ObservedCall {
   earlyBytes = 0
   offThreadKernels = 0
   lastFrom = -1
+  readonly openSpans: Span[] = []
   readonly #links: CallLinks
   readonly #span: Span
   #isHeard = false
   #lastProgress = performance.now()
   #timer: NodeJS.Timeout
-  /** What has been done so far about standing still. */
-  #stage: 'fresh' | 'announced' | 'reported' = 'fresh'
+  /** The progress after which it has told that it stands still. */
+  #announcedAfter = -1
+  #isReported = false
   #isOver = false
 
   constructor(links: CallLinks, sequence: number, descriptor: Descriptor, { stallMs, timeoutMs }: CallLimits) {
@@ -183,6 +185,21 @@ export class Call implements PhaseObserver, ObservedCall {
     return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
   }
 
+  /**
+   * The peers without which it cannot go on, as far as this rank can tell; the one that has been silent the longest first. Those
+   * that this rank waits for may in turn wait for others: whoever does says so once it stands still, and is not to blame.
+   */
+  missing(): Link[] {
+    const partners = new Set(this.partners())
+    const linked = [...this.#links.links()].filter(({ peer }) => partners.has(peer))
+    const waiting = linked.filter((link) => link.isWaiting(this.sequence))
+    if (waiting.length === 0) return []
+    const unheard = (links: Link[]): Link[] => links.filter((link) => !link.hasHeard(this.sequence))
+    const silent = (links: Link[]): Link[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
+    const suspects = [unheard(waiting), unheard(linked), silent(waiting), silent(linked), waiting]
+    return suspects.find(({ length }) => length > 0)!.sort((a, b) => a.heardAt - b.heardAt)
+  }
+
   waitingRanks(): number[] {
     return this.waitingFor().map(({ peer }) => peer)
   }
@@ -221,10 +238,20 @@ export class Call implements PhaseObserver, ObservedCall {
     this.#links.recorder.callEnded(this, this.#span, code)
   }
 
-  /** When the next stage comes: announcing, once, the report of a stall, once, then the deadline. */
+  /** Whether it has made no progress for `stallMs`. */
+  get standsStill(): boolean {
+    return performance.now() - this.#lastProgress >= this.stallMs
+  }
+
+  /** When the next thing is done about standing still: telling others, the report, once, then the deadline. */
   #idleLimitMs(): number {
-    const limits = { fresh: Math.min(ANNOUNCE_MS, this.stallMs), announced: this.stallMs, reported: this.timeoutMs }
-    return Math.min(limits[this.#stage], this.timeoutMs)
+    const reportMs = this.#isReported ? this.timeoutMs : this.stallMs
+    const announceMs = Math.min(ANNOUNCE_MS, this.stallMs / 2, this.timeoutMs / 2)
+    return Math.min(this.#isAnnounced ? reportMs : announceMs, this.timeoutMs)
+  }
+
+  get #isAnnounced(): boolean {
+    return this.#announcedAfter === this.#lastProgress
   }
 
   #wakeAfter(waitMs: number): NodeJS.Timeout {
@@ -243,11 +270,11 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   #standStill(): void {
-    if (this.#stage === 'fresh') {
-      this.#stage = 'announced'
+    if (!this.#isAnnounced) {
+      this.#announcedAfter = this.#lastProgress
       return this.#links.announced(this)
     }
-    this.#stage = 'reported'
+    this.#isReported = true
     this.#links.stalled(this)
   }
 }

@@ -8,7 +8,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { placeOf, unexpected } from './abort.ts'
 import type { Call } from './call.ts'
 import { collectiveName, describeCall } from './descriptor.ts'
-import { messageOf } from './numbering.ts'
+import { MOST_CALLS_UNDER_WAY, messageOf } from './numbering.ts'
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
 export class AgreedFailure extends Error {
@@ -111,29 +111,40 @@ export function violation(peer: Peer, what: string): AdasumError {
   return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
 }
 
-export function sentTooMuch({ peer }: Peer, call: Call): AdasumError {
-  return new AdasumError('ERR_MISMATCH', `Rank ${peer} sent more data for ${call.title} than belongs to it.`)
+export function sentTooMuch(peer: Peer, call: Call): AdasumError {
+  const message = `Rank ${peer.peer} (${peer.address}) sent more data for ${call.title} than belongs to it.`
+  return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
+}
+
+/** @param what - the calls that are counted together, such as `collectives` */
+export function tooManyUnderWay(what: string, count: number): AdasumError {
+  const message = `${count} ${what} are under way, and there may be ${MOST_CALLS_UNDER_WAY}. Await some of them first.`
+  return new AdasumError('ERR_NOT_READY', message)
 }
 
 /** @param refusals - of connections that were turned away: a clause */
 export function timedOut(call: Call, refusals: string): AdasumError {
   const message = `${standstill(call, call.timeoutMs, refusals)}, or raise timeoutMs.`
-  const [first] = call.waitingFor()
+  const [first] = call.missing()
   return new AdasumError('ERR_TIMEOUT', message, first && placeAt(first))
 }
 
-/** The report of a call that stands still. */
-export function stallWarning(call: Call, refusals: string): string {
-  return `${standstill(call, call.stallMs, refusals)}: the call fails after ${call.timeoutMs} ms without progress.`
+/** The report of a call that stands still, and of others behind it. */
+export function stallWarning(call: Call, refusals: string, laterCallCount: number): string {
+  const stands = standstill(call, call.stallMs, refusals, laterCallCount)
+  return `${stands}: the call fails after ${call.timeoutMs} ms without progress.`
 }
 
-/** @param group - what the group is called */
-export function stallReport(call: Call, group: string): StallReport {
+/**
+ * @param group - what the group is called
+ * @param laterCallCount - how many calls that have begun later wait for the same ranks, or some of them
+ */
+export function stallReport(call: Call, group: string, laterCallCount: number): StallReport {
   const { title, operation, sequence, descriptor, rank, size, stallMs } = call
   const arrived = call.arrived()
   const index = messageOf(sequence, size)?.index
   return {
-    ...{ title, operation, group, rank },
+    ...{ title, operation, group, rank, laterCallCount },
     sequence: index === undefined ? sequence : index + 1,
     what: describeCall(descriptor),
     idleMs: stallMs,
@@ -144,12 +155,14 @@ export function stallReport(call: Call, group: string): StallReport {
 }
 
 /** An unfinished sentence of advice at the end. */
-function standstill(call: Call, idleMs: number, refusals: string): string {
-  const { title, what, rank, waitingFor, arrived, notHeard } = stallReport(call, '')
+function standstill(call: Call, idleMs: number, refusals: string, laterCallCount = 0): string {
+  const { title, what, rank, waitingFor, arrived, notHeard } = stallReport(call, '', laterCallCount)
   const waiting = waitingFor.map((peer) => `rank ${peer.rank} (${peer.address})`)
   const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
   const named = what === call.operation ? title : `${title} (${what})`
-  const stands = `${named} made no progress for ${idleMs} ms on rank ${rank}, which waits for ${whom}${refusals}`
+  const calls = laterCallCount === 1 ? 'call' : 'calls'
+  const where = laterCallCount > 0 ? ` in this and ${laterCallCount} later ${calls}` : ''
+  const stands = `${named} made no progress for ${idleMs} ms on rank ${rank}, which waits for ${whom}${where}${refusals}`
   const heard = `It has heard of ${heardOf(arrived, notHeard)} in this call`
   return `${stands}. ${heard}. Check that those ranks are running and call the same collectives`
 }

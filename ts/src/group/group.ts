@@ -4,7 +4,7 @@
  * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
-import { AdasumError, type ErrorCode } from '../errors.ts'
+import { AdasumError, type ErrorCode, reading } from '../errors.ts'
 import { Monitor } from '../observe/instruments.ts'
 import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
@@ -25,8 +25,10 @@ import { abortFrame, dismiss, goodbyeFrame } from './last-words.ts'
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isMessage, messageOf, messageSequence } from './numbering.ts'
+import { Roster } from './roster.ts'
+import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
+import { Stalls } from './stalls.ts'
 
 /** How long a failing rank tries to reach those that it has had nothing to do with. */
 const TELL_MS = 5000
@@ -49,12 +51,13 @@ export class Group implements LinkOwner, CallLinks {
   /** The connections of `links`: this rank dials those that it reads, the peers those on which it writes. */
   readonly #pipes = new Map<number, { readonly reader: PendingPipe; readonly writer: PendingPipe }>()
   readonly #dialling = new Limit(undefined)
-  readonly #active = new Map<number, Call>()
-  readonly #completed = new Set<number>()
-  #nextSequence = 1
-  /** Messages begun here so far, by ordered pair. */
-  readonly #messageCounts = new Map<string, number>()
-  #lastCompleted = 0
+  readonly #roster: Roster
+  readonly #signals = new Signals()
+  readonly #stalls = new Stalls({
+    calls: () => this.#roster.calls(),
+    isUnderWay: (call) => this.#roster.get(call.sequence) === call,
+    report: (call, laterCallCount) => this.#reportStall(call, laterCallCount),
+  })
   readonly #failure: failure.Failure
   #closing: Promise<Farewell | undefined> | undefined
   #whenIdle: (() => void) | undefined
@@ -73,6 +76,7 @@ export class Group implements LinkOwner, CallLinks {
     this.#memory = memory && { memory, staging: new Staging(memory, this.scratch) }
     this.#monitor = options.monitor ?? new Monitor('world')
     this.recorder = this.#monitor.recorder
+    this.#roster = new Roster(size)
     this.#failure = new failure.Failure(rank)
   }
 
@@ -93,13 +97,13 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   get #isLeaving(): boolean {
-    return !this.#failure.cause && this.#closing !== undefined && this.#active.size === 0
+    return !this.#failure.cause && this.#closing !== undefined && this.#roster.isEmpty
   }
 
   /** What a peer that comes when all is over is told; undefined before. */
   get lastWords(): Buffer | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
-    return this.#isLeaving ? goodbyeFrame(this.#nextSequence - 1) : undefined
+    return this.#isLeaving ? goodbyeFrame(this.#roster.lastBegun) : undefined
   }
 
   #connect(peer: number): Link {
@@ -123,7 +127,7 @@ export class Group implements LinkOwner, CallLinks {
 
   /** The sequence number of the last collective up to which all are complete. */
   get lastCompleted(): number {
-    return this.#lastCompleted
+    return this.#roster.lastCompleted
   }
 
   /**
@@ -131,26 +135,17 @@ export class Group implements LinkOwner, CallLinks {
    * group does, unless with an AgreedFailure; the promise settles only when no connection uses the call's memory.
    */
   run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
-    return this.#run(descriptor, options, () => this.#nextSequence++, body)
+    return this.#run(descriptor, options, () => this.#roster.takeCollective(), body)
   }
 
   /** The same for a message between two ranks, of which this is one; they match by order. */
   runMessage<T>(
-    { from, to }: { from: number; to: number },
+    pair: { from: number; to: number },
     descriptor: Descriptor,
     options: CallOptions,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    const take = (): number => {
-      const index = this.#messageCountOf(from, to)
-      this.#messageCounts.set(`${from}>${to}`, index + 1)
-      return messageSequence({ from, to, index }, this.size)
-    }
-    return this.#run(descriptor, options, take, body)
-  }
-
-  #messageCountOf(from: number, to: number): number {
-    return this.#messageCounts.get(`${from}>${to}`) ?? 0
+    return this.#run(descriptor, options, () => this.#roster.takeMessage(pair), body)
   }
 
   async #run<T>(
@@ -159,9 +154,7 @@ export class Group implements LinkOwner, CallLinks {
     takeSequence: () => number,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    const call = this.#begin(descriptor, options, takeSequence)
-    const abort = (): void => this.#abort(call, options.signal)
-    options.signal?.addEventListener('abort', abort, { once: true })
+    const { call, unwatch } = this.#begin(descriptor, options, takeSequence)
     try {
       for (const link of this.#links.values()) link.begun(call.sequence, descriptor)
       const result = await body(call)
@@ -175,21 +168,33 @@ export class Group implements LinkOwner, CallLinks {
       this.#fail(error, call)
       this.#end(call, this.#failure.cause!.code)
       await this.#quiet()
-      throw this.#failure.of(call, this.#lastCompleted)
+      throw this.#failure.of(call, this.lastCompleted)
     } finally {
-      options.signal?.removeEventListener('abort', abort)
+      unwatch()
     }
   }
 
-  #begin(descriptor: Descriptor, options: CallOptions, takeSequence: () => number): Call {
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.timeoutMs)
-    checkSignal(options.signal)
-    if (options.signal?.aborted) throw abortError(collectiveName(descriptor), options.signal)
-    if (this.#failure.cause) throw this.#failure.later(descriptor, this.#lastCompleted)
+  #begin(
+    descriptor: Descriptor,
+    { signal, timeoutMs: given = this.timeoutMs }: CallOptions,
+    takeSequence: () => number,
+  ): { call: Call; unwatch: () => void } {
+    const timeoutMs = checkTimeout(given)
+    checkSignal(signal)
+    if (reading('signal', () => signal?.aborted)) throw abortError(collectiveName(descriptor), signal)
+    if (this.#failure.cause) throw this.#failure.later(descriptor, this.lastCompleted)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
-    const call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
-    this.#active.set(call.sequence, call)
-    return call
+    let call: Call | undefined
+    // Before the call has a number: what a signal of the caller's own throws is this call's affair alone.
+    const unwatch = reading('signal', () => this.#signals.watch(signal, () => call && this.#abort(call, signal)))
+    try {
+      call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
+    } catch (error) {
+      unwatch()
+      throw error
+    }
+    this.#roster.begun(call)
+    return { call, unwatch }
   }
 
   /** @param code - of the failure on which all ranks agree, if there is one */
@@ -197,15 +202,13 @@ export class Group implements LinkOwner, CallLinks {
     this.#end(call, code)
     for (const link of this.#links.values())
       if (!link.finished(call.sequence)) this.#fail(failure.sentTooMuch(link, call), call)
-    if (isMessage(call.sequence)) return
-    this.#completed.add(call.sequence)
-    while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
+    this.#roster.completed(call)
   }
 
   #end(call: Call, code?: ErrorCode): void {
     call.ended(code)
-    this.#active.delete(call.sequence)
-    if (this.#active.size === 0) this.#whenIdle?.()
+    this.#roster.ended(call)
+    if (this.#roster.isEmpty) this.#whenIdle?.()
   }
 
   metrics(): Omit<CommunicatorMetrics, 'worldRank' | 'binding'> {
@@ -230,8 +233,8 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   async #close(): Promise<Farewell | undefined> {
-    if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    const lastSequence = this.#nextSequence - 1
+    if (!this.#roster.isEmpty) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    const lastSequence = this.#roster.lastBegun
     const told = new Set<number>()
     const part = async (link: Link): Promise<void> => {
       if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
@@ -279,12 +282,7 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   #abort(call: Call, signal: AbortSignal | undefined): void {
-    if (this.#active.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
-  }
-
-  /** The earliest call that is under way: the one a lost peer is most likely missed in. */
-  #oldest(): Call | undefined {
-    return this.#active.values().next().value
+    if (this.#roster.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
   }
 
   timedOut(call: Call): void {
@@ -292,12 +290,20 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   announced(call: Call): void {
-    for (const link of call.waitingFor()) link.announce(call.sequence, call.descriptor)
+    // By one collective a rank shows all others that it is there: which one has fallen silent, they can tell then.
+    const isShown = call.sequence === this.#roster.oldestSequence()
+    const listeners = isShown ? this.#links.values() : call.waitingFor()
+    for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
   }
 
   stalled(call: Call): void {
-    const { group } = this.#monitor
-    this.#monitor.stalled(failure.stallWarning(call, this.#refusals()), failure.stallReport(call, group))
+    this.recorder.counters.stalled()
+    this.#stalls.add(call)
+  }
+
+  #reportStall(call: Call, laterCallCount: number): void {
+    const report = failure.stallReport(call, this.#monitor.group, laterCallCount)
+    this.#monitor.stalled(failure.stallWarning(call, this.#refusals(), laterCallCount), report)
   }
 
   #refusals(): string {
@@ -323,12 +329,8 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   stateOf(sequence: number): Descriptor | 'finished' | undefined {
-    const message = messageOf(sequence, this.size)
-    const isToCome = message
-      ? message.index >= this.#messageCountOf(message.from, message.to)
-      : sequence >= this.#nextSequence
-    if (isToCome) return undefined
-    return this.#active.get(sequence)?.descriptor ?? 'finished'
+    if (this.#roster.isToCome(sequence)) return undefined
+    return this.#roster.get(sequence)?.descriptor ?? 'finished'
   }
 
   differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
@@ -341,45 +343,44 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   oldestSequence(): number {
-    for (const sequence of this.#active.keys()) if (!isMessage(sequence)) return sequence
-    return Infinity
+    return this.#roster.oldestSequence()
   }
 
   progressed(sequence: number, from?: number): void {
-    this.#active.get(sequence)?.progressed(from)
+    this.#roster.get(sequence)?.progressed(from)
   }
 
   heard(sequence: number): void {
-    this.#active.get(sequence)?.heard()
+    this.#roster.get(sequence)?.heard()
   }
 
   cameEarly(sequence: number, byteLength: number): void {
-    const call = this.#active.get(sequence)
+    const call = this.#roster.get(sequence)
     if (call) call.earlyBytes += byteLength
   }
 
   aborted(cause: AdasumError): void {
-    this.#fail(cause, this.#oldest())
+    this.#fail(cause, this.#roster.oldest())
   }
 
   broken(link: Link, error: Error): void {
     if (!(error instanceof AdasumError)) return this.lost(link, error.message, error)
-    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(link, error), this.#oldest())
+    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(link, error), this.#roster.oldest())
   }
 
   lost(link: Link, reason: string, cause?: Error): void {
-    const call = this.#oldest()
+    const call = this.#roster.oldest()
     this.#fail(failure.peerLost(link, call, reason, cause), call)
   }
 
   departed(link: Link, lastSequence: number): void {
     this.#dialler?.hasLeft?.(link.peer, lastSequence)
-    for (const call of this.#active.values())
+    for (const call of this.#roster.calls())
       if (link.misses(call.sequence)) this.#fail(failure.peerDeparted(link, call, lastSequence), call)
   }
 
   unreachable(link: Link, error: AdasumError): void {
-    const call = [...this.#active.values()].find(({ sequence }) => link.isWaiting(sequence))
+    const call = [...this.#roster.calls()].find(({ sequence }) => link.isWaiting(sequence))
     if (call) this.#fail(failure.peerFailed(link, error), call)
   }
 }

@@ -16,15 +16,12 @@ import {
   HEADER_BYTE_LENGTH,
 } from '../wire/frame.ts'
 import type { Borrower } from './borrower.ts'
-import { isEager } from './numbering.ts'
+import { MOST_ANNOUNCED, isEager } from './numbering.ts'
 import type { Outbox } from './outbox.ts'
 import type { Posted, Received, Slot, Slots, Want } from './slot.ts'
 
 /** Credit is given back in portions of this size. */
 const CREDIT_REPORT_BYTE_LENGTH = CREDIT_BYTE_LENGTH / 8
-
-/** Offers that may wait for calls to come. */
-const EARLY_OFFER_LIMIT = 1 << 16
 
 const NO_BYTES = new Uint8Array(0)
 const nothing = (): Promise<void> => Promise.resolve()
@@ -51,6 +48,8 @@ export class Inbox {
   #filling: Posted | undefined
   /** Readers of memory that the peer has withdrawn. */
   readonly #deceived: ((cause: Error) => void)[] = []
+  /** Whether all that waited for offers has been asked for, since offers cannot be read. */
+  #hasAskedForAll = false
 
   constructor(slots: Slots, outbox: Outbox, borrower: Borrower | undefined, owner: InboxOwner) {
     this.#slots = slots
@@ -157,8 +156,8 @@ export class Inbox {
 
   offered(header: FrameHeader, body: readonly Uint8Array[]): void {
     if (!this.#borrower) throw this.#owner.violation('an offer, but shares no memory with this rank')
-    if (++this.#earlyOfferCount > EARLY_OFFER_LIMIT)
-      throw this.#owner.violation(`more than ${EARLY_OFFER_LIMIT} offers that nobody has asked for`)
+    if (++this.#earlyOfferCount > MOST_ANNOUNCED)
+      throw this.#owner.violation(`more than ${MOST_ANNOUNCED} offers that nobody has asked for`)
     this.#keepEarly(this.#slots.of(header.sequence), header, body)
   }
 
@@ -201,7 +200,8 @@ export class Inbox {
   /** This message cannot be read where it lies. If that goes for all others, they must be asked for, too. */
   #refuse({ sequence, step }: FrameHeader, posted: Posted): void {
     this.#ask(sequence, step, posted)
-    if (this.#borrower!.isBorrowing) return
+    if (this.#borrower!.isBorrowing || this.#hasAskedForAll) return
+    this.#hasAskedForAll = true
     for (const [other, slot] of this.#slots.all())
       for (const [at, waiting] of slot.posted) if (!waiting.parts) this.#ask(other, at, waiting)
   }

@@ -6,6 +6,9 @@ import type { Link } from './link.ts'
 
 /** What a link asks of its group. */
 export interface LinkOwner {
+  /** This rank's number, and how many there are. */
+  readonly rank: number
+  readonly size: number
   readonly tuning: Tuning
   /** Memory that a peer and this rank may read of each other; undefined if they share none. */
   memoryWith(peer: number): LinkMemory | undefined

@@ -31,13 +31,10 @@ import { Lender } from './lender.ts'
 import { type Outgoing, Outbox } from './outbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isEager, isMessage } from './numbering.ts'
+import { MOST_ANNOUNCED, isEager, isMessage, wrongRanks } from './numbering.ts'
 import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
 import { Parting } from './parting.ts'
 import { type Received, Slots, type Want } from './slot.ts'
-
-/** Announcements of memory that a peer may make for the calls that are under way or to come. */
-const READY_LIMIT = 1 << 16
 
 export class Link implements FrameHandler {
   readonly peer: number
@@ -111,6 +108,11 @@ export class Link implements FrameHandler {
 
   get address(): string {
     return this.#reader.remoteAddress
+  }
+
+  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
+  get heardAt(): number {
+    return this.#parting.heardAt
   }
 
   /** The peer has dialled: what is written arrives. */
@@ -313,7 +315,7 @@ export class Link implements FrameHandler {
       case 'credit':
         return this.#outbox.credit(header.credit)
       case 'abort':
-        return this.#owner.aborted(decodeCause(payload[0] ?? new Uint8Array(0), this.peer))
+        return this.#owner.aborted(decodeCause(payload, { from: this.peer, size: this.#owner.size }))
       case 'goodbye':
         return this.#goodbyeCame(header.sequence)
     }
@@ -356,7 +358,7 @@ export class Link implements FrameHandler {
     const slot = this.#slots.of(sequence)
     if (slot.ready.has(step)) throw violation(this, `step ${step} of #${sequence} announced twice`)
     slot.ready.add(step)
-    if (++this.#readyCount > READY_LIMIT) throw violation(this, `more than ${READY_LIMIT} announcements`)
+    if (++this.#readyCount > MOST_ANNOUNCED) throw violation(this, `more than ${MOST_ANNOUNCED} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
     setImmediate(() => {
@@ -384,6 +386,8 @@ export class Link implements FrameHandler {
   // ---- rules
 
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
+    const wrong = wrongRanks(header, this.peer, this.#owner)
+    if (wrong !== undefined) throw violation(this, wrong)
     const state = this.#owner.stateOf(header.sequence)
     if (state === 'finished') return state
     const slot = this.#slots.of(header.sequence)

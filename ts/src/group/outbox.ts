@@ -20,6 +20,8 @@ import {
   encodeHeader,
 } from '../wire/frame.ts'
 import { copyParts } from '../tensor/parts.ts'
+import { type EagerFrame, EagerFrames } from './eager-frames.ts'
+import { Queue } from '../queue.ts'
 
 export interface Outgoing {
   readonly header: FrameHeader
@@ -49,13 +51,14 @@ interface Chunk {
 export class Outbox {
   readonly #writer: Pipe
   readonly #owner: OutboxOwner
-  /** Small frames that wait for credit. */
-  #eager: Outgoing[] = []
+  readonly #eager = new EagerFrames()
   /** Eager bytes that the peer has not reported as consumed. */
   #underWay = 0
   /** The large payload that is being written, and what waits behind it: encoded frames and large payloads. */
   #payload: Outgoing | undefined
-  #behind: (Uint8Array | Outgoing)[] = []
+  readonly #behind = new Queue<Uint8Array | Outgoing>()
+  /** How many frames with a payload are still to be written, by collective. */
+  readonly #held = new Map<number, number>()
   #isOpen = false
   /** A payload could not be handed over whole: the connection has ended. */
   #isBroken = false
@@ -77,6 +80,7 @@ export class Outbox {
 
   /** Sends as soon as the peer's credit allows. */
   sendEager(outgoing: Outgoing): void {
+    this.#hold(outgoing)
     this.#eager.push(outgoing)
     this.flush()
   }
@@ -89,21 +93,26 @@ export class Outbox {
 
   /** Sends the small frames for which there is credit, those of the oldest call first. */
   flush(): void {
-    for (let index = this.#nextEager(); index >= 0; index = this.#nextEager())
-      this.#writeEager(this.#eager.splice(index, 1)[0]!)
+    for (let next = this.#nextEager(); next; next = this.#nextEager()) {
+      this.#eager.remove(next)
+      this.#writeEager(next.outgoing)
+    }
   }
 
-  #nextEager(): number {
-    if (!this.#isOpen) return -1
-    const fits = (outgoing: Outgoing | undefined, limit: number): boolean =>
-      outgoing !== undefined && this.#underWay + frameByteLength(outgoing) <= limit
+  #nextEager(): EagerFrame | undefined {
+    if (!this.#isOpen) return undefined
+    const fits = (frame: EagerFrame, limit: number): boolean =>
+      this.#underWay + frameByteLength(frame.outgoing) <= limit
     const oldest = this.#owner.oldestSequence()
-    const index = this.#eager.findIndex(({ header }) => header.sequence <= oldest)
-    if (fits(this.#eager[index], CREDIT_BYTE_LENGTH)) return index
-    return fits(this.#eager[0], CREDIT_BYTE_LENGTH / 2) ? 0 : -1
+    const first = this.#eager.first
+    const preferred =
+      this.#eager.firstOf(oldest) ?? (first && first.outgoing.header.sequence <= oldest ? first : undefined)
+    if (preferred && fits(preferred, CREDIT_BYTE_LENGTH)) return preferred
+    return first && fits(first, CREDIT_BYTE_LENGTH / 2) ? first : undefined
   }
 
   #writeEager(outgoing: Outgoing): void {
+    this.#letGo(outgoing)
     if (hasLostMemory(outgoing)) return this.#lose(outgoing)
     const byteLength = frameByteLength(outgoing)
     this.#underWay += byteLength
@@ -116,6 +125,7 @@ export class Outbox {
 
   /** Sends a payload that the peer has posted memory for. */
   sendLarge(outgoing: Outgoing): void {
+    this.#hold(outgoing)
     this.#write(outgoing)
   }
 
@@ -126,9 +136,17 @@ export class Outbox {
 
   /** Whether frames of that collective are still to be written. */
   isHolding(sequence: number): boolean {
-    const large = this.#payload ? [this.#payload] : []
-    const all = [...this.#eager, ...large, ...this.#behind.filter(isOutgoing)]
-    return all.some(({ header }) => header.sequence === sequence)
+    return this.#held.has(sequence)
+  }
+
+  #hold({ header: { sequence } }: Outgoing): void {
+    this.#held.set(sequence, (this.#held.get(sequence) ?? 0) + 1)
+  }
+
+  #letGo({ header: { sequence } }: Outgoing): void {
+    const left = this.#held.get(sequence)! - 1
+    if (left > 0) this.#held.set(sequence, left)
+    else this.#held.delete(sequence)
   }
 
   /**
@@ -137,23 +155,28 @@ export class Outbox {
    */
   departed(isOverThere: (sequence: number) => boolean): void {
     this.#hasPeerDeparted = true
-    const isOver = ({ header }: Outgoing): boolean => isOverThere(header.sequence)
-    const dropped = this.#eager.filter(isOver)
-    this.#eager = this.#eager.filter((outgoing) => !isOver(outgoing))
-    for (const outgoing of dropped) outgoing.resolve()
+    for (const outgoing of this.#eager.drain()) {
+      if (isOverThere(outgoing.header.sequence)) this.#settle(outgoing)
+      else this.#eager.push(outgoing)
+    }
     if (this.#isBroken) this.#settleAsked()
   }
 
   /** Nothing more can be written. */
   #settleAsked(): void {
-    const asked = [this.#payload, ...this.#behind.splice(0)].filter((entry) => entry && isOutgoing(entry))
+    const asked = [this.#payload, ...this.#behind.drain()].filter((entry) => entry && isOutgoing(entry))
     this.#payload = undefined
-    for (const outgoing of asked as Outgoing[]) outgoing.resolve()
+    for (const outgoing of asked as Outgoing[]) this.#settle(outgoing)
+  }
+
+  #settle(outgoing: Outgoing): void {
+    this.#letGo(outgoing)
+    outgoing.resolve()
   }
 
   /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
   abort(cause: Error, last: Buffer): void {
-    const dropped = [...this.#eager.splice(0), ...this.#behind.splice(0)]
+    const dropped = [...this.#eager.drain(), ...this.#behind.drain()]
     for (const outgoing of dropped.filter(isOutgoing)) outgoing.reject(cause)
     if (!this.#payload) {
       this.#writer.write(last)
@@ -177,14 +200,15 @@ export class Outbox {
     const head = Buffer.allocUnsafe(HEADER_BYTE_LENGTH)
     encodeHeader(outgoing.header, head)
     this.#writer.write(head)
-    this.#writeChunks(outgoing, chunksOf(outgoing.parts, this.#owner.writeByteLength))
+    this.#writeChunks(outgoing, chunksOf(outgoing.parts, this.#owner.writeByteLength), 0)
   }
 
-  #writeChunks(outgoing: Outgoing, [chunk, ...rest]: Chunk[]): void {
+  #writeChunks(outgoing: Outgoing, chunks: readonly Chunk[], index: number): void {
+    const chunk = chunks[index]
     if (!chunk) return this.#endPayload(outgoing)
     this.#writer.write(chunk.bytes, (error) => {
       // Asked first: where the memory was, the system may have found nothing to read, and reports a broken connection.
-      if ([chunk, ...rest].some(({ bytes, byteLength }) => bytes.length !== byteLength)) return this.#lose(outgoing)
+      if (!isThere(chunk) || !isThere(chunks[index + 1])) return this.#lose(outgoing)
       // The end of the connection tells the group, which then ends this payload's call.
       if (error) {
         this.#isBroken = true
@@ -192,7 +216,7 @@ export class Outbox {
         return
       }
       this.#owner.progressed(outgoing.header.sequence)
-      this.#writeChunks(outgoing, rest)
+      this.#writeChunks(outgoing, chunks, index + 1)
     })
   }
 
@@ -202,10 +226,11 @@ export class Outbox {
     this.#owner.failed(error)
   }
 
-  #endPayload({ resolve }: Outgoing): void {
+  #endPayload(outgoing: Outgoing): void {
     this.#payload = undefined
-    for (const entry of this.#behind.splice(0)) this.#write(entry)
-    resolve()
+    this.#letGo(outgoing)
+    while (!this.#payload && this.#behind.length > 0) this.#write(this.#behind.shift()!)
+    outgoing.resolve()
   }
 }
 
@@ -232,6 +257,10 @@ function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
 
 function hasLostMemory({ header, parts }: Outgoing): boolean {
   return totalByteLength(parts) !== header.payloadByteLength
+}
+
+function isThere(chunk: Chunk | undefined): boolean {
+  return chunk === undefined || chunk.bytes.length === chunk.byteLength
 }
 
 function chunksOf(parts: readonly Uint8Array[], writeByteLength: number): Chunk[] {

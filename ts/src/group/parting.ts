@@ -32,15 +32,15 @@ export class Parting {
   /** Why the peer cannot be dialled. */
   dialError: AdasumError | undefined
   #isHalfEnded = false
-  /** When the connection that is read last brought something. */
-  #heardAt = 0
+  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
+  heardAt = 0
 
   constructor(owner: PartingOwner) {
     this.#owner = owner
   }
 
   heard(): void {
-    this.#heardAt = performance.now()
+    this.heardAt = performance.now()
   }
 
   get #isExplained(): boolean {
@@ -80,7 +80,7 @@ export class Parting {
   /** What the peer wrote before it closed may still be on its way over a slow network. */
   #afterSilence(action: () => void): void {
     const begin = performance.now()
-    const look = (): void => (this.#heardAt > begin ? this.#afterSilence(action) : action())
+    const look = (): void => (this.heardAt > begin ? this.#afterSilence(action) : action())
     patientTimeout(look, EXPLANATION_MS, false)
   }
 }

@@ -358,19 +358,6 @@ export function breaksOf(dtype: Dtype, inputs: readonly Vector[], resultDtype: D
   return new Set([...inputs.flatMap((input) => inElements(input, dtype)), ...inElements(out, resultDtype)])
 }
 
-/** Copies elements; if the dtypes differ, as `combine` stores them. */
-export function convert(binding: Binding, from: Dtype, input: Vector, to: Dtype, out: Vector): void {
-  if (from === to) return out.set(input)
-  const elementCount = input.byteLength / from.byteLength
-  let begin = 0
-  for (const end of [...breaksOf(from, [input], to, out), elementCount].sort((a, b) => a - b)) {
-    const parts = [byteSlice(from, input, begin, end)]
-    const result = byteSlice(to, out, begin, end)
-    binding.combine(from.code, to.code, parts, Float64Array.of(end - begin), Float64Array.of(1), result)
-    begin = end
-  }
-}
-
 function byteSlice(dtype: Dtype, vector: Vector, begin: number, end: number): Uint8Array {
   return vector.range(begin * dtype.byteLength, end * dtype.byteLength)
 }

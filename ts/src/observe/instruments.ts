@@ -68,7 +68,6 @@ export class Monitor {
 
   /** A report only, whatever becomes of it. */
   stalled(message: string, report: StallReport): void {
-    this.recorder.counters.stalled()
     process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_STALL' })
     this.#instruments?.stalled(report)
   }

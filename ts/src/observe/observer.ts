@@ -47,6 +47,8 @@ export interface ObservedCall {
   readonly offThreadKernels: number
   /** The rank from which something came last; -1 if nothing has. */
   readonly lastFrom: number
+  /** What has begun and not ended; the recorder keeps it. */
+  readonly openSpans: Span[]
   waitingRanks(): number[]
 }
 

@@ -1,4 +1,5 @@
 /** Metrics in the text format that Prometheus reads (version 0.0.4). */
+import { AdasumError, inspect, reading } from '../errors.ts'
 import type { CallMetrics, CommunicatorMetrics } from '../types.ts'
 
 type Labels = Readonly<Record<string, string | number>>
@@ -66,7 +67,7 @@ const FAMILIES: readonly Family[] = [
   {
     name: 'adasum_stalls_total',
     type: 'counter',
-    help: 'Calls that were reported because they stood still.',
+    help: 'Calls that stood still.',
     samplesOf: ({ stalls }, labels) => [{ labels, value: stalls }],
   },
   {
@@ -101,8 +102,21 @@ function histogram({ durations, calls }: CallMetrics, labels: Labels): Sample[] 
 /**
  * What `metrics()` of one communicator or of several has given, in the text format that Prometheus reads. Every sample has the
  * labels `rank` (in the world) and `group`.
+ * @throws AdasumError ERR_ARGUMENT for anything else
  */
 export function metricsText(...all: readonly CommunicatorMetrics[]): string {
+  return reading('metrics', () => {
+    const wrong = all.findIndex((metrics: unknown) => typeof metrics !== 'object' || metrics === null)
+    if (wrong >= 0)
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        `argument ${wrong + 1} of metricsText is ${inspect(all[wrong])}. Pass what \`metrics()\` of a communicator gives.`,
+      )
+    return textOf(all)
+  })
+}
+
+function textOf(all: readonly CommunicatorMetrics[]): string {
   const lines = FAMILIES.flatMap(({ name, type, help, samplesOf }) => {
     const samples = all.flatMap((metrics) => samplesOf(metrics, { rank: metrics.worldRank, group: metrics.group }))
     const head = [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`]

@@ -1,4 +1,4 @@
-/** Keeps the spans of a group's calls that are open, and tells those who watch. */
+/** Begins and ends the spans of a group's calls, and tells those who watch. */
 import type { ErrorCode } from '../errors.ts'
 import { FlightRecord } from './flight-record.ts'
 import { CallCounters } from './metrics.ts'
@@ -8,7 +8,6 @@ export class Recorder {
   readonly counters: CallCounters = new CallCounters()
   readonly flight: FlightRecord = new FlightRecord()
   readonly #timeline: Watcher | undefined
-  readonly #open: Span[] = []
   readonly #free: Span[] = []
 
   /** @param timeline - if there is to be one */
@@ -21,38 +20,36 @@ export class Recorder {
     span.call = call
     span.phase = phase
     span.code = undefined
-    this.#open.push(span)
+    call.openSpans.push(span)
     this.#begun(span)
     return span
   }
 
   end(span: Span): void {
     this.#ended(span)
+    const { openSpans } = span.call!
     span.call = undefined
     // The last one takes its place.
-    const index = this.#open.indexOf(span)
-    const last = this.#open.pop()!
-    if (last !== span) this.#open[index] = last
+    const last = openSpans.pop()!
+    if (last !== span) openSpans[openSpans.indexOf(span)] = last
     this.#free.push(span)
   }
 
   /** Another rank has been heard of in a call, for the first time: what was exchange until now was waiting in the queue. */
-  heard(call: ObservedCall): void {
-    for (let i = 0; i < this.#open.length; i++) {
-      const span = this.#open[i]!
-      if (span.call !== call || span.phase !== 'exchange') continue
-      span.phase = 'queue'
-      this.#ended(span)
-      span.phase = 'exchange'
-      return this.#begun(span)
-    }
+  heard({ openSpans }: ObservedCall): void {
+    const span = openSpans.find(({ phase }) => phase === 'exchange')
+    if (!span) return
+    span.phase = 'queue'
+    this.#ended(span)
+    span.phase = 'exchange'
+    this.#begun(span)
   }
 
   /** A call is over, and with it what is left of its phases. */
-  callEnded(call: ObservedCall, span: Span, code: ErrorCode | undefined): void {
-    for (let i = this.#open.length - 1; i >= 0; i--) {
-      const other = this.#open[i]!
-      if (other.call !== call || other === span) continue
+  callEnded({ openSpans }: ObservedCall, span: Span, code: ErrorCode | undefined): void {
+    for (let i = openSpans.length - 1; i >= 0; i--) {
+      const other = openSpans[i]!
+      if (other === span) continue
       other.code = code
       this.end(other)
     }

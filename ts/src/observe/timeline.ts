@@ -20,6 +20,8 @@ interface Row {
 
 /** Rows for the phases of one call; the first is the call's own. */
 interface CallRows {
+  /** Their place among all. */
+  readonly index: number
   readonly call: Row
   readonly phases: Row[]
 }
@@ -83,6 +85,8 @@ class GroupTimeline implements Watcher {
   readonly #name: string
   readonly #index: number
   readonly #calls: CallRows[] = []
+  /** All call rows before it are taken. */
+  #firstFree = 0
   readonly #rows = new Map<Span, Row>()
   readonly #rowsOf = new Map<object, CallRows>()
 
@@ -112,7 +116,10 @@ class GroupTimeline implements Watcher {
     this.#rows.delete(span)
     row.isTaken = false
     const isCall = span.phase === 'call'
-    if (isCall) this.#rowsOf.delete(call)
+    if (isCall) {
+      this.#firstFree = Math.min(this.#firstFree, this.#rowsOf.get(call)!.index)
+      this.#rowsOf.delete(call)
+    }
     const name = isCall ? call.words.operation : span.phase
     this.#timeline.complete(name, isCall ? 'call' : 'phase', span, row.thread, this.#argsOf(span, isCall))
   }
@@ -132,20 +139,20 @@ class GroupTimeline implements Watcher {
   }
 
   #freeCallRows(): CallRows {
-    const free = this.#calls.find(({ call }) => !call.isTaken)
+    while (this.#calls[this.#firstFree]?.call.isTaken) this.#firstFree++
+    const index = this.#firstFree
+    const free = this.#calls[index]
     if (free) return free
-    const index = this.#calls.length
     const name = index === 0 ? this.#name : `${this.#name}, at the same time (${index})`
     const call = this.#newRow(name, index * ROWS_A_CALL)
-    const rows: CallRows = { call, phases: [{ thread: call.thread, isTaken: false }] }
+    const rows: CallRows = { index, call, phases: [{ thread: call.thread, isTaken: false }] }
     this.#calls.push(rows)
     return rows
   }
 
-  #freePhaseRow({ phases }: CallRows): Row {
+  #freePhaseRow({ index, phases }: CallRows): Row {
     const free = phases.find(({ isTaken }) => !isTaken)
     if (free) return free
-    const index = this.#calls.findIndex((rows) => rows.phases === phases)
     const row = this.#newRow(`${this.#name}, overlapping phases`, index * ROWS_A_CALL + phases.length)
     phases.push(row)
     return row

@@ -1,7 +1,7 @@
 /** Arrays from which the local functions need not copy. */
 import { typedArrayName } from '../binding/typed-array.ts'
 import { isReady, loadBinding, readyBinding } from '#binding'
-import { AdasumError, inspect } from '../errors.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import type { ReducibleArray } from '../types.ts'
 
 /** The class of an array that can be reduced. */
@@ -30,7 +30,7 @@ export async function allocateArrays<A extends ReducibleArray>(
   elementCount: number,
   count: number,
 ): Promise<A[]> {
-  if (!isReducible(type))
+  if (!reading('type', () => isReducible(type)))
     throw new AdasumError('ERR_ARGUMENT', 'type must be Float32Array, Float64Array or Uint16Array.')
   for (const [name, value] of Object.entries({ elementCount, count }))
     if (!Number.isSafeInteger(value) || value < 0)

@@ -4,15 +4,24 @@
  */
 import { isReady, loadBinding, readyBinding } from '#binding'
 import type { Binding } from '../binding/binding.ts'
-import { isDetached } from '../binding/typed-array.ts'
-import { AdasumError, inspect } from '../errors.ts'
+import { isDetached, lengthOf } from '../binding/typed-array.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
 import { checkForGpu } from '../gpu/gpu-job.ts'
-import { type ReduceWork, convert, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
+import { type ReduceWork, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SliceStatistics } from '../kernels/reduce.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { bytesOf, checkArray, checkDisjoint, checkOptions, reducibleDtype, transferredAway } from '../tensor/check.ts'
+import {
+  bytesOf,
+  checkArray,
+  checkDisjoint,
+  checkFlag,
+  checkOptions,
+  copyOptions,
+  reducibleDtype,
+  transferredAway,
+} from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { Vector } from '../tensor/vector.ts'
@@ -38,6 +47,9 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
 }
 
 export type Backend = 'cpu' | 'gpu' | 'auto'
+
+/** Far more than a Gram matrix of all of them has room for. */
+const MOST_INPUTS = 1 << 16
 
 const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
 
@@ -124,9 +136,10 @@ async function reduceLocally(
 export function planReduction(
   op: ReduceOp,
   inputs: readonly ReducibleArray[],
-  options: LocalOptions,
+  given: LocalOptions,
 ): () => Promise<Reduction> {
-  const job = checkJob(op, inputs, options)
+  const options = copyOptions(given, LOCAL_OPTIONS)
+  const job = reading('the arguments', () => checkJob(op, inputs, options))
   if (options.backend === 'gpu') checkForGpu(job)
   return async () => {
     try {
@@ -160,9 +173,10 @@ async function perform(job: LocalJob, backend: Backend | undefined): Promise<Red
   return finish(job, binding, statistics, nonFinite)
 }
 
-function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): Reduction {
+function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], given: LocalOptions): Reduction {
   const binding = loadBinding()
-  const job = checkJob(op, inputs, options)
+  const options = copyOptions(given, LOCAL_OPTIONS)
+  const job = reading('the arguments', () => checkJob(op, inputs, options))
   if (options.backend === 'gpu')
     throw new AdasumError('ERR_UNSUPPORTED', `a GPU is waited for: ${op}Sync cannot. Use ${op}, or backend 'cpu'.`)
   const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
@@ -173,19 +187,17 @@ function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], opti
 }
 
 function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
-  if (!Array.isArray(inputs) || inputs.length === 0)
-    throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
+  // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
+  const list = listOf(inputs)
   checkOptions(options, LOCAL_OPTIONS)
   if (options.backend !== undefined && !BACKENDS.includes(options.backend))
     throw new AdasumError(
       'ERR_UNSUPPORTED',
       `backend '${inspect(options.backend)}' is not available. Use '${BACKENDS.join("', '")}'.`,
     )
-  // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
-  const list: readonly ReducibleArray[] = [...(inputs as readonly ReducibleArray[])]
   const found = checkArray(list[0], 'inputs[0]')
   const dtype = reducibleDtype(found, options.dtype, 'inputs[0]')
-  const elementCount = list[0]!.length
+  const elementCount = lengthOf(list[0]!)
   list.forEach((input, index) => checkLike(input, `inputs[${index}]`, found, elementCount))
   const layout = layoutOfArray(dtype, elementCount, options.segments)
   const { out, resultDtype } = checkResult(options.out, list[0]!, dtype)
@@ -202,8 +214,20 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
     resultDtype,
     layout,
     onNonFinite,
-    withCoefficients: options.coefficients === true,
+    withCoefficients: checkFlag(options.coefficients, 'coefficients'),
   }
+}
+
+function listOf(inputs: unknown): ReducibleArray[] {
+  if (!Array.isArray(inputs) || inputs.length === 0)
+    throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
+  // A proxy of a list may claim any length.
+  if (!(inputs.length <= MOST_INPUTS))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `inputs has ${inspect(inputs.length)} arrays, of which there may be ${MOST_INPUTS}.`,
+    )
+  return Array.from({ length: inputs.length }, (_, index) => inputs[index] as ReducibleArray)
 }
 
 /** ERR_ARGUMENT unless `array` has the dtype and length of the first input. */
@@ -211,7 +235,7 @@ function checkLike(array: unknown, what: string, dtype: Dtype, elementCount: num
   const other = checkArray(array, what)
   if (other !== dtype)
     throw new AdasumError('ERR_ARGUMENT', `${what} is ${other.name}, inputs[0] is ${dtype.name}. Use one dtype.`)
-  const { length } = array as ReducibleArray
+  const length = lengthOf(array as ReducibleArray)
   if (length !== elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
@@ -225,10 +249,10 @@ function checkResult(
   first: ReducibleArray,
   dtype: Dtype,
 ): { out: ReducibleArray; resultDtype: Dtype } {
-  if (given === undefined) return { out: newArrayLike(first, first.length), resultDtype: dtype }
+  if (given === undefined) return { out: newArrayLike(first, lengthOf(first)), resultDtype: dtype }
   const found = checkArray(given, 'out')
   const resultDtype = resultDtypeOf(dtype, found)
-  checkLike(given, 'out', resultDtype === dtype ? checkArray(first, 'inputs[0]') : found, first.length)
+  checkLike(given, 'out', resultDtype === dtype ? checkArray(first, 'inputs[0]') : found, lengthOf(first))
   return { out: given, resultDtype }
 }
 
@@ -262,9 +286,9 @@ function finish(
   statistics: SliceStatistics | undefined,
   nonFiniteRanks: number[],
 ): Reduction {
-  const { op, layout, inputs, out, resultDtype, withCoefficients } = job
-  // Nothing took part: the result is the first input, as it is on a rank that was left out with all others.
-  if (!statistics) convert(binding, layout.dtype, Vector.of(bytesOf(inputs[0]!)), resultDtype, Vector.of(bytesOf(out)))
+  const { op, layout, inputs, out, withCoefficients } = job
+  // Of no vectors at all the result is zero.
+  if (!statistics) bytesOf(out).fill(0)
   const fullWidth = 1 + inputs.length
   const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
   if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)

@@ -2,7 +2,7 @@
 import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
-import { type ReduceBody, convert, reduceSlice } from '../kernels/reduce.ts'
+import { type ReduceBody, reduceSlice } from '../kernels/reduce.ts'
 import { isOffThread, offThread } from '../kernels/off-thread.ts'
 import { arriving, cooperative, run } from '../kernels/run.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -49,7 +49,6 @@ function reducerOf(
   bodyOf: (job: ReduceJob) => ReduceBody,
 ): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite' | 'isSinglePass'> {
   return {
-    convert: (layout, data, resultDtype, out) => convert(binding, layout.dtype, data, resultDtype, out),
     nodeCount: (pieces) => binding.nodeCount(pieces),
     addNodes: binding.gramFinish,
     reduce: (job) => {

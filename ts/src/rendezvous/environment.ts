@@ -300,7 +300,7 @@ function parseStore(text: string, origin: string, code: ErrorCode): Setting<Stor
     return { value: { host: address.host, ports: [address.port] }, origin, code }
   throw new AdasumError(
     code,
-    `${origin} must be host:port or [ipv6]:port with a port from 1 to 65535, but it is "${text}"`,
+    `${origin} must be host:port or [ipv6]:port with a port from 1 to 65535, but it is "${inspect(text)}"`,
   )
 }
 

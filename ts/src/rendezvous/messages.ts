@@ -2,6 +2,7 @@
  * What a store and its ranks say to each other once they have authenticated: JSON, each message behind its length (u32,
  * big-endian). Lengths are limited, and every field is checked before anything is believed.
  */
+import { printable } from '../printable.ts'
 import type { Sink } from '../transport/transport.ts'
 import { type Tuning, tuningFrom } from '../tuning.ts'
 import { LONGEST_REASON, type Refusals } from './refusals.ts'
@@ -197,7 +198,7 @@ function parseRefusals(value: unknown): Refusals | undefined {
   if (!isObject(value)) return undefined
   const { count, last } = value
   if (!isWhole(count, Number.MAX_SAFE_INTEGER) || typeof last !== 'string') return undefined
-  return last.length <= LONGEST_REASON ? { count, last } : undefined
+  return last.length <= LONGEST_REASON ? { count, last: printable(last, LONGEST_REASON) } : undefined
 }
 
 function parseStart(fields: Fields, size: number): StartMessage | undefined {

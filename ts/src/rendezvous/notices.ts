@@ -68,6 +68,7 @@ export function noticeOf(
     ...{ title: 'connect', operation: 'connect', sequence: 0, group: 'world', rank: place.rank },
     what,
     idleMs: waitedMs,
+    laterCallCount: 0,
     store: where,
     waitingFor: waiting === undefined ? [] : missing.map((rank) => ({ rank, address: '' })),
     arrived: others(place).filter((rank) => !missing.includes(rank)),

@@ -1,4 +1,6 @@
 import { reasonOf } from '../errors.ts'
+import { printable } from '../printable.ts'
+
 /** Connections that were turned away: one of them may have been the rank that the others wait for. */
 
 export interface Refusals {
@@ -13,8 +15,7 @@ export const LONGEST_REASON = 1000
 export const NO_REFUSALS: Refusals = { count: 0, last: '' }
 
 export function withRefusal({ count }: Refusals, error: unknown): Refusals {
-  const reason = reasonOf(error)
-  return { count: count + 1, last: reason.slice(0, LONGEST_REASON) }
+  return { count: count + 1, last: printable(reasonOf(error), LONGEST_REASON) }
 }
 
 /** Goes behind a message; empty if there is nothing to say. */

@@ -2,8 +2,8 @@
  * Checks of arrays that come from the caller. Everything below this layer may rely on them: the memory is attached, of
  * fixed size, not shared with another thread, and no two arrays of a call overlap.
  */
-import { isDetached, isShared } from '../binding/typed-array.ts'
-import { AdasumError, inspect } from '../errors.ts'
+import { isDetached, isResizable, isShared, placeOf } from '../binding/typed-array.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import type { NumericArray, OptionNames } from '../types.ts'
 import { type Dtype, dtypeOf, halfDtype } from './dtype.ts'
 
@@ -14,8 +14,14 @@ function refuse(message: string): never {
 /** What a wrong argument is, for a message. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value)
-  if (Array.isArray(value)) return 'a plain array'
-  return typeof value === 'object' ? `an object of type ${value.constructor?.name ?? 'unknown'}` : `a ${typeof value}`
+  if (typeof value !== 'object') return `a ${typeof value}`
+  try {
+    if (Array.isArray(value)) return 'a plain array'
+    const { name } = value.constructor
+    return `an object of type ${typeof name === 'string' ? inspect(name) : 'unknown'}`
+  } catch {
+    return 'an object of type unknown'
+  }
 }
 
 /**
@@ -23,12 +29,55 @@ export function describe(value: unknown): string {
  * One that is undefined counts as absent.
  */
 export function checkOptions<O>(options: O, known: OptionNames<O>): void {
+  reading('options', () => checkNames(options, known))
+}
+
+/**
+ * The caller's options, each read once: what a getter or a proxy says later counts for nothing. They are not checked.
+ *
+ * @throws AdasumError ERR_ARGUMENT if they cannot be read
+ */
+export function copyOptions<O>(options: O, known: Readonly<Record<string, true>>): O {
+  if (typeof options !== 'object' || options === null) return options
+  return reading('options', () => {
+    if (Array.isArray(options)) return options
+    const copy = { ...options } as Record<string, unknown>
+    // Options may also be those of a prototype.
+    for (const name of Object.keys(known)) if (!Object.hasOwn(copy, name)) copy[name] = options[name as keyof O]
+    return copy as O
+  })
+}
+
+function checkNames<O>(options: O, known: OptionNames<O>): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     refuse(`options must be an object; got ${describe(options)}.`)
   const isUnknown = ([name, value]: [string, unknown]): boolean => value !== undefined && !Object.hasOwn(known, name)
   const [unknown] = Object.entries(options).find(isUnknown) ?? []
   if (unknown !== undefined)
-    refuse(`there is no option "${unknown}". The options are ${Object.keys(known).join(', ')}.`)
+    refuse(`there is no option "${inspect(unknown)}". The options are ${Object.keys(known).join(', ')}.`)
+}
+
+/** ERR_ARGUMENT unless a switch is on, off or absent. */
+export function checkFlag(value: unknown, what: string): boolean {
+  if (value === undefined || typeof value === 'boolean') return value === true
+  refuse(`${what} is ${inspect(value)}; it must be true or false.`)
+}
+
+/**
+ * The numbers of a list, which may be anything with a length and elements; they are not checked.
+ *
+ * @param most - numbers that make sense
+ * @throws AdasumError ERR_ARGUMENT for what is no list, or a longer one
+ */
+export function readNumbers(list: unknown, most: number, what: string): number[] {
+  if (typeof list !== 'object' || list === null) refuse(`${what} must be a list of numbers; got ${describe(list)}.`)
+  return reading(what, () => {
+    const { length } = list as ArrayLike<number>
+    if (!Number.isSafeInteger(length) || length < 0)
+      refuse(`${what} must be a list of numbers; its length is ${inspect(length)}.`)
+    if (length > most) refuse(`${what} has ${length} numbers, of which there may be ${most}.`)
+    return Array.from({ length }, (_, i) => (list as ArrayLike<number>)[i]!)
+  })
 }
 
 /** What a call throws when it finds its memory gone. */
@@ -48,7 +97,7 @@ export function checkArray(value: unknown, what: string): Dtype {
     refuse(
       `${what} is a view of a SharedArrayBuffer, which another thread may change. Copy it into its own ArrayBuffer.`,
     )
-  if ((array.buffer as { resizable?: boolean }).resizable === true)
+  if (isResizable(array))
     refuse(`${what} is a view of a resizable ArrayBuffer, which may shrink. Copy it into a fixed one.`)
   if (isDetached(array)) refuse(`${what} is detached: its ArrayBuffer has been transferred away. Pass a live array.`)
   return dtype
@@ -69,7 +118,8 @@ export function reducibleDtype(found: Dtype, named: unknown, what: string, more 
 
 /** The bytes of an array, without copying. */
 export function bytesOf(array: NumericArray): Uint8Array {
-  return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength)
+  const { buffer, byteOffset, byteLength } = placeOf(array)
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 export function totalByteLength(parts: readonly Uint8Array[]): number {
@@ -80,11 +130,12 @@ export function totalByteLength(parts: readonly Uint8Array[]): number {
 export function checkDisjoint(arrays: readonly { array: NumericArray; what: string }[]): void {
   const byBuffer = new Map<ArrayBufferLike, { begin: number; end: number; what: string }[]>()
   for (const { array, what } of arrays) {
-    if (array.byteLength === 0) continue
-    const ranges = byBuffer.get(array.buffer)
-    const range = { begin: array.byteOffset, end: array.byteOffset + array.byteLength, what }
+    const { buffer, byteOffset, byteLength } = placeOf(array)
+    if (byteLength === 0) continue
+    const ranges = byBuffer.get(buffer)
+    const range = { begin: byteOffset, end: byteOffset + byteLength, what }
     if (ranges) ranges.push(range)
-    else byBuffer.set(array.buffer, [range])
+    else byBuffer.set(buffer, [range])
   }
   for (const ranges of byBuffer.values()) {
     ranges.sort((a, b) => a.begin - b.begin)

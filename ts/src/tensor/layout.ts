@@ -1,10 +1,17 @@
 /**
  * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it (layout-hash.ts) in every frame.
  */
+import { lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
+import { printable } from '../printable.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
-import { checkArray, checkDisjoint } from './check.ts'
+import { checkArray, checkDisjoint, readNumbers } from './check.ts'
 import type { Dtype } from './dtype.ts'
+
+/** More than any model has layers; a list that claims more may have no end. */
+const MOST_SEGMENTS = 1 << 24
+/** Of a name in a message. */
+const NAME_CHARACTERS = 100
 
 export interface Layout {
   readonly dtype: Dtype
@@ -26,17 +33,12 @@ function makeLayout(dtype: Dtype, counts: Float64Array, names: readonly string[]
 }
 
 function checkSegments(segments: ArrayLike<number>, elementCount: number): Float64Array {
-  if (
-    typeof segments !== 'object' ||
-    segments === null ||
-    !Number.isSafeInteger(segments.length) ||
-    segments.length < 1
-  )
+  const given = readNumbers(segments, MOST_SEGMENTS, '`segments`')
+  if (given.length === 0)
     throw new AdasumError('ERR_ARGUMENT', '`segments` must be a non-empty list of element counts.')
   const counts: number[] = []
   let sum = 0
-  for (let index = 0; index < segments.length; index++) {
-    const count = segments[index]!
+  for (const [index, count] of given.entries()) {
     if (!Number.isSafeInteger(count) || count < 0)
       throw new AdasumError(
         'ERR_ARGUMENT',
@@ -64,17 +66,19 @@ export function layoutOfArray(dtype: Dtype, elementCount: number, segments?: Arr
 export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: string): Layout {
   const names = Object.keys(arrays)
   if (names.length === 0) throw new AdasumError('ERR_ARGUMENT', `${what} has 0 arrays. Pass at least one.`)
-  const dtypes = names.map((name) => checkArray(arrays[name], `${what}.${name}`))
+  const shown = names.map((name) => printable(name, NAME_CHARACTERS))
+  const labels = shown.map((name) => `${what}.${name}`)
+  const dtypes = names.map((name, i) => checkArray(arrays[name], labels[i]!))
   const other = dtypes.findIndex((dtype) => dtype !== dtypes[0])
   if (other > 0)
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `${what} mixes dtypes: ${names[0]} is ${dtypes[0]!.name}, ${names[other]} is ${dtypes[other]!.name}. Use one dtype a call.`,
+      `${what} mixes dtypes: ${shown[0]} is ${dtypes[0]!.name}, ${shown[other]} is ${dtypes[other]!.name}. Use one dtype a call.`,
     )
-  checkDisjoint(names.map((name) => ({ array: arrays[name]!, what: `${what}.${name}` })))
+  checkDisjoint(names.map((name, i) => ({ array: arrays[name]!, what: labels[i]! })))
   return makeLayout(
     dtypes[0]!,
-    Float64Array.from(names, (name) => arrays[name]!.length),
+    Float64Array.from(names, (name) => lengthOf(arrays[name]!)),
     names,
   )
 }

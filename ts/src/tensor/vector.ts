@@ -54,6 +54,11 @@ export class Vector {
     if (from !== this) copyParts(from.parts, this.parts)
   }
 
+  /** Makes it zero, in any dtype. */
+  clear(): void {
+    for (const part of this.parts) part.fill(0)
+  }
+
   #partAt(byte: number): number {
     return intervalAt(this.#begins, byte)
   }

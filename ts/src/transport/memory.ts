@@ -5,6 +5,7 @@
  * What a real network does only now and then can be asked for: reads of random sizes from a seed, a link that falls
  * silent (`freeze`) or breaks (`cut`).
  */
+import { Queue } from '../queue.ts'
 import { formatAddress, isWildcard } from './address.ts'
 import { Intake } from './intake.ts'
 import type { Listener, Pipe, Sink, Transport } from './transport.ts'
@@ -83,7 +84,7 @@ class MemoryPipe implements Pipe {
   peer!: MemoryPipe
   readonly #intake: Intake = new Intake(() => this.peer.#pumpLater())
   readonly #alive: NodeJS.Timeout = keepAlive()
-  #queue: QueuedWrite[] = []
+  readonly #queue = new Queue<QueuedWrite>()
   #pumping = false
   #ending = false
   #sent = false
@@ -137,8 +138,7 @@ class MemoryPipe implements Pipe {
   break(error: Error): void {
     if (this.#broken !== null || (this.#sent && this.#received)) return
     this.#broken = error
-    const cutOff = this.#queue
-    this.#queue = []
+    const cutOff = this.#queue.drain()
     setImmediate(() => {
       for (const write of cutOff) write.done?.(error)
       this.#intake.finish(error)
@@ -158,7 +158,7 @@ class MemoryPipe implements Pipe {
   /** Moves one chunk to the other end, which may be full; then it asks again once it has drained. */
   #pump(): void {
     if (this.#broken !== null || this.#sent || this.peer.#intake.full) return
-    const head = this.#queue[0]
+    const head = this.#queue.first
     if (head === undefined) {
       if (this.#ending) this.#finish()
       return
@@ -169,7 +169,7 @@ class MemoryPipe implements Pipe {
     if (count > 0) this.peer.#intake.take(head.bytes.subarray(head.taken, head.taken + count))
     head.taken += count
     // The reader may have cut the link from inside its callback: then the queue has been failed already.
-    if (this.#queue[0] !== head) return
+    if (this.#queue.first !== head) return
     if (isLost || head.taken === head.byteLength) {
       this.#queue.shift()
       head.done?.()

@@ -30,15 +30,14 @@ impl Plan {
         Ok(self.batches().map(|batch| rows(batch).iter().flat_map(row).collect()).collect())
     }
 
-    /// One number a segment and input. If nothing takes part the result is the first input, as on the CPU.
+    /// One number a segment and input. If nothing takes part all are 0, and so is the result, as on the CPU.
     fn coefficients(&self, op: Op, weights: &[f64], solution: &Solution) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         if total > 0.0 && op == Op::Adasum {
             return solution.coefficients.clone();
         }
         let constant = |slot: usize| match op {
-            _ if total == 0.0 => f64::from(u8::from(slot == 0)),
-            Op::Average => weights[slot] / total,
+            Op::Average if total > 0.0 => weights[slot] / total,
             _ => weights[slot],
         };
         (0..self.segment_count()).flat_map(|_| (0..self.slot_count).map(constant)).collect()
