@@ -42,8 +42,12 @@ export function copyOptions<O>(options: O, known: Readonly<Record<string, true>>
   return reading('options', () => {
     if (Array.isArray(options)) return options
     const copy = { ...options } as Record<string, unknown>
-    // Options may also be those of a prototype.
-    for (const name of Object.keys(known)) if (!Object.hasOwn(copy, name)) copy[name] = options[name as keyof O]
+    if (Object.getPrototypeOf(options) === Object.prototype) return copy as O
+    // Options may also be those of a prototype. What is absent is not written down: that would cost each call more than its checks.
+    for (const name of Object.keys(known)) {
+      const value = Object.hasOwn(copy, name) ? undefined : options[name as keyof O]
+      if (value !== undefined) copy[name] = value
+    }
     return copy as O
   })
 }
