@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
-const STARTS_PROCESSES = /from '(node:child_process|node:worker_threads|execa)'/
+const STARTS_PROCESSES = /from '(node:child_process|execa)'/
 
 /**
  * @param {string} root

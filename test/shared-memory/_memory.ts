@@ -12,16 +12,21 @@ export const LONG = 120_007
 
 export const shared = (limit?: number) => (): SharedMemory => new SharedMemory(loadSharedMemory(), limit)
 
+/** A prime, so that parts of a long array differ however it is cut. */
+const PERIOD = 65_521
+
 /** Finite numbers of every dtype, different on every rank. */
 export function fill<A extends NumericArray>(array: A, name: DtypeName, seed: number): A {
   const values = array as unknown as Record<number, number | bigint>
   let state = 2463534242 + seed * 7919
-  for (let i = 0; i < array.length; i++) {
+  const head = Math.min(array.length, PERIOD)
+  for (let i = 0; i < head; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     // Positive halves of moderate size; all other dtypes take anything.
     if (name === 'f16' || name === 'bf16') values[i] = (name === 'f16' ? 0x3800 : 0x3f00) + (state >>> 24)
     else if (name === 'i64' || name === 'u64') values[i] = BigInt(state)
     else values[i] = name.startsWith('f') ? state / 2 ** 32 - 0.4 : state
   }
+  for (let at = head; at < array.length; at += head) array.copyWithin(at, 0, Math.min(head, array.length - at))
   return array
 }
