@@ -108,9 +108,10 @@ for (const op of ['adasum', 'sum'] satisfies ReduceOp[]) {
         const want = LOCAL[op](inputs, { segments, onNonFinite: 'skip' })
         const data = inputs.map((input) => input.slice())
         const got = await onAll(world.ranks, (comm, rank) => comm.allReduce(data[rank]!, { ...options, segments }))
-        for (const [rank, { result, nonFiniteRanks }] of got.entries()) {
+        if (broken.length === 3) t.true(want.result.every((element) => element === 0))
+        for (const { result, nonFiniteRanks } of got) {
           t.deepEqual(nonFiniteRanks, broken)
-          t.is(bitsOf(result), bitsOf(broken.length === 3 ? inputs[rank]! : want.result))
+          t.is(bitsOf(result), bitsOf(want.result))
         }
       }
     }
