@@ -18,7 +18,7 @@ export const TUNING = { offThreadByteLength: 50_000, streamByteLength: 100_000, 
  * Numbers of any dtype, different on every rank.
  * @param {any} array @param {string} name @param {number} seed
  */
-function fill(array, name, seed) {
+export function fill(array, name, seed) {
   let state = 2463534242 + seed * 7919
   for (let i = 0; i < array.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0

@@ -3,6 +3,7 @@
 //
 //     node --experimental-vm-modules _every-call.mjs <realm of the library> <realm of the arrays>     main or context
 import vm from 'node:vm'
+import { freePort } from '../_free-port.mjs'
 import { loadIn, newContext } from './_library.mjs'
 
 const [libraryRealm, arrayRealm] = process.argv.slice(2)
@@ -150,12 +151,3 @@ lines.push(
   `nobody: ${await connect(nobody).catch((error) => `${error.code} ${error instanceof library.AdasumError} ${/ECONNREFUSED/.test(error.message)}`)}`,
 )
 console.log(lines.sort().join('\n'))
-
-async function freePort() {
-  const { createServer } = await import('node:net')
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}

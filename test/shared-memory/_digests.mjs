@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { connect } from 'adasum'
+import { fill } from '../binding/_every-call.mjs'
 
 const [count = 0] = process.argv.slice(2).map(Number)
 const comm = await connect()
@@ -12,18 +13,6 @@ const PAIRS = [
   ...['u8', 'i32', 'u32', 'i64', 'u64'].flatMap((name) => ['sum', 'min'].map((op) => [name, op])),
 ]
 const ALGORITHMS = comm.size > 16 ? ['levels'] : ['direct', 'single-shot', 'levels']
-
-/** @param {any} array @param {string} name @param {number} seed */
-function fill(array, name, seed) {
-  let state = 2463534242 + seed * 7919
-  for (let i = 0; i < array.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    if (name === 'f16' || name === 'bf16') array[i] = (name === 'f16' ? 0x3800 : 0x3f00) + (state >>> 24)
-    else if (name === 'i64' || name === 'u64') array[i] = BigInt(state)
-    else array[i] = name.startsWith('f') ? state / 2 ** 32 - 0.4 : state
-  }
-  return array
-}
 
 /** @param {any} array */
 const digestOf = (array) =>

@@ -179,7 +179,7 @@ export class Link implements FrameHandler {
   /** Resolves when the memory may be changed again. */
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#ended) return Promise.reject(this.#cause!)
-    if (this.#isOverThere(header.sequence)) return Promise.resolve()
+    if (this.#parting.isOver(header.sequence)) return Promise.resolve()
     this.#involve(header.sequence)
     return new Promise((resolve, reject) => {
       const outgoing: Outgoing = { header, parts, resolve, reject }
@@ -189,11 +189,6 @@ export class Link implements FrameHandler {
       else if (this.#lender?.lends(header.payloadByteLength)) offered.set(header.step, this.#lender.offer(outgoing))
       else waiting.set(header.step, outgoing)
     })
-  }
-
-  /** The peer has closed, and was through with that collective before. */
-  #isOverThere(sequence: number): boolean {
-    return this.lastSequence !== undefined && !isMessage(sequence) && sequence <= this.lastSequence
   }
 
   /** A call needs the peer, which may have left. */
@@ -206,7 +201,7 @@ export class Link implements FrameHandler {
 
   /** Whether a call that is under way cannot do without the peer, which has closed. */
   misses(sequence: number): boolean {
-    return this.needs(sequence) || (this.#involved.has(sequence) && !this.#isOverThere(sequence))
+    return this.needs(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
   }
 
   /** Whether the peer still has to send something for that call, or to say that it is ready or done. */
@@ -324,7 +319,7 @@ export class Link implements FrameHandler {
   #goodbyeCame(lastSequence: number): void {
     if (this.lastSequence !== undefined) return
     this.#parting.lastSequence = lastSequence
-    const isOverThere = (sequence: number): boolean => this.#isOverThere(sequence)
+    const isOverThere = (sequence: number): boolean => this.#parting.isOver(sequence)
     settleFinished(this.#slots, this.#lender)
     settleUnwanted(this.#slots, this.#lender, isOverThere)
     this.#outbox.departed(isOverThere)

@@ -8,6 +8,7 @@
  */
 import type { AdasumError } from '../errors.ts'
 import { patientTimeout } from '../transport/patience.ts'
+import { isMessage } from './numbering.ts'
 
 /** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
 const EXPLANATION_MS = 1000
@@ -41,6 +42,11 @@ export class Parting {
 
   heard(): void {
     this.heardAt = performance.now()
+  }
+
+  /** Whether the peer has closed, and was through with that collective before. */
+  isOver(sequence: number): boolean {
+    return this.lastSequence !== undefined && !isMessage(sequence) && sequence <= this.lastSequence
   }
 
   get #isExplained(): boolean {
