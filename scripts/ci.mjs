@@ -6,7 +6,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { complete, npmSuite, sum, summaryLine } from './lib/results.mjs'
+import { complete, npmSuite, sum, summaryLine, withFailureNamed } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -18,8 +18,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
  * @param {boolean} isGood
  */
 function check(name, isGood) {
-  if (!isGood) console.log(`${name} failed`)
-  return { passed: 0, failed: isGood ? 0 : 1, skipped: 0, notes: [] }
+  return withFailureNamed(name, { passed: 0, failed: isGood ? 0 : 1, skipped: 0, notes: [] })
 }
 
 function lint() {

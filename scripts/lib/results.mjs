@@ -7,7 +7,7 @@ import { stripVTControlCharacters } from 'node:util'
  * @property {number} passed
  * @property {number} failed
  * @property {number} skipped
- * @property {string[]} notes lines for the end of the run: what was skipped and why, what was covered
+ * @property {string[]} notes lines for the end of the run: what was skipped and why, what was covered, what failed and how
  */
 
 /**
@@ -27,7 +27,8 @@ export function readCargo(output) {
   }
   const ignored = [...output.matchAll(/^test (.+) \.\.\. ignored(?:, (.+))?$/gm)]
   const notes = ignored.map(([, name, reason]) => `skipped: ${name}${reason === undefined ? '' : ` (${reason})`}`)
-  return { ...counts, notes: [...notes, ...readNotes(output)] }
+  const failures = [...output.matchAll(/^test (.+) \.\.\. FAILED$/gm)].map(([, name]) => `failed: ${name}`)
+  return { ...counts, notes: [...notes, ...readNotes(output), ...failures] }
 }
 
 /**
@@ -49,8 +50,31 @@ export function readAva(output) {
       count(/^ *(\d+) uncaught exceptions?/m) +
       count(/^ *(\d+) unhandled rejections?/m),
     skipped: skips.length,
-    notes: [...skips.map(([, title]) => `skipped: ${title}`), ...readNotes(plain)],
+    notes: [...skips.map(([, title]) => `skipped: ${title}`), ...readNotes(plain), ...readAvaFailures(plain)],
   }
+}
+
+/** Of what ava reports of a failure: enough to know where to look, where a log keeps its last lines alone. */
+const REPORT_LINES = 16
+
+/**
+ * @param {string} plain
+ * @returns {string[]} the title of every failed test, each followed by the beginning of its report
+ */
+function readAvaFailures(plain) {
+  const [listed = '', reports = ''] = plain.split(/^ {2}─$/m)
+  const titles = [...listed.matchAll(/^ *[✘×] (?:\[fail\]: )?(.+)$/gm)].map(([, title = '']) => title)
+  const blocks = reports.split(/\n{4,}/).map((text) => text.trim().split('\n'))
+  // A line of the list goes on after the title with what was thrown.
+  const detailsOf = (/** @type {string} */ line) =>
+    blocks.find(([title = '']) => title !== '' && `${line} `.startsWith(`${title} `))?.slice(1) ?? []
+  return titles.flatMap((title) => [
+    `failed: ${title}`,
+    ...detailsOf(title)
+      .filter((line) => line.trim() !== '' && !/node_modules|node:internal/.test(line))
+      .slice(0, REPORT_LINES)
+      .map((line) => `failed:   ${line}`),
+  ])
 }
 
 /**
@@ -81,7 +105,7 @@ const SUMMARY = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm
  * @returns {string[]}
  */
 function readNotes(output) {
-  return [...output.matchAll(/^(?:skipped|covered): .+$/gm)].map(([line]) => line)
+  return [...output.matchAll(/^(?:skipped|covered|failed): .+$/gm)].map(([line]) => line)
 }
 
 /**
@@ -94,6 +118,18 @@ function readNotes(output) {
 export function judge(counts, endedWell) {
   const hasFailed = !endedWell || counts.passed + counts.failed === 0
   return { ...counts, failed: hasFailed ? Math.max(1, counts.failed) : counts.failed }
+}
+
+/**
+ * A suite that names no failed test of its own is named itself.
+ *
+ * @param {string} name
+ * @param {Counts} counts
+ * @returns {Counts}
+ */
+export function withFailureNamed(name, counts) {
+  const isNamed = counts.failed === 0 || counts.notes.some((note) => note.startsWith('failed: '))
+  return isNamed ? counts : { ...counts, notes: [...counts.notes, `failed: ${name}`] }
 }
 
 /**
@@ -120,11 +156,16 @@ export function complete(counts) {
 }
 
 /**
+ * What failed stands last in the notes, nearest to the line with the counts.
+ *
  * @param {readonly Counts[]} all
  * @returns {Counts}
  */
 export function sum(all) {
-  const total = { passed: 0, failed: 0, skipped: 0, notes: [...new Set(all.flatMap((counts) => counts.notes))] }
+  const isFailure = (/** @type {string} */ note) => note.startsWith('failed: ')
+  const notes = [...new Set(all.flatMap((counts) => counts.notes))]
+  const ordered = [...notes.filter((note) => !isFailure(note)), ...notes.filter(isFailure)]
+  const total = { passed: 0, failed: 0, skipped: 0, notes: ordered }
   for (const counts of all) {
     total.passed += counts.passed
     total.failed += counts.failed

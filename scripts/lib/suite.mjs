@@ -1,7 +1,7 @@
 // Runs a test runner as a child, shows what it says as it says it, and counts.
 
 import { spawn } from 'node:child_process'
-import { judge, summaryLine } from './results.mjs'
+import { judge, summaryLine, withFailureNamed } from './results.mjs'
 
 /**
  * @typedef {import('./results.mjs').Counts} Counts
@@ -23,7 +23,7 @@ export async function runSuite(suite, root) {
   console.log(`\n--- ${suite.name}`)
   const begin = performance.now()
   const { output, exitCode, signal } = await runShown(suite, root)
-  const counts = judge(suite.read(output), exitCode === 0)
+  const counts = withFailureNamed(suite.name, judge(suite.read(output), exitCode === 0))
   if (signal !== null) console.log(`${suite.name} was ended by ${signal}`)
   const seconds = Math.round((performance.now() - begin) / 1000)
   const ending = exitCode === 0 ? '' : `, exit code ${exitCode ?? 'none'}`

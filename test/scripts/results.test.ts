@@ -1,5 +1,13 @@
 import test from 'ava'
-import { judge, readAva, readCargo, readSummary, sum, summaryLine } from '../../scripts/lib/results.mjs'
+import {
+  judge,
+  readAva,
+  readCargo,
+  readSummary,
+  sum,
+  summaryLine,
+  withFailureNamed,
+} from '../../scripts/lib/results.mjs'
 import { runSuite } from '../../scripts/lib/suite.mjs'
 
 const CARGO = `
@@ -24,7 +32,7 @@ test('cargo test: all its programs are added up', (t) => {
     passed: 41,
     failed: 1,
     skipped: 1,
-    notes: ['skipped: kernels::avx2 (this CPU has no AVX2)', 'covered: scalar, avx2'],
+    notes: ['skipped: kernels::avx2 (this CPU has no AVX2)', 'covered: scalar, avx2', 'failed: kernels::scalar'],
   })
 })
 
@@ -40,6 +48,7 @@ const AVA_GOOD = `
 const AVA_BAD = `
   ✔ a › passes
   ✘ [fail]: a › fails
+  ✘ [fail]: b › throws Error thrown in test
   ✔ [expected fail] a › known
   Uncaught exception in d.test.mjs
   ✘ d.test.mjs exited with a non-zero exit code: 1
@@ -47,9 +56,25 @@ const AVA_BAD = `
 
   a › fails
 
+  test/a.test.ts:2
+
+  Difference (- actual, + expected):
+
+  - 1
+  + 2
+
+  › <anonymous> (test/a.test.ts:2:39)
+      at Test.callFn (file:///node_modules/ava/lib/test.js:525:26)
+
+
+
+  b › throws
+
+  Error thrown in test:
+
   ─
 
-  1 test failed
+  2 tests failed
   1 known failure
   1 uncaught exception
 `
@@ -58,7 +83,22 @@ test('ava: good and bad runs, with and without colours', (t) => {
   const good = { passed: 2, failed: 0, skipped: 1, notes: ['skipped: run › in a terminal (no tmux)'] }
   t.deepEqual(readAva(AVA_GOOD), good)
   t.deepEqual(readAva(AVA_GOOD.replaceAll(/✔|2 tests passed/g, '\u001B[32m$&\u001B[39m')), good)
-  t.deepEqual(readAva(AVA_BAD), { passed: 2, failed: 2, skipped: 0, notes: [] })
+  t.deepEqual(readAva(AVA_BAD), {
+    passed: 2,
+    failed: 3,
+    skipped: 0,
+    notes: [
+      'failed: a › fails',
+      'failed:     test/a.test.ts:2',
+      'failed:     Difference (- actual, + expected):',
+      'failed:     - 1',
+      'failed:     + 2',
+      'failed:     › <anonymous> (test/a.test.ts:2:39)',
+      'failed: b › throws Error thrown in test',
+      'failed:     Error thrown in test:',
+      'failed: d.test.mjs exited with a non-zero exit code: 1',
+    ],
+  })
 })
 
 test('a summary is read where npm adds words after it', (t) => {
@@ -86,6 +126,15 @@ test('whoever ends badly, or has no test, has failed', (t) => {
     skipped: 0,
     notes: ['a'],
   })
+})
+
+test('the last notes say what failed: the test, or else the suite', (t) => {
+  const counts = { passed: 5, failed: 1, skipped: 0, notes: [] }
+  t.deepEqual(withFailureNamed('suite', counts).notes, ['failed: suite'])
+  t.deepEqual(withFailureNamed('suite', { ...counts, failed: 0 }).notes, [])
+  const named = { ...counts, notes: ['failed: test', 'covered: x'] }
+  t.deepEqual(withFailureNamed('suite', named).notes, named.notes)
+  t.deepEqual(sum([named, { ...counts, notes: ['skipped: y'] }]).notes, ['covered: x', 'skipped: y', 'failed: test'])
 })
 
 const suite = (code: string, limitMinutes = 1) => ({
