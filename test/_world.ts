@@ -5,10 +5,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Binding } from '../ts/src/binding/binding.ts'
 import { AdasumError } from '../ts/src/errors.ts'
 import { Communicator } from '../ts/src/communicator/communicator.ts'
-import { World as CommunicatorWorld } from '../ts/src/communicator/world.ts'
+import { World as CommunicatorWorld } from '../ts/src/world/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
 import type { Instruments } from '../ts/src/observe/instruments.ts'
-import { createMemoryTransport } from '../ts/src/transport/memory.ts'
+import { createMemoryTransport } from './transport/_memory.ts'
 import type { SharedMemory } from '../ts/src/transport/shared-memory.ts'
 import { StripedPipe } from '../ts/src/transport/striped.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
@@ -61,9 +61,10 @@ export async function makeWorld(
   }
   const dead = new Set<number>()
   const sharesMemory = sharedMemory !== undefined
-  const peersOf = (rank: number) =>
+  const routesOf = (rank: number, dial: (peer: number, groupId: string) => Promise<Pipe>) =>
     Array.from({ length: size }, (_, peer) => ({
       ...{ machine: machineOf(peer, rank), address: `memory:${peer}`, sharesMemory },
+      dial: (groupId: string) => dial(peer, groupId),
     }))
   const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string): Promise<Pipe> => {
@@ -88,10 +89,12 @@ export async function makeWorld(
     return new CommunicatorWorld({
       rank,
       binding,
-      peers: peersOf(rank),
-      dial,
+      routes: routesOf(rank, dial),
       ...own,
-      release: () => Promise.resolve(),
+      release: async () => {
+        own.sharedMemory?.close()
+        await own.instruments?.close()
+      },
     })
   })
   const roots = worlds.map((world) => world.root({ timeoutMs: 20_000, ...limits }))

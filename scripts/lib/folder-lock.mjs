@@ -18,16 +18,18 @@ const POLL_EVERY_MS = 100
  * @template T
  * @param {string} path of the lock directory
  * @param {() => Promise<T>} work
- * @param {{ onWait?: () => void, deadAfterMs?: number }} [options] `onWait` is called once if somebody else holds it
+ * @param {{ onWait?: () => void, deadAfterMs?: number, touchEveryMs?: number }} [options] `onWait` is called once if somebody
+ *   else holds it
  * @returns {Promise<T>}
  */
-export async function withFolderLock(path, work, { onWait = () => {}, deadAfterMs = DEAD_AFTER_MS } = {}) {
+export async function withFolderLock(path, work, options = {}) {
+  const { onWait = () => {}, deadAfterMs = DEAD_AFTER_MS, touchEveryMs = TOUCH_EVERY_MS } = options
   mkdirSync(dirname(path), { recursive: true })
   await acquire(path, onWait, deadAfterMs)
   const inode = statSync(path).ino
   const isOurs = () => statSync(path, { throwIfNoEntry: false })?.ino === inode
   const release = () => isOurs() && rmdirSync(path)
-  const heartbeat = setInterval(() => isOurs() && utimesSync(path, new Date(), new Date()), TOUCH_EVERY_MS)
+  const heartbeat = setInterval(() => isOurs() && utimesSync(path, new Date(), new Date()), touchEveryMs)
   // process.exit() in a signal handler must not leave the lock to those who wait.
   process.once('exit', release)
   try {

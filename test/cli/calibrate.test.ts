@@ -1,8 +1,8 @@
 /** `adasum bench --calibrate`: what follows from measurements, and that its last line is one that connect takes. */
 import test from 'ava'
 import { type Measurement, answer, questionsFor } from '../../ts/src/cli/bench/calibration.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { DEFAULT_TUNING, type Tuning, type TuningName, TUNING_NAMES, resolveTuning } from '../../ts/src/tuning.ts'
 import { fc } from '../_property.ts'
 import { ROOT, compile, runAdasum } from './_adasum.ts'
@@ -119,7 +119,7 @@ test('three ranks calibrate, and connect takes the line at the end', async (t) =
   const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd: ROOT })
   t.is(exitCode, 0, stderr)
   const variable = /^ADASUM_TUNING=(\S+)$/.exec(stdout.trimEnd().split('\n').at(-1)!)?.[1]
-  const comm = await connectOver(createMemoryTransport(), {}, { ADASUM_TUNING: variable })
+  const comm = await connectBy({ transport: createMemoryTransport() }, {}, { ADASUM_TUNING: variable })
   t.deepEqual(comm.tuning, resolveTuning(undefined, variable))
   await comm.close()
   for (const name of MEASURED_NAMES) t.regex(stdout, new RegExp(`^# .*${name}.*: `, 'm'))

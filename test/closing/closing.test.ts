@@ -5,9 +5,9 @@
 import { join } from 'node:path'
 import test from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
@@ -77,7 +77,9 @@ async function world(size: number, { transport, sharedMemory }: (typeof NETWORKS
   const port = await freePort()
   const network = transport()
   const options = { size, store: `127.0.0.1:${port}`, sharedMemory, timeoutMs: 20_000 }
-  return Promise.all(Array.from({ length: size }, (_, rank) => connectOver(network, { ...options, rank }, {})))
+  return Promise.all(
+    Array.from({ length: size }, (_, rank) => connectBy({ transport: network }, { ...options, rank }, {})),
+  )
 }
 
 for (const [name, network] of Object.entries(NETWORKS)) {

@@ -7,9 +7,9 @@ import { loadBinding, loadSharedMemory } from '#binding'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import test from 'ava'
 import { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { World } from '../../ts/src/communicator/world.ts'
+import { World } from '../../ts/src/world/world.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { fc } from '../_property.ts'
@@ -48,10 +48,9 @@ function connectAll({ size, sharesMemory, isStriped, turns }: Program) {
   }
   const network = createMemoryTransport({ maxChunkByteLength: isStriped ? 5000 : 100_000 })
   const closed = new Set<number>()
-  const peers = Array.from({ length: size }, (_, rank) => ({ machine: 0, address: `memory:${rank}`, sharesMemory }))
   const lost = (peerRank: number, how: string): AdasumError =>
     new AdasumError('ERR_PEER_LOST', `rank ${peerRank} ${how}`, { peerRank })
-  const worlds = peers.map((_, rank) => {
+  const worlds = Array.from({ length: size }, (_, rank) => {
     const dial = async (peer: number, groupId: string, signal: AbortSignal): Promise<Pipe> => {
       await wait()
       signal.throwIfAborted()
@@ -70,9 +69,16 @@ function connectAll({ size, sharesMemory, isStriped, turns }: Program) {
       await Promise.race([accepting, wait()])
       return dialled
     }
-    const release = async (): Promise<void> => void closed.add(rank)
     const sharedMemory = sharesMemory ? new SharedMemory(loadSharedMemory()) : undefined
-    return new World({ binding: loadBinding(), rank, peers, dial, sharedMemory, release })
+    const release = async (): Promise<void> => {
+      sharedMemory?.close()
+      closed.add(rank)
+    }
+    const routes = Array.from({ length: size }, (_, peer) => ({
+      ...{ machine: 0, address: `memory:${peer}`, sharesMemory },
+      dial: (groupId: string, signal: AbortSignal) => dial(peer, groupId, signal),
+    }))
+    return new World({ binding: loadBinding(), rank, routes, sharedMemory, release })
   })
   const ranks = worlds.map((world) => new Communicator(world, world.root({ timeoutMs: 5000 })))
   return { ranks, wait }

@@ -1,7 +1,7 @@
 /** One call by levels on all ranks against the local function, for the tests of schedules that store results in between. */
 import type { ExecutionContext } from 'ava'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { AllReduceAlgorithm, HalfDtype, OnNonFinite, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
 import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'

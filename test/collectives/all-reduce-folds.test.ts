@@ -1,7 +1,7 @@
 /** All-reduce by minimum, maximum and integer sums: every dtype, both schedules, every place of the result, and refusals. */
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import type { AllReduceOp, FloatArray, NamedArrays, OnNonFinite, Reduction } from '../../ts/src/types.ts'

@@ -2,7 +2,7 @@
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import type { HalfDtype, ReduceOp } from '../../ts/src/types.ts'

@@ -1,6 +1,6 @@
 /** All-reduce by levels where inputs are not finite, or a rank gives up. */
 import test from 'ava'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { type Case, OPS, check, inputsOf, worldsOf } from './_levels.ts'
 

@@ -1,7 +1,7 @@
 /** All-reduce on random worlds, layouts, dtypes, options and inputs, against the local function with the same inputs. */
 import test from 'ava'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type {
   AllReduceAlgorithm,

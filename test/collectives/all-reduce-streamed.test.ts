@@ -2,7 +2,7 @@
 import anyTest from 'ava'
 import type { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { OnNonFinite, ReduceOp } from '../../ts/src/types.ts'
 import { bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { makeWorld, onAll, vectorOf } from '../_world.ts'
 
 const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }

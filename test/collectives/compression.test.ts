@@ -1,7 +1,7 @@
 /** Compressed all-reduce: the bits are those of the definition, the same on every rank. */
 import anyTest from 'ava'
 import { Compressor, type CompressionFormat } from '../../ts/src/compressor.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceAlgorithm, OnNonFinite, ReduceOp } from '../../ts/src/types.ts'
 import { fc, runsOf } from '../_property.ts'

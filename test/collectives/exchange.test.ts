@@ -2,7 +2,7 @@
 import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { fc, runsOf } from '../_property.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 

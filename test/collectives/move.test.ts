@@ -1,7 +1,7 @@
 /** Collectives that move bytes: every root, every dtype, both schedules; and what a barrier promises. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import test from 'ava'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { NumericArray } from '../../ts/src/types.ts'

@@ -3,7 +3,7 @@ import test from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { fc, runsOf } from '../_property.ts'
 import { bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 

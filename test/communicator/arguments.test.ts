@@ -2,7 +2,7 @@
 import test from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import type { AllReduceOptions } from '../../ts/src/types.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 

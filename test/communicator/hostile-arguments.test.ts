@@ -4,14 +4,14 @@
  */
 import test from 'ava'
 import { Compressor } from '../../ts/src/compressor.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import * as known from '../../ts/src/communicator/options.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { metricsText } from '../../ts/src/observe/prometheus.ts'
 import { allocateArrays } from '../../ts/src/reduction/allocate.ts'
 import { adasum, adasumSync, average, averageSync, sum, sumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { ALL_REDUCE_OPTIONS, CALL_OPTIONS, CONNECT_OPTIONS, REDUCE_OPTIONS } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
@@ -229,7 +229,7 @@ test('the functions beside the communicator', async (t) => {
   await check('allocateArrays, type', (value) => allocateArrays(value as never, 4, 1))
   await check('allocateArrays, elementCount', (value) => allocateArrays(Float32Array, value as number, 1))
   await check('allocateArrays, count', (value) => allocateArrays(Float32Array, 4, value as number))
-  const connect = (options: unknown) => connectOver(createMemoryTransport(), options as object, {})
+  const connect = (options: unknown) => connectBy({ transport: createMemoryTransport() }, options as object, {})
   await check('connect', connect, EMPTY)
   for (const option of Object.keys(CONNECT_OPTIONS)) {
     const needed = { rank: 0, size: 1 }

@@ -1,7 +1,7 @@
 /** Objects of named arrays: long ones stay where they are, short ones are packed, and the numbers are those of one array. */
 import anyTest from 'ava'
 import { type Communicator } from '../../ts/src/communicator/communicator.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceOptions } from '../../ts/src/types.ts'
 import { fc, runsOf } from '../_property.ts'

@@ -3,14 +3,14 @@ import test from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { type Binding } from '../../ts/src/binding/binding.ts'
 import { loadBinding } from '#binding'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { chunkElementCount, sliceOf } from '../../ts/src/kernels/slice.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'
 import { makeReducer } from '../../ts/src/reduction/reducer.ts'
 import { bytesOf } from '../../ts/src/tensor/check.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { Vector } from '../../ts/src/tensor/vector.ts'
 import { DEFAULT_TUNING, type Tuning } from '../../ts/src/tuning.ts'
@@ -25,8 +25,8 @@ function connectAll(tunings: readonly (Partial<Tuning> | string)[]): Promise<Com
   const connecting = tunings.map((own, rank) => {
     const place = { rank, size: tunings.length, store: '127.0.0.1:29500', timeoutMs: 20_000 }
     const isVariable = typeof own === 'string'
-    return connectOver(
-      transport,
+    return connectBy(
+      { transport },
       isVariable ? place : { ...place, tuning: own },
       isVariable ? { ADASUM_TUNING: own } : {},
     )
@@ -75,7 +75,7 @@ test('groups made by split inherit it, and a world of one has its own', async (t
   const parts = groups.filter((group) => group !== undefined)
   t.deepEqual(await bytesSentOf(parts, 'auto'), await bytesSentOf(parts, 'single-shot'))
   await Promise.all(ranks.map((comm) => comm.close()))
-  const alone = await connectOver(createMemoryTransport(), { tuning: { directSize: 3 } }, {})
+  const alone = await connectBy({ transport: createMemoryTransport() }, { tuning: { directSize: 3 } }, {})
   t.deepEqual(alone.tuning, { ...DEFAULT_TUNING, directSize: 3 })
   await alone.close()
 })

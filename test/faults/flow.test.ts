@@ -2,7 +2,7 @@
 import anyTest from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Sink, Transport } from '../../ts/src/transport/transport.ts'
 import { striped } from '../transport/_striped.ts'

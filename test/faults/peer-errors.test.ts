@@ -3,7 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import anyTest from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { AdasumError, ERROR_CODES, inspect } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { shared } from '../shared-memory/_memory.ts'

@@ -1,7 +1,7 @@
 /** Random programs in which one rank deviates, over memory and over sockets, all ranks in one process. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest from 'ava'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc, runsOf } from '../_property.ts'
 import { type World, makeWorld, onAll } from '../_world.ts'

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest, { type ExecutionContext } from 'ava'
 import { Instruments } from '../../ts/src/observe/instruments.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { StallReport } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'

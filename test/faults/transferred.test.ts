@@ -5,7 +5,7 @@
 import anyTest, { type ExecutionContext } from 'ava'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AdasumError } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { striped } from '../transport/_striped.ts'
 import { makeWorld, vectorOf } from '../_world.ts'

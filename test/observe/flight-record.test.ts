@@ -3,11 +3,11 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import anyTest from 'ava'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { Compressor } from '../../ts/src/compressor.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
 import { Instruments } from '../../ts/src/observe/instruments.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { FlightEntry } from '../../ts/src/types.ts'
 import { HEADER_BYTE_LENGTH } from '../../ts/src/wire/frame.ts'
@@ -186,5 +186,5 @@ test('connect takes the file from the environment; one that cannot be written is
 async function connectPair(env: Record<string, string>) {
   const transport = createMemoryTransport()
   const options = { size: 2, store: '127.0.0.1:29500', timeoutMs: 20_000 }
-  return Promise.all([0, 1].map((rank) => connectOver(transport, { ...options, rank }, { ...env })))
+  return Promise.all([0, 1].map((rank) => connectBy({ transport }, { ...options, rank }, { ...env })))
 }

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import anyTest from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { fileNameOf } from '../../ts/src/observe/file-name.ts'
 import { Instruments } from '../../ts/src/observe/instruments.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { folderWith } from '../_user-folder.ts'
 import { failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
@@ -197,7 +197,7 @@ for (const [pattern, size, name] of NAMES)
 test('connect takes the file from its option, then from the environment', async (t) => {
   const folder = folderWith(t, {})
   const run = async (options: object, env: Record<string, string>): Promise<void> => {
-    const comm = await connectOver(createMemoryTransport(), options, env)
+    const comm = await connectBy({ transport: createMemoryTransport() }, options, env)
     await comm.barrier()
     await comm.close()
   }
@@ -215,7 +215,7 @@ test('connect takes the file from its option, then from the environment', async 
 test('a file that cannot be made is refused, with the name that asked for it', async (t) => {
   const path = join(folderWith(t, {}), 'no', 'such', 'folder.json')
   const refused = (options: object, env: Record<string, string>) =>
-    t.throwsAsync(connectOver(createMemoryTransport(), options, env), { instanceOf: AdasumError })
+    t.throwsAsync(connectBy({ transport: createMemoryTransport() }, options, env), { instanceOf: AdasumError })
   t.like(await refused({ timeline: path }, {}), { code: 'ERR_ARGUMENT' })
   const error = await refused({}, { ADASUM_TIMELINE: path })
   t.is(error.code, 'ERR_ENVIRONMENT')
@@ -232,7 +232,7 @@ fullDiskTest('a disk that is full ends the timeline with a warning, and nothing 
   const warnings: (Error & { code?: string })[] = []
   const listen = (warning: Error): void => void warnings.push(warning)
   process.on('warning', listen)
-  const comm = await connectOver(createMemoryTransport(), { timeline: '/dev/full' }, {})
+  const comm = await connectBy({ transport: createMemoryTransport() }, { timeline: '/dev/full' }, {})
   for (let i = 0; i < 500; i++) await comm.barrier()
   await comm.close()
   await sleep(10)

@@ -1,14 +1,14 @@
 /** Two ranks in one process, which must end by itself, and soon: `_lifetime.ts refused|timeout|aborted|met|forgotten`. */
 import type { Place } from '../../ts/src/rendezvous/environment.ts'
-import { rendezvous, type Meeting } from '../../ts/src/rendezvous/rendezvous.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
+import { meetAtPort, type MeetingAtPort } from './_meet.ts'
 import { freePort } from './_ports.ts'
 
 const mode = process.argv[2]
 const port = await freePort()
 
-function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Meeting> {
+function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<MeetingAtPort> {
   const store = { host: '127.0.0.1', ports: [port] }
   const nowhere = { host: undefined, machine: undefined, localRank: undefined, localSize: undefined }
   const place: Place = {
@@ -23,10 +23,10 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     sharedMemory: 0,
     ...nowhere,
   }
-  return rendezvous(place, { transport: tcp, timeoutMs, signal, onPeer: (_, pipe) => pipe.destroy() })
+  return meetAtPort(place, tcp, { signal })
 }
 
-async function fail(promise: Promise<Meeting>): Promise<void> {
+async function fail(promise: Promise<MeetingAtPort>): Promise<void> {
   const [outcome] = await Promise.allSettled([promise])
   if (outcome.status === 'fulfilled') throw new Error('met nobody, and yet met')
 }
@@ -37,9 +37,9 @@ if (mode === 'aborted') await fail(join(0, 60_000, AbortSignal.timeout(200)))
 if (mode === 'met' || mode === 'forgotten') {
   const meetings = await Promise.all([join(0, 60_000), join(1, 60_000)])
   for (const meeting of meetings) {
-    // A listener whose owner forgets it must be unreferenced by that owner; the store is so by itself.
-    if (mode === 'forgotten') meeting.listener.unref()
-    else await Promise.all([meeting.listener.close(), meeting.release()])
+    // A port whose owner forgets it must be unreferenced by that owner; the store is so by itself.
+    if (mode === 'forgotten') meeting.port.unref()
+    else await meeting.leave()
   }
 }
 const settledAt = performance.now()

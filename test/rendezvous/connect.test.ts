@@ -3,17 +3,17 @@ import { type Socket, connect as openSocket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
-import { rendezvous } from '../../ts/src/rendezvous/rendezvous.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
 import type { Tuning } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { bitsOf, onAll, vectorOf } from '../_world.ts'
+import { meetAtPort } from './_meet.ts'
 import { freePort } from './_ports.ts'
 
 const WRONG: [name: string, options: unknown, message: RegExp][] = [
@@ -26,7 +26,7 @@ const WRONG: [name: string, options: unknown, message: RegExp][] = [
 ]
 for (const [name, options, message] of WRONG)
   test(`options that are refused: ${name}`, async (t) => {
-    const error = await t.throwsAsync(connectOver(createMemoryTransport(), options as never, {}), {
+    const error = await t.throwsAsync(connectBy({ transport: createMemoryTransport() }, options as never, {}), {
       instanceOf: AdasumError,
       message,
     })
@@ -35,7 +35,7 @@ for (const [name, options, message] of WRONG)
 
 test('options that are undefined are left out', async (t) => {
   const options = { rank: undefined, host: undefined, signal: undefined, timeoutMs: undefined }
-  const comm = await connectOver(createMemoryTransport(), options as never, {})
+  const comm = await connectBy({ transport: createMemoryTransport() }, options as never, {})
   t.deepEqual([comm.rank, comm.size], [0, 1])
   await comm.close()
 })
@@ -43,10 +43,10 @@ test('options that are undefined are left out', async (t) => {
 test('a rank that met the others but does not connect is named, with what was refused meanwhile', async (t) => {
   const network = createMemoryTransport()
   const options = { size: 2, store: '127.0.0.1:29500', secret: 'k', timeoutMs: 2000 }
-  const connecting = connectOver(network, { ...options, rank: 0 }, {})
+  const connecting = connectBy({ transport: network }, { ...options, rank: 0 }, {})
   const place = resolvePlace({ ...options, rank: 1 }, {})
-  const onPeer = (): void => undefined
-  const { peers, runId, listener } = await rendezvous(place, { transport: network, timeoutMs: 20_000, onPeer })
+  const meeting = await meetAtPort(place, network, { onPeer: () => undefined })
+  const { peers, runId } = meeting
   const identity = { runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'other' } as const
   const { host, port } = peers[0]!
   const comm = await connecting
@@ -56,7 +56,7 @@ test('a rank that met the others but does not connect is named, with what was re
   t.regex(error?.message ?? '', /no progress for 500 ms on rank 0, which waits for rank 1 \(127\.0\.0\.1:\d+\)/)
   t.regex(error?.message ?? '', /; 1 connection was refused: .* and rank 0 have different secrets/)
   await comm.close()
-  await listener.close()
+  await meeting.leave()
   for (const pipe of network.pipes) pipe.destroy()
   await sleep(0)
 })
@@ -65,7 +65,7 @@ test('a rank that met the others but does not connect is named, with what was re
 function world(size: number, transport: Transport, tuning: Partial<Tuning> = {}): Promise<Communicator[]> {
   const options = { size, store: '127.0.0.1:29500', timeoutMs: 20_000 }
   const connecting = Array.from({ length: size }, (_, rank) =>
-    connectOver(transport, { ...options, rank, ...(rank === 0 && { tuning }) }, {}),
+    connectBy({ transport }, { ...options, rank, ...(rank === 0 && { tuning }) }, {}),
   )
   return Promise.all(connecting)
 }
@@ -162,7 +162,9 @@ test('machines that are named are the ones there are', async (t) => {
   const network = createMemoryTransport()
   const options = { size: 3, store: '127.0.0.1:29500', timeoutMs: 20_000 }
   const comms = await Promise.all(
-    [0, 1, 2].map((rank) => connectOver(network, { ...options, rank, machine: rank === 1 ? 'b' : 'a' }, {})),
+    [0, 1, 2].map((rank) =>
+      connectBy({ transport: network }, { ...options, rank, machine: rank === 1 ? 'b' : 'a' }, {}),
+    ),
   )
   t.deepEqual(
     comms.map(({ localRank, localSize }) => [localRank, localSize]),
@@ -236,7 +238,7 @@ async function observedWorld(
   const options = { size, store: `127.0.0.1:${port}`, sharedMemory: false, timeoutMs: 20_000 }
   const transport = observed(onPort)
   const ranks = await Promise.all(
-    Array.from({ length: size }, (_, rank) => connectOver(transport, { ...options, rank }, {})),
+    Array.from({ length: size }, (_, rank) => connectBy({ transport }, { ...options, rank }, {})),
   )
   t.teardown(() => Promise.all(ranks.map((comm) => comm.close())))
   return ranks

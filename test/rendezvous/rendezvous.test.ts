@@ -2,15 +2,15 @@ import test, { type ExecutionContext } from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AdasumError, ErrorCode } from '../../ts/src/errors.ts'
 import type { Place } from '../../ts/src/rendezvous/environment.ts'
-import { rendezvous, type Meeting, type RendezvousOptions } from '../../ts/src/rendezvous/rendezvous.ts'
 import { hostStore } from '../../ts/src/rendezvous/store.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp, tcpTransport } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { Collector } from '../transport/_compliance.ts'
 import { ipv6Test } from '../transport/_ipv6.ts'
+import { meetAtPort, type MeetingAtPort } from './_meet.ts'
 import { freePort } from './_ports.ts'
 
 function place(rank: number, size: number, port: number, change: Partial<Place> = {}): Place {
@@ -36,22 +36,11 @@ async function meet(
   t: ExecutionContext,
   where: Place,
   transport: Transport,
-  change: Partial<RendezvousOptions> = {},
-): Promise<Meeting> {
-  const options = {
-    transport,
-    timeoutMs: where.timeoutMs,
-    onPeer: (_: number, pipe: Pipe) => pipe.destroy(),
-    ...change,
-  }
-  const meeting = await rendezvous(where, options)
-  t.teardown(() => leave(meeting))
+  change: Parameters<typeof meetAtPort>[2] = {},
+): Promise<MeetingAtPort> {
+  const meeting = await meetAtPort(where, transport, change)
+  t.teardown(() => meeting.leave())
   return meeting
-}
-
-async function leave(meeting: Meeting): Promise<void> {
-  await meeting.listener.close()
-  await meeting.release()
 }
 
 async function fails(t: ExecutionContext, code: ErrorCode, promise: Promise<unknown>): Promise<AdasumError> {
@@ -75,7 +64,7 @@ for (const [name, create] of [
         t.is(meeting.runId.length, 16)
         t.deepEqual(meeting.runId, meetings[0]!.runId)
         t.deepEqual(meeting.peers, meetings[0]!.peers)
-        t.is(meeting.peers[rank]!.port, meeting.listener.port)
+        t.deepEqual(meeting.peers[rank], await meeting.port.open('127.0.0.1'))
         t.deepEqual([meeting.localRank, meeting.localSize], [rank, size])
       }
       t.is(new Set(meetings[0]!.peers.map((peer) => peer.port)).size, size)
@@ -117,7 +106,7 @@ test('the same ranks meet again, in a new run', async (t) => {
     const meetings = await Promise.all([0, 1, 2].map((rank) => meet(t, place(rank, 3, port), tcp)))
     runs.add(Buffer.from(meetings[0]!.runId).toString('hex'))
     // Every second time the store is given up in between and hosted anew.
-    if (round === 1) await Promise.all(meetings.map(leave))
+    if (round === 1) await Promise.all(meetings.map((meeting) => meeting.leave()))
   }
   t.is(runs.size, 3)
 })
@@ -163,7 +152,7 @@ test('a name that does not resolve yet is asked for again, by the rank that host
     const meetings = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, 1, { store }), late)))
     t.deepEqual(meetings[0]!.peers, meetings[1]!.peers)
     t.true(tries.listen > 3 && tries.dial > 5)
-    await Promise.all(meetings.map(leave))
+    await Promise.all(meetings.map((meeting) => meeting.leave()))
   }
 })
 
@@ -196,7 +185,7 @@ test('a rank whose own name does not resolve yet waits for it, and keeps its pla
   ])
   t.is(meetings[0].peers[1]!.host, '10.0.0.2')
   tries = -1000
-  await Promise.all(meetings.map(leave))
+  await Promise.all(meetings.map((meeting) => meeting.leave()))
   const zero = meet(t, place(0, 2, 1, { store, timeoutMs: 1000 }), late)
   zero.catch(() => {})
   const error = await fails(t, 'ERR_ENVIRONMENT', meet(t, place(1, 2, 1, { store, host: 'me', timeoutMs: 500 }), late))
@@ -236,7 +225,7 @@ test('a store behind another machine’s address listens where it is told', asyn
     meet(t, place(1, 2, 1, { store, listen: '0.0.0.0' }), forwarding),
   ])
   t.deepEqual(meetings[0].peers, meetings[1].peers)
-  await Promise.all(meetings.map(leave))
+  await Promise.all(meetings.map((meeting) => meeting.leave()))
   // Rank 0 knows its own address, and need not be able to reach the store's.
   const one = meet(t, place(1, 2, 1, { store, host: '10.0.0.2' }), forwarding)
   const inside: Transport = {
@@ -319,15 +308,15 @@ test('a rank that waits in vain says which connections were refused meanwhile', 
   t.regex(error.message, refusal)
 })
 
-test('a meeting counts the connections that its own port refuses', async (t) => {
+test('a port counts the connections that it refuses', async (t) => {
   const network = createMemoryTransport()
   const [zero] = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, 29500), network)))
-  const { host, port } = zero!.listener
+  const { host, port } = zero!.peers[0]!
   const identity = { runId: zero!.runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'other' } as const
-  t.is(zero!.refusals().count, 0)
+  t.is(zero!.port.refusals.count, 0)
   await t.throwsAsync(dialAuthenticated(network, host, port, identity))
-  while (zero!.refusals().count === 0) await sleep(5)
-  t.regex(zero!.refusals().last, /and rank 0 have different secrets/)
+  while (zero!.port.refusals.count === 0) await sleep(5)
+  t.regex(zero!.port.refusals.last, /and rank 0 have different secrets/)
 })
 
 test('an unreachable store is named, with what the system said', async (t) => {

@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['collectives'],
   ['gpu'],
   ['reduction'],
+  ['world'],
   ['communicator'],
   ['optim'],
   ['adapters'],

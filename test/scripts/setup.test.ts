@@ -185,12 +185,12 @@ test('a lock whose owner lives is not taken, however long it works', async (t) =
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'lock')
   const order: string[] = []
-  const owner = withFolderLock(path, async () => {
+  const work = async () => {
     await sleep(4_000)
     order.push('owner')
-  })
-  // The owner gives a sign once a second.
-  const waiter = withFolderLock(path, async () => void order.push('waiter'), { deadAfterMs: 2_500 })
+  }
+  const owner = withFolderLock(path, work, { touchEveryMs: 200 })
+  const waiter = withFolderLock(path, async () => void order.push('waiter'), { deadAfterMs: 3_000 })
   await Promise.all([owner, waiter])
   t.deepEqual(order, ['owner', 'waiter'])
 })

@@ -4,28 +4,29 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import test from 'ava'
 import { loadSharedMemory } from '#binding'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { connectOver } from '../../ts/src/communicator/connect.ts'
-import { diallerOf } from '../../ts/src/communicator/dialling.ts'
+import { connectBy } from '../../ts/src/communicator/connect.ts'
+import type { PeerAddress } from '../../ts/src/rendezvous/messages.ts'
 import { hostStore } from '../../ts/src/rendezvous/store.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT } from '../../ts/src/transport/unix.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import type { ConnectOptions } from '../../ts/src/types.ts'
 import { listenAuthenticated } from '../../ts/src/wire/authenticated.ts'
+import { routesOf } from '../../ts/src/world/routes.ts'
+import { NODE_WAYS, type Ways } from '../../ts/src/world/ways.ts'
 
 async function world(
   options: readonly Pick<ConnectOptions, 'sharedMemory'>[],
-  transport: Transport = tcp,
-  hasUnixTransport?: boolean,
+  ways: Ways = NODE_WAYS,
 ): Promise<{ ranks: Communicator[]; close: () => Promise<void> }> {
   const size = options.length
-  const store = await hostStore({ host: '127.0.0.1', port: 0, size, secret: 's', transport })
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size, secret: 's', transport: ways.transport })
   const place = { size, store: `127.0.0.1:${store.port}`, secret: 's', timeoutMs: 20_000 }
   const env = { ADASUM_STORE_HOST: 'launcher' }
   const join = (own: ConnectOptions, rank: number): Promise<Communicator> =>
-    connectOver(transport, { ...place, ...own, rank }, env, hasUnixTransport)
+    connectBy(ways, { ...place, ...own, rank }, env)
   const ranks = await Promise.all(options.map(join))
   const close = async (): Promise<void> => {
     await Promise.all(ranks.map((comm) => comm.close()))
@@ -70,7 +71,11 @@ if (HAS_SHARED_MEMORY) {
       dials++
       return tcp.dial(...where)
     }
-    const { ranks, close } = await world([{}, {}, {}], { ...tcp, dial }, false)
+    const { ranks, close } = await world([{}, {}, {}], {
+      ...NODE_WAYS,
+      transport: { ...tcp, dial },
+      nearTransport: undefined,
+    })
     t.deepEqual(await transports(ranks), ['shared-memory', 'shared-memory', 'shared-memory'])
     t.is(dials, 3 * (1 + 2), 'each rank dials the store and its peers')
     const sums = await Promise.all(
@@ -81,7 +86,7 @@ if (HAS_SHARED_MEMORY) {
       t.true(bytesSent < 1000, `${bytesSent}`)
     }
     await close()
-    const some = await world([{}, { sharedMemory: false }, {}], tcp, false)
+    const some = await world([{}, { sharedMemory: false }, {}], { ...NODE_WAYS, nearTransport: undefined })
     t.deepEqual(await transports(some.ranks), ['mixed', 'tcp', 'mixed'])
     await some.close()
   })
@@ -99,21 +104,22 @@ if (HAS_SHARED_MEMORY) {
     const listener = await listenAuthenticated(tcp, '127.0.0.1', 0, acceptor, (_, pipe) => accepted.push(pipe))
     const { host, port } = listener
     const unixKey = randomBytes(16).toString('hex')
-    const peers = [
-      { host, port: 1 },
-      { host, port, unixKey },
+    const peers: PeerAddress[] = [
+      { host, port: 1, sharesMemory: true },
+      { host, port, unixKey, sharesMemory: true },
     ]
-    const dial = diallerOf({
-      ...{ transport: tcp, identity: { ...identity, rank: 0 }, peers, near: new Set([1]) },
+    const routes = routesOf({
+      ...{ ways: NODE_WAYS, identity: { ...identity, rank: 0 }, peers, machines: [0, 0] },
       connectionsPerPeer: 1,
       sharedMemory: new SharedMemory(loadSharedMemory()),
     })
+    const dial = (groupId: string, signal: AbortSignal): Promise<Pipe> => routes[1]!.dial(groupId, signal)
     const { signal } = new AbortController()
-    const pipes = [await dial(1, '00'.repeat(8), signal), await dial(1, '00'.repeat(8), signal)]
+    const pipes = [await dial('00'.repeat(8), signal), await dial('00'.repeat(8), signal)]
     for (const pipe of pipes) t.not(pipe.localAddress, `${host}:0`)
     await listener.close()
     // Nobody is there at all: that is another failure, and no reason to warn of this one.
-    await t.throwsAsync(dial(1, '00'.repeat(8), signal), { code: 'ERR_PEER_LOST' })
+    await t.throwsAsync(dial('00'.repeat(8), signal), { code: 'ERR_PEER_LOST' })
     for (const pipe of [...pipes, ...accepted]) pipe.destroy()
     await nextTurn()
     process.off('warning', listen)
@@ -126,13 +132,13 @@ if (HAS_SHARED_MEMORY) {
 }
 
 test('over other transports nothing is shared', async (t) => {
-  const { ranks, close } = await world([{}, {}], createMemoryTransport())
+  const { ranks, close } = await world([{}, {}], { transport: createMemoryTransport() })
   t.deepEqual(await transports(ranks), ['tcp', 'tcp'])
   await close()
 })
 
 test('a world of one shares with nobody, and allocates all the same', async (t) => {
-  const comm = await connectOver(tcp, {}, {})
+  const comm = await connectBy(NODE_WAYS, {}, {})
   const array = comm.allocate('f32', 100_000)
   t.is(array.length, 100_000)
   await comm.allReduce(array, { op: 'sum' })

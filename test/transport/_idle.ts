@@ -1,5 +1,5 @@
 /** A process that holds an idle pair of pipes, each of so many connections: `_idle.ts tcp|unix|memory ref|unref 2`. */
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from './_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { unixTransport } from '../../ts/src/transport/unix.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'

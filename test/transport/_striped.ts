@@ -1,6 +1,6 @@
 /** Transports whose pipes are several connections of another transport. */
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
-import { StripeGathering, dialStriped } from '../../ts/src/wire/stripes.ts'
+import { StripeGathering, dialStriped } from '../../ts/src/world/stripes.ts'
 
 export interface StripedTransport extends Transport {
   /** The connections that were dialled, in the order in which they opened. */

@@ -1,7 +1,7 @@
 import test from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemCode } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from './_memory.ts'
 import { PendingPipe } from '../../ts/src/transport/pending.ts'
 import { Collector, compliance, connectPair, randomBytes, write } from './_compliance.ts'
 import { mulberry32 } from './_random.ts'

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest, { type ExecutionContext, type TestFn } from 'ava'
 import { systemCode } from '../../ts/src/errors.ts'
-import { type MemoryTransport, createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { type MemoryTransport, createMemoryTransport } from './_memory.ts'
 import { StripedPipe } from '../../ts/src/transport/striped.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Sink } from '../../ts/src/transport/transport.ts'

@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import { AdasumError, type ErrorCode } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import * as format from '../../ts/src/wire/handshake-format.ts'

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AdasumError, systemCode } from '../../ts/src/errors.ts'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Listener, Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import type { ListenIdentity, ListenOptions } from '../../ts/src/wire/acceptor.ts'

@@ -31,6 +31,7 @@ import {
 } from '../types.ts'
 import { NO_DESCRIPTOR } from '../wire/frame.ts'
 import { WORLD_GROUP_ID } from '../wire/handshake-format.ts'
+import type { Membership, World } from '../world/world.ts'
 import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
 import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf, readData } from './data.ts'
@@ -39,7 +40,6 @@ import { type LocalStage, planLocalStage } from './micro-batches.ts'
 import * as known from './options.ts'
 import { allReduceJobOf, compressionOf } from './reduce-job.ts'
 import { ReducePlanner } from './reduce-plan.ts'
-import type { Membership, World } from './world.ts'
 
 /** A rank's place among the others. */
 export interface Place {

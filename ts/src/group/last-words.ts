@@ -12,6 +12,14 @@ export const LAST_WORDS_MS = 250
 /** How long a goodbye waits behind what the peer has not read yet: it may be computing. */
 const GOODBYE_MS = 30_000
 
+/** How a rank has left the world's group. */
+export interface Farewell {
+  /** Its last collective there. */
+  readonly lastSequence: number
+  /** The ranks that it has been in touch with, and that know. */
+  readonly told: ReadonlySet<number>
+}
+
 /** Why a group has failed. */
 export function abortFrame(cause: AdasumError): Buffer {
   return encodeFrame('abort', { sequence: cause.sequence ?? 0 }, encodeCause(cause))

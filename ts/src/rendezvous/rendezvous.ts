@@ -1,38 +1,33 @@
 /**
- * Where the ranks of a world find each other: each opens a port for its peers, tells the store where it is, and learns
- * all addresses and the run id, which every later connection must name.
+ * Where the ranks of a world find each other: each announces to the store where its peers can dial it, and learns all
+ * addresses and the run id, which every later connection must name.
  */
-import { randomBytes } from 'node:crypto'
 import { AdasumError, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
-import { formatAddress, isLoopback, isWildcard, nearHost } from '../transport/address.ts'
+import { formatAddress, isLoopback, nearHost } from '../transport/address.ts'
 import { Limit } from '../transport/limit.ts'
-import { joinListeners } from '../transport/listeners.ts'
 import { isUnresolved, systemReason } from '../transport/names.ts'
-import type { Listener, Transport } from '../transport/transport.ts'
-import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'
+import type { Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
-import type { OnPeer } from '../wire/acceptor.ts'
-import { listenAuthenticated } from '../wire/authenticated.ts'
 import type { Place, StoreAddress } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
 import { joinStore, type JoinProgress, startOfJoining, systemCause } from './join.ts'
 import type { PeerAddress, StartMessage, WaitingMessage } from './messages.ts'
 import { type Notice, noticeOf, Notices } from './notices.ts'
-import { NO_REFUSALS, refusalClause, type Refusals, withRefusal } from './refusals.ts'
+import { refusalClause } from './refusals.ts'
 import { whenResolved } from './unresolved.ts'
 
 export interface RendezvousOptions {
+  /** Over which the store is dialled, and hosted. */
   transport: Transport
   timeoutMs: number
   signal?: AbortSignal | undefined
-  /** Whether this rank shares memory with others of its machine. */
-  sharesMemory?: boolean
-  /** Whether it then listens for them on a Unix socket, too. */
-  hasUnixTransport?: boolean
+  /**
+   * Makes sure that peers can dial this rank, and says where. Called once for every try to join, with this machine's end of the
+   * connection to the store; again, as long as time is left, where a name does not resolve yet.
+   */
+  announce: (localHost: string) => Promise<PeerAddress>
   /** Told now and then whom or what this rank waits for. */
   onWaiting?: (notice: Notice) => void
-  /** A peer has dialled this rank, over that transport, and proved who it is. Called only after the rendezvous has settled. */
-  onPeer: (...peer: [...Parameters<OnPeer>, over: Transport['name']]) => void
 }
 
 /** The world, once all ranks have come. */
@@ -47,16 +42,12 @@ export interface Meeting {
   readonly machines: readonly number[]
   /** Rank 0's. */
   readonly tuning: Tuning
-  /** Where peers dial this rank. */
-  readonly listener: Listener
-  /** Connections that `listener` has turned away until now. */
-  refusals(): Refusals
   /** Gives up the store, if this process hosts it. */
   release(): Promise<void>
 }
 
 /**
- * Waits at the store until all ranks of a world of two or more have come. On failure everything opened is closed again.
+ * Waits at the store until all ranks of a world of two or more have come. On failure a store that was hosted is given up.
  *
  * @throws AdasumError ERR_STORE (unreachable, port in use), ERR_TIMEOUT (ranks that did not come, by name), ERR_AUTH,
  *   ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH, ERR_ENVIRONMENT (addresses that cannot reach each other), ERR_ABORTED
@@ -71,7 +62,6 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
   const notices = new Notices(options.timeoutMs, (...times) =>
     options.onWaiting?.(noticeOf(place, store, progress, ...times)),
   )
-  const port = new PeerPort(place, options)
   let held: HeldStore | undefined
   try {
     signal.throwIfAborted()
@@ -79,14 +69,14 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
     if (place.hostsStore)
       held = await whenResolved(() => acquireStore(transport, store, place, signal), signal, unresolved)
     const ports = held === undefined ? store.ports : [held.port]
-    const announce = (localHost: string) => whenResolved(() => port.open(localHost), signal, unresolved)
+    const announce = (localHost: string) => whenResolved(() => options.announce(localHost), signal, unresolved)
     const host =
       held !== undefined && place.listen !== undefined ? dialledHost(store.host, place.listen, place.host) : store.host
     const start = await joinStore({ ...place, transport, host, ports, announce }, signal, progress)
     requireReachable(start.peers)
-    return meeting(place, start, port, held)
+    return meetingOf(place, start, held)
   } catch (error) {
-    await Promise.all([port.close(error), held?.release()])
+    await held?.release()
     if (options.signal?.aborted === true) throw abortedError(options.signal)
     // What went wrong by itself at the last moment says more than that the time is up.
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
@@ -105,91 +95,16 @@ export function dialledHost(storeHost: string, listen: string, ownHost: string |
   return ownHost === undefined ? storeHost : nearHost(listen)
 }
 
-function meeting(place: Place, start: StartMessage, port: PeerPort, held: HeldStore | undefined): Meeting {
-  const runId = Buffer.from(start.runId, 'hex')
+function meetingOf(place: Place, start: StartMessage, held: HeldStore | undefined): Meeting {
   const local = [...start.machines.keys()].filter((rank) => start.machines[rank] === start.machines[place.rank])
   return {
-    runId,
+    runId: Buffer.from(start.runId, 'hex'),
     peers: start.peers,
     tuning: start.tuning,
     machines: start.machines,
     localRank: place.localRank ?? local.indexOf(place.rank),
     localSize: place.localSize ?? local.length,
-    listener: port.begin(runId),
-    refusals: () => port.refusals,
     release: () => held?.release() ?? Promise.resolve(),
-  }
-}
-
-/** This rank's own port. Peers that hear from the store first dial before the run id is known here: they wait. */
-class PeerPort {
-  readonly #place: Place
-  readonly #options: RendezvousOptions
-  readonly #runId: Promise<Uint8Array>
-  refusals: Refusals = NO_REFUSALS
-  #know: (runId: Uint8Array) => void = () => {}
-  #giveUp: (error: unknown) => void = () => {}
-  #open: { localHost: string; address: PeerAddress; listener: Listener } | undefined
-
-  constructor(place: Place, options: RendezvousOptions) {
-    this.#place = place
-    this.#options = options
-    this.#runId = new Promise((resolve, reject) => {
-      this.#know = resolve
-      this.#giveUp = reject
-    })
-    this.#runId.catch(() => {})
-  }
-
-  /** Listens where the rank was told to, else where its connection to the store starts; the same port for every try. */
-  async open(localHost: string): Promise<PeerAddress> {
-    if (this.#open === undefined || (this.#place.host === undefined && this.#open.localHost !== localHost)) {
-      await this.#open?.listener.close()
-      this.#open = undefined
-      this.#open = { localHost, ...(await this.#listenFor(localHost)) }
-    }
-    return this.#open.address
-  }
-
-  async #listenFor(localHost: string): Promise<{ address: PeerAddress; listener: Listener }> {
-    const listener = await this.#listen(this.#options.transport, this.#place.host ?? localHost, 0)
-    const { port } = listener
-    const host = isWildcard(listener.host) ? localHost : listener.host
-    const { sharesMemory = false, hasUnixTransport = HAS_UNIX_TRANSPORT } = this.#options
-    const address: PeerAddress = { host, port, ...(sharesMemory && { sharesMemory }) }
-    if (!sharesMemory || !hasUnixTransport) return { address, listener }
-    const unixKey = randomBytes(16).toString('hex')
-    try {
-      const near = await this.#listen(unixTransport(unixKey), host, port)
-      return { address: { ...address, unixKey }, listener: joinListeners([listener, near]) }
-    } catch {
-      // Where there are no such sockets there is TCP.
-      return { address, listener }
-    }
-  }
-
-  begin(runId: Uint8Array): Listener {
-    this.#know(runId)
-    return this.#open!.listener
-  }
-
-  async close(error: unknown): Promise<void> {
-    this.#giveUp(error)
-    await this.#open?.listener.close()
-  }
-
-  async #listen(transport: Transport, host: string, port: number): Promise<Listener> {
-    const { rank, size, secret } = this.#place
-    const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
-    const onPeer: OnPeer = (...peer) => this.#options.onPeer(...peer, transport.name)
-    const onRefused = (error: unknown) => void (this.refusals = withRefusal(this.refusals, error))
-    try {
-      return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })
-    } catch (cause) {
-      if (cause instanceof AdasumError) throw cause
-      const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
-      throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
-    }
   }
 }
 

@@ -8,6 +8,7 @@
  *
  *     from both ends   u32 count, count times: u32 rank, f64 last collective; big-endian
  */
+import { type Farewell, LAST_WORDS_MS } from '../group/last-words.ts'
 import { Limit } from '../transport/limit.ts'
 import { NOBODY } from '../transport/nobody.ts'
 import { within } from '../transport/patience.ts'
@@ -15,7 +16,6 @@ import type { Pipe } from '../transport/transport.ts'
 import { ExactReader } from '../wire/exact-reader.ts'
 import { GROUP_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
 import type { Dial } from './connections.ts'
-import { LAST_WORDS_MS } from './last-words.ts'
 
 /** What such a connection names in place of a group. */
 export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)
@@ -26,14 +26,6 @@ const ENTRY_BYTE_LENGTH = 4 + 8
 const NEWS_MS = 1000
 /** Ranks that are tried: those that know may have left without this rank's knowing. */
 const MOST_TRIES = 3
-
-/** How a rank has left the world's group. */
-export interface Farewell {
-  /** Its last collective there. */
-  readonly lastSequence: number
-  /** The ranks that it has been in touch with, and that know. */
-  readonly told: ReadonlySet<number>
-}
 
 export class Departures {
   readonly #rank: number

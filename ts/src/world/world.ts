@@ -5,8 +5,6 @@
 import { createHash } from 'node:crypto'
 import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
-import { Connections, type Dial } from '../group/connections.ts'
-import { Departures } from '../group/departures.ts'
 import { hasLeft } from '../group/failure.ts'
 import { Group } from '../group/group.ts'
 import type { GroupOptions } from '../group/group-options.ts'
@@ -14,23 +12,17 @@ import { type Instruments, Monitor } from '../observe/instruments.ts'
 import type { SharedMemory } from '../transport/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
-
-export interface WorldPeer {
-  /** As the rendezvous numbers them. */
-  readonly machine: number
-  /** For messages, where it listens: `host:port`. */
-  readonly address: string
-  /** Whether this rank and that one may read each other's memory. Both must say the same. */
-  readonly sharesMemory?: boolean
-}
+import { Connections, type Dial } from './connections.ts'
+import { Departures } from './departures.ts'
+import type { Route } from './routes.ts'
 
 export interface WorldOptions {
   /** This one. */
   readonly rank: number
   /** What computes in its groups. */
   readonly binding: Binding
-  readonly peers: readonly WorldPeer[]
-  readonly dial: Dial
+  /** By rank, this one included. */
+  readonly routes: readonly Route[]
   /** Of all its groups. */
   readonly tuning?: Tuning
   /** What this rank shares with the peers that share theirs. */
@@ -39,7 +31,7 @@ export interface WorldOptions {
   readonly refusals?: () => string
   /** What its groups are watched with. */
   readonly instruments?: Instruments
-  /** Gives up what the world holds besides its groups. */
+  /** Gives up what the world has besides its groups. Until then peers come, and are told that it has ended. */
   readonly release: () => Promise<void>
 }
 
@@ -62,14 +54,15 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.#options = options
-    this.#departures = new Departures(options.rank, options.peers.length, options.dial)
-    this.connections = new Connections(options.dial, this.#departures)
+    const dial: Dial = (rank, groupId, signal) => options.routes[rank]!.dial(groupId, signal)
+    this.#departures = new Departures(options.rank, options.routes.length, dial)
+    this.connections = new Connections(dial, this.#departures)
   }
 
   /** The group of all ranks. */
   root(limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
-    const { rank, peers } = this.#options
-    const worldRanks = peers.map((_, peer) => peer)
+    const { rank, routes } = this.#options
+    const worldRanks = [...routes.keys()]
     const membership = this.#add(WORLD_GROUP_ID, worldRanks, 'world', { rank, size: worldRanks.length, ...limits })
     this.#root = membership.group
     return membership
@@ -93,7 +86,7 @@ export class World {
 
   /** The number of each member's machine. */
   machinesOf({ worldRanks }: Membership): number[] {
-    return worldRanks.map((rank) => this.#options.peers[rank]!.machine)
+    return worldRanks.map((rank) => this.#options.routes[rank]!.machine)
   }
 
   /** Number of a member among those on its machine, and how many they are. */
@@ -132,23 +125,21 @@ export class World {
     const farewell = await this.#root?.close()
     if (farewell) await this.#departures.leave(farewell)
     this.connections.close()
-    this.#options.sharedMemory?.close()
-    // Until it is released, peers come and are told.
-    await Promise.all([this.#options.release(), this.#options.instruments?.close()])
+    await this.#options.release()
     await this.connections.quiet()
   }
 
   #add(id: string, worldRanks: readonly number[], label: string, options: GroupOptions): Membership {
     const dial = this.connections.diallerOf(id, worldRanks)
     const dialler = {
-      addressOf: (peer: number) => this.#options.peers[worldRanks[peer]!]!.address,
+      addressOf: (peer: number) => this.#options.routes[worldRanks[peer]!]!.address,
       dial: (peer: number, signal: AbortSignal) =>
         dial(peer, signal).catch(async (reason: unknown) => {
           const error = await this.#whyUnreachable(reason, worldRanks[peer]!, signal)
           throw error instanceof AdasumError && options.name ? inGroup(error, peer, worldRanks, options) : error
         }),
       ...(id === WORLD_GROUP_ID && { hasLeft: (peer: number, last: number) => this.#departures.note(peer, last) }),
-      sharesMemory: (peer: number) => this.#options.peers[worldRanks[peer]!]!.sharesMemory === true,
+      sharesMemory: (peer: number) => this.#options.routes[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
     const { tuning, sharedMemory, instruments } = this.#options
@@ -163,7 +154,7 @@ export class World {
   async #whyUnreachable(reason: unknown, rank: number, signal: AbortSignal): Promise<unknown> {
     if (!(reason instanceof AdasumError) || reason.code !== 'ERR_PEER_LOST') return reason
     const lastSequence = await this.#departures.lastSequenceOf(rank, signal)
-    const { address } = this.#options.peers[rank]!
+    const { address } = this.#options.routes[rank]!
     return lastSequence === undefined ? reason : hasLeft({ peer: rank, address }, lastSequence, reason.cause)
   }
 }

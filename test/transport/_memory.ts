@@ -5,10 +5,10 @@
  * What a real network does only now and then can be asked for: reads of random sizes from a seed, a link that falls
  * silent (`freeze`) or breaks (`cut`).
  */
-import { Queue } from '../queue.ts'
-import { formatAddress, isWildcard } from './address.ts'
-import { Intake } from './intake.ts'
-import type { Listener, Pipe, Sink, Transport } from './transport.ts'
+import { Queue } from '../../ts/src/queue.ts'
+import { formatAddress, isWildcard } from '../../ts/src/transport/address.ts'
+import { Intake } from '../../ts/src/transport/intake.ts'
+import type { Listener, Pipe, Sink, Transport } from '../../ts/src/transport/transport.ts'
 
 export interface MemoryTransportOptions {
   /** Largest number of bytes that arrive at once; 256 KiB by default. */

@@ -10,8 +10,8 @@ import { randomBytes } from 'node:crypto'
 import { within } from '../transport/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { StripedPipe } from '../transport/striped.ts'
-import type { OnPeer } from './acceptor.ts'
-import { ExactReader } from './exact-reader.ts'
+import type { OnPeer } from '../wire/acceptor.ts'
+import { ExactReader } from '../wire/exact-reader.ts'
 
 const ID_BYTE_LENGTH = 16
 export const LABEL_BYTE_LENGTH: number = ID_BYTE_LENGTH + 4

@@ -6,10 +6,10 @@
  * A peer may be ahead and dial for a group that this rank has not made yet. Its connection waits until the group is there.
  * Whoever comes to a group that has ended, or will not come, is told so.
  */
+import type { Group } from '../group/group.ts'
+import { dismiss, goodbyeFrame } from '../group/last-words.ts'
 import type { Pipe } from '../transport/transport.ts'
-import type { Group } from './group.ts'
 import { type Departures, NEWS_GROUP_ID } from './departures.ts'
-import { dismiss, goodbyeFrame } from './last-words.ts'
 
 /** Opens an authenticated connection to a rank of the world, for a group. */
 export type Dial = (worldRank: number, groupId: string, signal: AbortSignal) => Promise<Pipe>

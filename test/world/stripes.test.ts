@@ -1,9 +1,9 @@
 /** How the connections of a striped pipe find each other, and what happens to those that do not. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { createMemoryTransport } from '../../ts/src/transport/memory.ts'
+import { createMemoryTransport } from '../transport/_memory.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
-import { LABEL_BYTE_LENGTH, StripeGathering, dialStriped, encodeLabel } from '../../ts/src/wire/stripes.ts'
+import { LABEL_BYTE_LENGTH, StripeGathering, dialStriped, encodeLabel } from '../../ts/src/world/stripes.ts'
 import { Collector, write } from '../transport/_compliance.ts'
 
 interface Arrived {

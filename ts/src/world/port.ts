@@ -1,0 +1,125 @@
+/**
+ * Where peers dial this rank. It listens in all ways that this process has, and says what to announce of them; peers that hear
+ * of it first dial before the run id is known here: they wait.
+ */
+import { randomBytes } from 'node:crypto'
+import { AdasumError } from '../errors.ts'
+import type { Place } from '../rendezvous/environment.ts'
+import type { PeerAddress } from '../rendezvous/messages.ts'
+import { NO_REFUSALS, type Refusals, withRefusal } from '../rendezvous/refusals.ts'
+import { isWildcard } from '../transport/address.ts'
+import { joinListeners } from '../transport/listeners.ts'
+import { systemReason } from '../transport/names.ts'
+import type { Listener, Transport } from '../transport/transport.ts'
+import type { OnPeer } from '../wire/acceptor.ts'
+import { listenAuthenticated } from '../wire/authenticated.ts'
+import { StripeGathering } from './stripes.ts'
+import type { Ways } from './ways.ts'
+
+interface Opened {
+  /** This machine's end of the connection to the store, for which it was opened. */
+  readonly localHost: string
+  readonly address: PeerAddress
+  readonly listener: Listener
+}
+
+export class Port {
+  readonly #place: Pick<Place, 'rank' | 'size' | 'secret' | 'host'>
+  readonly #ways: Ways
+  readonly #sharesMemory: boolean
+  readonly #runId: Promise<Uint8Array>
+  #know: (runId: Uint8Array) => void = () => {}
+  #giveUp: (error: unknown) => void = () => {}
+  #opened: Opened | undefined
+  #gathering: StripeGathering | undefined
+  /** Takes peers that came over the transport that reaches every rank, each connection by itself. */
+  #onConnection: OnPeer = (_, pipe) => pipe.destroy()
+  /** Takes peers that came over the near transport. */
+  #onNearPeer: OnPeer = (_, pipe) => pipe.destroy()
+  #refusals: Refusals = NO_REFUSALS
+
+  /** @param sharesMemory - whether this rank shares memory with others of its machine */
+  constructor(place: Pick<Place, 'rank' | 'size' | 'secret' | 'host'>, ways: Ways, sharesMemory: boolean) {
+    this.#place = place
+    this.#ways = ways
+    this.#sharesMemory = sharesMemory
+    this.#runId = new Promise((resolve, reject) => {
+      this.#know = resolve
+      this.#giveUp = reject
+    })
+    this.#runId.catch(() => {})
+  }
+
+  /** Connections that were turned away until now. */
+  get refusals(): Refusals {
+    return this.#refusals
+  }
+
+  /**
+   * Listens where the rank was told to, else where its connection to the store starts; the same port for every try.
+   *
+   * @throws AdasumError ERR_ENVIRONMENT if that is no address of this machine, or its name does not resolve
+   */
+  async open(localHost: string): Promise<PeerAddress> {
+    const opened = this.#opened
+    if (opened !== undefined && (this.#place.host !== undefined || opened.localHost === localHost))
+      return opened.address
+    this.#opened = undefined
+    await opened?.listener.close()
+    this.#opened = { localHost, ...(await this.#listenFor(localHost)) }
+    return this.#opened.address
+  }
+
+  /** The run has begun: peers are let in, each with all connections of its pipe. */
+  begin(runId: Uint8Array, connectionsPerPeer: number, onPeer: OnPeer): void {
+    const gathering = new StripeGathering(connectionsPerPeer, onPeer)
+    this.#gathering = gathering
+    this.#onConnection = (peerRank, pipe, groupId) => gathering.accept(peerRank, pipe, groupId)
+    this.#onNearPeer = onPeer
+    this.#know(runId)
+  }
+
+  /** @param error - why the run did not begin, if so */
+  async close(error?: unknown): Promise<void> {
+    this.#giveUp(error)
+    await this.#opened?.listener.close()
+    await this.#gathering?.close()
+  }
+
+  /** From now on it does not keep the process alive. */
+  unref(): void {
+    this.#opened?.listener.unref()
+  }
+
+  async #listenFor(localHost: string): Promise<Omit<Opened, 'localHost'>> {
+    const { transport, nearTransport } = this.#ways
+    const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, (...peer) =>
+      this.#onConnection(...peer),
+    )
+    const { port } = listener
+    const host = isWildcard(listener.host) ? localHost : listener.host
+    const address: PeerAddress = { host, port, ...(this.#sharesMemory && { sharesMemory: true }) }
+    if (!this.#sharesMemory || nearTransport === undefined) return { address, listener }
+    const unixKey = randomBytes(16).toString('hex')
+    try {
+      const near = await this.#listen(nearTransport(unixKey), host, port, (...peer) => this.#onNearPeer(...peer))
+      return { address: { ...address, unixKey }, listener: joinListeners([listener, near]) }
+    } catch {
+      // Where there are no such sockets there is the other transport.
+      return { address, listener }
+    }
+  }
+
+  async #listen(transport: Transport, host: string, port: number, onPeer: OnPeer): Promise<Listener> {
+    const { rank, size, secret } = this.#place
+    const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
+    const onRefused = (error: unknown) => void (this.#refusals = withRefusal(this.#refusals, error))
+    try {
+      return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })
+    } catch (cause) {
+      if (cause instanceof AdasumError) throw cause
+      const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
+      throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
+    }
+  }
+}

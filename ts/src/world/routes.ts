@@ -1,0 +1,106 @@
+/**
+ * How this rank reaches each of the others: those of its machine that share memory over the near transport, if they announce a key
+ * for it, all others over the transport that reaches everybody, with as many connections as the tuning says. Where the near one
+ * leads nowhere (another network namespace), the other takes its place, with one warning.
+ */
+import { AdasumError, systemCode } from '../errors.ts'
+import type { PeerAddress } from '../rendezvous/messages.ts'
+import { formatAddress } from '../transport/address.ts'
+import type { SharedMemory } from '../transport/shared-memory.ts'
+import type { Pipe, Transport } from '../transport/transport.ts'
+import { dialAuthenticated } from '../wire/authenticated.ts'
+import type { DialIdentity } from '../wire/handshake.ts'
+import { dialStriped } from './stripes.ts'
+import type { Ways } from './ways.ts'
+
+/** A rank of the world, seen from this one. */
+export interface Route {
+  /** Its machine, as the rendezvous numbers them. */
+  readonly machine: number
+  /** For messages, where it listens: `host:port`. */
+  readonly address: string
+  /** Whether this rank and that one may read each other's memory. Both must say the same. */
+  readonly sharesMemory?: boolean
+  /** Opens an authenticated connection for a group. */
+  dial(groupId: string, signal: AbortSignal): Promise<Pipe>
+}
+
+export interface RoutesOptions {
+  readonly ways: Ways
+  readonly identity: Omit<DialIdentity, 'peerRank' | 'groupId' | 'purpose'>
+  /** By rank, this one included. */
+  readonly peers: readonly PeerAddress[]
+  /** By rank: the number of its machine. */
+  readonly machines: readonly number[]
+  readonly sharedMemory: SharedMemory | undefined
+  /** Over the transport that reaches everybody; each is a handshake of its own. */
+  readonly connectionsPerPeer: number
+}
+
+/** @returns by rank; nobody dials itself */
+export function routesOf(options: RoutesOptions): Route[] {
+  const { peers, machines } = options
+  const near = sharersOf(options)
+  return peers.map(({ host, port }, peerRank) => {
+    const sharesMemory = near.has(peerRank)
+    const dial = sharesMemory ? nearDial(options, peerRank) : farDial(options, peerRank)
+    return { machine: machines[peerRank]!, address: formatAddress(host, port), sharesMemory, dial }
+  })
+}
+
+/** The route of a world of one rank, which leads to itself. */
+export const ROUTE_TO_ONESELF: Route = {
+  machine: 0,
+  address: '',
+  dial: () => Promise.reject(new Error('A world of one rank has no peers.')),
+}
+
+/** The peers on this rank's machine that share memory, if it does itself. Both ends come to the same, from what the store said. */
+function sharersOf({ identity, peers, machines, sharedMemory }: RoutesOptions): Set<number> {
+  const { rank } = identity
+  const isNear = (peer: number): boolean =>
+    peer !== rank && machines[peer] === machines[rank] && peers[peer]!.sharesMemory === true
+  return new Set(sharedMemory && peers[rank]!.sharesMemory ? [...peers.keys()].filter(isNear) : [])
+}
+
+function farDial(options: RoutesOptions, peerRank: number): Route['dial'] {
+  const { ways, connectionsPerPeer } = options
+  const dial = dialOver(options, ways.transport, peerRank)
+  return (groupId, signal) => dialStriped(connectionsPerPeer, () => dial(groupId, signal))
+}
+
+function nearDial(options: RoutesOptions, peerRank: number): Route['dial'] {
+  const { host, port, unixKey } = options.peers[peerRank]!
+  const far = farDial(options, peerRank)
+  const { nearTransport } = options.ways
+  if (unixKey === undefined || nearTransport === undefined) return far
+  const near = dialOver(options, nearTransport(unixKey), peerRank)
+  let isUnreachable = false
+  return async (groupId, signal) => {
+    if (isUnreachable) return far(groupId, signal)
+    try {
+      return await near(groupId, signal)
+    } catch (error) {
+      const why = whyUnreachable(error)
+      if (why === undefined) throw error
+      const pipe = await far(groupId, signal)
+      isUnreachable = true
+      options.sharedMemory?.warn(
+        `Rank ${peerRank} (${formatAddress(host, port)}) is on this machine, but its Unix socket cannot be reached (${why}): ` +
+          'TCP takes its place. Is it another container? sharedMemory: false on every rank leaves it out.',
+      )
+      return pipe
+    }
+  }
+}
+
+function dialOver({ identity, peers }: RoutesOptions, over: Transport, peerRank: number): Route['dial'] {
+  const { host, port } = peers[peerRank]!
+  return (groupId, signal) =>
+    dialAuthenticated(over, host, port, { ...identity, peerRank, groupId, purpose: 'peer' }, signal)
+}
+
+/** The system's reason why nobody could be dialled, as opposed to what went wrong with somebody. */
+function whyUnreachable(error: unknown): string | undefined {
+  return error instanceof AdasumError && error.code === 'ERR_PEER_LOST' ? systemCode(error.cause) : undefined
+}
