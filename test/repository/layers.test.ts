@@ -13,7 +13,9 @@ const SOURCE = join(ROOT, 'ts', 'src')
 
 /** From the lowest up; files at the top of ts/src stand here by name. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['compressor.ts', 'errors.ts', 'printable.ts', 'queue.ts', 'tuning.ts', 'turn.ts', 'types.ts'],
+  ['bytes.ts', 'compressor.ts', 'errors.ts', 'printable.ts', 'queue.ts', 'tuning.ts', 'types.ts'],
+  ['platform'],
+  ['timing'],
   ['binding'],
   ['tensor'],
   ['observe'],
@@ -35,7 +37,17 @@ const LAYERS: readonly (readonly string[])[] = [
 const PLATFORM_FILES: Readonly<Record<string, string>> = {
   '#binding': 'binding/node.ts',
   '#gpu-binding': 'gpu/load.ts',
+  '#platform': 'platform/node.ts',
 }
+
+/** What runs in browsers, too: of Node.js it uses what `#platform` has, and nothing else. */
+const NEUTRAL: ReadonlySet<string> = new Set([
+  ...LAYERS[0]!,
+  ...['timing', 'tensor', 'kernels', 'wire', 'group', 'collectives', 'reduction'],
+])
+
+/** What Node.js alone has, as a name of its own. */
+const NODE_ONLY = /\bBuffer\.|: Buffer\b|<Buffer\b|\bsetImmediate\(|\bprocess\.|['"]node:/
 
 /**
  * What other folders may import of binding/ by name: the contracts, and what all implementations have in common. The
@@ -62,8 +74,14 @@ function violations(sources: Sources, packages: ReadonlySet<string>): string[] {
     const imports = ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName)
     const found = imports.flatMap((name) => violation(path, name, sources, packages) ?? [])
     const asks = folderOf(path) === 'binding' ? undefined : ADDON.exec(text)?.[0]
-    return asks === undefined ? found : [...found, `${path} asks for the addon (${asks}), which only binding/ may`]
+    if (asks !== undefined) found.push(`${path} asks for the addon (${asks}), which only binding/ may`)
+    const node = NEUTRAL.has(folderOf(path)) ? NODE_ONLY.exec(withoutComments(text))?.[0] : undefined
+    return node === undefined ? found : [...found, `${path} uses ${node}, which no browser has: see #platform`]
   })
+}
+
+function withoutComments(text: string): string {
+  return text.replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, '')
 }
 
 function violation(path: string, name: string, sources: Sources, packages: ReadonlySet<string>): string | undefined {
@@ -171,6 +189,16 @@ const MADE_UP: [name: string, sources: Record<string, string>, complaint: RegExp
     'the addon itself',
     { 'transport/a.ts': `import { createRequire } from 'node:module'\ncreateRequire(import.meta.url)('#native')` },
     /transport\/a\.ts asks for the addon \(#native\), which only binding\/ may/,
+  ],
+  [
+    'a module of Node.js where browsers come along',
+    { 'wire/a.ts': `import { crc32 } from 'node:zlib'` },
+    /wire\/a\.ts uses 'node:, which no browser has/,
+  ],
+  [
+    'a Buffer there',
+    { 'group/a.ts': `export const bytes = Buffer.alloc(1)` },
+    /group\/a\.ts uses Buffer\., which no browser has/,
   ],
   [
     '#binding from below it',

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { Limit } from '../../ts/src/transport/limit.ts'
+import { Limit } from '../../ts/src/timing/limit.ts'
 
 setFlagsFromString('--expose-gc')
 const collectMemory = runInNewContext('gc') as () => void

@@ -88,7 +88,7 @@ test('a single connection has no label', async (t) => {
   pipe.destroy()
 })
 
-const WRONG: Record<string, Buffer[]> = {
+const WRONG: Record<string, Uint8Array[]> = {
   'another count': [encodeLabel(id(1), 0, 3)],
   'an index beyond the count': [encodeLabel(id(1), 2, 2)],
   'the same index twice': [encodeLabel(id(1), 0, 2), encodeLabel(id(1), 0, 2)],

@@ -127,6 +127,11 @@ export function reading<T>(what: string, read: () => T): T {
   }
 }
 
+/** An error as the system would report it. */
+export function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(`${message} (${code})`), { code })
+}
+
 /** A system error's code, such as ECONNREFUSED, or undefined. */
 export function systemCode(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown }

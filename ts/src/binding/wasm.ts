@@ -6,7 +6,7 @@
  * and the next call gets a fresh one: what a trap leaves behind is not to be trusted. Errors that leave are AdasumErrors.
  */
 import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTurn } from '#platform'
 import { ABI, type Binding } from './binding.ts'
 import { type Kind, WasmArguments } from './wasm-arguments.ts'
 

@@ -1,5 +1,5 @@
 /** From the arguments of a reduction, checked, to what is to be done: layouts, schedule, descriptor. */
-import { createHash } from 'node:crypto'
+import { sha256 } from '#platform'
 import { planBuckets } from '../collectives/buckets.ts'
 import { type MachinePlan, planMachines } from '../collectives/hierarchy.ts'
 import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
@@ -182,7 +182,7 @@ export class ReducePlanner {
 }
 
 function hashOf(hashOfLayout: Uint8Array, numbers: Float64Array): Uint8Array {
-  return createHash('sha256').update(hashOfLayout).update(bytesOf(numbers)).digest().subarray(0, 8)
+  return sha256(hashOfLayout, bytesOf(numbers)).subarray(0, 8)
 }
 
 type Reducing = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>

@@ -1,4 +1,5 @@
 /** The cause of a group's end, as an ABORT frame carries it from rank to rank. */
+import { bytesOfText, concatBytes, textOfBytes } from '../bytes.ts'
 import { AdasumError, ERROR_CODES, type ErrorCode, reasonOf } from '../errors.ts'
 import { printable } from '../printable.ts'
 import { ABORT_BYTE_LENGTH } from '../wire/frame.ts'
@@ -8,12 +9,12 @@ const MESSAGE_CHARACTERS = 2000
 const ADDRESS_CHARACTERS = 300
 const OPERATION_CHARACTERS = 30
 
-export function encodeCause(cause: AdasumError): Buffer {
+export function encodeCause(cause: AdasumError): Uint8Array {
   const { code, rank, peerRank, peerAddress, operation, sequence } = cause
   const message = printable(cause.message, MESSAGE_CHARACTERS)
-  const bytes = Buffer.from(JSON.stringify({ code, message, rank, peerRank, peerAddress, operation, sequence }))
+  const bytes = bytesOfText(JSON.stringify({ code, message, rank, peerRank, peerAddress, operation, sequence }))
   // Only characters of several bytes can make it longer than the frame: the code alone still says what happened.
-  return bytes.length <= ABORT_BYTE_LENGTH ? bytes : Buffer.from(JSON.stringify({ code, message: '', rank }))
+  return bytes.length <= ABORT_BYTE_LENGTH ? bytes : bytesOfText(JSON.stringify({ code, message: '', rank }))
 }
 
 /**
@@ -24,7 +25,7 @@ export function decodeCause(
   payload: readonly Uint8Array[],
   { from, size }: { from: number; size: number },
 ): AdasumError {
-  const fields = parseObject(Buffer.concat(payload))
+  const fields = parseObject(concatBytes(payload))
   const code = ERROR_CODES.includes(fields.code as ErrorCode) ? (fields.code as ErrorCode) : 'ERR_ABORTED'
   const message = textOf(fields.message, MESSAGE_CHARACTERS) ?? `Rank ${from} ended the group.`
   const operation = textOf(fields.operation, OPERATION_CHARACTERS)
@@ -39,7 +40,7 @@ export function decodeCause(
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString())
+    const value: unknown = JSON.parse(textOfBytes(bytes))
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
   } catch {
     return {}

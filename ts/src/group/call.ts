@@ -1,5 +1,5 @@
 /** One collective under way on this rank: its messages, its progress and its deadline. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { nextTurn } from '#platform'
 import type { ErrorCode } from '../errors.ts'
 import type { CallWords, ObservedCall, Phase, PhaseObserver, Span } from '../observe/observer.ts'
 import { NO_SPAN, type Recorder } from '../observe/recorder.ts'

@@ -1,4 +1,5 @@
 /** Codes and words of what a collective's descriptor says. */
+import { hexOf } from '../bytes.ts'
 import { FOLD_OP_CODES, FORMAT_CODES, OP_CODES } from '../binding/binding.ts'
 import type { Compressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
@@ -158,8 +159,7 @@ function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
     return [words(mine), words(theirs)]
   }
   if (mine.flags !== theirs.flags) return [flagsInWords(mine), flagsInWords(theirs)]
-  const words = (d: Descriptor): string =>
-    `, segments, names, machines or buckets of hash ${Buffer.from(d.layoutHash).toString('hex')}`
+  const words = (d: Descriptor): string => `, segments, names, machines or buckets of hash ${hexOf(d.layoutHash)}`
   return [words(mine), words(theirs)]
 }
 

@@ -8,7 +8,7 @@ import { AdasumError, type ErrorCode, reading } from '../errors.ts'
 import { Monitor } from '../observe/instruments.ts'
 import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
-import { Limit } from '../transport/limit.ts'
+import { Limit } from '../timing/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
@@ -100,7 +100,7 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   /** What a peer that comes when all is over is told; undefined before. */
-  get lastWords(): Buffer | undefined {
+  get lastWords(): Uint8Array | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
     return this.#isLeaving ? goodbyeFrame(this.#roster.lastBegun) : undefined
   }
@@ -267,7 +267,7 @@ export class Group implements LinkOwner, CallLinks {
    * Whoever has no connection with this rank would not hear why its call cannot end: it may wait for a rank that waits for
    * this one. Only the rank that saw the failure first does this; all others pass the word on to those they know.
    */
-  #tellStrangers(lastWords: Buffer): void {
+  #tellStrangers(lastWords: Uint8Array): void {
     const limit = new Limit(TELL_MS)
     const told = peersOf(this)
       .filter((peer) => !this.#links.has(peer))

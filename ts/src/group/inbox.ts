@@ -5,6 +5,7 @@
  * offered (lender.ts), and then read where it lies, or copied from there. What lies with the peer may be withdrawn while it
  * is read, if the peer's call fails. Whoever has read it learns so when it is done, and waits for the peer's last words.
  */
+import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import { copyParts } from '../tensor/parts.ts'
 import type { Borrowed } from '../transport/shared-memory.ts'
@@ -96,7 +97,7 @@ export class Inbox {
     this.#earlyByteLength += HEADER_BYTE_LENGTH + payloadByteLength
     if (!isEager(sequence, payloadByteLength) || this.#earlyByteLength > CREDIT_BYTE_LENGTH)
       throw this.#owner.violation(`${payloadByteLength} bytes for collective #${sequence}, step ${step}, unasked`)
-    return payloadByteLength > 0 ? [Buffer.allocUnsafe(payloadByteLength)] : []
+    return payloadByteLength > 0 ? [uninitializedBytes(payloadByteLength)] : []
   }
 
   progress(byteLength: number): void {

@@ -1,6 +1,6 @@
 /** The frames after which nothing more comes, and how they reach a peer. */
 import type { AdasumError } from '../errors.ts'
-import { within } from '../transport/patience.ts'
+import { within } from '../timing/patience.ts'
 import type { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { lingerAndClose } from '../wire/handshake.ts'
@@ -21,12 +21,12 @@ export interface Farewell {
 }
 
 /** Why a group has failed. */
-export function abortFrame(cause: AdasumError): Buffer {
+export function abortFrame(cause: AdasumError): Uint8Array {
   return encodeFrame('abort', { sequence: cause.sequence ?? 0 }, encodeCause(cause))
 }
 
 /** @param lastSequence - of the last collective that this rank took part in */
-export function goodbyeFrame(lastSequence: number): Buffer {
+export function goodbyeFrame(lastSequence: number): Uint8Array {
   return encodeFrame('goodbye', { sequence: lastSequence })
 }
 
@@ -61,7 +61,7 @@ export async function sayGoodbye(reader: PendingPipe, writer: PendingPipe, lastS
 }
 
 /** The same on a connection that comes when all is over. */
-export async function dismiss(pipe: Pipe, words: Buffer): Promise<void> {
+export async function dismiss(pipe: Pipe, words: Uint8Array): Promise<void> {
   lingerAndClose(pipe, words)
   await within(LAST_WORDS_MS, pipe.closed)
 }

@@ -10,9 +10,10 @@
  * had to: what is left to do for a call that it has been through is done (parting.ts says how the word comes). Calls fail
  * only if they cannot do without the peer.
  */
+import { nextTurn, uninitializedBytes } from '#platform'
 import { AdasumError } from '../errors.ts'
 import { NOBODY } from '../transport/nobody.ts'
-import { within } from '../transport/patience.ts'
+import { within } from '../timing/patience.ts'
 import type { PendingPipe } from '../transport/pending.ts'
 import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
 import {
@@ -277,7 +278,7 @@ export class Link implements FrameHandler {
     if (header.payloadByteLength > (limits[kind] ?? 0))
       throw violation(this, `a ${kind} frame with ${header.payloadByteLength} bytes of payload`)
     if (kind === 'ready' || kind === 'call' || kind === 'offer') this.#checkDescriptor(header)
-    return header.payloadByteLength > 0 ? [Buffer.allocUnsafe(header.payloadByteLength)] : []
+    return header.payloadByteLength > 0 ? [uninitializedBytes(header.payloadByteLength)] : []
   }
 
   #beginData(header: FrameHeader): readonly Uint8Array[] {
@@ -356,7 +357,7 @@ export class Link implements FrameHandler {
     if (++this.#readyCount > MOST_ANNOUNCED) throw violation(this, `more than ${MOST_ANNOUNCED} announcements`)
     // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
     // it says why: what has come there is read first.
-    setImmediate(() => {
+    void nextTurn().then(() => {
       if (this.#ended) return
       const [outgoing, offered] = [slot.waiting.get(step), slot.offered.get(step)]
       slot.waiting.delete(step)

@@ -9,6 +9,7 @@
  * by chunk, and everything behind it waits: the caller may transfer the memory away at any time, and then not a byte may
  * follow that the peer would take for the rest of the payload.
  */
+import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Pipe } from '../transport/transport.ts'
 import {
@@ -116,7 +117,7 @@ export class Outbox {
     if (hasLostMemory(outgoing)) return this.#lose(outgoing)
     const byteLength = frameByteLength(outgoing)
     this.#underWay += byteLength
-    const frame = Buffer.allocUnsafe(byteLength)
+    const frame = uninitializedBytes(byteLength)
     encodeHeader(outgoing.header, frame)
     copyParts(outgoing.parts, [frame.subarray(HEADER_BYTE_LENGTH)])
     this.#write(frame)
@@ -175,7 +176,7 @@ export class Outbox {
   }
 
   /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
-  abort(cause: Error, last: Buffer): void {
+  abort(cause: Error, last: Uint8Array): void {
     const dropped = [...this.#eager.drain(), ...this.#behind.drain()]
     for (const outgoing of dropped.filter(isOutgoing)) outgoing.reject(cause)
     if (!this.#payload) {
@@ -197,7 +198,7 @@ export class Outbox {
   #beginPayload(outgoing: Outgoing): void {
     if (hasLostMemory(outgoing)) return this.#lose(outgoing)
     this.#payload = outgoing
-    const head = Buffer.allocUnsafe(HEADER_BYTE_LENGTH)
+    const head = uninitializedBytes(HEADER_BYTE_LENGTH)
     encodeHeader(outgoing.header, head)
     this.#writer.write(head)
     this.#writeChunks(outgoing, chunksOf(outgoing.parts, this.#owner.writeByteLength), 0)
@@ -239,9 +240,9 @@ export function encodeFrame(
   kind: FrameKind,
   fields: Partial<FrameHeader>,
   payload: Uint8Array = new Uint8Array(0),
-): Buffer {
+): Uint8Array {
   const empty = { sequence: 0, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR }
-  const frame = Buffer.allocUnsafe(HEADER_BYTE_LENGTH + payload.length)
+  const frame = uninitializedBytes(HEADER_BYTE_LENGTH + payload.length)
   encodeHeader({ ...empty, ...fields, kind, payloadByteLength: payload.length }, frame)
   frame.set(payload, HEADER_BYTE_LENGTH)
   return frame

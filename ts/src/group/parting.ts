@@ -6,8 +6,9 @@
  * end of one connection without a word may still be explained on the other, and so may a peer that can no longer be dialled:
  * it is lost when both have ended, or after a moment.
  */
+import { nextTurn } from '#platform'
 import type { AdasumError } from '../errors.ts'
-import { patientTimeout } from '../transport/patience.ts'
+import { patientTimeout } from '../timing/patience.ts'
 import { isMessage } from './numbering.ts'
 
 /** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
@@ -74,7 +75,7 @@ export class Parting {
     }
     const lose = (): void => {
       // What the peer has read is with it, if it had no time to say so: calls that need no more of it may end.
-      if (this.#owner.settleFinished()) setImmediate(lost)
+      if (this.#owner.settleFinished()) void nextTurn().then(lost)
       else lost()
     }
     if (this.#isExplained) return

@@ -1,5 +1,5 @@
 /** Kernels on libuv's thread pool. */
-import { availableParallelism } from 'node:os'
+import { coreCount } from '#platform'
 import type { Binding } from '../binding/binding.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
 import type { Tuning } from '../tuning.ts'
@@ -18,7 +18,7 @@ export function isOffThread(
   return kind === 'native' && memory === 'pool' && byteLength >= offThreadByteLength
 }
 
-const LIMIT = Math.min(2, availableParallelism())
+const LIMIT = Math.min(2, coreCount())
 let running = 0
 const waiting: (() => void)[] = []
 

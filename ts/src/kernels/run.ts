@@ -1,7 +1,7 @@
 /** Drives the body of a reduction: on this thread at once, on this thread in turns, or off-thread (off-thread.ts). */
 import type { Binding } from '../binding/binding.ts'
 import type { Phase, PhaseObserver } from '../observe/observer.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTurn } from '#platform'
 import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
 
 /** Answers an exchange step with the parts of all ranks. */

@@ -3,7 +3,7 @@ import type { Binding } from '../binding/binding.ts'
 import { pieceElementCount, piecesBetween, runsOf, sliceOf } from '../kernels/slice.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTurn } from '#platform'
 
 /** Bytes scanned at a time. */
 const SCAN_BYTE_LENGTH = 16 << 20

@@ -4,7 +4,7 @@
  */
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, nearHost } from '../transport/address.ts'
-import { Limit } from '../transport/limit.ts'
+import { Limit } from '../timing/limit.ts'
 import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'

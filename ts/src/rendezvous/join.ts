@@ -1,7 +1,7 @@
 /** A rank's side of the store: it joins a round, again and again if need be, until the round is complete. */
 import { AdasumError } from '../errors.ts'
 import { formatAddress, parseAddress } from '../transport/address.ts'
-import { Limit } from '../transport/limit.ts'
+import { Limit } from '../timing/limit.ts'
 import type { Pipe, Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
 import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'

@@ -4,7 +4,7 @@
  */
 import { AdasumError, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, nearHost } from '../transport/address.ts'
-import { Limit } from '../transport/limit.ts'
+import { Limit } from '../timing/limit.ts'
 import { isUnresolved, systemReason } from '../transport/names.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'

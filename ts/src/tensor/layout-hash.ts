@@ -1,5 +1,5 @@
 /** The hash of a layout, by which ranks tell different models apart before any number is mixed. */
-import { createHash } from 'node:crypto'
+import { sha256 } from '#platform'
 import { bytesOf } from './check.ts'
 import type { Layout } from './layout.ts'
 
@@ -15,7 +15,6 @@ export function layoutHash(layout: Layout): Uint8Array {
 
 function hashOf({ segmentElementCounts, names }: Layout): Uint8Array {
   if (!names && segmentElementCounts.length === 1) return UNNAMED
-  const hash = createHash('sha256').update(bytesOf(segmentElementCounts))
-  if (names) hash.update(JSON.stringify(names))
-  return hash.digest().subarray(0, 8)
+  const named = names ? [JSON.stringify(names)] : []
+  return sha256(bytesOf(segmentElementCounts), ...named).subarray(0, 8)
 }

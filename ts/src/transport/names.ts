@@ -5,7 +5,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { reasonOf, systemCode } from '../errors.ts'
-import { Limit } from './limit.ts'
+import { Limit } from '../timing/limit.ts'
 
 /** All addresses of a name, the best first. Rejects with the system's error. */
 export type Lookup = (name: string) => Promise<readonly string[]>

@@ -9,6 +9,7 @@
  * on to the new one. While there is no sink the socket reads into a small buffer of its own.
  */
 import { connect, type NetConnectOpts, type Server, type Socket } from 'node:net'
+import { systemError } from '../errors.ts'
 import { Intake } from './intake.ts'
 import type { Pipe, Sink } from './transport.ts'
 
@@ -23,11 +24,6 @@ export const BACKLOG = 4096
 export interface Ends {
   readonly local: string
   readonly remote: string
-}
-
-/** An error as the system would report it. */
-export function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(`${message} (${code})`), { code })
 }
 
 /** The memory that the next read of a dialled socket fills. */

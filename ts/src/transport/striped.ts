@@ -16,7 +16,8 @@
  *
  * One connection that breaks breaks them all.
  */
-import { patientTimeout } from './patience.ts'
+import { patientTimeout } from '../timing/patience.ts'
+import { systemError } from '../errors.ts'
 import type { Pipe, Sink } from './transport.ts'
 
 /** Long enough for few reads and writes, short enough that a large message keeps every connection busy. */
@@ -307,10 +308,6 @@ export class StripedPipe implements Pipe {
   unref(): void {
     for (const { pipe } of this.#lanes) pipe.unref()
   }
-}
-
-function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(`${message} (${code})`), { code })
 }
 
 /** Whether a target is where the bytes lie already, from one of them on. */

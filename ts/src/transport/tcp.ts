@@ -8,12 +8,12 @@
  * always such.
  */
 import { createServer, isIP, type Socket } from 'node:net'
-import { systemCode } from '../errors.ts'
+import { systemCode, systemError } from '../errors.ts'
 import { formatAddress, plainHost } from './address.ts'
-import { Limit } from './limit.ts'
+import { Limit } from '../timing/limit.ts'
 import { joinListeners } from './listeners.ts'
 import { addressesOf, AddressesError, firstOf, type Lookup, systemLookup } from './names.ts'
-import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe, systemError } from './socket-pipe.ts'
+import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
 import type { Listener, Pipe, Transport } from './transport.ts'
 
 /** How long an address may be silent when it is dialled; the system itself would wait for two minutes and more. */

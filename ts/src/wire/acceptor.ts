@@ -5,7 +5,7 @@
  * numbers drives out itself. They are told to try again, which a rank does.
  */
 import { parseAddress } from '../transport/address.ts'
-import { within } from '../transport/patience.ts'
+import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { acceptHandshake, type AcceptIdentity, type Admitted, type HandshakeProgress } from './handshake.ts'
 

@@ -1,9 +1,10 @@
 /** Listening and dialling with the handshake done: what comes out are pipes to known ranks. */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { nextTurn } from '#platform'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
 import { systemReason } from '../transport/names.ts'
 import { openFilesError } from '../transport/open-files.ts'
+import { sleep } from '../timing/sleep.ts'
 import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
 import { dialHandshake, type DialIdentity } from './handshake.ts'
@@ -129,10 +130,5 @@ function unreachable(host: string, port: number, { purpose, peerRank }: DialIden
 
 /** Waits about that long, a little more or less on each rank, so that they do not all come back at once. */
 export async function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  try {
-    await sleep(milliseconds * (0.75 + Math.random() / 2), undefined, signal === undefined ? {} : { signal })
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
-  }
+  await sleep(milliseconds * (0.75 + Math.random() / 2), signal)
 }

@@ -5,6 +5,7 @@
  * to where it belongs. The state is just the bytes of an unfinished header, or a payload and how much of it has come, so
  * a stream may be cut anywhere.
  */
+import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Sink } from '../transport/transport.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
@@ -45,8 +46,8 @@ interface Payload {
 export class FrameDecoder implements Sink {
   readonly #handler: FrameHandler
   /** Made when it is first needed: on most connections that this rank writes to nothing ever comes. */
-  #spill: Buffer | undefined
-  readonly #header = Buffer.allocUnsafeSlow(HEADER_BYTE_LENGTH)
+  #spill: Uint8Array | undefined
+  readonly #header = new Uint8Array(HEADER_BYTE_LENGTH)
   #headerFilled = 0
   #payload: Payload | undefined
   #direct = false
@@ -61,7 +62,7 @@ export class FrameDecoder implements Sink {
     // Memory that has been transferred away has no rest; `filled` says so, since this must not throw.
     const rest = payload && isKept(payload) ? restOfPart(payload) : undefined
     this.#direct = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
-    return this.#direct ? rest! : (this.#spill ??= Buffer.allocUnsafeSlow(SPILL_BYTE_LENGTH))
+    return this.#direct ? rest! : (this.#spill ??= uninitializedBytes(SPILL_BYTE_LENGTH))
   }
 
   /** Only what belongs to the payload under way has its place already. */
@@ -97,7 +98,7 @@ export class FrameDecoder implements Sink {
     this.#handler.ended(insideFrame, error)
   }
 
-  #consume(bytes: Buffer): void {
+  #consume(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length && !this.#failed;) {
       if (this.#payload) {
         if (!isKept(this.#payload)) throw transferredAway()
@@ -108,7 +109,7 @@ export class FrameDecoder implements Sink {
         this.#advance(count)
       } else {
         const count = Math.min(HEADER_BYTE_LENGTH - this.#headerFilled, bytes.length - at)
-        bytes.copy(this.#header, this.#headerFilled, at, at + count)
+        this.#header.set(bytes.subarray(at, at + count), this.#headerFilled)
         at += count
         this.#headerFilled += count
         if (this.#headerFilled === HEADER_BYTE_LENGTH) this.#beginPayload()

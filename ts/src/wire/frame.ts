@@ -19,7 +19,8 @@
  * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY, CALL and OFFER frame carries it, so that a
  * call which differs between ranks is noticed at its first frame, at no extra round trip.
  */
-import { crc32 } from 'node:zlib'
+import { crc32 } from '#platform'
+import { viewOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
 
 export const HEADER_BYTE_LENGTH: number = 64
@@ -82,9 +83,10 @@ export const NO_DESCRIPTOR: Descriptor = {
 }
 
 /** Writes the header into the first 64 bytes of `target`. */
-export function encodeHeader(header: FrameHeader, target: Buffer): void {
+export function encodeHeader(header: FrameHeader, target: Uint8Array): void {
   const { descriptor } = header
-  target.writeUInt16BE(MAGIC, 0)
+  const view = viewOf(target)
+  view.setUint16(0, MAGIC)
   target[2] = PROTOCOL_VERSION
   target[3] = FRAME_KINDS[header.kind]
   target[4] = descriptor.collective
@@ -95,15 +97,15 @@ export function encodeHeader(header: FrameHeader, target: Buffer): void {
   target[9] = descriptor.onNonFinite
   target[10] = descriptor.flags
   target[11] = header.rankFlags
-  target.writeUInt16BE(descriptor.root, 12)
-  target.writeUInt16BE(header.step, 14)
-  target.writeDoubleBE(header.credit, 16)
-  target.writeDoubleBE(header.sequence, 24)
-  target.writeDoubleBE(descriptor.elementCount, 32)
-  target.writeDoubleBE(header.payloadByteLength, 40)
+  view.setUint16(12, descriptor.root)
+  view.setUint16(14, header.step)
+  view.setFloat64(16, header.credit)
+  view.setFloat64(24, header.sequence)
+  view.setFloat64(32, descriptor.elementCount)
+  view.setFloat64(40, header.payloadByteLength)
   target.set(descriptor.layoutHash, 48)
-  target.writeUInt32BE(descriptor.segmentCount, 56)
-  target.writeUInt32BE(crc32(target.subarray(0, 60)), 60)
+  view.setUint32(56, descriptor.segmentCount)
+  view.setUint32(60, crc32(target.subarray(0, 60)))
 }
 
 function damaged(what: string): AdasumError {
@@ -114,26 +116,27 @@ function damaged(what: string): AdasumError {
 }
 
 /** Reads 64 bytes; throws ERR_MISMATCH if they are no header of this protocol version. */
-export function decodeHeader(bytes: Buffer): FrameHeader {
-  if (bytes.readUInt16BE(0) !== MAGIC)
-    throw damaged(`magic 0x${bytes.readUInt16BE(0).toString(16)}, expected 0x${MAGIC.toString(16)}`)
+export function decodeHeader(bytes: Uint8Array): FrameHeader {
+  const view = viewOf(bytes)
+  if (view.getUint16(0) !== MAGIC)
+    throw damaged(`magic 0x${view.getUint16(0).toString(16)}, expected 0x${MAGIC.toString(16)}`)
   if (bytes[2] !== PROTOCOL_VERSION) throw damaged(`protocol version ${bytes[2]}, expected ${PROTOCOL_VERSION}`)
-  const [stored, computed] = [bytes.readUInt32BE(60), crc32(bytes.subarray(0, 60))]
+  const [stored, computed] = [view.getUint32(60), crc32(bytes.subarray(0, 60))]
   if (stored !== computed) throw damaged(`header checksum ${stored}, computed ${computed}`)
   const kind = KIND_NAMES.get(bytes[3]!)
   if (!kind) throw damaged(`unknown kind ${bytes[3]}`)
   return {
     kind,
-    step: bytes.readUInt16BE(14),
+    step: view.getUint16(14),
     rankFlags: bytes[11]!,
-    credit: wholeNumber(bytes, 16, 'credit'),
-    sequence: wholeNumber(bytes, 24, 'sequence'),
-    payloadByteLength: wholeNumber(bytes, 40, 'payload byte length'),
-    descriptor: decodeDescriptor(bytes),
+    credit: wholeNumber(view, 16, 'credit'),
+    sequence: wholeNumber(view, 24, 'sequence'),
+    payloadByteLength: wholeNumber(view, 40, 'payload byte length'),
+    descriptor: decodeDescriptor(bytes, view),
   }
 }
 
-function decodeDescriptor(bytes: Buffer): Descriptor {
+function decodeDescriptor(bytes: Uint8Array, view: DataView): Descriptor {
   return {
     collective: bytes[4]!,
     op: bytes[5]!,
@@ -142,15 +145,15 @@ function decodeDescriptor(bytes: Buffer): Descriptor {
     schedule: bytes[8]!,
     onNonFinite: bytes[9]!,
     flags: bytes[10]!,
-    root: bytes.readUInt16BE(12),
-    elementCount: wholeNumber(bytes, 32, 'element count'),
-    segmentCount: bytes.readUInt32BE(56),
+    root: view.getUint16(12),
+    elementCount: wholeNumber(view, 32, 'element count'),
+    segmentCount: view.getUint32(56),
     layoutHash: new Uint8Array(bytes.subarray(48, 56)),
   }
 }
 
-function wholeNumber(bytes: Buffer, offset: number, what: string): number {
-  const value = bytes.readDoubleBE(offset)
+function wholeNumber(view: DataView, offset: number, what: string): number {
+  const value = view.getFloat64(offset)
   if (!Number.isSafeInteger(value) || value < 0) throw damaged(`${what} ${value}`)
   return value
 }

@@ -10,7 +10,8 @@
  *
  * The prefix is the same in every version of the protocol.
  */
-import { createHmac } from 'node:crypto'
+import { hmacSha256 } from '#platform'
+import { bytesOfHex, hexOf, viewOf } from '../bytes.ts'
 
 export const PROTOCOL_VERSION = 2
 export const PREFIX_BYTE_LENGTH = 8
@@ -70,10 +71,6 @@ export interface Hello {
   nonce: Uint8Array
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
 function encodePrefix(into: Uint8Array, role: keyof typeof ROLE, tag: number): void {
   const view = viewOf(into)
   view.setUint32(0, MAGIC)
@@ -103,7 +100,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   view.setUint32(12, hello.peerRank)
   view.setUint32(16, hello.size)
   bytes.set(hello.runId, 20)
-  bytes.set(Buffer.from(hello.groupId ?? WORLD_GROUP_ID, 'hex'), 36)
+  bytes.set(bytesOfHex(hello.groupId ?? WORLD_GROUP_ID), 36)
   bytes.set(hello.nonce, 44)
   return bytes
 }
@@ -122,7 +119,7 @@ export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): (Hello 
     peerRank: view.getUint32(12),
     size: view.getUint32(16),
     runId: bytes.slice(20, 36),
-    groupId: Buffer.from(bytes.slice(36, 44)).toString('hex'),
+    groupId: hexOf(bytes.subarray(36, 44)),
     nonce: bytes.slice(44, 76),
   }
 }
@@ -132,7 +129,7 @@ export function decodeStatus(code: number): Status | undefined {
 }
 
 export function diallerProof(secret: string, diallerHello: Uint8Array, acceptorHello: Uint8Array): Uint8Array {
-  return createHmac('sha256', secret).update('adasum dialler\0').update(diallerHello).update(acceptorHello).digest()
+  return hmacSha256(secret, 'adasum dialler\0', diallerHello, acceptorHello)
 }
 
 /** The acceptor's last message: its judgement, and the proof that it comes from somebody who has the secret. */
@@ -144,8 +141,7 @@ export function encodeVerdict(
 ): Uint8Array {
   const bytes = new Uint8Array(VERDICT_BYTE_LENGTH)
   bytes[0] = STATUS[status]
-  const hmac = createHmac('sha256', secret).update('adasum acceptor\0').update(bytes.subarray(0, 1))
-  bytes.set(hmac.update(diallerHello).update(acceptorHello).digest(), 1)
+  bytes.set(hmacSha256(secret, 'adasum acceptor\0', bytes.subarray(0, 1), diallerHello, acceptorHello), 1)
   return bytes
 }
 

@@ -13,10 +13,10 @@
  * nothing has come it gives the connection up now and then, for another one: only a new one shows whether there is still a
  * machine, since this one's hello may be what was lost.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { AdasumError } from '../errors.ts'
-import { patientTimeout } from '../transport/patience.ts'
-import { systemError } from '../transport/socket-pipe.ts'
+import { randomBytes, timingSafeEqual } from '#platform'
+import { concatBytes, hexOf } from '../bytes.ts'
+import { AdasumError, systemError } from '../errors.ts'
+import { patientTimeout } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { ExactReader, PipeEnded } from './exact-reader.ts'
 import * as format from './handshake-format.ts'
@@ -245,7 +245,7 @@ class Judgement {
     if (!this.refused) this.restartTimeout(timeoutMs)
     const hello = format.decodeHello(theirs, 'dialler')
     if (hello === undefined) throw unknownProtocol(this.#pipe.remoteAddress)
-    const nonceName = Buffer.from(hello.nonce).toString('hex')
+    const nonceName = hexOf(hello.nonce)
     if (nonces.has(nonceName)) throw this.refuse('secret')
     if (this.#isPlausible(hello)) this.#helloCame()
 
@@ -285,7 +285,7 @@ class Judgement {
     if (prefix === undefined || prefix.role !== format.ROLE.dialler) throw unknownProtocol(this.#pipe.remoteAddress)
     if (prefix.version !== format.PROTOCOL_VERSION) throw this.refuse('version', undefined, prefix)
     const rest = await this.#reader.read(format.HELLO_BYTE_LENGTH - format.PREFIX_BYTE_LENGTH)
-    return Buffer.concat([head, rest])
+    return concatBytes([head, rest])
   }
 
   /** What a stranger cannot know, as far as it is known here yet. */

@@ -9,6 +9,7 @@
  * for.
  */
 import { TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
+import { concatBytes, viewOf } from '../bytes.ts'
 import { AdasumError, reasonOf } from '../errors.ts'
 import type { Location, Offer } from '../transport/shared-memory.ts'
 
@@ -20,73 +21,75 @@ const ALONG = 2
 const HEAD_BYTE_LENGTH = 8
 const LOCATION_BYTE_LENGTH = TAG_BYTE_LENGTH + 4 + 4 + 3 * 8
 
-export function encodeOffer({ word, generation, items }: Offer): Buffer {
-  const head = Buffer.allocUnsafe(HEAD_BYTE_LENGTH)
-  head.writeUInt32BE(word, 0)
-  head.writeUInt32BE(generation, 4)
-  return Buffer.concat([head, ...items.flatMap((item) => (ArrayBuffer.isView(item) ? along(item) : located(item)))])
+export function encodeOffer({ word, generation, items }: Offer): Uint8Array {
+  const head = new Uint8Array(HEAD_BYTE_LENGTH)
+  const view = viewOf(head)
+  view.setUint32(0, word)
+  view.setUint32(4, generation)
+  return concatBytes([head, ...items.flatMap((item) => (ArrayBuffer.isView(item) ? along(item) : located(item)))])
 }
 
 function along(bytes: Uint8Array): Uint8Array[] {
-  const head = Buffer.allocUnsafe(5)
+  const head = new Uint8Array(5)
   head[0] = ALONG
-  head.writeUInt32BE(bytes.length, 1)
+  viewOf(head).setUint32(1, bytes.length)
   return [head, bytes]
 }
 
 function located({ tag, pid, fd, segmentByteLength, offset, byteLength }: Location): Uint8Array[] {
-  const bytes = Buffer.allocUnsafe(1 + LOCATION_BYTE_LENGTH)
+  const bytes = new Uint8Array(1 + LOCATION_BYTE_LENGTH)
   bytes[0] = LOCATED
   bytes.set(tag, 1)
-  const numbers = 1 + TAG_BYTE_LENGTH
-  bytes.writeUInt32BE(pid, numbers)
-  bytes.writeUInt32BE(fd, numbers + 4)
-  bytes.writeDoubleBE(segmentByteLength, numbers + 8)
-  bytes.writeDoubleBE(offset, numbers + 16)
-  bytes.writeDoubleBE(byteLength, numbers + 24)
+  const view = viewOf(bytes.subarray(1 + TAG_BYTE_LENGTH))
+  view.setUint32(0, pid)
+  view.setUint32(4, fd)
+  view.setFloat64(8, segmentByteLength)
+  view.setFloat64(16, offset)
+  view.setFloat64(24, byteLength)
   return [bytes]
 }
 
 /** @throws AdasumError ERR_MISMATCH */
 export function decodeOffer(bytes: Uint8Array): Offer {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const view = viewOf(bytes)
   const items: (Location | Uint8Array)[] = []
   try {
-    for (let at = HEAD_BYTE_LENGTH; at < buffer.length;) {
-      const [item, end] = buffer[at] === LOCATED ? locationAt(buffer, at + 1) : bytesAt(buffer, at)
+    for (let at = HEAD_BYTE_LENGTH; at < bytes.length;) {
+      const [item, end] = bytes[at] === LOCATED ? locationAt(bytes, at + 1) : bytesAt(bytes, at)
       items.push(item)
       at = end
     }
-    return { word: buffer.readUInt32BE(0), generation: buffer.readUInt32BE(4), items }
+    return { word: view.getUint32(0), generation: view.getUint32(4), items }
   } catch (cause) {
     throw damaged(cause)
   }
 }
 
-function locationAt(buffer: Buffer, at: number): [Location, end: number] {
+function locationAt(bytes: Uint8Array, at: number): [Location, end: number] {
+  const view = viewOf(bytes)
   const numbers = at + TAG_BYTE_LENGTH
   const location = {
-    tag: new Uint8Array(buffer.subarray(at, numbers)),
-    pid: buffer.readUInt32BE(numbers),
-    fd: buffer.readUInt32BE(numbers + 4),
-    segmentByteLength: wholeNumber(buffer, numbers + 8),
-    offset: wholeNumber(buffer, numbers + 16),
-    byteLength: wholeNumber(buffer, numbers + 24),
+    tag: new Uint8Array(bytes.subarray(at, numbers)),
+    pid: view.getUint32(numbers),
+    fd: view.getUint32(numbers + 4),
+    segmentByteLength: wholeNumber(view, numbers + 8),
+    offset: wholeNumber(view, numbers + 16),
+    byteLength: wholeNumber(view, numbers + 24),
   }
   return [location, at + LOCATION_BYTE_LENGTH]
 }
 
-function bytesAt(buffer: Buffer, at: number): [Uint8Array, end: number] {
-  if (buffer[at] !== ALONG) throw new RangeError(`part of kind ${buffer[at]}`)
+function bytesAt(bytes: Uint8Array, at: number): [Uint8Array, end: number] {
+  if (bytes[at] !== ALONG) throw new RangeError(`part of kind ${bytes[at]}`)
   const begin = at + 5
-  const end = begin + buffer.readUInt32BE(at + 1)
-  if (end > buffer.length) throw new RangeError(`${end} bytes of ${buffer.length}`)
-  // A copy, since kernels read it and have it begin at a multiple of the element's size.
-  return [new Uint8Array(buffer.subarray(begin, end)), end]
+  const end = begin + viewOf(bytes).getUint32(at + 1)
+  if (end > bytes.length) throw new RangeError(`${end} bytes of ${bytes.length}`)
+  // A copy, since kernels read it and have it begin at a multiple of the element's size. (Not slice: a Buffer's is a view.)
+  return [new Uint8Array(bytes.subarray(begin, end)), end]
 }
 
-function wholeNumber(buffer: Buffer, at: number): number {
-  const value = buffer.readDoubleBE(at)
+function wholeNumber(view: DataView, at: number): number {
+  const value = view.getFloat64(at)
   if (Number.isSafeInteger(value) && value >= 0) return value
   throw new RangeError(`length or offset ${value}`)
 }

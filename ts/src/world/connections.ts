@@ -34,7 +34,7 @@ interface Member {
 /** What is left of a group that has been closed. */
 interface Ended {
   readonly worldRanks: readonly number[]
-  readonly lastWords: Buffer
+  readonly lastWords: Uint8Array
 }
 
 export class Connections {
@@ -67,7 +67,7 @@ export class Connections {
   }
 
   /** The group is over and forgotten but for its last words, which those who still come for it are told. */
-  ended(groupId: string, worldRanks: readonly number[], lastWords: Buffer): void {
+  ended(groupId: string, worldRanks: readonly number[], lastWords: Uint8Array): void {
     this.#members.delete(groupId)
     this.#ended.set(groupId, { worldRanks, lastWords })
     const [oldest] = this.#ended.keys()

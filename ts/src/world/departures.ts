@@ -8,10 +8,11 @@
  *
  *     from both ends   u32 count, count times: u32 rank, f64 last collective; big-endian
  */
+import { viewOf } from '../bytes.ts'
 import { type Farewell, LAST_WORDS_MS } from '../group/last-words.ts'
-import { Limit } from '../transport/limit.ts'
+import { Limit } from '../timing/limit.ts'
 import { NOBODY } from '../transport/nobody.ts'
-import { within } from '../transport/patience.ts'
+import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { ExactReader } from '../wire/exact-reader.ts'
 import { GROUP_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
@@ -98,10 +99,10 @@ export class Departures {
     try {
       pipe.write(encode(this.#known))
       const reader = new ExactReader(pipe)
-      const count = Buffer.from(await reader.read(COUNT_BYTE_LENGTH)).readUInt32BE()
+      const count = viewOf(await reader.read(COUNT_BYTE_LENGTH)).getUint32(0)
       if (count > this.#size) return false
-      const entries = Buffer.from(count > 0 ? await reader.read(count * ENTRY_BYTE_LENGTH) : [])
-      for (let at = 0; at < entries.length; at += ENTRY_BYTE_LENGTH) this.#learn(entries, at)
+      const entries = viewOf(count > 0 ? await reader.read(count * ENTRY_BYTE_LENGTH) : new Uint8Array(0))
+      for (let at = 0; at < entries.byteLength; at += ENTRY_BYTE_LENGTH) this.#learn(entries, at)
       // Whoever lets go first would take with it what has not arrived.
       pipe.setSink(NOBODY)
       pipe.end()
@@ -115,15 +116,21 @@ export class Departures {
     }
   }
 
-  #learn(entries: Buffer, at: number): void {
-    const [rank, lastSequence] = [entries.readUInt32BE(at), entries.readDoubleBE(at + 4)]
+  #learn(entries: DataView, at: number): void {
+    const [rank, lastSequence] = [entries.getUint32(at), entries.getFloat64(at + 4)]
     if (rank < this.#size && Number.isSafeInteger(lastSequence) && lastSequence >= 0) this.note(rank, lastSequence)
   }
 }
 
-function encode(known: ReadonlyMap<number, number>): Buffer {
-  const bytes = Buffer.alloc(COUNT_BYTE_LENGTH + known.size * ENTRY_BYTE_LENGTH)
-  let at = bytes.writeUInt32BE(known.size)
-  for (const [rank, lastSequence] of known) at = bytes.writeDoubleBE(lastSequence, bytes.writeUInt32BE(rank, at))
+function encode(known: ReadonlyMap<number, number>): Uint8Array {
+  const bytes = new Uint8Array(COUNT_BYTE_LENGTH + known.size * ENTRY_BYTE_LENGTH)
+  const view = viewOf(bytes)
+  view.setUint32(0, known.size)
+  let at = COUNT_BYTE_LENGTH
+  for (const [rank, lastSequence] of known) {
+    view.setUint32(at, rank)
+    view.setFloat64(at + 4, lastSequence)
+    at += ENTRY_BYTE_LENGTH
+  }
   return bytes
 }

@@ -2,7 +2,8 @@
  * Where peers dial this rank. It listens in all ways that this process has, and says what to announce of them; peers that hear
  * of it first dial before the run id is known here: they wait.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes } from '#platform'
+import { hexOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
 import type { Place } from '../rendezvous/environment.ts'
 import type { PeerAddress } from '../rendezvous/messages.ts'
@@ -100,7 +101,7 @@ export class Port {
     const host = isWildcard(listener.host) ? localHost : listener.host
     const address: PeerAddress = { host, port, ...(this.#sharesMemory && { sharesMemory: true }) }
     if (!this.#sharesMemory || nearTransport === undefined) return { address, listener }
-    const unixKey = randomBytes(16).toString('hex')
+    const unixKey = hexOf(randomBytes(16))
     try {
       const near = await this.#listen(nearTransport(unixKey), host, port, (...peer) => this.#onNearPeer(...peer))
       return { address: { ...address, unixKey }, listener: joinListeners([listener, near]) }

@@ -6,8 +6,9 @@
  *
  * A single connection has no label.
  */
-import { randomBytes } from 'node:crypto'
-import { within } from '../transport/patience.ts'
+import { randomBytes } from '#platform'
+import { hexOf, viewOf } from '../bytes.ts'
+import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { StripedPipe } from '../transport/striped.ts'
 import type { OnPeer } from '../wire/acceptor.ts'
@@ -21,11 +22,12 @@ const INCOMPLETE_LIMIT = 64
 /** How long the rest of a pipe may take to come when this end closes. */
 const CLOSING_MS = 500
 
-export function encodeLabel(id: Uint8Array, index: number, count: number): Buffer {
-  const label = Buffer.alloc(LABEL_BYTE_LENGTH)
+export function encodeLabel(id: Uint8Array, index: number, count: number): Uint8Array {
+  const label = new Uint8Array(LABEL_BYTE_LENGTH)
   label.set(id)
-  label.writeUInt16BE(index, ID_BYTE_LENGTH)
-  label.writeUInt16BE(count, ID_BYTE_LENGTH + 2)
+  const view = viewOf(label)
+  view.setUint16(ID_BYTE_LENGTH, index)
+  view.setUint16(ID_BYTE_LENGTH + 2, count)
   return label
 }
 
@@ -77,7 +79,7 @@ export class StripeGathering {
     pipe.unref()
     this.#unlabelled.add(pipe)
     new ExactReader(pipe).read(LABEL_BYTE_LENGTH).then(
-      (label) => this.#labelled(peerRank, pipe, groupId, Buffer.from(label)),
+      (label) => this.#labelled(peerRank, pipe, groupId, label),
       () => this.#drop([pipe]),
     )
   }
@@ -91,11 +93,12 @@ export class StripeGathering {
     for (const [key, { pipes }] of this.#incomplete) this.#forget(key, [...pipes.values()])
   }
 
-  #labelled(peerRank: number, pipe: Pipe, groupId: string, label: Buffer): void {
+  #labelled(peerRank: number, pipe: Pipe, groupId: string, label: Uint8Array): void {
     // Closed meanwhile.
     if (!this.#unlabelled.delete(pipe)) return
-    const [index, count] = [label.readUInt16BE(ID_BYTE_LENGTH), label.readUInt16BE(ID_BYTE_LENGTH + 2)]
-    const key = `${peerRank} ${groupId} ${label.toString('hex', 0, ID_BYTE_LENGTH)}`
+    const view = viewOf(label)
+    const [index, count] = [view.getUint16(ID_BYTE_LENGTH), view.getUint16(ID_BYTE_LENGTH + 2)]
+    const key = `${peerRank} ${groupId} ${hexOf(label.subarray(0, ID_BYTE_LENGTH))}`
     const one = this.#incomplete.get(key) ?? { peerRank, pipes: new Map<number, Pipe>() }
     const isWrong = count !== this.#count || index >= count || one.pipes.has(index)
     if (isWrong || (one.pipes.size === 0 && this.#incompleteCountOf(peerRank) >= INCOMPLETE_LIMIT))

@@ -2,7 +2,8 @@
  * What the communicators of one process share: the connections, and who the ranks of the world are. The world's own
  * communicator comes first; `split` makes others of some of its ranks.
  */
-import { createHash } from 'node:crypto'
+import { sha256 } from '#platform'
+import { hexOf } from '../bytes.ts'
 import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { hasLeft } from '../group/failure.ts'
@@ -70,7 +71,7 @@ export class World {
 
   /** A group of some ranks of another one; `members` are ranks there. All members come to the same id. */
   subgroup(parent: Membership, sequence: number, color: number, members: readonly number[]): Membership {
-    const hash = createHash('sha256').update(`${parent.id} ${sequence} ${color}`).digest('hex')
+    const hash = hexOf(sha256(`${parent.id} ${sequence} ${color}`))
     const rank = members.indexOf(parent.group.rank)
     const { timeoutMs, stallMs } = parent.group
     const name = `${parent.group.name} in the group of color ${color} (split #${sequence})`

@@ -3,7 +3,7 @@ import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../rendezvous/environment.ts'
 import { systemCause } from '../../rendezvous/join.ts'
 import { Notices } from '../../rendezvous/notices.ts'
 import { whenResolved } from '../../rendezvous/unresolved.ts'
-import { Limit } from '../../transport/limit.ts'
+import { Limit } from '../../timing/limit.ts'
 import { systemReason } from '../../transport/names.ts'
 
 /** @throws what `attempt` throws; if it is of a name that did not resolve, then only after a minute in which it never has */

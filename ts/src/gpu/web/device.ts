@@ -5,7 +5,7 @@
  * what they have caught is waited for.
  */
 import { AdasumError, reasonOf } from '../../errors.ts'
-import { nextTurn } from '../../turn.ts'
+import { nextTurn } from '#platform'
 import type { GpuGlue, RunGlue } from './glue.ts'
 import {
   MAP_READ,

@@ -1,6 +1,6 @@
 /** The GPU of a browser's page or worker: what `adasum/gpu` finds there in place of the package adasum-gpu. */
 import { AdasumError, reasonOf } from '../../errors.ts'
-import { nextTurn } from '../../turn.ts'
+import { nextTurn } from '#platform'
 import {
   type BufferReducerHandle,
   type DeviceHandle,

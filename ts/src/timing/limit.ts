@@ -4,7 +4,7 @@
  * AbortSignal.any over AbortSignal.timeout would be shorter, but in Node 20 nothing holds the timeout there: if memory is
  * collected meanwhile, the time never comes (nodejs/node#57736).
  */
-import { setMaxListeners } from 'node:events'
+import { allowManyListeners } from '#platform'
 import { patientTimeout } from './patience.ts'
 
 export class Limit {
@@ -16,8 +16,8 @@ export class Limit {
   /** @param timeoutMs - without it, only the parent and `abort` count */
   constructor(timeoutMs: number | undefined, parent?: AbortSignal) {
     this.#parent = parent
-    // As many as there are peers may wait for it: Node warns of a leak from 11 on.
-    setMaxListeners(0, this.signal)
+    // As many as there are peers may wait for it: Node.js warns of a leak from 11 on.
+    allowManyListeners(this.signal)
     if (parent?.aborted === true) this.#follow()
     parent?.addEventListener('abort', this.#follow, { once: true })
     this.#cancelTimeout = timeoutMs === undefined ? () => undefined : patientTimeout(() => this.abort(), timeoutMs)

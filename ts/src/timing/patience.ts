@@ -1,3 +1,5 @@
+import { nextTurn } from '#platform'
+
 /**
  * A time limit that looks at the network before it fires.
  *
@@ -8,14 +10,18 @@
  * @returns cancels it
  */
 export function patientTimeout(action: () => void, timeoutMs: number, isReferenced: boolean = true): () => void {
-  let immediate: NodeJS.Immediate | undefined
-  const timer = setTimeout(() => {
-    immediate = setImmediate(() => (immediate = setImmediate(action)))
-  }, timeoutMs)
-  if (!isReferenced) timer.unref()
+  let isCancelled = false
+  const poll = async (): Promise<void> => {
+    await nextTurn()
+    await nextTurn()
+    if (!isCancelled) action()
+  }
+  const timer: { unref?: () => unknown } | number = setTimeout(() => void poll(), timeoutMs)
+  // Of a page nothing keeps the process alive.
+  if (!isReferenced && typeof timer !== 'number') timer.unref?.()
   return () => {
-    clearTimeout(timer)
-    clearImmediate(immediate)
+    isCancelled = true
+    clearTimeout(timer as NodeJS.Timeout)
   }
 }
 
