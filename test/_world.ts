@@ -9,7 +9,7 @@ import { World as CommunicatorWorld } from '../ts/src/world/world.ts'
 import type { Group } from '../ts/src/group/group.ts'
 import type { Instruments } from '../ts/src/observe/instruments.ts'
 import { createMemoryTransport } from './transport/_memory.ts'
-import type { SharedMemory } from '../ts/src/transport/shared-memory.ts'
+import type { SharedMemory } from '../ts/src/shared-memory/shared-memory.ts'
 import { StripedPipe } from '../ts/src/transport/striped.ts'
 import type { Listener, Pipe, Transport } from '../ts/src/transport/transport.ts'
 import type { Tuning } from '../ts/src/tuning.ts'
@@ -47,7 +47,7 @@ export async function makeWorld(
     bindingOf?: (rank: number) => Binding
     /** What each rank shares with the others; without it they share nothing. */
     sharedMemory?: (rank: number) => SharedMemory
-    /** What each rank is watched with. */
+    /** What each rank is reportinged with. */
     instruments?: (rank: number) => Instruments
     timeoutMs?: number
     stallMs?: number
@@ -83,17 +83,18 @@ export async function makeWorld(
     const own = {
       sharedMemory: sharedMemory?.(rank),
       ...(tuning && { tuning }),
-      ...(instruments && { instruments: instruments(rank) }),
     }
+    const reporting = instruments?.(rank)
     const binding = bindingOf(rank)
     return new CommunicatorWorld({
       rank,
       binding,
       routes: routesOf(rank, dial),
       ...own,
+      ...(reporting && { reporting }),
       release: async () => {
         own.sharedMemory?.close()
-        await own.instruments?.close()
+        await reporting?.close()
       },
     })
   })

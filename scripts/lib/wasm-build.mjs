@@ -5,11 +5,12 @@
 //                                 one module for good, and a module that has failed must be replaced
 //   wasm/gpu.wasm, gpu-glue.js    crates/adasum-gpu-wasm: what a browser's GPU is to do; a module of its own, since most pages use none
 //   wasm/browser/index.js         the package for browsers in one file, which finds the builds at ../
-//   wasm/browser/gpu.js           adasum/gpu, which the other loads when it is asked for a device
-//   wasm/browser/*inline.js       the same with the builds inside
+//   wasm/browser/connect.js       the communicator, which the first loads for connect()
+//   wasm/browser/gpu.js           adasum/gpu, which it loads when it is asked for a device
+//   wasm/browser/*inline.js       the same with the builds inside, the communicator in one file with the first
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { explainCargo } from './requirements.mjs'
 import { ToolError, runTool } from './tool.mjs'
 import { withoutCustomSections } from './wasm-sections.mjs'
@@ -178,29 +179,34 @@ export async function bundleForBrowsers(root, say) {
     charset: 'utf8',
     logLevel: 'error',
   }
-  const entries = { index: join(source, 'index.browser.ts'), gpu: join(source, 'gpu', 'index.browser.ts') }
-  for (const [name, entry] of Object.entries(entries)) {
-    const inline = name === 'index' ? 'inline' : `${name}-inline`
-    const plain = [loadedLater('./gpu.js')]
-    const inlined = [inlinedFiles(root), loadedLater('./gpu-inline.js')]
-    await build({ ...options, entryPoints: [entry], outfile: join(folder, `${name}.js`), plugins: plain })
-    await build({ ...options, entryPoints: [entry], outfile: join(folder, `${inline}.js`), plugins: inlined })
+  const [index, gpu] = [join(source, 'index.browser.ts'), join(source, 'gpu', 'index.browser.ts')]
+  const plain = [loadedLater({ 'local-backend': './gpu.js', 'connect-alone': './connect.js' })]
+  const inlined = [inlinedFiles(root), loadedLater({ 'local-backend': './gpu-inline.js' })]
+  const files = {
+    index: { entry: index, plugins: plain },
+    connect: { entry: join(source, 'communicator', 'connect-alone.ts'), plugins: plain },
+    gpu: { entry: gpu, plugins: plain },
+    inline: { entry: index, plugins: inlined },
+    'gpu-inline': { entry: gpu, plugins: inlined },
   }
+  for (const [name, { entry, plugins }] of Object.entries(files))
+    await build({ ...options, entryPoints: [entry], outfile: join(folder, `${name}.js`), plugins })
 }
 
 /**
- * The part for GPUs is a file beside, also to bundlers: few pages need it.
+ * What few pages need is a file beside, also to bundlers.
  *
- * @param {string} path
+ * @param {Record<string, string>} files by the name of the module that is loaded on demand, without its ending
  * @returns {import('esbuild').Plugin}
  */
-function loadedLater(path) {
+function loadedLater(files) {
   return {
     name: 'loaded-later',
     setup: ({ onResolve }) =>
-      onResolve({ filter: /gpu[\\/]local-backend\.ts$/ }, ({ kind }) =>
-        kind === 'dynamic-import' ? { path, external: true } : undefined,
-      ),
+      onResolve({ filter: /\.ts$/ }, ({ kind, path: imported }) => {
+        const path = kind === 'dynamic-import' ? files[basename(imported, '.ts')] : undefined
+        return path === undefined ? undefined : { path, external: true }
+      }),
   }
 }
 

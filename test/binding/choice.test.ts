@@ -96,11 +96,13 @@ const codeOf = async (call) => { try { await call(); return 'none' } catch ({ co
 console.log(await codeOf(() => adasumSync(inputs)))
 const { result } = await adasum(inputs)
 console.log(result.join(), adasumSync(inputs).result.join())
-console.log(await codeOf(() => connect()))
+const comm = await connect()
+console.log(comm.size, comm.metrics().binding.kind, (await comm.allReduce(inputs[1], { op: 'sum' })).result.join())
+console.log(await codeOf(() => connect({ rank: 1, size: 2 })))
 `
   writeFileSync(join(folder, 'program.mjs'), program)
   const outcome = await run(folder, ['program.mjs'])
-  t.deepEqual(outcome, { exitCode: 0, stdout: 'ERR_NOT_READY\n1,2 1,2\nERR_UNSUPPORTED', stderr: '' })
+  t.deepEqual(outcome, { exitCode: 0, stdout: 'ERR_NOT_READY\n1,2 1,2\n1 wasm 0,2\nERR_UNSUPPORTED', stderr: '' })
 })
 
 test('missing is what was not found, and nothing else', (t) => {
@@ -123,7 +125,7 @@ test('missing is what was not found, and nothing else', (t) => {
 })
 
 test('what bundlers and browsers get is the bundle, which imports nothing', (t) => {
-  for (const name of ['index.js', 'inline.js']) {
+  for (const name of ['index.js', 'connect.js', 'inline.js']) {
     const text = readFileSync(join(ROOT, 'wasm', 'browser', name), 'utf8')
     t.deepEqual(text.match(/^import .*$|\bfrom ['"]node:.*$|\brequire\(/gm), null, name)
   }

@@ -15,6 +15,7 @@ const FILES = [
   'plain.wasm',
   'gpu.wasm',
   'browser/index.js',
+  'browser/connect.js',
   'browser/inline.js',
   'browser/gpu.js',
   'browser/gpu-inline.js',
@@ -23,6 +24,7 @@ const FILES = [
 const TOGETHER = [
   ['simd.wasm', 'browser/index.js'],
   ['plain.wasm', 'browser/index.js'],
+  ['simd.wasm', 'browser/connect.js'],
   ['gpu.wasm', 'browser/gpu.js'],
 ] as const
 const TOLERANCE = 0.1

@@ -96,8 +96,26 @@ function publicFunctions({
     await t.throwsAsync(() => adasum([Float32Array.of(1), Float64Array.of(1) as never]), { code: 'ERR_ARGUMENT' })
   })
 
-  test('what a browser cannot do says what to use', async (t) => {
-    await t.throwsAsync(() => connect(), { code: 'ERR_UNSUPPORTED', message: /needs TCP.*use adasum\(\)/ })
+  test('a page is a world of its own, whose collectives run from the communicator to the kernels', async (t) => {
+    const comm = await connect()
+    t.deepEqual([comm.rank, comm.size, comm.metrics().binding.kind], [0, 1, 'wasm'])
+    const { result } = await comm.allReduce({ a: Float32Array.of(1, 2), b: Float32Array.of(3) }, { op: 'adasum' })
+    t.deepEqual([[...result.a], [...result.b]], [[1, 2], [3]])
+    const batches = [Float32Array.of(1, 0), Float32Array.of(0, 1)]
+    const out = new Float32Array(2)
+    await comm.allReduce(batches, { op: 'sum', local: 'adasum', out })
+    t.deepEqual([...out], [1, 1])
+    const half = await comm.split(3)
+    t.deepEqual([...(await half!.broadcast(Float32Array.of(7)))], [7])
+    await comm.barrier()
+    await comm.close()
+    await t.throwsAsync(() => comm.barrier(), { code: 'ERR_CLOSED', instanceOf: AdasumError })
+  })
+
+  test('several ranks need what a browser does not have', async (t) => {
+    for (const options of [{ rank: 1, size: 2 }, { size: 2 }, { store: 'localhost:29500' }])
+      await t.throwsAsync(() => connect(options), { code: 'ERR_UNSUPPORTED', message: /TCP, which a browser does not/ })
+    await t.throwsAsync(() => connect({ sizes: 1 } as never), { code: 'ERR_ARGUMENT' })
   })
 
   test('a long call lets the page live', async (t) => {

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { parseSize, planCases } from '../../ts/src/cli/bench/cases.ts'
 import { reduceByDefinition } from '../../ts/src/cli/bench/reference.ts'
 import { resultOf } from '../../ts/src/cli/bench/result.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { ABI } from '../../ts/src/binding/binding.ts'
 import type { Report } from '../../ts/src/cli/doctor/report.ts'
-import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { ROOT } from '../_user-folder.ts'
 import { compile, runAdasum } from './_adasum.ts'
 

@@ -10,7 +10,7 @@ import { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { World } from '../../ts/src/world/world.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
-import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/shared-memory/shared-memory.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { fc } from '../_property.ts'
 

@@ -29,7 +29,7 @@ function textOf(where: RegExp): string {
 const NAME = /\b(ADASUM_[A-Z]+(?:_[A-Z]+)*)\b/g
 /** As a program names a variable that it reads: a string of its own, or a property of the environment. */
 const READ = /'(ADASUM_[A-Z_]+)'|"(ADASUM_[A-Z_]+)"|\benv\.(ADASUM_[A-Z_]+)/g
-const WARNING = /\bcode: '(ADASUM_[A-Z_]+)'|\bwarn\([^\n]*, '(ADASUM_[A-Z_]+)'\)/g
+const WARNING = /\bemitWarning\([^;]{0,400}?'(ADASUM_[A-Z_]+)'/g
 
 /** First column of the table below a heading of a document. */
 function tableOf(document: string, heading: string): string[] {

@@ -20,6 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['tensor'],
   ['observe'],
   ['kernels', 'transport'],
+  ['shared-memory'],
   ['wire'],
   ['rendezvous', 'group'],
   ['collectives'],

@@ -1,6 +1,6 @@
 /** Memory that ranks of one process share, and what lies in it. */
 import { loadSharedMemory } from '#binding'
-import { SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { SharedMemory } from '../../ts/src/shared-memory/shared-memory.ts'
 import type { NumericArray } from '../../ts/src/types.ts'
 
 export type DtypeName = 'f32' | 'f64' | 'f16' | 'bf16' | 'u8' | 'i32' | 'u32' | 'i64' | 'u64'

@@ -3,7 +3,8 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import test from 'ava'
 import { loadSharedMemory } from '#binding'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { type Borrowed, type Offer, HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/transport/shared-memory.ts'
+import { type Borrowed, type Offer } from '../../ts/src/shared-memory/offer.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/shared-memory/shared-memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { LONG, fill, shared } from './_memory.ts'
 

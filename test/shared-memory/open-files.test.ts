@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { HAS_SHARED_MEMORY } from '../../ts/src/transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { folderWith, installPackages } from '../_user-folder.ts'
 import { ROOT, compile } from '../cli/_adasum.ts'
 

@@ -1,3 +1,4 @@
+export type { Communicator } from './communicator/communicator.ts'
 export { connect } from './communicator/connect-browser.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
 export { allocateArrays } from './reduction/allocate.ts'

@@ -3,6 +3,7 @@
  * the platform. ADASUM_BINDING, `native` or `wasm`, forces one of them. An addon that is there and does not work is an
  * error: something is broken that the user would want to know of.
  */
+import { emitWarning } from '#platform'
 import { AdasumError } from '../errors.ts'
 import type { Binding } from './binding.ts'
 import { isMissing } from './installation.ts'
@@ -69,9 +70,6 @@ function fallBack(error: AdasumError): NonNullable<typeof loaded> {
     // The addon is what there should have been.
     throw error
   }
-  process.emitWarning(`WebAssembly computes, to the same bits but more slowly. ${reason}`, {
-    type: 'AdasumWarning',
-    code: 'ADASUM_WASM',
-  })
+  emitWarning(`WebAssembly computes, to the same bits but more slowly. ${reason}`, 'ADASUM_WASM')
   return { binding, inUse: { kind: 'wasm', reason } }
 }

@@ -1,6 +1,6 @@
 import { AdasumError, inspect } from '../errors.ts'
 import { type ArraysByName, namedDtype } from '../tensor/dtype.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 
 /** A zeroed array, in shared memory if there is some. */
 export function allocateArray<N extends keyof ArraysByName>(

@@ -5,7 +5,8 @@
  */
 import { lengthOf, typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
-import { type GpuArray, type GpuReducer, isGpuReducer } from '../gpu/gpu-reducer.ts'
+import { isGpuReducer } from '../gpu/brand.ts'
+import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
 import { checkAllReduceOp, checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'
 import { reportGpuSegments } from '../reduction/report.ts'

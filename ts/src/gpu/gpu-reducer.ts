@@ -11,6 +11,7 @@ import { type Dtype, dtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { nextTurn } from '#platform'
 import type { OptionNames, ReduceOp } from '../types.ts'
+import { GPU_REDUCER } from './brand.ts'
 import { type GpuDevice, sharedDevice } from './device.ts'
 import { type GpuReduceOptions, checkCountOfVectors, checkReduction, dtypeNamed } from './gpu-options.ts'
 import type { ReducerHandle, ReductionRecord } from './gpu-binding.ts'
@@ -39,8 +40,6 @@ const TURN_MS = 5
 /** Groups that are copied at once: 2 MiB of f32. */
 const PART_GROUPS = 1 << 17
 
-export let isGpuReducer: (value: unknown) => value is GpuReducer
-
 export class GpuReducer {
   readonly #handle: ReducerHandle
   readonly #f32 = dtypeOf(new Float32Array(0))!
@@ -49,7 +48,7 @@ export class GpuReducer {
   #isClosed = false
 
   static {
-    isGpuReducer = (value): value is GpuReducer => typeof value === 'object' && value !== null && #handle in value
+    Object.defineProperty(this.prototype, GPU_REDUCER, { value: true })
   }
 
   readonly slotCount: number

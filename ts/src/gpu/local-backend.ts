@@ -1,4 +1,5 @@
 /** The local functions on a device: every input is brought there, and the result back. */
+import { emitWarning } from '#platform'
 import { AdasumError } from '../errors.ts'
 import { sharedDevice } from './device.ts'
 import type { ReductionRecord } from './gpu-binding.ts'
@@ -47,9 +48,5 @@ export async function reduceOnGpuIfPossible(job: GpuJob): Promise<ReductionRecor
 function warnOnce(reason: string): void {
   if (hasWarned) return
   hasWarned = true
-  const message = `the CPU reduces instead of a GPU: ${reason}`
-  const { process } = globalThis as { process?: NodeJS.Process }
-  // In a browser there is none.
-  if (process) process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_GPU' })
-  else console.warn(message)
+  emitWarning(`the CPU reduces instead of a GPU: ${reason}`, 'ADASUM_GPU')
 }

@@ -1,6 +1,7 @@
 /** What this rank reads in one peer's memory instead of receiving it; the other side of lender.ts. */
 import { reasonOf } from '../errors.ts'
-import type { Borrowed, SharedMemory } from '../transport/shared-memory.ts'
+import type { Borrowed } from '../shared-memory/offer.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { decodeOffer } from '../wire/offer.ts'
 

@@ -1,6 +1,6 @@
 /** What a group is made with. */
-import type { Monitor } from '../observe/instruments.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
+import type { Monitor } from '../observe/monitor.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Pipe } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
 

@@ -5,7 +5,7 @@
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
 import { AdasumError, type ErrorCode, reading } from '../errors.ts'
-import { Monitor } from '../observe/instruments.ts'
+import { Monitor } from '../observe/monitor.ts'
 import type { Recorder } from '../observe/recorder.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
 import { Limit } from '../timing/limit.ts'

@@ -8,7 +8,7 @@
 import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import { copyParts } from '../tensor/parts.ts'
-import type { Borrowed } from '../transport/shared-memory.ts'
+import type { Borrowed } from '../shared-memory/offer.ts'
 import {
   CREDIT_BYTE_LENGTH,
   type Descriptor,

@@ -9,7 +9,8 @@
  * offering: from then on large messages wait for READY, as they do between machines.
  */
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
-import type { Placement, SharedMemory } from '../transport/shared-memory.ts'
+import type { Placement } from '../shared-memory/offer.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { OFFER_BYTE_LENGTH, encodeOffer } from '../wire/offer.ts'
 import { isMessage } from './numbering.ts'

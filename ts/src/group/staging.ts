@@ -3,7 +3,8 @@
  * same time: until the last of them has read it, the caller must leave the original alone, so the two are equal.
  */
 import type { ScratchPool } from '../tensor/scratch.ts'
-import { LEAST_SEGMENT_BYTE_LENGTH, type SharedMemory } from '../transport/shared-memory.ts'
+import { LEAST_SEGMENT_BYTE_LENGTH } from '../shared-memory/offer.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 
 /** Shorter parts come along with the offer. */
 const SHORT_BYTE_LENGTH = 4 << 10

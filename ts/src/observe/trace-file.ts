@@ -6,6 +6,7 @@
  * Nothing waits for the disk: events are kept in memory and written in the background. If the disk cannot keep up, or fails,
  * events are dropped, and a warning says so.
  */
+import { emitWarning } from '#platform'
 import { closeSync, openSync, write, writeSync } from 'node:fs'
 import { AdasumError, type ErrorCode, systemCode } from '../errors.ts'
 
@@ -129,10 +130,7 @@ export class TraceFile {
   }
 
   #warn(why: string): void {
-    process.emitWarning(`The timeline ${this.path} ends here: ${why}.`, {
-      type: 'AdasumWarning',
-      code: 'ADASUM_TIMELINE',
-    })
+    emitWarning(`The timeline ${this.path} ends here: ${why}.`, 'ADASUM_TIMELINE')
   }
 }
 

@@ -4,6 +4,7 @@
  * Rank and size come as a pair from one source, options filling in for the environment one by one, so that a rank of one
  * launcher is never read with the size of another.
  */
+import { emitWarning } from '#platform'
 import { createHash } from 'node:crypto'
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import { checkOptions } from '../tensor/check.ts'
@@ -263,7 +264,7 @@ function warnOfLaunch(launch: Launch): void {
   if (hasWarned) return
   hasWarned = true
   const message = `${describeLaunch(launch)}: this is a world of one rank. If there are more processes, set ADASUM_RANK, ADASUM_SIZE and ADASUM_STORE in each; if not, ${NO_LAUNCHER} says so.`
-  process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_LAUNCHER' })
+  emitWarning(message, 'ADASUM_LAUNCHER')
 }
 
 /** Whether variables that launchers set mean something. */

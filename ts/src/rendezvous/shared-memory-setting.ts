@@ -1,6 +1,6 @@
 /** Whether this rank shares memory with others of its machine, and how much of it. */
 import { AdasumError, inspect } from '../errors.ts'
-import { LEAST_SEGMENT_BYTE_LENGTH } from '../transport/shared-memory.ts'
+import { LEAST_SEGMENT_BYTE_LENGTH } from '../shared-memory/offer.ts'
 
 /**
  * Bytes that this rank may reserve: of the option, then of ADASUM_SHARED_MEMORY; 0 switches it off, infinity is the default.

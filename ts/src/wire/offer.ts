@@ -11,7 +11,7 @@
 import { TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
 import { concatBytes, viewOf } from '../bytes.ts'
 import { AdasumError, reasonOf } from '../errors.ts'
-import type { Location, Offer } from '../transport/shared-memory.ts'
+import type { Location, Offer } from '../shared-memory/offer.ts'
 
 /** Largest OFFER payload. */
 export const OFFER_BYTE_LENGTH: number = 64 << 10

@@ -6,24 +6,13 @@
 import { AdasumError, systemCode } from '../errors.ts'
 import type { PeerAddress } from '../rendezvous/messages.ts'
 import { formatAddress } from '../transport/address.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
-import type { Pipe, Transport } from '../transport/transport.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
+import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
 import type { DialIdentity } from '../wire/handshake.ts'
+import type { Route } from './route.ts'
 import { dialStriped } from './stripes.ts'
 import type { Ways } from './ways.ts'
-
-/** A rank of the world, seen from this one. */
-export interface Route {
-  /** Its machine, as the rendezvous numbers them. */
-  readonly machine: number
-  /** For messages, where it listens: `host:port`. */
-  readonly address: string
-  /** Whether this rank and that one may read each other's memory. Both must say the same. */
-  readonly sharesMemory?: boolean
-  /** Opens an authenticated connection for a group. */
-  dial(groupId: string, signal: AbortSignal): Promise<Pipe>
-}
 
 export interface RoutesOptions {
   readonly ways: Ways
@@ -46,13 +35,6 @@ export function routesOf(options: RoutesOptions): Route[] {
     const dial = sharesMemory ? nearDial(options, peerRank) : farDial(options, peerRank)
     return { machine: machines[peerRank]!, address: formatAddress(host, port), sharesMemory, dial }
   })
-}
-
-/** The route of a world of one rank, which leads to itself. */
-export const ROUTE_TO_ONESELF: Route = {
-  machine: 0,
-  address: '',
-  dial: () => Promise.reject(new Error('A world of one rank has no peers.')),
 }
 
 /** The peers on this rank's machine that share memory, if it does itself. Both ends come to the same, from what the store said. */

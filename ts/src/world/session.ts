@@ -8,9 +8,10 @@ import type { Place } from '../rendezvous/environment.ts'
 import type { Notice } from '../rendezvous/notices.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { Port } from './port.ts'
-import { ROUTE_TO_ONESELF, type Route, routesOf } from './routes.ts'
+import { ROUTE_TO_ONESELF, type Route } from './route.ts'
+import { routesOf } from './routes.ts'
 import type { Ways } from './ways.ts'
 import { World } from './world.ts'
 
@@ -62,7 +63,14 @@ export class Session {
   #alone(): World {
     const { place, binding, instruments } = this.#options
     const release = () => instruments.close()
-    return new World({ rank: 0, binding, routes: [ROUTE_TO_ONESELF], tuning: place.tuning, instruments, release })
+    return new World({
+      rank: 0,
+      binding,
+      routes: [ROUTE_TO_ONESELF],
+      tuning: place.tuning,
+      reporting: instruments,
+      release,
+    })
   }
 
   #meet(signal: AbortSignal | undefined): Promise<Meeting> {
@@ -78,7 +86,14 @@ export class Session {
     const routes = this.#routes(meeting)
     const sharedMemory = routes.some(({ sharesMemory }) => sharesMemory) ? this.#sharedMemory : undefined
     const world = new World({
-      ...{ rank: this.#options.place.rank, binding, routes, sharedMemory, tuning: meeting.tuning, instruments },
+      ...{
+        rank: this.#options.place.rank,
+        binding,
+        routes,
+        sharedMemory,
+        tuning: meeting.tuning,
+        reporting: instruments,
+      },
       refusals: () => refusalClause(this.#port.refusals),
       release: async () => {
         sharedMemory?.close()

@@ -1,6 +1,6 @@
 /** In which ways this process can be connected, whoever its peers are. */
 import { loadSharedMemory } from '#binding'
-import { HAS_SHARED_MEMORY, SharedMemory } from '../transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../shared-memory/shared-memory.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'

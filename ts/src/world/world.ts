@@ -9,13 +9,13 @@ import { AdasumError } from '../errors.ts'
 import { hasLeft } from '../group/failure.ts'
 import { Group } from '../group/group.ts'
 import type { GroupOptions } from '../group/group-options.ts'
-import { type Instruments, Monitor } from '../observe/instruments.ts'
-import type { SharedMemory } from '../transport/shared-memory.ts'
+import { Monitor, type Reporting } from '../observe/monitor.ts'
+import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 import { Connections, type Dial } from './connections.ts'
 import { Departures } from './departures.ts'
-import type { Route } from './routes.ts'
+import type { Route } from './route.ts'
 
 export interface WorldOptions {
   /** This one. */
@@ -31,7 +31,7 @@ export interface WorldOptions {
   /** Connections that were turned away: a clause for messages about ranks that do not come. */
   readonly refusals?: () => string
   /** What its groups are watched with. */
-  readonly instruments?: Instruments
+  readonly reporting?: Reporting
   /** Gives up what the world has besides its groups. Until then peers come, and are told that it has ended. */
   readonly release: () => Promise<void>
 }
@@ -143,8 +143,8 @@ export class World {
       sharesMemory: (peer: number) => this.#options.routes[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
-    const { tuning, sharedMemory, instruments } = this.#options
-    const monitor = new Monitor(label, instruments)
+    const { tuning, sharedMemory, reporting } = this.#options
+    const monitor = new Monitor(label, reporting)
     const group = new Group({ ...options, ...(tuning && { tuning }), sharedMemory, monitor, dialler })
     this.#groups.add(group)
     this.connections.add(id, group, worldRanks)

@@ -1,7 +1,7 @@
 import { loadSharedMemory } from '#binding'
 import { randomBytes } from 'node:crypto'
 import { resolveSharedMemory } from '../../rendezvous/shared-memory-setting.ts'
-import { HAS_SHARED_MEMORY, SharedMemory } from '../../transport/shared-memory.ts'
+import { HAS_SHARED_MEMORY, SharedMemory } from '../../shared-memory/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'
 import type { Problem } from './report.ts'
 

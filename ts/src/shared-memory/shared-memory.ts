@@ -8,59 +8,22 @@
  *
  * What is read in place may change if the owner's call fails: see `Borrowed.finish`, and mapping.rs for how that is noticed.
  */
-import { randomBytes } from 'node:crypto'
+import { emitWarning, randomBytes } from '#platform'
 import { totalmem } from 'node:os'
 import { type Segment, type SharedMemoryBinding, TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
+import { hexOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
-import { openFileLimit } from './open-files.ts'
+import { openFileLimit } from '../transport/open-files.ts'
+import { type Borrowed, LEAST_SEGMENT_BYTE_LENGTH, type Location, type Offer, type Placement } from './offer.ts'
 
 /** Whether this system lets processes share memory. */
 export const HAS_SHARED_MEMORY: boolean = process.platform === 'linux' || process.platform === 'darwin'
-
-/** Where some bytes lie in a segment. macOS has it by its tag alone. */
-export interface Location {
-  readonly pid: number
-  readonly fd: number
-  readonly tag: Uint8Array
-  readonly segmentByteLength: number
-  readonly offset: number
-  readonly byteLength: number
-}
-
-/** A message that lies in shared memory, but for short parts, which come along. */
-export interface Offer {
-  /** Its state word, in the segment of the first location. */
-  readonly word: number
-  readonly generation: number
-  readonly items: readonly (Location | Uint8Array)[]
-}
-
-/** The owner's side of an offer. */
-export interface Placement {
-  readonly offer: Offer
-  /** Whether the peer has read everything. */
-  isFinished(): boolean
-  /** The memory may change from now on: what the peer has not finished reading, it will not use. */
-  withdraw(): void
-}
-
-/** The reader's side of an offer. */
-export interface Borrowed {
-  readonly parts: readonly Uint8Array[]
-  /** False if the owner has withdrawn it already. */
-  readonly isThere: boolean
-  /** To be called once everything has been read. False if it may have changed meanwhile. */
-  finish(): boolean
-}
 
 /** Parts that are not in shared memory come along with the offer if they are this short, together. */
 const SHORT_BYTE_LENGTH = 16 << 10
 /** Most parts of a message in shared memory. */
 const MOST_ITEMS = 512
 const MOST_GENERATIONS = 2 ** 30
-/** Smaller memory is not worth a segment: what is that short travels in a frame. */
-export const LEAST_SEGMENT_BYTE_LENGTH: number = 64 << 10
-
 /** A segment of this process, and which of its words are in use. */
 class OwnSegment {
   readonly segment: Segment
@@ -231,7 +194,7 @@ export class SharedMemory {
   }
 
   #open({ pid, fd, tag, segmentByteLength, offset, byteLength }: Location): Opened {
-    const key = Buffer.from(tag).toString('hex')
+    const key = hexOf(tag)
     let opened = this.#opened.get(key)
     if (!opened) {
       const segment = this.#binding.openSegment(pid, fd, segmentByteLength, tag)
@@ -245,7 +208,7 @@ export class SharedMemory {
 
   /** Once: all that comes after it has the same reason, or one that is put right in the same way. */
   warn(message: string): void {
-    if (!this.#hasWarned) process.emitWarning(message, { type: 'AdasumWarning', code: 'ADASUM_SHARED_MEMORY' })
+    if (!this.#hasWarned) emitWarning(message, 'ADASUM_SHARED_MEMORY')
     this.#hasWarned = true
   }
 
