@@ -64,7 +64,7 @@ function crossEnvironment() {
 const isArm = process.arch === 'arm64'
 const env = { ADASUM_REQUIRE_ISA: 'neon', ...(isArm ? {} : crossEnvironment()) }
 const target = isArm ? [] : ['--target', TARGET]
-const args = ['test', '--package', 'adasum-core', ...target, ...TESTS.flatMap((name) => ['--test', name])]
+const args = ['test', '--package', 'adasum-core', ...target, '--test', 'all', '--', ...TESTS.map((name) => `${name}::`)]
 const counts = await runSuite({ name: 'neon', command: 'cargo', args, read: readCargo, limitMinutes: 30, env }, root)
 for (const note of counts.notes) console.log(note)
 console.log(summaryLine(counts))

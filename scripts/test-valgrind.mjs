@@ -16,7 +16,16 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 installPackages(['valgrind'], () => works('valgrind', ['--version']))
 const env = { CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER: 'valgrind --quiet --error-exitcode=9' }
-const args = ['test', '--release', '--package', 'adasum-core', ...TESTS.flatMap((name) => ['--test', name])]
+const args = [
+  'test',
+  '--release',
+  '--package',
+  'adasum-core',
+  '--test',
+  'all',
+  '--',
+  ...TESTS.map((name) => `${name}::`),
+]
 const counts = await runSuite(
   { name: 'valgrind', command: 'cargo', args, read: readCargo, limitMinutes: 20, env },
   root,

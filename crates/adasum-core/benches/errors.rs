@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints its results")]
 #![expect(clippy::unwrap_used, reason = "a refusal is a mistake in the bench")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/all/common/mod.rs"]
 mod common;
 
 use adasum_core::Engine;

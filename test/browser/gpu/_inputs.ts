@@ -1,4 +1,4 @@
-/** Inputs in the six families on which the numerics were studied, as crates/adasum-core/tests/common/inputs.rs has them. */
+/** Inputs in the six families on which the numerics were studied, as crates/adasum-core/tests/all/common/inputs.rs has them. */
 import { ROUNDED } from '../../golden/_inputs.ts'
 import { mulberry32, type Random } from '../../transport/_random.ts'
 

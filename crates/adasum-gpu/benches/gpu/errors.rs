@@ -1,7 +1,7 @@
 //! The table of errors of docs/gpu.md, as Markdown: Adasum on the device against the recursion on vectors in f64, and against
 //! the CPU. The largest over 2 to 9 inputs of 10,000 elements and three seeds, as in docs/numerics.md.
 
-#[path = "../../../adasum-core/tests/common/mod.rs"]
+#[path = "../../../adasum-core/tests/all/common/mod.rs"]
 mod common;
 
 use adasum_core::Engine;

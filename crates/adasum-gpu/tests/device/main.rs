@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-#[path = "../../../adasum-core/tests/common/mod.rs"]
+#[path = "../../../adasum-core/tests/all/common/mod.rs"]
 mod common;
 mod compare;
 mod failures;

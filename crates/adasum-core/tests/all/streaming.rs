@@ -3,14 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::engines;
+use crate::common::float::Float;
+use crate::common::inputs::{Family, Random};
 use adasum_core::entry::{View, ViewMut, copy};
 use adasum_core::half::{Bf16, F16};
 use adasum_core::{Engine, Error};
-use common::engines;
-use common::float::Float;
-use common::inputs::{Family, Random};
 
 /// Longer than what is streamed, and no multiple of anything.
 const BYTE_LENGTH: usize = (4 << 20) + 4 * 77;

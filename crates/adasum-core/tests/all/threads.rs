@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{ADASUM, AVERAGE, Reduced, SUM, combine, gram, reduce_weighted, whole};
+use crate::common::engines;
+use crate::common::float::{Float, bits};
+use crate::common::inputs::{Family, Random};
 use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
-use common::calls::{ADASUM, AVERAGE, Reduced, SUM, combine, gram, reduce_weighted, whole};
-use common::engines;
-use common::float::{Float, bits};
-use common::inputs::{Family, Random};
 
 const K: usize = 3;
 /// Large enough for several threads: f32 inputs of this length have 2.4 MB together.

@@ -2,16 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-#[path = "../../adasum-core/tests/common/mod.rs"]
-mod common;
-mod twin;
-
+use crate::common::float::{Float, round_one, widen_one};
+use crate::common::inputs::{FAMILIES, Random};
+use crate::common::oracle;
+use crate::twin::{Pair, Twin, narrow, split, widen};
 use adasum_core::half::{Bf16, F16};
 use adasum_gpu::shader::Element;
-use common::float::{Float, round_one, widen_one};
-use common::inputs::{FAMILIES, Random};
-use common::oracle;
-use twin::{Pair, Twin, narrow, split, widen};
 
 const FUSED: Twin = Twin { is_fused: true, element: Element::F32, subgroup_threads: None };
 const SPLIT: Twin = Twin { is_fused: false, ..FUSED };
@@ -60,7 +56,7 @@ fn sums_of_products_err_by_no_more_than_those_of_f64() {
 #[test]
 fn products_of_a_combination_that_cancels_are_those_of_the_combination() {
     let (length, factors) = (3000, [1.0, 1.000_1]);
-    let inputs: Vec<Vec<f32>> = common::inputs::Family::NearlyCancelling.rounded(&mut Random::new(5), 2, length);
+    let inputs: Vec<Vec<f32>> = crate::common::inputs::Family::NearlyCancelling.rounded(&mut Random::new(5), 2, length);
     let wide: Vec<_> = inputs.iter().map(|g| widen_one(g)).collect();
     let x: Vec<f64> = (0..length).map(|e| factors[0] * wide[0][e] + factors[1] * wide[1][e]).collect();
     let exact = [oracle::dot(&x, &x), oracle::dot(&x, &wide[0]), oracle::dot(&x, &wide[1])];

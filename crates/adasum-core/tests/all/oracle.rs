@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{ADASUM, AVERAGE, Reduced, SUM, adasum_into, reduce_into};
+use crate::common::engines;
+use crate::common::float::{Float, bits, for_results, widen, widen_one};
+use crate::common::inputs::{FAMILIES, Family, Random};
+use crate::common::{oracle, tolerance};
 use adasum_core::Engine;
 use adasum_core::half::{Bf16, F16};
-use common::calls::{ADASUM, AVERAGE, Reduced, SUM, adasum_into, reduce_into};
-use common::engines;
-use common::float::{Float, bits, for_results, widen, widen_one};
-use common::inputs::{FAMILIES, Family, Random};
-use common::{oracle, tolerance};
 
 const MEDIUM: [usize; 5] = [1000, 2047, 2048, 2049, 10_000];
 

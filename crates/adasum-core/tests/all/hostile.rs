@@ -3,14 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "views are made inside the arena")]
 
-mod common;
-
 use std::ops::Range;
 
+use crate::common::inputs::Random;
+use crate::common::{engines, seed};
 use adasum_core::entry::{self, Results, View, ViewMut};
 use adasum_core::{Engine, Error};
-use common::inputs::Random;
-use common::{engines, seed};
 
 const ARENA_BYTES: usize = 1 << 16;
 const CALLS: usize = 20_000;

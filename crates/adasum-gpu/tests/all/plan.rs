@@ -3,9 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-#[path = "../../adasum-core/tests/common/mod.rs"]
-mod common;
-
 use std::sync::Arc;
 
 use adasum_core::Engine;
@@ -16,9 +13,9 @@ use adasum_gpu::plan::{How, OnNonFinite, Plan, Reduction, Step};
 use adasum_gpu::shader::{Element, Kernel};
 use adasum_gpu::solve::Solution;
 
-use common::calls::{self, Reduced};
-use common::inputs::{FAMILIES, Family, Random};
-use common::oracle;
+use crate::common::calls::{self, Reduced};
+use crate::common::inputs::{FAMILIES, Family, Random};
+use crate::common::oracle;
 
 const ROOMY: Limits =
     Limits { binding_bytes: 1 << 27, buffer_bytes: 1 << 28, workgroups: 65_535, memory_bytes: u64::MAX };

@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{ADASUM, Reduced, adasum, adasum_into, reduce_into};
+use crate::common::engines;
+use crate::common::float::{Float, bits, for_fine_results, for_results, round, widen, widen_one};
+use crate::common::inputs::{FAMILIES, Family, Random};
+use crate::common::oracle::{dot, norm, pair, relative_error};
+use crate::common::tolerance::IDENTITY;
 use adasum_core::Engine;
 use adasum_core::half::{Bf16, F16};
-use common::calls::{ADASUM, Reduced, adasum, adasum_into, reduce_into};
-use common::engines;
-use common::float::{Float, bits, for_fine_results, for_results, round, widen, widen_one};
-use common::inputs::{FAMILIES, Family, Random};
-use common::oracle::{dot, norm, pair, relative_error};
-use common::tolerance::IDENTITY;
 
 fn fastest() -> Engine {
     engines().pop().unwrap()

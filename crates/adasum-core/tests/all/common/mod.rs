@@ -1,6 +1,6 @@
 //! Shared by all integration tests: safe calls of the entry points, seeded inputs, the oracle, the tolerances.
 
-#![allow(dead_code, unused_imports, unused_macros, reason = "every test binary uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "a benchmark uses a part of it")]
 
 pub mod calls;
 pub mod float;

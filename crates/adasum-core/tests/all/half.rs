@@ -3,13 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{combine, combine_into};
+use crate::common::engines;
+use crate::common::float::{Float, Half, bits, round_one, widen_one};
+use crate::common::inputs::Random;
 use adasum_core::half::{Bf16, F16};
-use common::calls::{combine, combine_into};
-use common::engines;
-use common::float::{Float, Half, bits, round_one, widen_one};
-use common::inputs::Random;
 
 /// Lengths of slices that take each path of the kernels: unrolled, eight lanes, and a rest.
 const SLICES: [usize; 3] = [1 << 16, 8, 7];

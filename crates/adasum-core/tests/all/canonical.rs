@@ -2,18 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
-use adasum_core::Engine;
-use adasum_core::entry::{Results, View, ViewMut};
-use common::calls::{
+use crate::common::calls::{
     AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count,
     reduce_weighted, refine, whole,
 };
-use common::float::{Float, bits, for_dtypes, for_results, round, widen};
-use common::inputs::{Family, Random};
-use common::oracle::canonical_dot;
-use common::{engines, properties};
+use crate::common::float::{Float, bits, for_dtypes, for_results, round, widen};
+use crate::common::inputs::{Family, Random};
+use crate::common::oracle::canonical_dot;
+use crate::common::{engines, properties};
+use adasum_core::Engine;
+use adasum_core::entry::{Results, View, ViewMut};
 use proptest::prelude::*;
 
 const BLOCK: usize = 2048;

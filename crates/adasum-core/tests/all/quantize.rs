@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::float::Float;
+use crate::common::inputs::Random;
+use crate::common::{engines, properties};
 use adasum_core::Engine;
 use adasum_core::entry::{View, ViewMut};
 use adasum_core::half::{Bf16, F16};
-use common::float::Float;
-use common::inputs::Random;
-use common::{engines, properties};
 use proptest::prelude::*;
 
 const F16_CODES: f64 = 2.0;

@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
 use std::fmt::Debug;
 
+use crate::common::float::Float;
+use crate::common::inputs::Random;
+use crate::common::{engines, properties};
 use adasum_core::Engine;
 use adasum_core::entry::{View, ViewMut};
 use adasum_core::half::{Bf16, F16};
-use common::float::Float;
-use common::inputs::Random;
-use common::{engines, properties};
 use proptest::prelude::*;
 
 const SUM: f64 = 0.0;

@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{ADASUM, AVERAGE, SUM, combine_into, gram, has_non_finite, reduce_into, refine};
+use crate::common::float::{Float, Half, bits};
+use crate::common::{engines, properties};
 use adasum_core::Engine;
 use adasum_core::half::{Bf16, F16};
-use common::calls::{ADASUM, AVERAGE, SUM, combine_into, gram, has_non_finite, reduce_into, refine};
-use common::float::{Float, Half, bits};
-use common::{engines, properties};
 use proptest::prelude::*;
 
 /// k vectors of equal length with elements from `element`.

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
+use crate::common::calls::{adasum, adasum_into, coefficients, product_count};
+use crate::common::float::{Float, Half, bits, for_fine_results, for_results, round, widen, widen_one};
+use crate::common::inputs::Random;
+use crate::common::oracle::{adasum_all, pair, relative_error};
+use crate::common::ranks::{Ranks, Request, requests};
+use crate::common::{engines, properties};
 use adasum_core::half::{Bf16, F16};
-use common::calls::{adasum, adasum_into, coefficients, product_count};
-use common::float::{Float, Half, bits, for_fine_results, for_results, round, widen, widen_one};
-use common::inputs::Random;
-use common::oracle::{adasum_all, pair, relative_error};
-use common::ranks::{Ranks, Request, requests};
-use common::{engines, properties};
 use proptest::prelude::*;
 
 /// Vectors of alternating sign that differ by noise: every pair nearly cancels.

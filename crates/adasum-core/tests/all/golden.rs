@@ -5,17 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::common::calls::{ADASUM, Reduced, node_count, product_count, reduce_into};
+use crate::common::engines;
+use crate::common::float::{Float, for_results, round};
+use crate::common::ranks::{Ranks, slice_of};
 use adasum_core::Engine;
 use adasum_core::entry::{Results, View, ViewMut};
-use common::calls::{ADASUM, Reduced, node_count, product_count, reduce_into};
-use common::engines;
-use common::float::{Float, for_results, round};
-use common::ranks::{Ranks, slice_of};
 
 const SEGMENTS: [usize; 6] = [1, 0, 2047, 2048, 2049, 3828];
 const LENGTH: usize = 9973;
