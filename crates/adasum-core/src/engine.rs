@@ -51,7 +51,12 @@ impl Engine {
         self.table.name
     }
 
-    fn chosen_by(variable: Option<std::ffi::OsString>) -> Result<Self> {
+    /// The engine that a value of `ADASUM_ISA` chooses; without one, or with an empty one, the fastest of this CPU.
+    ///
+    /// # Errors
+    ///
+    /// `ERR_ENVIRONMENT` if this CPU has no such instruction set.
+    pub fn chosen_by(variable: Option<std::ffi::OsString>) -> Result<Self> {
         let name = variable.unwrap_or_default();
         let mut fastest_first = Self::available().rev();
         // An empty variable is an unset one: shells have no other way to take a variable back for one command.
@@ -66,7 +71,12 @@ impl Engine {
     }
 }
 
-fn threads_of(variable: Option<std::ffi::OsString>) -> Result<usize> {
+/// The number of threads that a value of `ADASUM_THREADS` asks for: 1 without one, or with an empty one.
+///
+/// # Errors
+///
+/// `ERR_ENVIRONMENT` unless it is a whole number from 1 to the most there may be.
+pub fn threads_of(variable: Option<std::ffi::OsString>) -> Result<usize> {
     let text = variable.unwrap_or_default();
     if text.is_empty() {
         return Ok(1);
@@ -77,40 +87,4 @@ fn threads_of(variable: Option<std::ffi::OsString>) -> Result<usize> {
             "{THREADS_VARIABLE} is {text:?}; it must be a whole number from 1 to {MOST_THREADS}. Unset it or correct it."
         ))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_isa_is_refused_with_the_known_ones() {
-        let error = Engine::chosen_by(Some("sse9".into())).err();
-        assert_eq!(error.as_ref().map(Error::code), Some("ERR_ENVIRONMENT"));
-        assert!(error.is_some_and(|e| e.message().contains("scalar")));
-    }
-
-    #[test]
-    fn threads_are_a_number_or_one() {
-        assert_eq!(threads_of(None), Ok(1));
-        assert_eq!(threads_of(Some("".into())), Ok(1));
-        assert_eq!(threads_of(Some("8".into())), Ok(8));
-        for wrong in ["0", "65", "-1", "2.5", "two", " 2"] {
-            assert_eq!(
-                threads_of(Some(wrong.into())).err().as_ref().map(Error::code),
-                Some("ERR_ENVIRONMENT"),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_available_isa_can_be_forced_and_the_last_is_the_default() {
-        for engine in Engine::available() {
-            assert_eq!(Engine::chosen_by(Some(engine.isa().into())).map(Engine::isa), Ok(engine.isa()));
-        }
-        let fastest = Engine::available().last().map(Engine::isa);
-        assert_eq!(Engine::chosen_by(None).map(Engine::isa).ok(), fastest);
-        assert_eq!(Engine::chosen_by(Some("".into())).map(Engine::isa).ok(), fastest);
-    }
 }

@@ -62,5 +62,5 @@ mod kernel;
 mod rules;
 mod simd;
 
-pub use engine::{Engine, ISA_VARIABLE, THREADS_VARIABLE};
+pub use engine::{Engine, ISA_VARIABLE, THREADS_VARIABLE, threads_of};
 pub use error::{Error, Result};

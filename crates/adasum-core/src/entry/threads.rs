@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn answers_come_in_the_order_of_the_jobs() {
-        assert_eq!(run((0..9).collect(), |x| x * x), [0, 1, 4, 9, 16, 25, 36, 49, 64]);
-        assert_eq!(run(Vec::<i32>::new(), |x| x), []);
+        assert_eq!(run((0..9).collect(), |x: i32| x * x), [0, 1, 4, 9, 16, 25, 36, 49, 64]);
+        assert!(run(Vec::<i32>::new(), |x| x).is_empty());
     }
 }

@@ -7,7 +7,7 @@ use crate::common::calls::{combine, combine_into};
 use crate::common::engines;
 use crate::common::float::{Float, Half, bits, round_one, widen_one};
 use crate::common::inputs::Random;
-use adasum_core::half::{Bf16, F16};
+use adasum_core::half::{Bf16, CANONICAL_NAN_BF16, CANONICAL_NAN_F16, F16};
 
 /// Lengths of slices that take each path of the kernels: unrolled, eight lanes, and a rest.
 const SLICES: [usize; 3] = [1 << 16, 8, 7];
@@ -253,4 +253,64 @@ fn combines_in_f64_and_rounds_once<H: Half>() {
 #[test]
 fn both_results_are_the_combination_in_f64_rounded_once() {
     for_halves!(combines_in_f64_and_rounds_once());
+}
+
+/// All numbers of a format that are at least +0 and finite, ascending, then infinity.
+fn ascending(infinity: u16, to_f64: impl Fn(u16) -> f64) -> Vec<(u16, f64)> {
+    (0..=infinity).map(|bits| (bits, to_f64(bits))).collect()
+}
+
+/// One number at a time. Between each number and the next: just below the middle, the middle, and just above it.
+fn check_rounding(infinity: u16, to_f64: impl Fn(u16) -> f64, from_f64: impl Fn(f64) -> u16) {
+    let numbers = ascending(infinity, &to_f64);
+    for pair in numbers.windows(2) {
+        let [(low_bits, low), (high_bits, high)] = [pair[0], pair[1]];
+        // Infinity rounds as the number that would come next.
+        let step = if high.is_finite() { high - low } else { low - to_f64(low_bits - 1) };
+        let middle = low + step / 2.0;
+        let even = if low_bits % 2 == 0 { low_bits } else { high_bits };
+        for (x, want) in [
+            (low, low_bits),
+            (low + step * 0.25, low_bits),
+            (middle.next_down(), low_bits),
+            (middle, even),
+            (middle.next_up(), high_bits),
+            (low + step * 0.75, high_bits),
+        ] {
+            assert_eq!(from_f64(x), want, "{x:e}");
+            assert_eq!(from_f64(-x), want | 0x8000, "-{x:e}");
+        }
+    }
+}
+
+#[test]
+fn f16_rounds_to_nearest_even_around_every_number() {
+    check_rounding(0x7c00, |bits| F16(bits).to_f64(), |x| F16::from_f64(x).0);
+}
+
+#[test]
+fn bf16_rounds_to_nearest_even_around_every_number() {
+    check_rounding(0x7f80, |bits| Bf16(bits).to_f64(), |x| Bf16::from_f64(x).0);
+}
+
+#[test]
+fn extremes_and_nan() {
+    for x in [f64::MAX, f64::INFINITY, 1e300] {
+        assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (0x7c00, 0x7f80));
+    }
+    for x in [f64::from_bits(1), 1e-300] {
+        assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (0, 0));
+        assert_eq!((F16::from_f64(-x).0, Bf16::from_f64(-x).0), (0x8000, 0x8000));
+    }
+    for x in [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001)] {
+        assert_eq!((F16::from_f64(x).0, Bf16::from_f64(x).0), (CANONICAL_NAN_F16, CANONICAL_NAN_BF16));
+    }
+    assert!(F16(0x7c01).to_f64().is_nan() && Bf16(0xff81).to_f64().is_nan());
+}
+
+#[test]
+fn one_rounding_not_two() {
+    let x = 1.0 + 2_f64.powi(-11) + 2_f64.powi(-40);
+    assert_eq!(F16::from_f64(x).to_f64(), 1.0 + 2_f64.powi(-10));
+    assert_eq!(F16::from_f64(f64::from(x as f32)).to_f64(), 1.0);
 }
