@@ -1,8 +1,9 @@
 import type * as tf from '@tensorflow/tfjs-core'
 import { CALL_OPTIONS, type CallOptions, type OptionNames } from '../../types.ts'
 import { checkOptions } from '../../tensor/check.ts'
-import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
-import { checkSameLayout, type WeightLayout } from '../../optim/weight-layout.ts'
+import { checkCommunicator, type Collectives } from '../../training/collectives.ts'
+import type { WeightLayout } from '../../optim/weight-layout.ts'
+import { checkSameLayout } from '../../training/layout-agreement.ts'
 import {
   checkModel,
   type FlatWeights,

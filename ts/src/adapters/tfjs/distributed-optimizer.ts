@@ -1,11 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../errors.ts'
-import { checkAgreement } from '../../optim/agreement.ts'
-import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
+import { checkAgreement } from '../../training/agreement.ts'
+import { checkCommunicator, type Collectives } from '../../training/collectives.ts'
 import { fingerprintOfFloats } from '../../optim/fingerprint.ts'
-import { EXCHANGE_OPTIONS, type ExchangeOptions, FlatExchange, type StepReduction } from '../../optim/flat-exchange.ts'
-import { callOptionsOf, checkCount, checkExchangeOptions } from '../../optim/options.ts'
-import { checkSameLayout, type WeightLayout } from '../../optim/weight-layout.ts'
+import {
+  EXCHANGE_OPTIONS,
+  type ExchangeOptions,
+  FlatExchange,
+  type StepReduction,
+} from '../../training/flat-exchange.ts'
+import { callOptionsOf, checkCount, checkExchangeOptions } from '../../training/options.ts'
+import type { WeightLayout } from '../../optim/weight-layout.ts'
+import { checkSameLayout } from '../../training/layout-agreement.ts'
 import { OP_CODES } from '../../binding/binding.ts'
 import type { CallOptions, OptionNames } from '../../types.ts'
 import { disposeAll, GradientMean, type Gradients } from './gradient-mean.ts'

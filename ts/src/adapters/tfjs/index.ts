@@ -4,7 +4,7 @@ export { distribute, type DistributeOptions, type FitCallbacks } from './distrib
 export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
 export type { TrainableModel } from './fit-session.ts'
 export type { LossFunction } from './gradients.ts'
-export type { StepReduction } from '../../optim/flat-exchange.ts'
+export type { StepReduction } from '../../training/flat-exchange.ts'
 export { registerTrainingKernels } from './training-kernels.ts'
 export type { ModelWeight, WeightedModel, Weights } from './variables.ts'
 export { loadWeights, saveWeights } from './weights-file.ts'

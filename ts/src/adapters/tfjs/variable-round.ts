@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core'
-import type { Collectives } from '../../optim/collectives.ts'
-import { DeltaExchange } from '../../optim/delta-exchange.ts'
-import type { Exchange, ExchangeOptions } from '../../optim/flat-exchange.ts'
+import type { Collectives } from '../../training/collectives.ts'
+import { DeltaExchange } from '../../training/delta-exchange.ts'
+import type { Exchange, ExchangeOptions } from '../../training/flat-exchange.ts'
 import type { WeightLayout } from '../../optim/weight-layout.ts'
 import { layoutOfVariables, readVariables, writeVariables } from './variables.ts'
 
