@@ -1,4 +1,5 @@
 /** Where each weight of a model lies in one flat buffer. Ranks match weights by position, shape and dtype, never by name. */
+import type { FlatWeights } from './flat-weights.ts'
 
 export interface WeightSpec {
   /** For reports and messages of this rank only: names depend on what else a process has built. */
@@ -27,6 +28,11 @@ export function weightLayout(specs: readonly WeightSpec[]): WeightLayout {
     return place
   })
   return { weights, elementCount: offset }
+}
+
+/** Each weight's part of a flat buffer: the same memory. */
+export function viewsOf<A extends FlatWeights>(layout: WeightLayout, flat: A): A[] {
+  return layout.weights.map(({ offset, elementCount }) => flat.subarray(offset, offset + elementCount) as A)
 }
 
 export function describeWeight({ shape, dtype }: Pick<WeightSpec, 'shape' | 'dtype'>): string {

@@ -20,7 +20,8 @@ import type { CallOptions } from '../../types.ts'
 import { averageNonTrainableWeights, broadcastWeights } from './broadcast-weights.ts'
 import type { EpochVoter, FitHooks } from './fit-hooks.ts'
 import { trainableVariables, type WeightedModel } from './variables.ts'
-import { VariableRound } from './variable-round.ts'
+import { DeltaRound } from '../../training/delta-round.ts'
+import { VariableWeights } from './variable-weights.ts'
 
 /** A tfjs-layers model, as far as training it is concerned. */
 export interface TrainableModel extends WeightedModel {
@@ -60,7 +61,7 @@ export class FitSession implements EpochVoter {
   readonly #comm: Collectives
   readonly #options: SessionOptions
   readonly #call: CallOptions
-  #round: VariableRound | undefined
+  #round: DeltaRound | undefined
   #batchesPerEpoch: number | undefined
   #pendingBatches = 0
   #epochBatches = 0
@@ -85,7 +86,7 @@ export class FitSession implements EpochVoter {
     await broadcastWeights(this.#model, this.#comm, this.#call)
     const { localSteps: _steps, onReduction: _callback, ...exchange } = this.#options
     const trainable = trainableVariables(this.#model.trainableWeights)
-    this.#round = new VariableRound(this.#comm, trainable, exchange, NOTES_PER_RANK)
+    this.#round = new DeltaRound(this.#comm, new VariableWeights(trainable), exchange, NOTES_PER_RANK)
   }
 
   async beginEpoch(): Promise<void> {
@@ -129,7 +130,7 @@ export class FitSession implements EpochVoter {
     await checkAgreement(settings, { comm: this.#comm, caller: 'distribute()', advice, call: this.#call })
   }
 
-  #running(): VariableRound {
+  #running(): DeltaRound {
     if (this.#round) return this.#round
     throw new AdasumError(
       'ERR_NOT_READY',
