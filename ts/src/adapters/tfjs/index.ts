@@ -2,7 +2,7 @@
 export { averageNonTrainableWeights, broadcastWeights, type BroadcastWeightsOptions } from './broadcast-weights.ts'
 export { distribute, type DistributeOptions, type FitCallbacks } from './distribute.ts'
 export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
-export type { TrainableModel } from './fit-session.ts'
+export type { TrainableModel } from './fit-hooks.ts'
 export type { LossFunction } from './gradients.ts'
 export type { StepReduction } from '../../training/flat-exchange.ts'
 export { registerTrainingKernels } from './training-kernels.ts'
