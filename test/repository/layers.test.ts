@@ -29,6 +29,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['world'],
   ['communicator'],
   ['optim'],
+  ['training'],
   ['adapters'],
   ['index.ts', 'index.browser.ts'],
   ['cli'],
@@ -44,7 +45,7 @@ const PLATFORM_FILES: Readonly<Record<string, string>> = {
 /** What runs in browsers, too: of Node.js it uses what `#platform` has, and nothing else. */
 const NEUTRAL: ReadonlySet<string> = new Set([
   ...LAYERS[0]!,
-  ...['timing', 'tensor', 'kernels', 'wire', 'group', 'collectives', 'reduction'],
+  ...['timing', 'tensor', 'kernels', 'wire', 'group', 'collectives', 'reduction', 'optim', 'training'],
 ])
 
 /** What Node.js alone has, as a name of its own. */

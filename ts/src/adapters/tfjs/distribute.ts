@@ -1,11 +1,13 @@
-import { checkCommunicator, type Collectives } from '../../optim/collectives.ts'
-import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from '../../optim/flat-exchange.ts'
-import { checkCount, checkExchangeOptions } from '../../optim/options.ts'
+import { checkCommunicator, type Collectives } from '../../training/collectives.ts'
+import { type EpochModel, EpochSession, type SessionWords } from '../../training/epoch-session.ts'
+import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from '../../training/flat-exchange.ts'
+import { checkCount, checkExchangeOptions } from '../../training/options.ts'
 import type { OptionNames } from '../../types.ts'
-import { FitHooks } from './fit-hooks.ts'
-import { type FitParams, FitSession, type TrainableModel } from './fit-session.ts'
+import { FitHooks, type TrainableModel } from './fit-hooks.ts'
+import { type FitParams, planOf } from './fit-plan.ts'
 import { type CallbackInstance, paramsOf } from './plain-callbacks.ts'
-import { checkModel } from './variables.ts'
+import { VariableWeights } from './variable-weights.ts'
+import { checkModel, trainableVariables, uniqueVariables, variablesOf } from './variables.ts'
 
 export interface DistributeOptions extends ExchangeOptions {
   /** Batches from one exchange to the next; the end of an epoch always exchanges what is pending. Default 1. */
@@ -15,6 +17,13 @@ export interface DistributeOptions extends ExchangeOptions {
 }
 
 const DISTRIBUTE_OPTIONS: OptionNames<DistributeOptions> = { localSteps: true, onReduction: true, ...EXCHANGE_OPTIONS }
+
+const WORDS: SessionWords = {
+  caller: 'distribute()',
+  notBegun: 'a batch came before onTrainBegin. Pass all of its callbacks to fit.',
+  sameSettings: 'Give fit() shards of equal length (comm.shard) and the same arguments on every rank.',
+  sameEpochs: 'Stop training by model.stopTraining alone.',
+}
 
 /** What `model.fit` and `model.fitDataset` take as `callbacks`, or as one of them, whatever the others are. */
 export type FitCallbacks = CallbackInstance
@@ -44,23 +53,35 @@ export type FitCallbacks = CallbackInstance
 export function distribute(model: TrainableModel, comm: Collectives, options: DistributeOptions): FitCallbacks {
   checkModel(model)
   checkCommunicator(comm)
-  const session = new FitSession({ model, hooks: FitHooks.of(model) }, comm, {
+  const hooks = FitHooks.of(model)
+  const checked = {
     ...checkExchangeOptions(options, DISTRIBUTE_OPTIONS),
     localSteps: checkCount(options.localSteps, 'localSteps', 1),
     onReduction: options.onReduction,
-  })
+  }
+  const session = new EpochSession({ model: epochModelOf(model), loop: hooks }, comm, checked, WORDS)
   let given: FitParams | undefined
   return {
     // Called where the list is one of instances.
     setParams: (params) => void (given = params),
     setModel: () => undefined,
-    onTrainBegin(this: unknown) {
-      return session.begin(paramsOf(this) ?? given ?? {})
+    async onTrainBegin(this: unknown) {
+      hooks.begin(session)
+      await session.begin(planOf(paramsOf(this) ?? given ?? {}))
     },
     onEpochBegin: () => session.beginEpoch(),
     onBatchBegin: () => session.beginBatch(),
     onBatchEnd: () => session.endBatch(),
     onEpochEnd: (_epoch, logs) => session.endEpoch(logs ?? {}),
     onTrainEnd: () => session.end(),
+  }
+}
+
+/** Its weights as they are then: layers may be frozen in between. */
+function epochModelOf(model: TrainableModel): EpochModel {
+  return {
+    weights: () => new VariableWeights(variablesOf(model)),
+    trainableWeights: () => new VariableWeights(trainableVariables(model.trainableWeights)),
+    nonTrainableWeights: () => new VariableWeights(uniqueVariables(model.nonTrainableWeights)),
   }
 }

@@ -13,7 +13,12 @@
  * distribute(model, ...) })` the outer `fit` has been looked up when `distribute` is called.
  */
 import { asPlainCallbacks, checkKinds } from './plain-callbacks.ts'
-import type { TrainableModel } from './fit-session.ts'
+import type { WeightedModel } from './variables.ts'
+
+/** A tfjs-layers model, as far as training it is concerned. */
+export interface TrainableModel extends WeightedModel {
+  stopTraining: boolean
+}
 
 /** Who is asked at the end of each epoch, when all callbacks have run. */
 export interface EpochVoter {

@@ -4,7 +4,8 @@
  * objects whose functions call them.
  */
 import { AdasumError } from '../../errors.ts'
-import type { FitParams, Logs } from './fit-session.ts'
+import type { Logs } from '../../training/epoch-session.ts'
+import type { FitParams } from './fit-plan.ts'
 
 export interface PlainCallbacks {
   onTrainBegin?(logs?: Logs): Promise<void>

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { AdasumError } from '../../errors.ts'
+import type { WeightDtype } from '../../optim/flat-weights.ts'
 import {
   type Header,
   type HeaderEntry,
@@ -16,7 +17,6 @@ import {
   readNames,
   shown,
 } from './safetensors-header.ts'
-import type { WeightDtype } from './variables.ts'
 
 export interface StoredTensor {
   name: string

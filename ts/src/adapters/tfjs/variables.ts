@@ -1,11 +1,8 @@
-/**
- * Variables as flat buffers. Reads copy (the cpu backend hands out its own memory), writes go through fresh tensors
- * that exist before the first variable changes, so that a model is never half-written.
- */
+/** Which variables a model or a list of them has. */
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
+import { isWeightDtype } from '../../optim/flat-weights.ts'
 import { describe } from '../../tensor/check.ts'
-import { type WeightLayout, weightLayout } from '../../optim/weight-layout.ts'
 
 /** A weight of a tfjs-layers model: what it reads is the tf.Variable itself. */
 export interface ModelWeight {
@@ -21,19 +18,6 @@ export interface WeightedModel {
 
 /** A model, or the variables of one that was written with tfjs-core alone. */
 export type Weights = WeightedModel | readonly tf.Variable[]
-
-const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const
-export type WeightDtype = 'float32' | 'int32' | 'bool'
-export type FlatWeights = Float32Array | Int32Array | Uint8Array
-
-export function newFlat(dtype: WeightDtype, elementCount: number): FlatWeights {
-  return new ARRAY_TYPES[dtype](elementCount)
-}
-
-/** Bytes in the machine's order, at the beginning of a buffer of their own, as elements. */
-export function flatOf(dtype: WeightDtype, bytes: Uint8Array): FlatWeights {
-  return new ARRAY_TYPES[dtype](bytes.buffer as ArrayBuffer)
-}
 
 /** @throws AdasumError ERR_ARGUMENT for what has no weights, such as a model written with tfjs-core alone */
 export function checkModel(model: unknown): void {
@@ -63,7 +47,7 @@ export function uniqueVariables(items: readonly unknown[]): tf.Variable[] {
     throw new AdasumError('ERR_ARGUMENT', `weight ${index} is not a tf.Variable.`)
   })
   for (const { name, dtype } of variables) {
-    if (!Object.hasOwn(ARRAY_TYPES, dtype))
+    if (!isWeightDtype(dtype))
       throw new AdasumError(
         'ERR_UNSUPPORTED',
         `weight ${name} is ${dtype}; only float32, int32 and bool are supported.`,
@@ -91,36 +75,4 @@ function isReadable(item: unknown): item is ModelWeight {
 
 function isVariable(value: unknown): value is tf.Variable {
   return typeof value === 'object' && value !== null && value instanceof tf.Variable
-}
-
-export function layoutOfVariables(variables: readonly tf.Variable[]): WeightLayout {
-  return weightLayout(variables.map(({ name, shape, dtype }) => ({ name, shape, dtype })))
-}
-
-/** Copies the variables' values to their places in `target`; those for which `skip` holds are left alone. */
-export async function readVariables(
-  variables: readonly tf.Tensor[],
-  layout: WeightLayout,
-  target: FlatWeights,
-  skip: (index: number) => boolean = () => false,
-): Promise<void> {
-  await Promise.all(
-    variables.map(async (variable, index) => {
-      if (!skip(index)) target.set(await variable.data(), layout.weights[index]!.offset)
-    }),
-  )
-}
-
-export function writeVariables(variables: readonly tf.Variable[], layout: WeightLayout, source: FlatWeights): void {
-  tf.tidy(() => {
-    const values = tensorsOf(layout, source)
-    values.forEach((value, index) => variables[index]!.assign(value))
-  })
-}
-
-/** A tensor a weight. Each has memory of its own: the cpu backend keeps the array it is given. */
-export function tensorsOf(layout: WeightLayout, source: FlatWeights): tf.Tensor[] {
-  return layout.weights.map(({ offset, elementCount, shape, dtype }) =>
-    tf.tensor(source.slice(offset, offset + elementCount), [...shape], dtype as WeightDtype),
-  )
 }

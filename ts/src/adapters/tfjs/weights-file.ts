@@ -3,9 +3,10 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../errors.ts'
+import { flatOf, type WeightDtype } from '../../optim/flat-weights.ts'
 import { describeWeight } from '../../optim/weight-layout.ts'
 import { type ByteSource, decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
-import { flatOf, variablesOf, type WeightDtype, type Weights } from './variables.ts'
+import { variablesOf, type Weights } from './variables.ts'
 
 /** Systems and Node.js take less than 2 GiB in a call. */
 const MAX_CALL_BYTES = 2 ** 30

@@ -9,7 +9,7 @@
  */
 import type { Collectives } from './collectives.ts'
 import { type Exchange, type ExchangeOptions, FlatExchange } from './flat-exchange.ts'
-import type { WeightLayout } from './weight-layout.ts'
+import type { WeightLayout } from '../optim/weight-layout.ts'
 
 export class DeltaExchange {
   /** The common weights at the beginning of the round. */

@@ -16,7 +16,7 @@ import {
   type SegmentReduction,
 } from '../types.ts'
 import type { Collectives } from './collectives.ts'
-import type { WeightLayout } from './weight-layout.ts'
+import type { WeightLayout } from '../optim/weight-layout.ts'
 
 export interface ExchangeOptions extends CallOptions {
   op: ReduceOp

@@ -1,10 +1,9 @@
 import test from 'ava'
-import { checkAgreement } from '../../ts/src/optim/agreement.ts'
-import { fingerprint, fingerprintOfFloats } from '../../ts/src/optim/fingerprint.ts'
-import { checkSameLayout, weightLayout } from '../../ts/src/optim/weight-layout.ts'
+import { checkAgreement } from '../../ts/src/training/agreement.ts'
+import { checkSameLayout } from '../../ts/src/training/layout-agreement.ts'
+import { weightLayout } from '../../ts/src/optim/weight-layout.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
-import { fc } from '../_property.ts'
 
 const shared = (comm: Communicator) => ({ comm, caller: 'fit()', advice: 'Use one value.', call: {} })
 const layoutOf = (...shapes: number[][]) =>
@@ -69,18 +68,4 @@ test('equal layouts pass whatever the names are', async (t) => {
   t.teardown(() => world.close())
   const layout = (rank: number) => weightLayout([{ name: `dense_${rank}/kernel`, shape: [2, 3], dtype: 'float32' }])
   await t.notThrowsAsync(onAll(world.ranks, (comm, rank) => checkSameLayout(layout(rank), shared(comm))))
-})
-
-test('a fingerprint is a safe integer, changes with any one word, and tells zeros of different lengths apart', (t) => {
-  const words = fc.uint32Array({ minLength: 1, maxLength: 40 })
-  fc.assert(
-    fc.property(words, fc.nat(), fc.integer({ min: 1, max: 2 ** 32 - 1 }), (data, at, change) => {
-      const changed = data.slice()
-      changed[at % data.length]! ^= change
-      return Number.isSafeInteger(fingerprint(data)) && fingerprint(data) !== fingerprint(changed)
-    }),
-  )
-  t.not(fingerprint(new Uint32Array(3)), fingerprint(new Uint32Array(4)))
-  t.not(fingerprintOfFloats(Float32Array.of(0)), fingerprintOfFloats(Float32Array.of(-0)))
-  t.is(fingerprintOfFloats(new Float32Array(8).subarray(2, 4)), fingerprintOfFloats(new Float32Array(2)))
 })

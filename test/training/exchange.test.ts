@@ -1,11 +1,11 @@
 import test from 'ava'
 import { Compressor } from '../../ts/src/compressor.ts'
-import { DeltaExchange } from '../../ts/src/optim/delta-exchange.ts'
-import { FlatExchange } from '../../ts/src/optim/flat-exchange.ts'
+import { DeltaExchange } from '../../ts/src/training/delta-exchange.ts'
+import { FlatExchange } from '../../ts/src/training/flat-exchange.ts'
 import { weightLayout } from '../../ts/src/optim/weight-layout.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
-import { gaussian, reduceOf, relativeError } from './_oracle.ts'
+import { gaussian, reduceOf, relativeError } from '../optim/_oracle.ts'
 
 const OPS: ReduceOp[] = ['adasum', 'sum', 'average']
 const LAYOUT = weightLayout([

@@ -1,0 +1,162 @@
+/**
+ * Distributed training, whatever the framework: batches in, optimizer steps and exchanges out.
+ *
+ * Gradients of `accumulate` batches make one step, and a mode decides what a step is: `delta-steps.ts` or
+ * `gradient-steps.ts`. A framework is a `TrainedModel`, and its adapter adds how gradients are computed.
+ */
+import { AdasumError } from '../errors.ts'
+import { checkAgreement } from './agreement.ts'
+import { checkCommunicator, type Collectives } from './collectives.ts'
+import { DeltaSteps } from './delta-steps.ts'
+import type { StepReduction } from './flat-exchange.ts'
+import { GradientMean } from './gradient-mean.ts'
+import { GradientSteps } from './gradient-steps.ts'
+import { callOptionsOf } from './options.ts'
+import { StartAgreement } from './start-agreement.ts'
+import type { StepMode } from './step-mode.ts'
+import { disposeAll, type Gradients, type TrainedModel } from './trained-model.ts'
+import { checkTrainerOptions, type TrainerOptions, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
+
+/** What one call of a training loop hands over. */
+export interface Batch<G, L> {
+  /** The same one in every batch. */
+  model: TrainedModel<G>
+  /** The trainer's from now on. */
+  gradients: Gradients<G>
+  loss: L | PromiseLike<L>
+}
+
+interface Training<G> {
+  model: TrainedModel<G>
+  mean: GradientMean<G>
+  mode: StepMode<G>
+}
+
+/**
+ * Trains a model together with those of the other ranks. All begin with equal weights and call `train` equally
+ * often; the first exchange checks options, shapes and the weights' bits. What an optimizer keeps stays with its rank.
+ *
+ * A call that throws leaves the weights as they were before the exchange: in mode `delta` with this rank's local
+ * steps, in mode `gradient` without the step.
+ */
+export class DistributedTrainer<G> {
+  readonly #comm: Collectives
+  readonly #settings: TrainerSettings
+  readonly #words: TrainerWords
+  readonly #agreement: StartAgreement
+  #training: Training<G> | undefined
+  #isBusy = false
+  #lastReduction: StepReduction | undefined
+
+  /** @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no communicator */
+  constructor(comm: Collectives, options: TrainerOptions, words: TrainerWords) {
+    checkCommunicator(comm)
+    this.#comm = comm
+    this.#settings = checkTrainerOptions(options)
+    this.#words = words
+    this.#agreement = new StartAgreement(comm, this.#settings, words)
+  }
+
+  /** What the last exchange did, a segment a weight; undefined before the first one. */
+  get lastReduction(): StepReduction | undefined {
+    return this.#lastReduction
+  }
+
+  /**
+   * Takes a batch, and, when `accumulate` batches are together, an optimizer step; when `localSteps` steps are together,
+   * an exchange.
+   *
+   * @param computeBatch is called at once, unless the last call has not settled
+   * @returns the batch's loss
+   * @throws AdasumError ERR_NOT_READY (as a rejection) if the last call has not settled; ERR_ARGUMENT for another model
+   *   than the first; ERR_MISMATCH if options, weights or their values differ between ranks; the communicator's errors;
+   *   and whatever `computeBatch` and the model throw
+   */
+  train<L>(computeBatch: () => Batch<G, L>): Promise<L> {
+    return this.#exclusively(this.#words.step, async () => {
+      const batch = computeBatch()
+      const training = await this.#add(batch)
+      const loss = await batch.loss
+      if (training.mean.count >= this.#settings.accumulate) await this.#step(training)
+      return loss
+    })
+  }
+
+  /**
+   * Takes a step with the gradients that wait for `accumulate`, and exchanges the steps that wait for `localSteps`;
+   * nothing if none wait. To be called by all ranks at the same point: they compare how much is pending.
+   *
+   * @throws AdasumError ERR_MISMATCH with both counts if they differ; ERR_NOT_READY; the communicator's errors
+   */
+  flush(): Promise<void> {
+    return this.#exclusively('flush()', async () => {
+      const training = this.#training
+      const settings = [
+        { label: 'the number of pending steps', value: training?.mode.pendingSteps ?? 0 },
+        { label: 'the number of accumulated gradients', value: training?.mean.count ?? 0 },
+      ]
+      const advice = `Call ${this.#words.step} equally often on every rank.`
+      const call = callOptionsOf(this.#settings.exchange)
+      await checkAgreement(settings, { comm: this.#comm, caller: 'flush()', advice, call })
+      if (training === undefined) return
+      if (training.mean.count > 0) await this.#step(training)
+      this.#report(await training.mode.exchangePending())
+    })
+  }
+
+  /** Disposes of the gradients that wait for `accumulate`. */
+  dispose(): void {
+    this.#training?.mean.dispose()
+  }
+
+  async #exclusively<T>(caller: string, run: () => Promise<T>): Promise<T> {
+    if (this.#isBusy)
+      throw new AdasumError('ERR_NOT_READY', `${caller} was called before the last call had settled. Await each call.`)
+    this.#isBusy = true
+    try {
+      return await run()
+    } finally {
+      this.#isBusy = false
+    }
+  }
+
+  /** The gradients are taken over before this waits for anything: a framework may free what nobody has. */
+  async #add<L>({ model, gradients, loss }: Batch<G, L>): Promise<Training<G>> {
+    try {
+      const training = (this.#training ??= this.#begin(model))
+      if (training.model !== model)
+        throw new AdasumError(
+          'ERR_ARGUMENT',
+          `the model is not that of the first batch. Use one ${this.#words.trainer} for each model.`,
+        )
+      training.mean.add(gradients)
+      return training
+    } catch (error) {
+      disposeAll(model, gradients)
+      // Nobody asks for it any more, and it must not fail unheard.
+      await Promise.allSettled([loss])
+      throw error
+    }
+  }
+
+  #begin(model: TrainedModel<G>): Training<G> {
+    const Steps = this.#settings.mode === 'delta' ? DeltaSteps : GradientSteps
+    const mode = new Steps(this.#comm, model, this.#settings, this.#agreement)
+    return { model, mean: new GradientMean(model), mode }
+  }
+
+  async #step({ model, mean, mode }: Training<G>): Promise<void> {
+    const gradients = mean.take()
+    try {
+      this.#report(await mode.step(gradients))
+    } finally {
+      disposeAll(model, gradients)
+    }
+  }
+
+  #report(reduction: StepReduction | undefined): void {
+    if (reduction === undefined) return
+    this.#lastReduction = reduction
+    this.#settings.onReduction?.(reduction)
+  }
+}

@@ -1,0 +1,49 @@
+import { viewsOf, weightLayout, type WeightLayout } from '../optim/weight-layout.ts'
+import type { Collectives } from './collectives.ts'
+import { FlatExchange, type StepReduction } from './flat-exchange.ts'
+import type { StartAgreement } from './start-agreement.ts'
+import type { StepMode } from './step-mode.ts'
+import type { Gradients, TrainedModel } from './trained-model.ts'
+import type { TrainerSettings } from './trainer-options.ts'
+import { readWeights } from './weight-access.ts'
+
+/** Mode `gradient`: gradients are combined at every step, and all ranks take the same step. None is ever pending. */
+export class GradientSteps<G> implements StepMode<G> {
+  readonly pendingSteps = 0
+  readonly #model: TrainedModel<G>
+  readonly #agreement: StartAgreement
+  readonly #layout: WeightLayout
+  readonly #exchange: FlatExchange
+
+  constructor(comm: Collectives, model: TrainedModel<G>, settings: TrainerSettings, agreement: StartAgreement) {
+    this.#model = model
+    this.#agreement = agreement
+    this.#layout = weightLayout(model.weights)
+    this.#exchange = new FlatExchange(comm, this.#layout, settings.exchange)
+  }
+
+  async step(gradients: Gradients<G>): Promise<StepReduction> {
+    if (!this.#agreement.isReached) await this.#agree()
+    const views = viewsOf(this.#layout, this.#exchange.values)
+    // Where there is no gradient now, there may have been one in the step before.
+    this.#exchange.values.fill(0)
+    await Promise.all(
+      gradients.map(async (gradient, index) => {
+        if (gradient !== undefined) await this.#model.readGradient(gradient, views[index]!)
+      }),
+    )
+    const { reduction, hasResult } = await this.#exchange.combine()
+    if (hasResult) await this.#model.stepCombined(views)
+    return reduction
+  }
+
+  async exchangePending(): Promise<undefined> {
+    return undefined
+  }
+
+  async #agree(): Promise<void> {
+    const weights = new Float32Array(this.#layout.elementCount)
+    await readWeights(this.#model, viewsOf(this.#layout, weights))
+    await this.#agreement.reach(this.#layout, weights)
+  }
+}

@@ -1,0 +1,52 @@
+import { OP_CODES } from '../binding/binding.ts'
+import { fingerprintOfFloats } from '../optim/fingerprint.ts'
+import type { WeightLayout } from '../optim/weight-layout.ts'
+import { checkAgreement, type Setting } from './agreement.ts'
+import type { Collectives } from './collectives.ts'
+import { checkSameLayout } from './layout-agreement.ts'
+import { callOptionsOf } from './options.ts'
+import { MODES, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
+
+/** Whether all ranks begin alike: with the same options, the same weights and the same bits in them. Asked once. */
+export class StartAgreement {
+  readonly #comm: Collectives
+  readonly #settings: TrainerSettings
+  readonly #words: TrainerWords
+  #isReached = false
+
+  constructor(comm: Collectives, settings: TrainerSettings, words: TrainerWords) {
+    this.#comm = comm
+    this.#settings = settings
+    this.#words = words
+  }
+
+  get isReached(): boolean {
+    return this.#isReached
+  }
+
+  /**
+   * Five small all-gathers the first time, and nothing after it has succeeded.
+   * @throws AdasumError ERR_MISMATCH with the first difference, the same on every rank
+   */
+  async reach(layout: WeightLayout, weights: Float32Array): Promise<void> {
+    if (this.#isReached) return
+    const { trainer, sameWeights, equalStart } = this.#words
+    const shared = { comm: this.#comm, caller: trainer, call: callOptionsOf(this.#settings.exchange) }
+    const advice = 'Construct it with the same options on every rank.'
+    await checkAgreement(this.#options(), { ...shared, advice })
+    await checkSameLayout(layout, { ...shared, advice: sameWeights })
+    const print = [{ label: 'the fingerprint of the initial weights', value: fingerprintOfFloats(weights) }]
+    await checkAgreement(print, { ...shared, advice: equalStart })
+    this.#isReached = true
+  }
+
+  #options(): Setting[] {
+    const { exchange, mode, localSteps, accumulate } = this.#settings
+    return [
+      { label: 'op', value: OP_CODES[exchange.op], choices: Object.keys(OP_CODES) },
+      { label: 'mode', value: MODES.indexOf(mode), choices: MODES },
+      { label: 'localSteps', value: localSteps },
+      { label: 'accumulate', value: accumulate },
+    ]
+  }
+}

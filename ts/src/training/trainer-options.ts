@@ -1,0 +1,70 @@
+import { AdasumError, inspect } from '../errors.ts'
+import type { OptionNames } from '../types.ts'
+import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from './flat-exchange.ts'
+import { checkCount, checkExchangeOptions } from './options.ts'
+
+export const MODES = ['delta', 'gradient'] as const
+export type Mode = (typeof MODES)[number]
+
+export interface TrainerOptions extends ExchangeOptions {
+  /**
+   * `delta` (default): the inner optimizer steps on every rank, and the changes it made are combined.
+   * `gradient`: the gradients are combined, and every inner optimizer steps with the result.
+   */
+  mode?: Mode
+  /** Optimizer steps from one exchange to the next. Default 1; mode `delta` only. */
+  localSteps?: number
+  /** Batches, of one call each, whose gradients are averaged into one optimizer step. Default 1. */
+  accumulate?: number
+  /** Called after each exchange. */
+  onReduction?: (reduction: StepReduction) => void
+}
+
+/** The options after their checks: none is missing. */
+export interface TrainerSettings {
+  exchange: ExchangeOptions
+  mode: Mode
+  localSteps: number
+  accumulate: number
+  onReduction: ((reduction: StepReduction) => void) | undefined
+}
+
+/** What an adapter's users call things: errors speak to them. */
+export interface TrainerWords {
+  /** What they have constructed: `DistributedOptimizer`. */
+  trainer: string
+  /** What they call for each batch: `minimizeAsync()`. */
+  step: string
+  /** What to do where ranks train different weights. */
+  sameWeights: string
+  /** What to do where ranks begin with different values of them. */
+  equalStart: string
+}
+
+const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
+  mode: true,
+  localSteps: true,
+  accumulate: true,
+  onReduction: true,
+  ...EXCHANGE_OPTIONS,
+}
+
+/** @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range */
+export function checkTrainerOptions(options: TrainerOptions): TrainerSettings {
+  const exchange = checkExchangeOptions(options, TRAINER_OPTIONS)
+  const mode = checkMode(options.mode)
+  const localSteps = checkCount(options.localSteps, 'localSteps', 1)
+  const accumulate = checkCount(options.accumulate, 'accumulate', 1)
+  if (mode === 'gradient' && localSteps > 1)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `localSteps is ${localSteps}, but mode 'gradient' exchanges at every step. Use accumulate, or mode 'delta'.`,
+    )
+  return { exchange, mode, localSteps, accumulate, onReduction: options.onReduction }
+}
+
+function checkMode(mode: unknown): Mode {
+  const known = MODES.find((name) => name === (mode ?? 'delta'))
+  if (known !== undefined) return known
+  throw new AdasumError('ERR_ARGUMENT', `mode is ${inspect(mode)}; it must be one of ${MODES.join(', ')}.`)
+}
