@@ -24,7 +24,6 @@ const FILES = [
 const TOGETHER = [
   ['simd.wasm', 'browser/index.js'],
   ['plain.wasm', 'browser/index.js'],
-  ['simd.wasm', 'browser/connect.js'],
   ['gpu.wasm', 'browser/gpu.js'],
 ] as const
 const TOLERANCE = 0.1

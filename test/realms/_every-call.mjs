@@ -12,6 +12,7 @@ const context = newContext()
 const entry = new URL('dist/index.js', ROOT).href
 const imports = {
   '#binding': new URL('dist/binding/node.js', ROOT).href,
+  '#platform': new URL('dist/platform/node.js', ROOT).href,
   '#gpu-binding': new URL('dist/gpu/load.js', ROOT).href,
 }
 const library = libraryRealm === 'context' ? await loadIn(entry, context, imports) : await import(entry)
