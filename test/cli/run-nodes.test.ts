@@ -145,7 +145,8 @@ import { connect } from 'adasum'
 const comm = await connect()
 await comm.barrier()
 if (comm.rank === 3) process.exit(7)
-await comm.barrier()`
+// Its neighbour must not end before the launcher has seen that rank 3 has.
+await comm.barrier().catch((error) => setTimeout(() => Promise.reject(error), 1000))`
   const { runs } = await runTwoNodes(t, script)
   t.is(runs[1]!.exitCode, 7)
   t.regex(runs[1]!.stderr, /adasum run: rank 3 exited with code 7; ending the other ranks\n$/)

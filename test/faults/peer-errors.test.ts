@@ -228,7 +228,7 @@ test('a cause that goes out is printable, fits the frame, and comes back as it w
       const details = { rank: 1, peerRank: 0, peerAddress: '127.0.0.1:4000', operation: 'barrier', sequence: 7 }
       const bytes = encodeCause(new AdasumError(code, text, details))
       t.true(bytes.length <= ABORT_BYTE_LENGTH)
-      t.notRegex((JSON.parse(bytes.toString()) as { message: string }).message, UNPRINTABLE)
+      t.notRegex((JSON.parse(Buffer.from(bytes).toString()) as { message: string }).message, UNPRINTABLE)
       const error = decodeCause([bytes], { from: 0, size: 2 })
       checkCause(t, error, 2)
       t.is(error.code, code)
