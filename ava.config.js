@@ -4,7 +4,7 @@ export default {
   nodeArguments: ['--conditions=adasum-source', '--import=tsx'],
   // The tests load a native addon, fork processes and open many sockets: processes, not threads.
   workerThreads: false,
-  // Files that open many sockets or start processes with deadlines must not take the cores from each other.
+  // For a look at some files; `npm test` runs several at once.
   concurrency: 1,
   // Between two results, for the whole run. A test that calls t.timeout switches this off for good: if the time is up
   // within that test's own, ava ignores it and does not set it again.

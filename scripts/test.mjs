@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
-import { testFiles } from './lib/test-files.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values } = parseArgs({ options: { 'all-cases': { type: 'boolean', default: false } } })
@@ -17,19 +16,8 @@ const limitMinutes = values['all-cases'] ? 90 : 20
 const env = values['all-cases'] ? { ADASUM_CASES: 'all' } : {}
 
 const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-const { alone, beside } = testFiles(root)
-/** A file that stays in its own process keeps one core busy, and more of them would not be faster than two. */
-const files = Math.min(2, availableParallelism())
-
-/** @param {string} name @param {string[]} args @returns {import('./lib/suite.mjs').Suite} */
-const ava = (name, args) => ({
-  name,
-  command: process.execPath,
-  args: [AVA, ...args],
-  read: readAva,
-  limitMinutes,
-  env,
-})
+/** A file keeps about one core busy, and one more has something to do while others wait. */
+const files = availableParallelism() + 1
 
 /** @type {import('./lib/suite.mjs').Suite[]} */
 const SUITES = [
@@ -41,8 +29,14 @@ const SUITES = [
     read: readCargo,
     limitMinutes: 20,
   },
-  ava(`ava, ${files} files at once`, [`--concurrency=${files}`, ...beside]),
-  ava('ava, one file at a time', alone),
+  {
+    name: `ava, ${files} files at once`,
+    command: process.execPath,
+    args: [AVA, `--concurrency=${files}`],
+    read: readAva,
+    limitMinutes,
+    env,
+  },
 ]
 
 const results = []

@@ -8,7 +8,7 @@ import type { AdasumError } from '../../ts/src/errors.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { striped } from '../transport/_striped.ts'
-import { makeWorld, vectorOf } from '../_world.ts'
+import { makeWorld } from '../_world.ts'
 
 // One after the other: the moments matter.
 const test = anyTest.serial
@@ -43,7 +43,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
   for (const turns of [0, 3, 12]) {
     test(`${name}: the input, after ${turns} turns`, async (t) => {
       const world = await makeWorld(3, { transport: transport() })
-      const data = world.ranks.map((_, rank) => vectorOf(new Float32Array(12_000_000), rank))
+      const data = world.ranks.map((_, rank) => new Float32Array(12_000_000).fill(1 + rank))
       const begin = performance.now()
       const calls = world.ranks.map((comm, rank) => comm.allReduce(data[rank]!, { op: 'sum' }))
       for (let turn = 0; turn < turns; turn++) await nextTurn()
@@ -55,7 +55,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
 
   test(`${name}: the root's data of a broadcast`, async (t) => {
     const world = await makeWorld(2, { transport: transport() })
-    const data = world.ranks.map((_, rank) => vectorOf(new Float32Array(12_000_000), rank))
+    const data = world.ranks.map((_, rank) => new Float32Array(12_000_000).fill(1 + rank))
     const begin = performance.now()
     const calls = world.ranks.map((comm, rank) => comm.broadcast(data[rank]!))
     for (let turn = 0; turn < 6; turn++) await nextTurn()
@@ -66,7 +66,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
 
   test(`${name}: short data that waits for its connection`, async (t) => {
     const world = await makeWorld(2, { transport: transport(), isConnected: false })
-    const data = world.ranks.map((_, rank) => vectorOf(new Float32Array(1000), rank))
+    const data = world.ranks.map((_, rank) => new Float32Array(1000).fill(1 + rank))
     const begin = performance.now()
     const calls = world.ranks.map((comm, rank) => comm.broadcast(data[rank]!))
     transfer(data[0]!)
@@ -78,7 +78,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
   for (const moment of name === '3 of tcp' ? ['at once'] : ['at once', 'while it is filled'])
     test(`${name}: out, ${moment}`, async (t) => {
       const world = await makeWorld(3, { transport: transport() })
-      const data = world.ranks.map((_, rank) => vectorOf(new Float32Array(3_000_000), rank))
+      const data = world.ranks.map((_, rank) => new Float32Array(3_000_000).fill(1 + rank))
       const outs = world.ranks.map(() => new Float32Array(3_000_000))
       const begin = performance.now()
       const calls = world.ranks.map((comm, rank) => comm.allReduce(data[rank]!, { op: 'sum', out: outs[rank]! }))

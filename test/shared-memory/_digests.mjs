@@ -1,17 +1,20 @@
 // What every rank of a world runs, once over TCP and once over shared memory: all-reduces of every dtype, operator and
 // schedule, from allocated arrays and from others. Rank 0 prints a digest of each result, and how the ranks reach each other.
+//
+//     _digests.mjs <elements> [<pair>,...]     pairs of dtype and operator by their number; all by default
 
 import { createHash } from 'node:crypto'
 import { connect } from 'adasum'
 import { fill } from '../binding/_every-call.mjs'
 
-const [count = 0] = process.argv.slice(2).map(Number)
+const [count, numbers] = [Number(process.argv[2]), process.argv[3]?.split(',').map(Number)]
 const comm = await connect()
 
 const PAIRS = [
   ...['f32', 'f64', 'f16', 'bf16'].flatMap((name) => ['sum', 'average', 'adasum', 'max'].map((op) => [name, op])),
   ...['u8', 'i32', 'u32', 'i64', 'u64'].flatMap((name) => ['sum', 'min'].map((op) => [name, op])),
 ]
+const pairs = numbers?.map((number) => PAIRS[number] ?? []) ?? PAIRS
 const ALGORITHMS = comm.size > 16 ? ['levels'] : ['direct', 'single-shot', 'levels']
 
 /** @param {any} array */
@@ -22,7 +25,7 @@ const digestOf = (array) =>
 
 let turn = 0
 for (const algorithm of ALGORITHMS)
-  for (const [name = '', op] of PAIRS) {
+  for (const [name = '', op] of pairs) {
     const make = () => {
       const array = comm.allocate(/** @type {'f32'} */ (name), count)
       return turn % 2 === 0 ? array : array.slice()
