@@ -166,7 +166,10 @@ TESTS['GPU, a page without WebGPU or without an adapter says so, and auto takes 
   assert.match(String(await page.evaluate(call('gpu'))), /^ERR_UNSUPPORTED .*navigator\.gpu is missing/)
   assert.equal(await page.evaluate(call('auto')), '2')
   assert.equal(await page.evaluate(call('auto')), '2')
-  assert.match(warnings.join(), /^the CPU reduces instead of a GPU: there is no WebGPU here[^,]*,?[^,]*$/)
+  assert.match(
+    warnings.join(),
+    /^AdasumWarning \[ADASUM_GPU\]: the CPU reduces instead of a GPU: there is no WebGPU here[^,]*,?[^,]*$/,
+  )
   await page.close()
 }
 

@@ -178,6 +178,9 @@ export async function bundleForBrowsers(root, say) {
     conditions: ['adasum-source'],
     charset: 'utf8',
     logLevel: 'error',
+    // Names stay, so that a page's errors can be read.
+    minifySyntax: true,
+    minifyWhitespace: true,
   }
   const [index, gpu] = [join(source, 'index.browser.ts'), join(source, 'gpu', 'index.browser.ts')]
   const plain = [loadedLater({ 'local-backend': './gpu.js', 'connect-alone': './connect.js' })]

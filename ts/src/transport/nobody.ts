@@ -1,6 +1,6 @@
 import type { Sink } from './transport.ts'
 
-const scrap = Buffer.allocUnsafeSlow(64 << 10)
+const scrap = new Uint8Array(64 << 10)
 
 /** Reads a pipe empty. */
 export const NOBODY: Sink = {
