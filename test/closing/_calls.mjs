@@ -89,15 +89,18 @@ export async function callAndClose(comm, name, stallMs) {
   const where = `rank ${comm.rank} of ${comm.size}, ${name}`
   await hesitate()
   const begin = performance.now()
+  let closing = begin
   try {
     await call(comm)
   } catch (error) {
     return `${where}: ${error}`
   } finally {
+    closing = performance.now()
     await comm.close()
   }
-  const elapsedMs = performance.now() - begin
-  return elapsedMs > stallMs ? `${where}: ${Math.round(elapsedMs)} ms` : undefined
+  const callMs = Math.round(closing - begin)
+  const closeMs = Math.round(performance.now() - closing)
+  return callMs + closeMs > stallMs ? `${where}: the call took ${callMs} ms, closing ${closeMs} ms` : undefined
 }
 
 /** Ranks do not come at the same moment: some wait, some compute. */
