@@ -89,7 +89,8 @@ export async function callAndClose(comm, name, stallMs) {
   const where = `rank ${comm.rank} of ${comm.size}, ${name}`
   await hesitate()
   const begin = performance.now()
-  let closing = begin
+  /** @type {number} */
+  let closing
   try {
     await call(comm)
   } catch (error) {

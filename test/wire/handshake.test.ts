@@ -116,6 +116,18 @@ test('a run that never begins refuses those who wait', async (t) => {
   t.is(failure(dialled).code, 'ERR_PEER_LOST')
 })
 
+test('whoever means another rank does not wait for a run that has not begun', async (t) => {
+  const pair = await connectPair(t, tcp)
+  const [dialled, accepted] = await Promise.allSettled([
+    dialHandshake(pair.dialled, dialler({ peerRank: 3 })),
+    acceptHandshake(pair.accepted, acceptor({ runId: new Promise(() => {}) })),
+  ])
+  for (const outcome of [dialled, accepted]) {
+    t.is(failure(outcome).code, 'ERR_MISMATCH')
+    t.regex(failure(outcome).message, /disagree about who they are/)
+  }
+})
+
 test('another protocol version is named on both sides', async (t) => {
   const hello = format.encodeHello({ ...dialler(), role: 'dialler', nonce: new Uint8Array(32) })
   new DataView(hello.buffer).setUint16(4, 9)

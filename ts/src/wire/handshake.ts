@@ -248,6 +248,9 @@ class Judgement {
     const nonceName = hexOf(hello.nonce)
     if (nonces.has(nonceName)) throw this.refuse('secret')
     if (this.#isPlausible(hello)) this.#helloCame()
+    // It has come to a port that was another rank's: it need not wait until a run begins here.
+    if (!ArrayBuffer.isView(this.#local.runId) && hello.peerRank !== this.#local.rank)
+      throw this.refuse('rank', undefined, hello)
 
     const runId = await this.#local.runId
     const mine = this.#hello(hello, runId)

@@ -1,7 +1,5 @@
 //! Equal bits: for every cut, offset, instruction set and place in memory, and those of the order as it is written down.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{
     AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count,
     reduce_weighted, refine, whole,

@@ -1,7 +1,5 @@
 //! Folds: what a naive loop gives, bit for bit, whatever the bits, the order, the instruction set and the threads.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use std::fmt::Debug;
 
 use crate::common::float::Float;

@@ -3,8 +3,6 @@
 //!
 //! `ADASUM_GOLDEN=write` writes the file anew.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

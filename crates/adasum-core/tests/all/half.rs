@@ -1,8 +1,6 @@
 //! The half formats, bit by bit: what every pattern widens to and where every number between two neighbours goes, on every
 //! instruction set, against the formats' definition.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{combine, combine_into};
 use crate::common::engines;
 use crate::common::float::{Float, Half, bits, round_one, widen_one};

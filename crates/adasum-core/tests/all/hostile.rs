@@ -1,8 +1,6 @@
 //! Arguments that nobody would pass on purpose. All memory is one arena, so that views overlap, misalign and end anywhere;
 //! whatever the arguments, a call must return, write only where it may, and nothing at all if it refuses.
 
-#![expect(clippy::unwrap_used, reason = "views are made inside the arena")]
-
 use std::ops::Range;
 
 use crate::common::inputs::Random;

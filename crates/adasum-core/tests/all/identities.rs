@@ -1,7 +1,5 @@
 //! The algebra of the operator: what holds for every input, exactly or to rounding.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{ADASUM, Reduced, adasum, adasum_into, reduce_into};
 use crate::common::engines;
 use crate::common::float::{Float, bits, for_fine_results, for_results, round, widen, widen_one};

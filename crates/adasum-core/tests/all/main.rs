@@ -1,6 +1,8 @@
 //! All integration tests in one program: each of its own would compile every kernel again, and their tests would not run side by
 //! side.
 
+#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
+
 mod common;
 /// Private to the crate; its tests stand beside what they test.
 #[path = "../../src/entry/threads.rs"]

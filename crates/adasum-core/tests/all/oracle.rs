@@ -1,7 +1,5 @@
 //! The grid: every number of inputs, length, family and instruction set against the pairwise recursion.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{ADASUM, AVERAGE, Reduced, SUM, adasum_into, reduce_into};
 use crate::common::engines;
 use crate::common::float::{Float, bits, for_results, widen, widen_one};

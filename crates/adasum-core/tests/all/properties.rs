@@ -1,7 +1,5 @@
 //! Any bits at all: whatever the inputs are, all instruction sets store the same.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{ADASUM, AVERAGE, SUM, combine_into, gram, has_non_finite, reduce_into, refine};
 use crate::common::float::{Float, Half, bits};
 use crate::common::{engines, properties};

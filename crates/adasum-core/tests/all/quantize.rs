@@ -1,7 +1,5 @@
 //! Quantised numbers: what a naive loop gives, bit for bit, on every instruction set; and what that is good for.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::float::Float;
 use crate::common::inputs::Random;
 use crate::common::{engines, properties};

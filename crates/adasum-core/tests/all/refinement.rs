@@ -1,7 +1,5 @@
 //! Nodes whose terms cancel: who is measured, when, how exact the result is, and that it always comes to an end.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{adasum, adasum_into, coefficients, product_count};
 use crate::common::float::{Float, Half, bits, for_fine_results, for_results, round, widen, widen_one};
 use crate::common::inputs::Random;

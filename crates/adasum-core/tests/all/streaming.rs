@@ -1,8 +1,6 @@
 //! Results and copies that are too long for the cache are written past it: the same bits, wherever they lie, and nothing
 //! beside them.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::engines;
 use crate::common::float::Float;
 use crate::common::inputs::{Family, Random};

@@ -1,7 +1,5 @@
 //! Threads change no bit: gram, combine and all three operators on one thread and on several.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::calls::{ADASUM, AVERAGE, Reduced, SUM, combine, gram, reduce_weighted, whole};
 use crate::common::engines;
 use crate::common::float::{Float, bits};

@@ -1,8 +1,6 @@
 //! A plan's steps, done in f64 by the plainest driver there can be: what it asks for, bound as it says, gives adasum-core's
 //! result, whether inputs lie in slabs or in buffers of their own.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use std::sync::Arc;
 
 use adasum_core::Engine;

@@ -1,7 +1,5 @@
 //! The twins against f64: what the shaders compute is right, if a device computes what they say.
 
-#![expect(clippy::unwrap_used, reason = "a refusal is a failure here")]
-
 use crate::common::float::{Float, round_one, widen_one};
 use crate::common::inputs::{FAMILIES, Random};
 use crate::common::oracle;
