@@ -23,8 +23,11 @@ export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)
 
 const COUNT_BYTE_LENGTH = 4
 const ENTRY_BYTE_LENGTH = 4 + 8
-/** For telling or asking, the ranks that are tried one after the other included. */
-const NEWS_MS = 1000
+/**
+ * For telling or asking, the ranks that are tried one after the other included. Whoever has gone may have left its port to a rank
+ * of another run that has not begun, which says nothing: so closing must not depend on an answer.
+ */
+const NEWS_MS = 750
 /** Ranks that are tried: those that know may have left without this rank's knowing. */
 const MOST_TRIES = 3
 
