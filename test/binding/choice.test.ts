@@ -105,6 +105,21 @@ console.log(await codeOf(() => connect({ rank: 1, size: 2 })))
   t.deepEqual(outcome, { exitCode: 0, stdout: 'ERR_NOT_READY\n1,2 1,2\n1 wasm 0,2\nERR_UNSUPPORTED', stderr: '' })
 })
 
+test('adasum/wasm-inline: a process of Node.js ends by itself, also after a call that let others have their turn', async (t) => {
+  const folder = installed(t, none)
+  const program = `
+import { adasum } from 'adasum/wasm-inline'
+let turns = 0
+const timer = setInterval(() => turns++, 1)
+const { result } = await adasum([1, 2].map((x) => new Float32Array(4_000_000).fill(x)))
+clearInterval(timer)
+console.log(result.at(-1), turns > 0)
+setTimeout(() => { console.log('something keeps the process alive'); process.exit(3) }, 5000).unref()
+`
+  writeFileSync(join(folder, 'program.mjs'), program)
+  t.deepEqual(await run(folder, ['program.mjs']), { exitCode: 0, stdout: '1.5 true', stderr: '' })
+})
+
 test('missing is what was not found, and nothing else', (t) => {
   const chain = (...messages: string[]): Error | undefined =>
     messages.reduceRight<Error | undefined>((cause, message) => new Error(message, { cause }), undefined)

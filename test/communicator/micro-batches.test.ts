@@ -5,6 +5,8 @@ import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import type { MicroBatchOptions } from '../../ts/src/communicator/options.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { isGpuReducer } from '../../ts/src/gpu/brand.ts'
+import { GpuReducer } from '../../ts/src/gpu/gpu-reducer.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { FloatArray, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
@@ -363,4 +365,13 @@ test('bad input fails that call alone, before anything is sent', async (t) => {
   const [a] = await onAll(world.ranks, (comm) => comm.allReduce(Float32Array.of(comm.rank + 1), { op: 'sum' }))
   t.is(a!.result[0], 3)
   await world.close()
+})
+
+test('what only looks like a GpuReducer is none, whatever it does when it is asked', (t) => {
+  const refuse = (): never => {
+    throw new Error('no')
+  }
+  const traps = { has: refuse, get: refuse, getPrototypeOf: refuse, getOwnPropertyDescriptor: refuse }
+  for (const value of [Object.create(GpuReducer.prototype), new Proxy({}, traps), {}, null, undefined, 1, 'slots'])
+    t.false(isGpuReducer(value))
 })

@@ -4,5 +4,10 @@ import type { GpuReducer } from './gpu-reducer.ts'
 export const GPU_REDUCER: unique symbol = Symbol.for('adasum.GpuReducer')
 
 export function isGpuReducer(value: unknown): value is GpuReducer {
-  return typeof value === 'object' && value !== null && GPU_REDUCER in value
+  try {
+    return typeof value === 'object' && value !== null && Object.hasOwn(value, GPU_REDUCER)
+  } catch {
+    // A proxy that refuses to tell.
+    return false
+  }
 }

@@ -47,15 +47,12 @@ export class GpuReducer {
   #result: Dtype | undefined
   #isClosed = false
 
-  static {
-    Object.defineProperty(this.prototype, GPU_REDUCER, { value: true })
-  }
-
   readonly slotCount: number
   readonly dtype: Dtype
   readonly layout: Layout
 
   private constructor(handle: ReducerHandle, slotCount: number, layout: Layout) {
+    Object.defineProperty(this, GPU_REDUCER, { value: true })
     this.#handle = handle
     this.slotCount = slotCount
     this.dtype = layout.dtype

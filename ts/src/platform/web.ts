@@ -13,6 +13,8 @@ interface MessagePort {
 
 /** What every browser has, as far as it is used here. */
 interface Web {
+  /** Of Node.js, where what is made for browsers runs, too. */
+  readonly setImmediate?: (callback: () => void) => unknown
   readonly MessageChannel: new () => { readonly port1: MessagePort; readonly port2: MessagePort }
   readonly navigator?: { readonly hardwareConcurrency?: number }
 }
@@ -79,7 +81,12 @@ function turnsOfMessages(): Platform['nextTurn'] {
 
 let turns: Platform['nextTurn'] | undefined
 
-export const nextTurn: Platform['nextTurn'] = () => (turns ??= turnsOfMessages())()
+/** A channel of messages would keep a process of Node.js alive. */
+export const nextTurn: Platform['nextTurn'] = () => {
+  const { setImmediate } = web
+  if (setImmediate) return new Promise((resolve) => void setImmediate(resolve))
+  return (turns ??= turnsOfMessages())()
+}
 
 export const coreCount: Platform['coreCount'] = () => web.navigator?.hardwareConcurrency ?? 1
 
