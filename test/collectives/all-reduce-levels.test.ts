@@ -4,7 +4,7 @@
  */
 import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
-import { LevelPlanner } from '../../ts/src/collectives/level-plan.ts'
+import { LevelPlanner } from '../../ts/src/collectives/schedule/level-plan.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'

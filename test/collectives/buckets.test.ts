@@ -1,7 +1,7 @@
 /** Buckets: no bit of result or report depends on them, and ranks that cut differently are told so. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import anyTest from 'ava'
-import { bucketRanges } from '../../ts/src/collectives/buckets.ts'
+import { bucketRanges } from '../../ts/src/collectives/schedule/buckets.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'

@@ -16,14 +16,9 @@
  */
 import test from 'ava'
 import { loadBinding } from '#binding'
-import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
-import {
-  allReduceSchedule,
-  broadcastSchedule,
-  equalParts,
-  segmentsBeginningIn,
-  sliceBegins,
-} from '../../ts/src/collectives/schedule.ts'
+import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/schedule/level-plan.ts'
+import { allReduceSchedule, broadcastSchedule } from '../../ts/src/collectives/schedule/schedule.ts'
+import { equalParts, segmentsBeginningIn, sliceBegins } from '../../ts/src/collectives/schedule/slices.ts'
 import { chunkElementCount, sliceOf } from '../../ts/src/kernels/slice.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../../ts/src/tensor/layout.ts'
@@ -90,7 +85,7 @@ function singleShotBytes(layout: Layout, size: number, rank: number, width: numb
   const begins = sliceBegins(layout, size)
   const slice = (of: number): number => 4 * (begins[of + 1]! - begins[of]!)
   const rows = (of: number): number => {
-    const [from, to] = segmentsBeginningIn(layout, begins[of]!, begins[of + 1]!)
+    const [from, to] = segmentsBeginningIn(layout, { begin: begins[of]!, end: begins[of + 1]! })
     return 8 * width * (to - from)
   }
   const others = Array.from({ length: size }, (_, i) => i).filter((i) => i !== rank)

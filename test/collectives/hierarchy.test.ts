@@ -1,7 +1,7 @@
 /** Hierarchical Adasum: against its definition, over any placement of ranks on machines. */
 import anyTest from 'ava'
-import { MachineTree, planMachines } from '../../ts/src/collectives/hierarchy.ts'
-import { LevelPlanner } from '../../ts/src/collectives/level-plan.ts'
+import { MachineTree, planMachines } from '../../ts/src/collectives/schedule/machines.ts'
+import { LevelPlanner } from '../../ts/src/collectives/schedule/level-plan.ts'
 import { Compressor } from '../../ts/src/compressor.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'

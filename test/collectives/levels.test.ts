@@ -1,9 +1,9 @@
 /** Schedules by levels as pure functions: who owns what, and whether everything arrives exactly once. */
 import test, { type ExecutionContext } from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
-import { roomElementCount } from '../../ts/src/collectives/by-levels.ts'
-import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/level-plan.ts'
-import { type LevelKind, cutDepths, subtreesBelow } from '../../ts/src/collectives/levels.ts'
+import { roomElementCount } from '../../ts/src/collectives/levels/context.ts'
+import { type Level, LevelPlanner, type Transfer } from '../../ts/src/collectives/schedule/level-plan.ts'
+import { type LevelKind, cutDepths, subtreesBelow } from '../../ts/src/collectives/schedule/tree.ts'
 import { type Layout, layoutOfArray } from '../../ts/src/tensor/layout.ts'
 import { fc, runsOf } from '../_property.ts'
 import { F32, anyLayout } from '../kernels/_layouts.ts'

@@ -1,13 +1,8 @@
 /** Schedules as pure functions of size and layout. */
 import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
-import {
-  allReduceSchedule,
-  broadcastSchedule,
-  equalParts,
-  segmentsBeginningIn,
-  sliceBegins,
-} from '../../ts/src/collectives/schedule.ts'
+import { allReduceSchedule, broadcastSchedule } from '../../ts/src/collectives/schedule/schedule.ts'
+import { equalParts, segmentsBeginningIn, sliceBegins } from '../../ts/src/collectives/schedule/slices.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { fc, runsOf } from '../_property.ts'
 import { anyLayout, cutsOf } from '../kernels/_layouts.ts'
@@ -37,7 +32,7 @@ test('every segment with elements begins in exactly one slice, and the slices ha
       const begins = sliceBegins(layout, size)
       let next = 0
       for (let rank = 0; rank < size; rank++) {
-        const [from, to] = segmentsBeginningIn(layout, begins[rank]!, begins[rank + 1]!)
+        const [from, to] = segmentsBeginningIn(layout, { begin: begins[rank]!, end: begins[rank + 1]! })
         t.is(from, next)
         next = to
         for (let segment = from; segment < to; segment++) {

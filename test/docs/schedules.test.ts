@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { BLOCK_ELEMENTS } from '../../ts/src/binding/binding.ts'
-import { type Level, LevelPlanner } from '../../ts/src/collectives/level-plan.ts'
-import { type LevelKind } from '../../ts/src/collectives/levels.ts'
+import { type Level, LevelPlanner } from '../../ts/src/collectives/schedule/level-plan.ts'
+import { type LevelKind } from '../../ts/src/collectives/schedule/tree.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
 

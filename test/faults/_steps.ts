@@ -3,7 +3,7 @@
  * play them too, so an outcome is what can be sent between processes.
  */
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
-import { allReduceSchedule } from '../../ts/src/collectives/schedule.ts'
+import { allReduceSchedule } from '../../ts/src/collectives/schedule/schedule.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'

@@ -7,13 +7,12 @@
  */
 import type { Call } from '../group/call.ts'
 import { reduceInBuckets } from './buckets.ts'
-import { reduceByLevels } from './by-levels.ts'
 import { reduceDirect } from './direct.ts'
-import { inRankOrder } from './hierarchy.ts'
 import type { AllReduceJob, AllReduceOutcome, Reduced, Scratch } from './job.ts'
-import { withScratch } from './memory.ts'
+import { reduceByLevels } from './levels/by-levels.ts'
 import { agree } from './non-finite.ts'
-import { inOrder } from './peers.ts'
+import { inOrder, inRankOrder } from './peers.ts'
+import { withScratch } from './scratch.ts'
 
 export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
   return withScratch(job.scratch, (scratch) => allReduceIn(call, job, scratch))
@@ -24,19 +23,20 @@ async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Pro
   const reduced = await reduce(call, job, scratch)
   const nonFiniteRanks = await agree(call, job, reduced)
   job.check()
-  // Of no vectors at all the result is zero, so that every rank holds the same bits.
+  // The result of no vectors at all is zero, so that every rank holds the same bits.
   if (!reduced.result) (out ?? data).clear()
   else if (!out) data.set(reduced.result)
   job.compression?.feedback?.commit()
-  return { statistics: reduced.statistics, nonFiniteRanks }
+  return { report: reduced.report, nonFiniteRanks }
 }
 
 async function reduce(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
   if (!job.buckets) return reduceDirect(call, job, scratch)
-  const peers = job.hierarchy ? inOrder(call, job.hierarchy.order) : call
+  const order = job.hierarchy?.order
+  const peers = order ? inOrder(call, order) : call
   const reduced =
     job.buckets.length > 1
       ? await reduceInBuckets(peers, job, job.buckets, scratch)
       : await reduceByLevels(peers, job, job.buckets[0]!.levels, scratch)
-  return inRankOrder(reduced, job)
+  return order ? inRankOrder(reduced, order) : reduced
 }

@@ -8,50 +8,18 @@
  *
  * Memory beside the caller's: the result, unless there is an `out`, and the inputs of two buckets.
  */
-import { emptySegmentRows } from '../kernels/reduce.ts'
-import { type Layout, layoutBetween } from '../tensor/layout.ts'
+import { newReport } from '../kernels/statistics.ts'
 import { Vector } from '../tensor/vector.ts'
-import { reduceByLevels } from './by-levels.ts'
-import { type AllReduceJob, type Bucket, type Reduced, type Scratch, reportWidth } from './job.ts'
-import { STEPS_A_BUCKET } from './level-run.ts'
-import { withScratch } from './memory.ts'
-import { nothingPresent, scan } from './non-finite.ts'
+import { compressionFrom } from './compression/quantizer.ts'
+import type { AllReduceJob, Reduced, Scratch } from './job.ts'
+import { reduceByLevels } from './levels/by-levels.ts'
+import { STEPS_A_BUCKET } from './levels/context.ts'
+import { nothingReduced, scan } from './non-finite.ts'
 import type { Peers } from './peers.ts'
-import { compressionFrom } from './quantizer.ts'
+import type { Bucket } from './schedule/buckets.ts'
+import { withScratch } from './scratch.ts'
 
-/** Steps are numbered with 16 bits. */
-const MOST_BUCKETS = 63
 const UNDER_WAY = 2
-
-/** Where buckets begin and end, in segments: [from, to). Each has `bucketByteLength` bytes or a few more, the last may have fewer. */
-export function bucketRanges(layout: Layout, bucketByteLength: number): [from: number, to: number][] {
-  const { segmentBegins, elementCount, dtype } = layout
-  const least = Math.max(bucketByteLength / dtype.byteLength, elementCount / MOST_BUCKETS)
-  const ranges: [number, number][] = []
-  const segmentCount = segmentBegins.length - 1
-  for (let from = 0, to = 1; to <= segmentCount; to++) {
-    if (to < segmentCount && segmentBegins[to]! - segmentBegins[from]! < least) continue
-    ranges.push([from, to])
-    from = to
-  }
-  return ranges
-}
-
-/** The buckets of a vector that have elements, as a rank plans them. */
-export function planBuckets(
-  layout: Layout,
-  bucketByteLength: number,
-  plan: (layout: Layout) => Bucket['levels'],
-): Bucket[] {
-  return bucketRanges(layout, bucketByteLength)
-    .map(([from, to]) => ({ firstSegment: from, layout: layoutBetween(layout, from, to) }))
-    .filter((bucket) => bucket.layout.elementCount > 0)
-    .map((bucket) => ({
-      ...bucket,
-      begin: layout.segmentBegins[bucket.firstSegment]!,
-      levels: plan(bucket.layout),
-    }))
-}
 
 export async function reduceInBuckets(
   call: Peers,
@@ -104,9 +72,8 @@ function joined(
   target: Vector,
 ): Reduced {
   const { flags, result } = found[0]!
-  if (!result) return { result: undefined, statistics: nothingPresent(job, size), flags, isSuspect: false }
-  const width = reportWidth(job.statistics, size)
-  const statistics = emptySegmentRows(job.layout.segmentElementCounts.length, width)
-  buckets.forEach(({ firstSegment }, i) => statistics.set(found[i]!.statistics, firstSegment * width))
-  return { result: target, statistics, flags, isSuspect: found.some(({ isSuspect }) => isSuspect) }
+  if (!result) return nothingReduced(job, size, flags)
+  const report = newReport(job.layout.segmentElementCounts.length, job.detail, size)
+  buckets.forEach(({ firstSegment }, i) => report.take(found[i]!.report, firstSegment))
+  return { result: target, report, flags, isSuspect: found.some(({ isSuspect }) => isSuspect) }
 }

@@ -1,13 +1,15 @@
 /** What an all-reduce is given, and what comes of it. */
+import type { SegmentRows } from '../kernels/segment-rows.ts'
+import type { ReportDetail } from '../kernels/statistics.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { OnNonFinite } from '../types.ts'
+import type { Compression } from './compression/quantizer.ts'
 import type { Hierarchy } from './hierarchy.ts'
-import type { Level } from './level-plan.ts'
-import type { Compression } from './quantizer.ts'
 import type { Reducer } from './reducer.ts'
+import type { Bucket } from './schedule/buckets.ts'
 
 export interface AllReduceJob {
   readonly layout: Layout
@@ -28,29 +30,18 @@ export interface AllReduceJob {
   /** Receives the result, and anything at all if the call fails. */
   readonly out: Vector | undefined
   /** What every rank is to know of every segment. */
-  readonly statistics: Statistics
+  readonly detail: ReportDetail
   readonly scratch: ScratchPool
   /** Throws if the caller's memory has been transferred away. */
   readonly check: () => void
 }
 
-/** A run of whole segments, and this rank's part in the schedule for them. */
-export interface Bucket {
-  readonly firstSegment: number
-  /** Its first element. */
-  readonly begin: number
-  /** Of its segments alone. */
-  readonly layout: Layout
-  readonly levels: readonly Level[]
-}
-
-export type Statistics = 'none' | 'orthogonality' | 'coefficients'
-
 /** What a schedule has come to on this rank, when no connection uses the caller's memory any more. */
 export interface Reduced {
   /** Where the result lies: in `out`, or in scratch memory. Undefined if inputs are refused, or all were left out: then it is zero. */
   readonly result: Vector | undefined
-  readonly statistics: Float64Array
+  /** What every rank knows of every segment. */
+  readonly report: SegmentRows
   /** What every rank has said of its input. */
   readonly flags: Uint8Array
   /** Whether the Gram matrix of a segment was not finite, and nobody has said why. All ranks know this alike. */
@@ -58,15 +49,10 @@ export interface Reduced {
 }
 
 export interface AllReduceOutcome {
-  /** A row for each segment: nothing, orthogonality, or that and then a coefficient for each rank. */
-  readonly statistics: Float64Array
+  /** What every rank knows of every segment. */
+  readonly report: SegmentRows
   readonly nonFiniteRanks: number[]
 }
 
 /** Memory for one call. */
 export type Scratch = (byteLength: number) => Uint8Array
-
-/** Numbers in a row of the outcome's statistics. */
-export function reportWidth(statistics: Statistics, size: number): number {
-  return { none: 0, orthogonality: 1, coefficients: 1 + size }[statistics]
-}

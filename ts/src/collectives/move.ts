@@ -3,10 +3,12 @@ import { type Call, peersOf } from '../group/call.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import { Vector } from '../tensor/vector.ts'
-import { broadcastSchedule, equalParts } from './schedule.ts'
+import type { BroadcastSchedule } from './schedule/schedule.ts'
+import { equalParts } from './schedule/slices.ts'
 
 export interface BroadcastJob {
   readonly root: number
+  readonly schedule: BroadcastSchedule
   /** The root's is sent; the others' is overwritten when all of it has come. */
   readonly data: Vector
   readonly scratch: ScratchPool
@@ -15,11 +17,10 @@ export interface BroadcastJob {
 
 export async function broadcast(call: Call, job: BroadcastJob): Promise<void> {
   const { root, data, scratch, check } = job
-  const isFlat = broadcastSchedule(call.size, data.byteLength, call.tuning) === 'flat'
-  const schedule = isFlat ? flat : scatterGather
-  if (call.rank === root) return schedule(call, root, data)
+  const spread = job.schedule === 'flat' ? flat : scatterGather
+  if (call.rank === root) return spread(call, root, data)
   const bytes = scratch.acquire(data.byteLength)
-  await schedule(call, root, Vector.of(bytes))
+  await spread(call, root, Vector.of(bytes))
   check()
   data.set(Vector.of(bytes))
   scratch.release(bytes)

@@ -9,8 +9,9 @@ import { AdasumError } from '../errors.ts'
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/failure.ts'
-import { type SliceStatistics, segmentRowWidth } from '../kernels/reduce.ts'
-import { type AllReduceJob, type Reduced, reportWidth } from './job.ts'
+import type { SegmentRows } from '../kernels/segment-rows.ts'
+import { isAnyOrthogonalityNaN, reportOfNothing } from '../kernels/statistics.ts'
+import type { AllReduceJob, Reduced } from './job.ts'
 import type { Peers } from './peers.ts'
 
 const STEP_LOOK = 0xffff
@@ -38,11 +39,8 @@ async function look({ reducer, layout, data, check }: AllReduceJob): Promise<num
 }
 
 /** Whether a slice's Gram matrices show something that is not finite, and that nobody has looked for. */
-export function isSuspect(call: Peers, job: Looking, { values }: SliceStatistics, inputCount: number): boolean {
-  if (!looksAfterwards(call, job)) return false
-  const width = segmentRowWidth(inputCount)
-  for (let at = 0; at < values.length; at += width) if (Number.isNaN(values[at])) return true
-  return false
+export function isSuspect(call: Peers, job: Looking, statistics: SegmentRows): boolean {
+  return looksAfterwards(call, job) && isAnyOrthogonalityNaN(statistics)
 }
 
 /** How many of some ranks take part, by their flags: the weight of what is made of them. */
@@ -51,6 +49,11 @@ export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): numbe
   let count = 0
   for (const flag of flags) if (!isNonFinite(flag)) count++
   return count
+}
+
+/** Whether anything is combined, by what is known so far: no input is refused, and not all are left out. */
+export function hasResult(job: Looking, flags: Uint8Array): boolean {
+  return !isRefused(job, flags) && countPresent(job, flags) > 0
 }
 
 /** Whether the call will be refused, by what is known so far. */
@@ -95,7 +98,8 @@ function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): Agreed
   )
 }
 
-/** The statistics of a call in which all inputs were left out. */
-export function nothingPresent({ layout, statistics }: AllReduceJob, size: number): Float64Array {
-  return new Float64Array(layout.segmentElementCounts.length * reportWidth(statistics, size)).fill(NaN)
+/** What a call comes to whose inputs are refused, or were all left out. */
+export function nothingReduced({ layout, detail }: AllReduceJob, size: number, flags: Uint8Array): Reduced {
+  const report = reportOfNothing(layout.segmentElementCounts.length, detail, size)
+  return { result: undefined, report, flags, isSuspect: false }
 }

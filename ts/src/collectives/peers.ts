@@ -1,5 +1,8 @@
 import type { Call } from '../group/call.ts'
+import { SegmentRows } from '../kernels/segment-rows.ts'
+import { reportedCoefficients } from '../kernels/statistics.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
+import type { Reduced } from './job.ts'
 
 /** What a schedule needs of a call: who the ranks are, their messages, and who watches. */
 export type Peers = Pick<
@@ -21,4 +24,18 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
     end: (span) => call.end(span),
     wentOffThread: (count) => call.wentOffThread(count),
   }
+}
+
+/** From what ranks in another order have come to, the same by rank. */
+export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
+  const flags = new Uint8Array(order.length)
+  order.forEach((rank, i) => (flags[rank] = reduced.flags[i]!))
+  const { firstSegment, segmentCount, width } = reduced.report
+  const report = new SegmentRows(firstSegment, segmentCount, width)
+  report.take(reduced.report)
+  for (const segment of report.segments()) {
+    const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment)))
+    if (theirs!.length > 0) order.forEach((rank, i) => (ours![rank] = theirs![i]!))
+  }
+  return { ...reduced, flags, report }
 }

@@ -1,8 +1,7 @@
-import type { SliceStatistics } from '../kernels/reduce.ts'
 import type { Arrival, Exchange } from '../kernels/run.ts'
-import type { Slice } from '../kernels/slice.ts'
+import type { SegmentRows } from '../kernels/segment-rows.ts'
+import type { ReduceWork } from '../kernels/work.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
-import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
 
@@ -18,23 +17,18 @@ export interface Reducer {
    * Reduces a slice of all inputs (rank order) into `out`. `memory` says whose it is: the caller's is touched on this
    * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
    */
-  reduce(job: ReduceJob): Promise<SliceStatistics>
+  reduce(job: ReduceJob): Promise<SegmentRows>
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
   nodeCount(pieces: Float64Array): number
   /** The root of a segment from the nodes of all runs (see binding, gramFinish). */
   addNodes(segmentElementCount: number, runs: Float64Array, nodes: Float64Array, productCount: number): Float64Array
 }
 
-export interface ReduceJob {
-  readonly layout: Layout
-  readonly resultDtype: Dtype
-  readonly slice: Slice
-  readonly inputs: readonly Vector[]
-  /** How many ranks' vectors each input stands for; 0 leaves it out. */
-  readonly weights: Float64Array
-  readonly out: Vector
+/** A reduction of a slice, and how it is run. */
+export interface ReduceJob extends ReduceWork {
   readonly memory: 'caller' | 'pool'
   readonly check: () => void
+  /** For segments of which other ranks hold parts. */
   readonly exchange?: Exchange
   /** If the inputs are still on their way. */
   readonly arrival?: Arrival

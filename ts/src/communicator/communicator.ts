@@ -3,7 +3,7 @@ import { allReduce } from '../collectives/all-reduce.ts'
 import type { AllReduceOutcome } from '../collectives/job.ts'
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
 import { reduceScatter } from '../collectives/reduce-scatter.ts'
-import { broadcastSchedule } from '../collectives/schedule.ts'
+import { broadcastSchedule } from '../collectives/schedule/schedule.ts'
 import { lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import type { Call } from '../group/call.ts'
@@ -232,7 +232,8 @@ export class Communicator implements AsyncDisposable {
     const descriptor = { ...describe('broadcast', layout), root, schedule: SCHEDULES[schedule] }
     return this.#group.run(descriptor, options, async (call) => {
       const packed: Packed = pack(data, this.#group.scratch)
-      await broadcast(call, { root, data: packed.vector, scratch: this.#group.scratch, check: packed.check })
+      const memory = { data: packed.vector, scratch: this.#group.scratch, check: packed.check }
+      await broadcast(call, { root, schedule, ...memory })
       if (call.rank !== root) packed.unpack()
       packed.release()
       return given
@@ -393,6 +394,6 @@ export class Communicator implements AsyncDisposable {
 }
 
 function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { bytesSent }: Call): Reduction<D> {
-  const { statistics, nonFiniteRanks } = outcome
-  return { result, segments: reportSegments(layout, statistics), nonFiniteRanks, bytesSent }
+  const { report, nonFiniteRanks } = outcome
+  return { result, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent }
 }

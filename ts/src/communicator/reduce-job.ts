@@ -1,9 +1,9 @@
 /** From the plan of an all-reduce to what does its work: reducers and quantisers over a binding. */
 import type { Binding } from '../binding/binding.ts'
-import { Feedback } from '../collectives/feedback.ts'
+import { Feedback } from '../collectives/compression/feedback.ts'
+import type { Compression } from '../collectives/compression/quantizer.ts'
 import type { Hierarchy } from '../collectives/hierarchy.ts'
 import type { AllReduceJob } from '../collectives/job.ts'
-import type { Compression } from '../collectives/quantizer.ts'
 import { residualsOf } from '../compressor.ts'
 import { makeQuantizer } from '../reduction/quantizer.ts'
 import { linearCoefficients, makeReducer } from '../reduction/reducer.ts'
@@ -17,11 +17,11 @@ export function allReduceJobOf(
   binding: Binding,
   tuning: Tuning,
 ): Omit<AllReduceJob, 'data' | 'out' | 'scratch' | 'check' | 'compression'> {
-  const { op, onNonFinite, layout, outLayout, statistics, buckets } = plan
+  const { op, onNonFinite, layout, outLayout, detail, buckets } = plan
   const hierarchy = hierarchyOf(plan, binding, tuning)
   const reducer = makeReducer(op, layout.dtype, binding, tuning)
   return {
-    ...{ layout, onNonFinite, buckets, statistics, hierarchy },
+    ...{ layout, onNonFinite, buckets, detail, hierarchy },
     resultDtype: (outLayout ?? layout).dtype,
     // Gradients of one machine may cancel what is not finite, or overflow: the machines' Gram matrices show nothing for sure.
     reducer: hierarchy ? { ...reducer, seesNonFinite: false } : reducer,

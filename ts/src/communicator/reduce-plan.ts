@@ -1,11 +1,10 @@
 /** From the arguments of a reduction, checked, to what is to be done: layouts, schedule, descriptor. */
 import { sha256 } from '#platform'
-import { planBuckets } from '../collectives/buckets.ts'
-import { type MachinePlan, planMachines } from '../collectives/hierarchy.ts'
-import { type Level, LevelPlanner } from '../collectives/level-plan.ts'
-import type { LevelKind } from '../collectives/levels.ts'
-import type { Bucket, Statistics } from '../collectives/job.ts'
-import { allReduceSchedule } from '../collectives/schedule.ts'
+import { type Bucket, planBuckets } from '../collectives/schedule/buckets.ts'
+import { type Level, LevelPlanner } from '../collectives/schedule/level-plan.ts'
+import { type MachinePlan, planMachines } from '../collectives/schedule/machines.ts'
+import { allReduceSchedule } from '../collectives/schedule/schedule.ts'
+import type { LevelKind } from '../collectives/schedule/tree.ts'
 import type { Compressor } from '../compressor.ts'
 import {
   type CollectiveName,
@@ -15,6 +14,7 @@ import {
   compressionFlags,
   opCode,
 } from '../group/descriptor.ts'
+import { type ReportDetail, reportDetail } from '../kernels/statistics.ts'
 import {
   checkAlgorithm,
   checkAllReduceOp,
@@ -48,7 +48,7 @@ interface ReducePlan {
   readonly onNonFinite: OnNonFinite
   readonly layout: Layout
   /** What every rank is to know of every segment. */
-  readonly statistics: Statistics
+  readonly detail: ReportDetail
   readonly descriptor: Descriptor
 }
 
@@ -96,7 +96,7 @@ export class ReducePlanner {
   /** @param localOp - by what the data was combined of micro-batches, if it was */
   allReduce(data: Data, options: AllReduceOptions<Data>, localOp?: ReduceOp): AllReducePlan {
     checkOptions(options, ALL_REDUCE_OPTIONS)
-    const { op, onNonFinite, layout, statistics } = planReduce(data, options)
+    const { op, onNonFinite, layout, detail } = planReduce(data, options)
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
     const innerOp = checkHierarchy(options.hierarchy, op, algorithm)
@@ -118,7 +118,7 @@ export class ReducePlanner {
       layoutHash: this.#hashOf(layout, buckets && bucketBytes, innerOp),
     }
     const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
-    return { op, onNonFinite, layout, statistics, ...how, descriptor }
+    return { op, onNonFinite, layout, detail, ...how, descriptor }
   }
 
   #scheduleOf(layout: Layout, algorithm: AllReduceAlgorithm): 'direct' | LevelKind {
@@ -140,7 +140,7 @@ export class ReducePlanner {
   reduceScatter(data: NumericArray, options: ReduceScatterOptions<NumericArray>): ReduceScatterPlan {
     checkOptions(options, REDUCE_SCATTER_OPTIONS)
     checkArray(data, 'data')
-    const { op, onNonFinite, layout, statistics } = planReduce(data, options)
+    const { op, onNonFinite, layout, detail } = planReduce(data, options)
     const counts = partCounts(layout.elementCount, this.#size, options.counts)
     const wanted = new Float64Array(this.#size + 1)
     counts.forEach((count, rank) => (wanted[rank + 1] = wanted[rank]! + count))
@@ -154,7 +154,7 @@ export class ReducePlanner {
       // Ranks that want other parts must notice it.
       layoutHash: hashOf(layoutHash(layout), wanted),
     }
-    return { op, onNonFinite, layout, statistics, resultDtype, level: bucket!.levels[0]!, wanted, descriptor }
+    return { op, onNonFinite, layout, detail, resultDtype, level: bucket!.levels[0]!, wanted, descriptor }
   }
 
   #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
@@ -195,8 +195,8 @@ function planReduce(data: Data, options: Reducing): Omit<ReducePlan, 'descriptor
   const policy = checkOnNonFinite(options.onNonFinite, op)
   // Integers are always finite: whatever the policy is, there is nothing to look for.
   const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
-  const ofAdasum = checkFlag(options.coefficients, 'coefficients') ? 'coefficients' : 'orthogonality'
-  return { op, onNonFinite, layout, statistics: op === 'adasum' ? ofAdasum : 'none' }
+  const detail = reportDetail(op, checkFlag(options.coefficients, 'coefficients'))
+  return { op, onNonFinite, layout, detail }
 }
 
 function describeReduce(

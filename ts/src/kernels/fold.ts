@@ -5,15 +5,17 @@
 import { type Binding, FOLD_OP_CODES } from '../binding/binding.ts'
 import type { Vector } from '../tensor/vector.ts'
 import type { FoldOp } from '../types.ts'
-import { type KernelTask, type ReduceBody, type ReduceWork, breaksOf } from './reduce.ts'
+import { breaksOf } from './calls.ts'
+import { SegmentRows } from './segment-rows.ts'
+import type { KernelTask, ReduceBody, ReduceWork } from './work.ts'
 
-export interface FoldWork extends Omit<ReduceWork, 'op'> {
+export interface FoldWork extends ReduceWork {
   readonly op: FoldOp
 }
 
 export function* foldSlice(work: FoldWork): ReduceBody {
   yield { kind: 'kernels', phase: 'combine', tasks: foldTasks(work) }
-  return { firstSegment: 0, values: new Float64Array(0) }
+  return new SegmentRows(0, 0, 0)
 }
 
 function foldTasks(work: FoldWork): KernelTask[] {

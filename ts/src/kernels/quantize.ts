@@ -9,8 +9,9 @@ import type { CompressionFormat } from '../compressor.ts'
 import { bytesOf } from '../tensor/check.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
-import { type KernelTask, breaksOf } from './reduce.ts'
+import { breaksOf } from './calls.ts'
 import { pieceElementCount, segmentAt, sliceOf } from './slice.ts'
+import type { KernelTask } from './work.ts'
 
 /** A format and its blocks: what codes mean. */
 export interface Coding {

@@ -2,7 +2,8 @@
 import type { Binding } from '../binding/binding.ts'
 import type { Phase, PhaseObserver } from '../observe/observer.ts'
 import { nextTurn } from '#platform'
-import type { KernelTask, NodePart, ReduceBody, SliceStatistics } from './reduce.ts'
+import type { SegmentRows } from './segment-rows.ts'
+import type { KernelTask, NodePart, ReduceBody } from './work.ts'
 
 /** Answers an exchange step with the parts of all ranks. */
 export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
@@ -11,7 +12,7 @@ export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<re
 export type RunTasks = (tasks: readonly KernelTask[], binding: Binding, phase: Phase) => Promise<void>
 
 /** For reductions in which no segment is cut across ranks. */
-export function runSync(body: ReduceBody, binding: Binding): SliceStatistics {
+export function runSync(body: ReduceBody, binding: Binding): SegmentRows {
   for (let step = body.next(); ; step = body.next(undefined)) {
     if (step.done) return step.value
     if (step.value.kind === 'exchange') throw new Error('A synchronous reduction has nobody to exchange with.')
@@ -24,7 +25,7 @@ export async function run(
   binding: Binding,
   runTasks: RunTasks,
   exchange?: Exchange,
-): Promise<SliceStatistics> {
+): Promise<SegmentRows> {
   let answer: readonly NodePart[] | undefined
   for (;;) {
     const step = body.next(answer)

@@ -8,10 +8,11 @@ import { isDetached, lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
 import { checkForGpu } from '../gpu/gpu-job.ts'
-import { type ReduceWork, emptySegmentRows, reduceSlice, reportRows } from '../kernels/reduce.ts'
+import { type OperatorWork, reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
-import type { SliceStatistics } from '../kernels/reduce.ts'
+import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
+import { newReport, reportDetail, reportOfNothing, reportStatistics } from '../kernels/statistics.ts'
 import {
   bytesOf,
   checkArray,
@@ -271,7 +272,7 @@ function checkFinite({ op, inputs, onNonFinite }: LocalJob, nonFinite: readonly 
 }
 
 /** The work of the inputs that take part, or undefined if none is left. */
-function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): ReduceWork | undefined {
+function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): OperatorWork | undefined {
   const { op, layout, resultDtype } = job
   checkFinite(job, nonFinite)
   if (nonFinite.length === inputs.length) return undefined
@@ -283,19 +284,17 @@ function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[])
 function finish(
   job: LocalJob,
   binding: Binding,
-  statistics: SliceStatistics | undefined,
+  statistics: SegmentRows | undefined,
   nonFiniteRanks: number[],
 ): Reduction {
   const { op, layout, inputs, out, withCoefficients } = job
   // Of no vectors at all the result is zero.
   if (!statistics) bytesOf(out).fill(0)
-  const fullWidth = 1 + inputs.length
-  const rows = emptySegmentRows(layout.segmentElementCounts.length, fullWidth)
-  if (statistics) reportRows(rows, fullWidth, statistics, inputs.length)
-  else rows.fill(NaN)
-  const segments = reportSegments(layout, op === 'adasum' ? rows : new Float64Array(0))
-  if (!withCoefficients) for (const segment of segments) delete segment.coefficients
-  return { result: out, segments, nonFiniteRanks, bytesSent: 0 }
+  const detail = reportDetail(op, withCoefficients)
+  const newRows = statistics ? newReport : reportOfNothing
+  const report = newRows(layout.segmentElementCounts.length, detail, inputs.length)
+  if (statistics) reportStatistics(report, statistics)
+  return { result: out, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent: 0 }
 }
 
 function finishOnGpu(job: LocalJob, record: ReductionRecord): Reduction {

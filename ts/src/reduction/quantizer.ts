@@ -1,9 +1,9 @@
 import type { Binding } from '../binding/binding.ts'
-import type { QuantizeJob, Quantizer } from '../collectives/quantizer.ts'
+import type { QuantizeJob, Quantizer } from '../collectives/compression/quantizer.ts'
 import { type Coding, dequantizeTasks, quantizeTasks } from '../kernels/quantize.ts'
 import { isOffThread, offThread } from '../kernels/off-thread.ts'
-import type { KernelTask } from '../kernels/reduce.ts'
 import { cooperative } from '../kernels/run.ts'
+import type { KernelTask } from '../kernels/work.ts'
 import type { Tuning } from '../tuning.ts'
 
 export function makeQuantizer(coding: Coding, binding: Binding, tuning: Tuning): Quantizer {

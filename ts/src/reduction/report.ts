@@ -1,18 +1,23 @@
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
+import type { SegmentRows } from '../kernels/segment-rows.ts'
+import {
+  orthogonalityOf,
+  reportDetail,
+  reportOfNothing,
+  reportedCoefficients,
+  setReport,
+} from '../kernels/statistics.ts'
 import { type Layout, segmentName } from '../tensor/layout.ts'
 import type { ReduceOp, SegmentReduction } from '../types.ts'
 
-/**
- * What a caller learns of each segment. `statistics` has a row a segment: nothing, orthogonality, or that and then a
- * coefficient for each input.
- */
-export function reportSegments(layout: Layout, statistics: Float64Array): SegmentReduction[] {
-  const width = statistics.length / layout.segmentElementCounts.length
+/** What a caller learns of each segment, from a report of all of them. */
+export function reportSegments(layout: Layout, report: SegmentRows): SegmentReduction[] {
   return Array.from(layout.segmentElementCounts, (elementCount, segment) => {
-    const report: SegmentReduction = { name: segmentName(layout, segment), elementCount }
-    if (width > 0) report.orthogonality = statistics[segment * width]!
-    if (width > 1) report.coefficients = Array.from(statistics.subarray(segment * width + 1, (segment + 1) * width))
-    return report
+    const reduction: SegmentReduction = { name: segmentName(layout, segment), elementCount }
+    const row = report.row(segment)
+    if (row.length > 0) reduction.orthogonality = orthogonalityOf(row)
+    if (row.length > 1) reduction.coefficients = Array.from(reportedCoefficients(row))
+    return reduction
   })
 }
 
@@ -22,12 +27,9 @@ export function reportGpuSegments(
   { orthogonality, coefficients }: ReductionRecord,
   { op, inputCount, withCoefficients }: { op: ReduceOp; inputCount: number; withCoefficients: boolean },
 ): SegmentReduction[] {
-  const width = withCoefficients ? 1 + inputCount : 1
-  const rows = new Float64Array(op === 'adasum' ? layout.segmentElementCounts.length * width : 0).fill(NaN)
-  for (const [segment, value] of orthogonality.entries()) {
-    rows[segment * width] = value
-    if (withCoefficients)
-      rows.set(coefficients.subarray(segment * inputCount, (segment + 1) * inputCount), segment * width + 1)
-  }
-  return reportSegments(layout, rows)
+  const report = reportOfNothing(layout.segmentElementCounts.length, reportDetail(op, withCoefficients), inputCount)
+  if (op === 'adasum')
+    for (const [segment, value] of orthogonality.entries())
+      setReport(report.row(segment), value, coefficients.subarray(segment * inputCount, (segment + 1) * inputCount))
+  return reportSegments(layout, report)
 }

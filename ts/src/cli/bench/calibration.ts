@@ -6,7 +6,7 @@
  * many times slower, as a logarithm. Differences that noise can make count nothing, and of equal answers the one
  * nearest to the default is given, so what does not matter stays as it is.
  */
-import { SINGLE_SHOT_SIZE } from '../../collectives/schedule.ts'
+import { SINGLE_SHOT_SIZE } from '../../collectives/schedule/schedule.ts'
 import { DEFAULT_TUNING, type Tuning, type TuningName, TUNING_BOUNDS } from '../../tuning.ts'
 
 /** Less than this much slower is as fast. */

@@ -5,7 +5,7 @@
  * are compared bit for bit with what one process computes from all ranks' inputs, once a case; compressed ones with rank 0's,
  * and then it is told how far they are off. A barrier has no result.
  */
-import { allReduceSchedule } from '../../collectives/schedule.ts'
+import { allReduceSchedule } from '../../collectives/schedule/schedule.ts'
 import type { Communicator } from '../../communicator/communicator.ts'
 import { connect } from '../../communicator/connect.ts'
 import { Compressor } from '../../compressor.ts'

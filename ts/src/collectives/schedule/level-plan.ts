@@ -7,26 +7,22 @@
  * in its own. Whoever has no elements to reduce (a short vector has fewer blocks than there are ranks) still hears one
  * owner of each input, so that every rank of the node knows whose gradients were not finite; nothing goes back to it.
  */
-import type { Layout } from '../tensor/layout.ts'
-import { intervalAt } from '../tensor/vector.ts'
-import { Cuts, type LevelKind, type Subtree, type Tree, indexOfRank, ownersBelow } from './levels.ts'
-import { sliceBegins } from './schedule.ts'
+import type { Layout } from '../../tensor/layout.ts'
+import { intervalAt } from '../../tensor/vector.ts'
+import { type Interval, sliceBegins } from './slices.ts'
+import { Cuts, type LevelKind, type Subtree, type Tree, indexOfRank, ownersBelow } from './tree.ts'
 
 /** Elements `begin` to `end` of an input of a node, from one of its owners to one of the node's. */
-export interface Transfer {
+export interface Transfer extends Interval {
   /** The other rank; this rank itself where both owners are the same. */
   readonly rank: number
   /** Index of the input. */
   readonly input: number
-  readonly begin: number
-  readonly end: number
 }
 
 /** What a rank holds: of the `index`-th interval all elements. */
-interface Holding {
+interface Holding extends Interval {
   readonly index: number
-  readonly begin: number
-  readonly end: number
 }
 
 /** One rank's part in a level; what it holds then is the result. */

@@ -5,14 +5,14 @@
  * Up to 16 sharers send each other everything. Where there are more, which is where a node has more owners, one of them,
  * another for each segment, adds up the nodes of all and returns the segment's root.
  */
-import type { NodePart } from '../kernels/reduce.ts'
-import type { Exchange } from '../kernels/run.ts'
-import { chunkElementCount, runsOf, sliceOf } from '../kernels/slice.ts'
-import { bytesOf } from '../tensor/check.ts'
-import type { Layout } from '../tensor/layout.ts'
-import type { Level } from './level-plan.ts'
-import type { Peers } from './peers.ts'
-import type { Reducer } from './reducer.ts'
+import type { Exchange } from '../../kernels/run.ts'
+import { chunkElementCount, runsOf, sliceOf } from '../../kernels/slice.ts'
+import type { NodePart } from '../../kernels/work.ts'
+import { bytesOf } from '../../tensor/check.ts'
+import type { Layout } from '../../tensor/layout.ts'
+import type { Peers } from '../peers.ts'
+import type { Reducer } from '../reducer.ts'
+import type { Level } from '../schedule/level-plan.ts'
 
 /** Most sharers of a segment that send everything to each other. */
 const MOST_SHARERS = 16
@@ -31,7 +31,7 @@ interface Sharer {
   readonly end: number
 }
 
-export function nodeExchange(call: Peers, layout: Layout, level: Level, reducer: Reducer, firstStep: number): Exchange {
+export function gramExchange(call: Peers, layout: Layout, level: Level, reducer: Reducer, firstStep: number): Exchange {
   const context = { call, layout, level, reducer }
   return async (round, parts) => {
     const span = call.begin('gram')

@@ -1,22 +1,18 @@
 /**
- * How elements pass from rank to rank: as they are, or quantised.
+ * How elements travel from rank to rank: as they are, or as codes.
  *
- * Quantised, a rank makes codes of what it holds at a stage of the schedule and sends runs of them; it uses itself what its
- * own codes stand for, as all others do. The result is quantised once, by its owners, and its codes go down the levels as
+ * With codes, a rank encodes what it holds at a stage of the schedule and sends runs of the codes; it uses itself what its
+ * own codes stand for, as all others do. The result is encoded once, by its owners, and its codes go down the levels as
  * they are: so all ranks hold the same bits.
  */
-import { CodeLayout } from '../kernels/quantize.ts'
-import type { Dtype } from '../tensor/dtype.ts'
-import type { Layout } from '../tensor/layout.ts'
-import { copyParts } from '../tensor/parts.ts'
-import type { Vector } from '../tensor/vector.ts'
-import type { AllReduceJob, Scratch } from './job.ts'
+import { CodeLayout } from '../../kernels/quantize.ts'
+import type { Dtype } from '../../tensor/dtype.ts'
+import type { Layout } from '../../tensor/layout.ts'
+import { copyParts } from '../../tensor/parts.ts'
+import type { Vector } from '../../tensor/vector.ts'
+import type { AllReduceJob, Scratch } from '../job.ts'
+import type { Interval } from '../schedule/slices.ts'
 import type { Compression } from './quantizer.ts'
-
-export interface Interval {
-  readonly begin: number
-  readonly end: number
-}
 
 /** An interval of the vector in memory. */
 export interface Stretch extends Interval {
@@ -27,17 +23,17 @@ export interface Stretch extends Interval {
 }
 
 /** What a rank holds, ready to be sent. */
-export interface Departure {
+export interface Encoded {
   /** The parts of a message with these elements. */
   between(interval: Interval): Uint8Array[]
-  /** What the receivers get, for this rank itself. */
-  keep(room: Stretch): Promise<void>
+  /** Gives this rank itself the elements that the receivers get. */
+  decodeOwn(room: Stretch): Promise<void>
 }
 
 /** Memory for a message, and what makes elements of it once it has come. */
-export interface Incoming {
+export interface Decoding {
   readonly parts: readonly Uint8Array[]
-  readonly arrived?: () => Promise<void>
+  readonly decode?: () => Promise<void>
 }
 
 /** Where the result comes together. */
@@ -50,23 +46,23 @@ export interface Gathering {
   finish(): Promise<void>
 }
 
-export interface Passage {
-  /** Whether what comes can be used while it comes, and what goes is not copied first. */
+export interface Codec {
+  /** Whether elements travel as they are: what comes can be used while it comes, and what goes is not copied first. */
   readonly isPlain: boolean
-  /** @param stage - how many times a number has been quantised before */
-  depart(stage: number, held: Stretch): Promise<Departure>
+  /** @param stage - how many times a number has been encoded before */
+  encode(stage: number, held: Stretch): Promise<Encoded>
   /** The same where nobody will look at the numbers. */
-  departUnread(held: Stretch): Departure
-  incoming(room: Stretch): Incoming
-  /** @param stage - as for `depart` */
+  encodeBlank(held: Stretch): Encoded
+  decodeInto(room: Stretch): Decoding
+  /** @param stage - as for `encode` */
   gather(stage: number, target: Stretch): Gathering
 }
 
-/** A part of a message's flags, once its elements can be used. */
-export function received(receive: Promise<number>, { arrived }: Incoming): Promise<number> {
-  if (!arrived) return receive
+/** The flags of a message, once its elements can be used. */
+export function decoded(receive: Promise<number>, { decode }: Decoding): Promise<number> {
+  if (!decode) return receive
   const used = receive.then(async (flags) => {
-    await arrived()
+    await decode()
     return flags
   })
   // Somebody waits for it later, or the group's failure is what counts.
@@ -74,9 +70,9 @@ export function received(receive: Promise<number>, { arrived }: Incoming): Promi
   return used
 }
 
-export function passageOf(job: AllReduceJob, scratch: Scratch): Passage {
+export function codecOf(job: AllReduceJob, scratch: Scratch): Codec {
   const { layout, compression, check } = job
-  return compression ? new QuantizedPassage(layout, compression, scratch, check) : new PlainPassage(job)
+  return compression ? new QuantizingCodec(layout, compression, scratch, check) : new PlainCodec(job)
 }
 
 /** Bytes of an interval within a stretch. */
@@ -84,7 +80,7 @@ function within({ byteLength }: Dtype, { vector, begin }: Stretch, part: Interva
   return vector.between((part.begin - begin) * byteLength, (part.end - begin) * byteLength)
 }
 
-export class PlainPassage implements Passage {
+export class PlainCodec implements Codec {
   readonly isPlain: boolean = true
   readonly #dtype: Dtype
   readonly #resultDtype: Dtype
@@ -94,18 +90,18 @@ export class PlainPassage implements Passage {
     this.#resultDtype = resultDtype
   }
 
-  depart(_stage: number, held: Stretch): Promise<Departure> {
-    return Promise.resolve(this.departUnread(held))
+  encode(_stage: number, held: Stretch): Promise<Encoded> {
+    return Promise.resolve(this.encodeBlank(held))
   }
 
-  departUnread(held: Stretch): Departure {
+  encodeBlank(held: Stretch): Encoded {
     return {
       between: (interval) => within(this.#dtype, held, interval),
-      keep: async (room) => copyParts(within(this.#dtype, held, room), room.vector.parts),
+      decodeOwn: async (room) => copyParts(within(this.#dtype, held, room), room.vector.parts),
     }
   }
 
-  incoming({ vector }: Stretch): Incoming {
+  decodeInto({ vector }: Stretch): Decoding {
     return { parts: vector.parts }
   }
 
@@ -119,7 +115,7 @@ export class PlainPassage implements Passage {
   }
 }
 
-class QuantizedPassage implements Passage {
+class QuantizingCodec implements Codec {
   readonly isPlain: boolean = false
   readonly #layout: Layout
   readonly #compression: Compression
@@ -135,19 +131,19 @@ class QuantizedPassage implements Passage {
     this.#codes = new CodeLayout(layout, compression.quantizer.coding)
   }
 
-  async depart(stage: number, held: Stretch): Promise<Departure> {
+  async encode(stage: number, held: Stretch): Promise<Encoded> {
     const codes = this.#room(held)
     await this.#quantize(stage, held, codes)
-    return this.#departure(held, codes)
+    return this.#encoded(held, codes)
   }
 
-  departUnread(held: Stretch): Departure {
-    return this.#departure(held, this.#room(held).fill(0))
+  encodeBlank(held: Stretch): Encoded {
+    return this.#encoded(held, this.#room(held).fill(0))
   }
 
-  incoming(room: Stretch): Incoming {
+  decodeInto(room: Stretch): Decoding {
     const codes = this.#room(room)
-    return { parts: [codes], arrived: () => this.#dequantize(room, codes) }
+    return { parts: [codes], decode: () => this.#dequantize(room, codes) }
   }
 
   gather(stage: number, target: Stretch): Gathering {
@@ -161,10 +157,10 @@ class QuantizedPassage implements Passage {
     }
   }
 
-  #departure(held: Stretch, codes: Uint8Array): Departure {
+  #encoded(held: Stretch, codes: Uint8Array): Encoded {
     return {
       between: (interval) => [this.#between(held, codes, interval)],
-      keep: (room) => this.#dequantize(room, this.#between(held, codes, room)),
+      decodeOwn: (room) => this.#dequantize(room, this.#between(held, codes, room)),
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Coding, QuantizeWork } from '../kernels/quantize.ts'
+import type { Coding, QuantizeWork } from '../../kernels/quantize.ts'
 import type { Feedback } from './feedback.ts'
 
 /** Turns numbers into codes and back: what an all-reduce needs to send fewer bytes. */

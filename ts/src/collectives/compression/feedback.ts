@@ -2,10 +2,10 @@
  * Error feedback within a call: working copies of what earlier calls have left over. Kernels turn them into what this call
  * leaves over, and `commit` makes them the compressor's. A call that fails commits nothing, and the compressor is as before.
  */
-import type { Residuals } from '../compressor.ts'
-import { segmentAt } from '../kernels/slice.ts'
-import { type Layout, segmentName } from '../tensor/layout.ts'
-import type { ScratchPool } from '../tensor/scratch.ts'
+import type { Residuals } from '../../compressor.ts'
+import { segmentAt } from '../../kernels/slice.ts'
+import { type Layout, segmentName } from '../../tensor/layout.ts'
+import type { ScratchPool } from '../../tensor/scratch.ts'
 
 /** Elements `begin` to `end` of the vector, as they were quantised at a stage of the schedule. */
 interface Taken {

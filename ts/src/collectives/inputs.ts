@@ -1,0 +1,175 @@
+/**
+ * How a rank gets the other ranks' vectors on one interval and gives them its own: the exchange of the direct schedule and of the
+ * first level. There is one message a pair, with all elements that the receiver reduces.
+ *
+ * Vectors that travel as they are stay where they lie if their ranks share memory with this one; codes come into its own memory.
+ * Ranks say in the header of that message whether their input is finite, or, so that nobody waits for it to be scanned, in another
+ * message behind it.
+ *
+ * Long vectors can be reduced while they come (`isStreamed`). Not where inputs may be left out: who takes part must be known first.
+ */
+import type { Incoming } from '../group/call.ts'
+import { Vector } from '../tensor/vector.ts'
+import { Arrivals } from './arrival.ts'
+import { type Codec, type Stretch, decoded } from './compression/codec.ts'
+import type { AllReduceJob } from './job.ts'
+import { countPresent, looksFirst, scan } from './non-finite.ts'
+import type { Peers } from './peers.ts'
+import type { Interval } from './schedule/slices.ts'
+
+export interface InputExchange {
+  readonly call: Peers
+  readonly job: AllReduceJob
+  readonly codec: Codec
+  readonly step: number
+  /** The elements that this rank reduces. */
+  readonly interval: Interval
+  /** The other ranks, and which input is theirs. */
+  readonly sources: readonly { readonly rank: number; readonly input: number }[]
+  readonly ownInput: number
+  /** The elements that the other ranks reduce. */
+  readonly targets: readonly (Interval & { readonly rank: number })[]
+  /** Memory for an input that does not stay where it is; asked for once an input. */
+  readonly room: (input: number) => Uint8Array
+  /** Whether this rank's own input is reduced where the caller has it. Codes never are. */
+  readonly readsOwnInPlace: boolean
+  readonly isStreamed: boolean
+  /** If vectors are streamed and their ranks say behind them what they are: in which step. */
+  readonly flagsStep?: number
+}
+
+export interface Inputs {
+  /** The inputs on this rank's interval, in rank order. */
+  readonly vectors: readonly Vector[]
+  /** Whether none of them is in memory that this rank has for them. */
+  readonly areElsewhere: boolean
+  /** If they may still be on their way. */
+  readonly arrival: Arrivals | undefined
+  /** When all ranks' flags are known. */
+  readonly known: Promise<void>
+  /** To be called when all inputs have been read. */
+  readonly finish: () => Promise<void>
+  readonly sends: Promise<void>[]
+}
+
+/** Inputs that other ranks have been asked for. */
+interface Requested {
+  /** What each rank's header says of its input, in the order of the sources. */
+  readonly flags: readonly Promise<number>[]
+  /** Where they lie, in the order of the sources, as soon as that is known. */
+  readonly located: () => Promise<Vector[]>
+  /** Whether any of them comes into this rank's own memory; to be asked once they are located. */
+  readonly isHere: () => boolean
+  readonly finish: () => Promise<void>
+}
+
+/** Resolves when all inputs are there, or, if they are streamed, when it is known where they will be. Fills in `flags`, by rank. */
+export async function exchangeInputs(exchange: InputExchange, flags: Uint8Array): Promise<Inputs> {
+  const { call, job, codec, sources, ownInput, isStreamed } = exchange
+  const arrival = isStreamed ? new Arrivals(call, sources.length, job.layout.dtype.byteLength) : undefined
+  const span = arrival ? undefined : call.begin('exchange')
+  const requested = codec.isPlain ? borrowInputs(exchange, arrival) : receiveCodes(exchange)
+  const flagsStep = arrival && exchange.flagsStep
+  if (flagsStep === undefined) flags[call.rank] = await scan(call, job)
+  job.check()
+  const { own, sends } = await sendOwn(exchange, flags[call.rank]!)
+  const known =
+    flagsStep === undefined
+      ? takeFlags(exchange, requested.flags, flags)
+      : exchangeFlags(exchange, flagsStep, flags, sends)
+  if (arrival) known.catch((error: unknown) => arrival.fail(error))
+  else await known
+  if (span) call.end(span)
+  const vectors: Vector[] = []
+  const located = await requested.located()
+  sources.forEach(({ input }, i) => (vectors[input] = located[i]!))
+  vectors[ownInput] = own
+  const areElsewhere = staysInPlace(exchange) && !requested.isHere()
+  return { vectors, areElsewhere, arrival, known, finish: requested.finish, sends }
+}
+
+function staysInPlace({ codec, readsOwnInPlace }: InputExchange): boolean {
+  return codec.isPlain && readsOwnInPlace
+}
+
+/** Returns this rank's input on its interval: what the other ranks get of it, too. */
+async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own: Vector; sends: Promise<void>[] }> {
+  const { call, job, codec, step, interval, targets } = exchange
+  const { layout, data } = job
+  const held: Stretch = { begin: 0, end: layout.elementCount, vector: data, memory: 'caller' }
+  // Nobody looks at the numbers of who is left out.
+  const isRead = countPresent(job, Uint8Array.of(ownFlags)) > 0
+  const encoded = isRead ? await codec.encode(0, held) : codec.encodeBlank(held)
+  const sends = targets.map((to) => call.send(to.rank, step, encoded.between(to), ownFlags))
+  if (staysInPlace(exchange)) {
+    const { byteLength } = layout.dtype
+    return { own: data.slice(interval.begin * byteLength, interval.end * byteLength), sends }
+  }
+  const own = roomOf(exchange, exchange.ownInput)
+  await encoded.decodeOwn(own)
+  return { own: own.vector, sends }
+}
+
+function borrowInputs({ call, job, step, interval, sources, room }: InputExchange, arrival?: Arrivals): Requested {
+  const byteLength = (interval.end - interval.begin) * job.layout.dtype.byteLength
+  let isHere = false
+  const incoming = sources.map(({ rank: from, input }, i): Incoming => {
+    const memory = (): Uint8Array[] => {
+      isHere = true
+      return [room(input)]
+    }
+    if (arrival) return arrival.borrow(i, { from, step, byteLength, memory })
+    return call.borrow(from, step, byteLength, memory)
+  })
+  const flags = incoming.map(({ received }) => received.then(({ rankFlags }) => rankFlags))
+  // Somebody waits for them later, or the group's failure is what counts.
+  for (const each of flags) each.catch(() => undefined)
+  const located = async (): Promise<Vector[]> => {
+    const places = await Promise.all(incoming.map(({ parts }) => parts))
+    return places.map((parts) => new Vector(parts))
+  }
+  const finish = async (): Promise<void> => {
+    await Promise.all(incoming.map(async ({ received }) => (await received).finish()))
+  }
+  return { flags, located, isHere: () => isHere, finish }
+}
+
+function receiveCodes(exchange: InputExchange): Requested {
+  const { call, codec, step, sources } = exchange
+  const rooms = sources.map(({ input }) => roomOf(exchange, input))
+  const flags = sources.map(({ rank }, i) => {
+    const decoding = codec.decodeInto(rooms[i]!)
+    return decoded(call.receive(rank, step, decoding.parts), decoding)
+  })
+  const located = (): Promise<Vector[]> => Promise.resolve(rooms.map(({ vector }) => vector))
+  return { flags, located, isHere: () => true, finish: () => Promise.resolve() }
+}
+
+function roomOf({ interval: { begin, end }, room }: InputExchange, input: number): Stretch {
+  return { begin, end, vector: Vector.of(room(input)), memory: 'pool' }
+}
+
+async function takeFlags(
+  { sources }: InputExchange,
+  theirs: readonly Promise<number>[],
+  flags: Uint8Array,
+): Promise<void> {
+  const found = await Promise.all(theirs)
+  sources.forEach(({ rank }, i) => (flags[rank] = found[i]!))
+}
+
+/** What every rank says of its input, in messages of their own. */
+async function exchangeFlags(
+  exchange: InputExchange,
+  step: number,
+  flags: Uint8Array,
+  sends: Promise<void>[],
+): Promise<void> {
+  const { call, job, sources, targets } = exchange
+  if (!looksFirst(call, job)) return
+  const receives = sources.map(({ rank }) => call.receive(rank, step, []))
+  flags[call.rank] = await scan(call, job)
+  job.check()
+  sends.push(...targets.map(({ rank }) => call.send(rank, step, [], flags[call.rank])))
+  await takeFlags(exchange, receives, flags)
+}

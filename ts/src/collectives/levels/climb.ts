@@ -1,0 +1,235 @@
+/** The way up the levels: a rank gets its node's inputs on its interval, reduces them, and holds the node's result there. */
+import { bytesOf } from '../../tensor/check.ts'
+import { Vector } from '../../tensor/vector.ts'
+import type { SegmentRows } from '../../kernels/segment-rows.ts'
+import { type Slice, chunkElementCount, longCallElementCount, sliceOf } from '../../kernels/slice.ts'
+import type { Arrivals } from '../arrival.ts'
+import { type Stretch, decoded } from '../compression/codec.ts'
+import { completeStatistics } from '../hierarchy.ts'
+import { exchangeInputs } from '../inputs.ts'
+import type { AllReduceJob } from '../job.ts'
+import { countPresent, hasResult, isRefused, isSuspect } from '../non-finite.ts'
+import type { Reducer } from '../reducer.ts'
+import type { Level, Transfer } from '../schedule/level-plan.ts'
+import {
+  type LevelContext,
+  STEP_EXCHANGE,
+  STEP_NODES,
+  codecAt,
+  isInner,
+  partition,
+  roomsOf,
+  stepOf,
+  stretchOf,
+} from './context.ts'
+import { gramExchange } from './gram-exchange.ts'
+import { joinRows, newNodeRows, reportRoot, rowsBeginningIn } from './node-rows.ts'
+
+/** What a rank has of a node's result: its interval of it. */
+interface Held extends Stretch {
+  /** Undefined of a single rank. */
+  readonly rows: SegmentRows | undefined
+}
+
+/** A rank's interval of the result. */
+export interface OwnResult {
+  readonly vector: Vector
+  /** Whether that is where the whole result comes together. */
+  readonly isInPlace: boolean
+  readonly isSuspect: boolean
+}
+
+/** Returns this rank's interval of the result, or nothing if inputs are refused or all were left out. */
+export async function climb(context: LevelContext): Promise<OwnResult | undefined> {
+  const { job, levels, flags } = context
+  const top = levels.length - 1
+  let held: Held = { begin: 0, end: job.layout.elementCount, vector: job.data, memory: 'caller', rows: undefined }
+  for (let index = 0; index < top; index++) held = await climbOne(context, index, await inputsAt(context, index, held))
+  const root = await inputsAt(context, top, held)
+  const result = hasResult(job, flags) ? await reduceRoot(context, root) : undefined
+  await root.known
+  await root.finish()
+  if (result && hasResult(job, flags)) return result
+  await Promise.all(context.sends.flat())
+  return undefined
+}
+
+async function climbOne(context: LevelContext, index: number, inputs: NodeInputs): Promise<Held> {
+  const { level, own, known, finish } = inputs
+  const { layout, detail } = context.job
+  const rows = newNodeRows(layout, detail, level.node, level)
+  const { first, count } = level.node
+  const isRefusedHere = index > 0 && isRefused(context.job, context.flags.subarray(first, first + count))
+  // All ranks of the node know this alike, once they have all of its inputs. They go on, so that the others come to know,
+  // and nobody looks at the numbers.
+  if (!isRefusedHere) await reduce(context, index, inputs, rows, Vector.of(own))
+  await known
+  await finish()
+  return { begin: level.begin, end: level.end, vector: Vector.of(own), memory: 'pool', rows }
+}
+
+// ---- inputs
+
+interface NodeInputs {
+  readonly level: Level
+  /** In rank order, the node's inputs on this rank's interval. */
+  readonly vectors: readonly Vector[]
+  /** Memory for a result: where this rank's own input may have been. */
+  readonly own: Uint8Array
+  /** Whether no input is in memory that this rank has for them. */
+  readonly areElsewhere: boolean
+  /** Undefined where the inputs are single ranks. */
+  readonly rows: readonly SegmentRows[] | undefined
+  /** If they may still be on their way. */
+  readonly arrival: Arrivals | undefined
+  /** When the flags of their ranks are known. */
+  readonly known: Promise<void>
+  /** To be called when they have all been read. */
+  readonly finish: () => Promise<void>
+}
+
+/** Gives the owners of the node what this rank holds, and gets the node's inputs on its own interval. */
+function inputsAt(context: LevelContext, index: number, held: Held): Promise<NodeInputs> {
+  return held.rows ? resultsBelow(context, index, held, held.rows) : vectorsOfRanks(context)
+}
+
+/** The inputs of the first level: one rank's each, all of the interval. */
+async function vectorsOfRanks(context: LevelContext): Promise<NodeInputs> {
+  const { call, job, levels, flags } = context
+  const level = levels[0]!
+  const rooms = roomsOf(context, 0)
+  const codec = codecAt(context, 0)
+  // Whoever may leave ranks out must know all flags first.
+  const isLong = rooms[0]!.length * rooms.length >= call.tuning.streamByteLength
+  const exchange = {
+    ...{ call, job, codec, step: stepOf(context, 0, STEP_EXCHANGE), interval: level },
+    sources: partition(level.receives, call.rank)[1],
+    ownInput: level.ownInput,
+    targets: partition(level.sends, call.rank)[1],
+    room: (input: number): Uint8Array => rooms[input]!,
+    readsOwnInPlace: call.isShared(job.data.parts),
+    isStreamed: isLong && codec.isPlain && job.onNonFinite !== 'skip',
+  }
+  const { sends, ...inputs } = await exchangeInputs(exchange, flags)
+  context.sends[0] = sends
+  return { ...inputs, level, own: rooms[level.ownInput]!, rows: undefined }
+}
+
+/** The inputs of a later level: what the owners of the nodes below hold, with their rows and flags behind it. */
+async function resultsBelow(
+  context: LevelContext,
+  index: number,
+  held: Held,
+  heldRows: SegmentRows,
+): Promise<NodeInputs> {
+  const { call, job, levels, flags } = context
+  const level = levels[index]!
+  const codec = codecAt(context, index)
+  const step = stepOf(context, index, STEP_EXCHANGE)
+  const rooms = roomsOf(context, index)
+  const rows = level.inputs.map((input) => newNodeRows(job.layout, job.detail, input, level))
+  const [mine, theirs] = partition(level.receives, call.rank)
+  const span = call.begin('exchange')
+  const receives = theirs.map((from) => {
+    const decoding = codec.decodeInto(stretchOf(job, rooms[from.input]!, level.begin, from))
+    const parts = [...decoding.parts, ...trailer(context, level, rows[from.input]!, from)]
+    return decoded(call.receive(from.rank, step, parts), decoding)
+  })
+  job.check()
+  const { first, count } = level.inputs[level.ownInput]!
+  // Nobody looks at the numbers if all whose gradients are in them are left out.
+  const isRead = countPresent(job, flags.subarray(first, first + count)) > 0
+  const encoded = isRead ? await codec.encode(index, held) : codec.encodeBlank(held)
+  context.sends[index] = partition(level.sends, call.rank)[1].map((to) =>
+    call.send(to.rank, step, [...encoded.between(to), ...trailer(context, level, heldRows, to)], flags[call.rank]),
+  )
+  for (const own of mine) {
+    await encoded.decodeOwn(stretchOf(job, rooms[own.input]!, level.begin, own))
+    rowsBeginningIn(job.layout, rows[own.input]!, own).set(rowsBeginningIn(job.layout, heldRows, own))
+  }
+  await Promise.all(receives)
+  call.end(span)
+  const vectors = rooms.map((room) => Vector.of(room))
+  const complete = {
+    areElsewhere: false,
+    arrival: undefined,
+    known: Promise.resolve(),
+    finish: () => Promise.resolve(),
+  }
+  return { ...complete, level, vectors, own: rooms[level.ownInput]!, rows }
+}
+
+/** Rows and flags of an input that is more than one rank. */
+function trailer({ job, flags }: LevelContext, level: Level, rows: SegmentRows, part: Transfer): Uint8Array[] {
+  const { first, count } = level.inputs[part.input]!
+  const known = job.onNonFinite === 'propagate' ? [] : [flags.subarray(first, first + count)]
+  return [bytesOf(rowsBeginningIn(job.layout, rows, part)), ...known]
+}
+
+// ---- reduction
+
+async function reduce(context: LevelContext, index: number, inputs: NodeInputs, into: SegmentRows, out: Vector) {
+  const { level, vectors, rows, arrival } = inputs
+  const { call, job, levels, flags } = context
+  const { layout, check } = job
+  const reducer = reducerAt(job, index)
+  const weights = Float64Array.from(level.inputs, ({ first, count }) =>
+    countPresent(job, flags.subarray(first, first + count)),
+  )
+  if (weights.every((weight) => weight === 0)) return undefined
+  const slice = sliceIn(job, level, vectors.length, inputs.areElsewhere || !arrival ? reducer : undefined)
+  const exchange = gramExchange(call, layout, level, reducer, stepOf(context, index, STEP_NODES))
+  const isRoot = index === levels.length - 1
+  const resultDtype = isRoot ? job.resultDtype : layout.dtype
+  const work = { layout, resultDtype, slice, inputs: vectors, weights, out }
+  const how = { memory: 'pool', check, exchange, observer: call, ...(arrival && { arrival }) } as const
+  const statistics = await reducer.reduce({ ...work, ...how })
+  if (isInner(job, index)) completeStatistics(statistics, layout, job.hierarchy!, weights, isRoot)
+  joinRows(into, level, rows, statistics, weights, !isBase(context, index))
+  return statistics
+}
+
+/** @param atOnce - what reduces it, if it has to wait for nothing */
+function sliceIn(
+  { layout }: AllReduceJob,
+  { begin, end }: Level,
+  inputCount: number,
+  atOnce: Reducer | undefined,
+): Slice {
+  const { byteLength } = layout.dtype
+  const longest = atOnce?.isSinglePass === true ? longCallElementCount(byteLength, end - begin) : undefined
+  return sliceOf(layout, begin, end, chunkElementCount(byteLength, inputCount), longest)
+}
+
+function reducerAt(job: AllReduceJob, index: number): Reducer {
+  return isInner(job, index) ? job.hierarchy!.innerReducer : job.reducer
+}
+
+/** Whether orthogonality is that of this level's inputs: the machines' vectors, where there is more than one. */
+function isBase({ job, levels }: LevelContext, index: number): boolean {
+  return job.hierarchy !== undefined && index === Math.min(job.hierarchy.innerLevelCount, levels.length - 1)
+}
+
+/** The rank's part of the result, and the report of the segments that begin there. */
+async function reduceRoot(context: LevelContext, inputs: NodeInputs): Promise<OwnResult> {
+  const { call, job, levels, report } = context
+  const place = placeOfResult(context, inputs)
+  const rows = newNodeRows(job.layout, job.detail, inputs.level.node, inputs.level)
+  const statistics = await reduce(context, levels.length - 1, inputs, rows, place.vector)
+  if (statistics) reportRoot(report, rows, statistics)
+  return { ...place, isSuspect: statistics !== undefined && isSuspect(call, job, statistics) }
+}
+
+/** Where peers can read it: in its place, if they can read that and no input is there, or else in this rank's own memory. */
+function placeOfResult(
+  { call, job, codec, scratch, target }: LevelContext,
+  { level, own, areElsewhere }: NodeInputs,
+): Pick<OwnResult, 'vector' | 'isInPlace'> {
+  const { byteLength } = job.resultDtype
+  if (target && areElsewhere && codec.isPlain && call.isShared(target.parts))
+    return { vector: target.slice(level.begin * byteLength, level.end * byteLength), isInPlace: true }
+  // A result of another dtype does not fit where the inputs were.
+  const isWider = job.resultDtype !== job.layout.dtype
+  const bytes = isWider ? scratch((level.end - level.begin) * byteLength) : own
+  return { vector: Vector.of(bytes), isInPlace: false }
+}

@@ -1,0 +1,115 @@
+/** What a rank has at hand on its way through the levels, and where things are in it. */
+import { bytesOf } from '../../tensor/check.ts'
+import { Vector } from '../../tensor/vector.ts'
+import type { SegmentRows } from '../../kernels/segment-rows.ts'
+import { newReport } from '../../kernels/statistics.ts'
+import { type Codec, PlainCodec, type Stretch, codecOf } from '../compression/codec.ts'
+import type { AllReduceJob, Scratch } from '../job.ts'
+import type { Peers } from '../peers.ts'
+import type { Level, Transfer } from '../schedule/level-plan.ts'
+import type { Interval } from '../schedule/slices.ts'
+import { rowsBeginningIn } from './node-rows.ts'
+
+/** Steps of a level: these, and those of the Gram exchange from STEP_NODES on. */
+export const STEP_EXCHANGE = 0
+export const STEP_GATHER = 1
+export const STEP_NODES = 2
+const STEPS_A_LEVEL = 64
+/** Ten levels are more than any world has. */
+export const STEPS_A_BUCKET: number = 1024
+
+export interface LevelContext {
+  readonly call: Peers
+  readonly job: AllReduceJob
+  readonly levels: readonly Level[]
+  readonly firstStep: number
+  readonly scratch: Scratch
+  /** Where the whole result comes together, if that is known. */
+  readonly target?: Vector
+  readonly codec: Codec
+  /** Memory for inputs and intermediate results. */
+  readonly room: Uint8Array
+  /** What every rank has said of its input, as far as it is known. */
+  readonly flags: Uint8Array
+  /** What every rank learns of every segment. */
+  readonly report: SegmentRows
+  /** Messages of the way up, level by level. */
+  readonly sends: Promise<void>[][]
+}
+
+/** @param leastElementCount - that `room` must have at the end */
+export function newContext(
+  call: Peers,
+  job: AllReduceJob,
+  levels: readonly Level[],
+  scratch: Scratch,
+  leastElementCount: number,
+  firstStep = 0,
+): LevelContext {
+  const { layout, detail } = job
+  const room = scratch(roomElementCount(levels, leastElementCount) * layout.dtype.byteLength)
+  const report = newReport(layout.segmentElementCounts.length, detail, call.size)
+  const codec = codecOf(job, scratch)
+  return { call, job, levels, firstStep, scratch, codec, room, flags: new Uint8Array(call.size), report, sends: [] }
+}
+
+/** Elements for which a rank needs memory at once: the results up to a level, and that level's inputs. */
+export function roomElementCount(levels: readonly Level[], least: number): number {
+  let [held, most] = [0, least]
+  for (const { begin, end, inputs } of levels) {
+    most = Math.max(most, held + inputs.length * (end - begin))
+    held += end - begin
+  }
+  return most
+}
+
+/** Memory for the inputs of a level: behind the results of the levels before, the own one first. */
+export function roomsOf({ job, levels, room }: LevelContext, index: number): Uint8Array[] {
+  const { byteLength } = job.layout.dtype
+  const lengthOf = ({ begin, end }: Level): number => (end - begin) * byteLength
+  const length = lengthOf(levels[index]!)
+  const first = levels.slice(0, index).reduce((sum, level) => sum + lengthOf(level), 0)
+  let next = first + length
+  return levels[index]!.inputs.map((_, input) => {
+    const at = input === levels[index]!.ownInput ? first : (next += length) - length
+    return room.subarray(at, at + length)
+  })
+}
+
+export function stepOf({ firstStep }: LevelContext, index: number, step: number): number {
+  return firstStep + index * STEPS_A_LEVEL + step
+}
+
+export function isInner({ hierarchy }: AllReduceJob, index: number): boolean {
+  return hierarchy !== undefined && index < hierarchy.innerLevelCount
+}
+
+/** Within machines nothing is quantised: there the network is not what takes time. */
+export function codecAt({ job, codec }: LevelContext, index: number): Codec {
+  return isInner(job, index) ? new PlainCodec(job) : codec
+}
+
+/** The rows of the report about the segments that begin in an interval, as a part of a message. */
+export function reportBytes({ job, report }: LevelContext, interval: Interval): Uint8Array {
+  return bytesOf(rowsBeginningIn(job.layout, report, interval))
+}
+
+/** Elements of a transfer in pool memory that holds the vector from `first` on. */
+export function stretchOf(
+  { layout }: AllReduceJob,
+  bytes: Uint8Array,
+  first: number,
+  { begin, end }: Transfer,
+): Stretch {
+  const { byteLength } = layout.dtype
+  const part = bytes.subarray((begin - first) * byteLength, (end - first) * byteLength)
+  return { begin, end, vector: Vector.of(part), memory: 'pool' }
+}
+
+/** Those within this rank, and those with others. */
+export function partition(transfers: readonly Transfer[], rank: number): [mine: Transfer[], others: Transfer[]] {
+  return [
+    transfers.filter((transfer) => transfer.rank === rank),
+    transfers.filter((transfer) => transfer.rank !== rank),
+  ]
+}

@@ -1,0 +1,38 @@
+/** A row of numbers for each of some consecutive segments. The rows lie one behind the other, so a run of them is a part of a message. */
+export class SegmentRows {
+  readonly firstSegment: number
+  readonly segmentCount: number
+  /** Numbers in a row. */
+  readonly width: number
+  readonly values: Float64Array
+
+  constructor(firstSegment: number, segmentCount: number, width: number) {
+    this.firstSegment = firstSegment
+    this.segmentCount = segmentCount
+    this.width = width
+    this.values = new Float64Array(segmentCount * width)
+  }
+
+  /** The segments that have a row. */
+  segments(): number[] {
+    return Array.from({ length: this.segmentCount }, (_, i) => this.firstSegment + i)
+  }
+
+  has(segment: number): boolean {
+    return segment >= this.firstSegment && segment < this.firstSegment + this.segmentCount
+  }
+
+  row(segment: number): Float64Array {
+    return this.between(segment, segment + 1)
+  }
+
+  /** The rows of segments `from` to `to`, all of which must have one. */
+  between(from: number, to: number): Float64Array {
+    return this.values.subarray((from - this.firstSegment) * this.width, (to - this.firstSegment) * this.width)
+  }
+
+  /** Takes the rows of other segments, all of which must have one here, too. */
+  take(rows: SegmentRows, firstSegment: number = rows.firstSegment): void {
+    this.between(firstSegment, firstSegment + rows.segmentCount).set(rows.values)
+  }
+}

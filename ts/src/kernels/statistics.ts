@@ -1,0 +1,97 @@
+/**
+ * What a reduction finds out about each segment, and what its callers learn of that. Both are rows (segment-rows.ts):
+ *
+ *     statistics   orthogonality | sum of the inputs' squared norms | a coefficient for each input
+ *     report       nothing, or orthogonality, or orthogonality | a coefficient for each input
+ *
+ * The first is how the kernels write it; only `adasum` has any. Orthogonality is |result|^2 over the sum of the squared norms.
+ */
+import type { AllReduceOp } from '../types.ts'
+import { SegmentRows } from './segment-rows.ts'
+
+const ORTHOGONALITY = 0
+const SQUARED_NORMS = 1
+const COEFFICIENTS = 2
+
+/** Which numbers a report has of each segment. */
+export type ReportDetail = 'none' | 'orthogonality' | 'coefficients'
+
+export function reportDetail(op: AllReduceOp, withCoefficients: boolean): ReportDetail {
+  if (op !== 'adasum') return 'none'
+  return withCoefficients ? 'coefficients' : 'orthogonality'
+}
+
+/** Numbers in a row of statistics. */
+export function statisticsWidth(inputCount: number): number {
+  return COEFFICIENTS + inputCount
+}
+
+/** Statistics of segments without elements: nothing in common, and nothing multiplied. */
+export function newStatistics(firstSegment: number, segmentCount: number, inputCount: number): SegmentRows {
+  return withOrthogonalityOne(new SegmentRows(firstSegment, segmentCount, statisticsWidth(inputCount)))
+}
+
+/** Takes a row of statistics or of a report. */
+export function orthogonalityOf(row: Float64Array): number {
+  return row[ORTHOGONALITY]!
+}
+
+export function squaredNormsOf(statisticsRow: Float64Array): number {
+  return statisticsRow[SQUARED_NORMS]!
+}
+
+export function coefficientsOf(statisticsRow: Float64Array): Float64Array {
+  return statisticsRow.subarray(COEFFICIENTS)
+}
+
+/** Sets what a reduction of a single vector comes to: orthogonality 1, and no squared norms to compare it with. */
+export function setOnlyVector(statisticsRow: Float64Array): void {
+  statisticsRow[ORTHOGONALITY] = 1
+  statisticsRow[SQUARED_NORMS] = 0
+}
+
+export function isAnyOrthogonalityNaN({ values, width }: SegmentRows): boolean {
+  for (let at = ORTHOGONALITY; at < values.length; at += width) if (Number.isNaN(values[at])) return true
+  return false
+}
+
+/** A report of all segments of a vector, as segments without elements have it. */
+export function newReport(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
+  return withOrthogonalityOne(emptyReport(segmentCount, detail, inputCount))
+}
+
+/** The report where all inputs were left out. */
+export function reportOfNothing(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
+  const report = emptyReport(segmentCount, detail, inputCount)
+  report.values.fill(NaN)
+  return report
+}
+
+/** Puts the statistics of some segments into a report. */
+export function reportStatistics(report: SegmentRows, statistics: SegmentRows): void {
+  if (report.width === 0) return
+  for (const segment of statistics.segments()) {
+    const row = statistics.row(segment)
+    setReport(report.row(segment), orthogonalityOf(row), coefficientsOf(row))
+  }
+}
+
+/** Fills a row of a report that has any numbers; one without coefficients leaves them out. */
+export function setReport(reportRow: Float64Array, orthogonality: number, coefficients: ArrayLike<number>): void {
+  reportRow[ORTHOGONALITY] = orthogonality
+  if (reportRow.length > 1) reportRow.set(coefficients, 1)
+}
+
+/** The coefficients in a row of a report; none where it has no more than orthogonality. */
+export function reportedCoefficients(reportRow: Float64Array): Float64Array {
+  return reportRow.subarray(1)
+}
+
+function emptyReport(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
+  return new SegmentRows(0, segmentCount, { none: 0, orthogonality: 1, coefficients: 1 + inputCount }[detail])
+}
+
+function withOrthogonalityOne(rows: SegmentRows): SegmentRows {
+  for (let at = ORTHOGONALITY; at < rows.values.length; at += rows.width) rows.values[at] = 1
+  return rows
+}

@@ -1,0 +1,48 @@
+/** What the reduction of a slice is given, and the steps that its body consists of. */
+import type { Binding } from '../binding/binding.ts'
+import type { Dtype } from '../tensor/dtype.ts'
+import type { Layout } from '../tensor/layout.ts'
+import type { Vector } from '../tensor/vector.ts'
+import type { SegmentRows } from './segment-rows.ts'
+import type { Slice } from './slice.ts'
+
+/** A reduction of a slice of several vectors. */
+export interface ReduceWork {
+  readonly layout: Layout
+  /** The dtype of `out`: the layout's, or f32 where that is a half format. */
+  readonly resultDtype: Dtype
+  readonly slice: Slice
+  /** The slice of every input, in rank order. */
+  readonly inputs: readonly Vector[]
+  /** How many ranks' vectors each input stands for; 0 leaves it out. */
+  readonly weights: Float64Array
+  /** Receives the slice of the result; may be one of the inputs. */
+  readonly out: Vector
+}
+
+/** A kernel call, in both forms. */
+export interface KernelTask {
+  /** Elements of the inputs, from the slice's start, that it needs; absent: no more than calls of earlier steps. */
+  readonly needs?: number
+  sync(binding: Binding): void
+  async(binding: Binding): Promise<void>
+}
+
+/** This rank's tree nodes of one segment. */
+export interface NodePart {
+  readonly segment: number
+  readonly productCount: number
+  readonly runs: Float64Array
+  readonly nodes: Float64Array
+}
+
+/** What kernels are run for, as those who watch have it. */
+export type KernelPhase = 'gram' | 'combine'
+
+export type ReduceStep =
+  | { readonly kind: 'kernels'; readonly phase: KernelPhase; readonly tasks: readonly KernelTask[] }
+  /** Asks for the parts of all ranks: for each part, all runs in ascending order with their nodes. `round` counts from 0. */
+  | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
+
+/** Yields steps, takes the answers to exchanges, and returns the statistics of the segments that the slice touches. */
+export type ReduceBody = Generator<ReduceStep, SegmentRows, readonly NodePart[] | undefined>
