@@ -67,8 +67,7 @@ function heldSockets() {
   return held
 }
 
-/** What is left of the killed and the others: processes, files in memory, sockets with a name. */
-export function leftovers() {
+function leftovers() {
   const processes = processIds().filter((pid) => isAlive(pid) && textOf(`/proc/${pid}/environ`).includes(MARK))
   const segments = namesIn('/dev/shm').filter((name) => name.includes('adasum'))
   const files = namesIn(tmpdir()).filter((name) => {
@@ -91,7 +90,8 @@ export function leftovers() {
 /** How long something may look left over that somebody else is just opening or closing. */
 const MOMENT_MS = 1000
 
-async function lastingLeftovers() {
+/** What is left of the killed and the others, and stays so: processes, files in memory, sockets with a name. */
+export async function lastingLeftovers() {
   const found = leftovers()
   if (found.length === 0) return []
   await sleep(MOMENT_MS)

@@ -10,7 +10,7 @@ import { hostStore } from '../../ts/src/rendezvous/store.ts'
 import { folderWith, installPackages } from '../_user-folder.ts'
 import { sampleOf } from '../_sample.ts'
 import { ROOT, compile, runAdasum } from '../cli/_adasum.ts'
-import { leftovers, runKills } from './_kills.mjs'
+import { lastingLeftovers, runKills } from './_kills.mjs'
 
 compile()
 
@@ -75,7 +75,7 @@ if (HAS_SHARED_MEMORY) {
   linuxTest('after SIGKILL at random points no segment, socket and process is left', async (t) => {
     const { problems, seed } = await runKills({ rounds: 3, say: (text) => t.log(text) })
     t.deepEqual(problems, [], `ADASUM_SEED=${seed}`)
-    t.deepEqual(leftovers(), [])
+    t.deepEqual(await lastingLeftovers(), [])
   })
 
   // ---- another user
