@@ -1,19 +1,16 @@
 /** Who is in a group that is split off. */
-import { AdasumError, inspect } from '../errors.ts'
+import { wholeNumber } from '../tensor/check.ts'
 
 /** What a rank without a color says. */
 const NO_COLOR = -1
 
 export function checkColor(color: unknown): number {
   if (color === undefined) return NO_COLOR
-  if (Number.isSafeInteger(color) && (color as number) >= 0) return color as number
-  const message = `color is ${inspect(color)}; it must be a whole number from 0, or undefined to stay out.`
-  throw new AdasumError('ERR_ARGUMENT', message)
+  return wholeNumber(color, 'color', { hint: ', or undefined to stay out.' })
 }
 
 export function checkKey(key: unknown): number {
-  if (Number.isSafeInteger(key)) return key as number
-  throw new AdasumError('ERR_ARGUMENT', `key is ${inspect(key)}; it must be a whole number. Ranks are ordered by it.`)
+  return wholeNumber(key, 'key', { least: -Infinity, hint: '. Ranks are ordered by it.' })
 }
 
 /** Ranks of one color in the order of their keys. `all` has color and key of each rank. */

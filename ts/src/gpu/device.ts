@@ -1,5 +1,5 @@
-import { AdasumError, inspect } from '../errors.ts'
-import { checkOptions, describe } from '../tensor/check.ts'
+import { AdasumError } from '../errors.ts'
+import { checkOptions, describe, wholeNumber } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import type { DeviceHandle, GpuAdapter } from './gpu-binding.ts'
 import { loadGpuBinding } from '#gpu-binding'
@@ -90,8 +90,7 @@ export class GpuDevice {
 }
 
 function checkWhole(name: string, value: unknown): void {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return
-  throw new AdasumError('ERR_ARGUMENT', `${name} is ${inspect(value)}; it must be a whole number from 0 on.`)
+  if (value !== undefined) wholeNumber(value, name)
 }
 
 let shared: Promise<GpuDevice> | undefined

@@ -1,7 +1,7 @@
 /** What a reduction on a device is asked for. */
 import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError, inspect } from '../errors.ts'
-import { checkOptions } from '../tensor/check.ts'
+import { checkOptions, oneOf, wholeNumber } from '../tensor/check.ts'
 import { type Dtype, dtypeOf, halfDtype } from '../tensor/dtype.ts'
 import type { OnNonFinite, OptionNames, ReduceOp } from '../types.ts'
 import { POLICY_CODES } from './gpu-binding.ts'
@@ -23,16 +23,8 @@ export function checkReduction(
 ): { opCode: number; policyCode: number; dtype: Dtype } {
   checkOptions(options, REDUCE_OPTIONS)
   const { onNonFinite = op === 'adasum' ? 'throw' : 'propagate', result } = options
-  if (!Object.hasOwn(OP_CODES, op))
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `op is ${inspect(op)}; it must be one of ${Object.keys(OP_CODES).join(', ')}.`,
-    )
-  if (!Object.hasOwn(POLICY_CODES, onNonFinite))
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `onNonFinite is ${inspect(onNonFinite)}; it must be throw, skip or propagate.`,
-    )
+  oneOf(op, Object.keys(OP_CODES), 'op')
+  oneOf(onNonFinite, Object.keys(POLICY_CODES), 'onNonFinite')
   if (result !== undefined && result !== 'f32')
     throw new AdasumError('ERR_ARGUMENT', `result is ${inspect(result)}; it must be f32, or absent.`)
   const dtype = result === 'f32' ? dtypeNamed('f32') : ownDtype
@@ -48,6 +40,5 @@ export function dtypeNamed(name: string): Dtype {
 
 /** @throws AdasumError ERR_ARGUMENT for a number of vectors that cannot be meant */
 export function checkCountOfVectors(name: string, count: number): void {
-  if (!Number.isInteger(count) || count < 1 || count > 0xffff)
-    throw new AdasumError('ERR_ARGUMENT', `${name} is ${inspect(count)}; it must be a whole number from 1 to 16.`)
+  wholeNumber(count, name, { least: 1, most: 0xffff })
 }

@@ -1,14 +1,5 @@
 /** Checks of what every call takes. */
-import { AdasumError, inspect, reading } from '../errors.ts'
-
-/** The longest time a timer can hold. */
-const LONGEST_MS = 2 ** 31 - 1
-
-/** @throws AdasumError ERR_ARGUMENT */
-export function checkTimeout(timeoutMs: number): number {
-  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_MS) return timeoutMs
-  throw new AdasumError('ERR_ARGUMENT', `timeoutMs is ${inspect(timeoutMs)}; it must be from 1 to ${LONGEST_MS}.`)
-}
+import { AdasumError, reading } from '../errors.ts'
 
 /** @throws AdasumError ERR_ARGUMENT */
 export function checkSignal(signal: unknown): void {

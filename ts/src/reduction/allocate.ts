@@ -1,7 +1,8 @@
 /** Arrays from which the local functions need not copy. */
 import { typedArrayName } from '../binding/typed-array.ts'
 import { isReady, loadBinding, readyBinding } from '#binding'
-import { AdasumError, inspect, reading } from '../errors.ts'
+import { AdasumError, reading } from '../errors.ts'
+import { wholeNumber } from '../tensor/check.ts'
 import type { ReducibleArray } from '../types.ts'
 
 /** The class of an array that can be reduced. */
@@ -32,9 +33,7 @@ export async function allocateArrays<A extends ReducibleArray>(
 ): Promise<A[]> {
   if (!reading('type', () => isReducible(type)))
     throw new AdasumError('ERR_ARGUMENT', 'type must be Float32Array, Float64Array or Uint16Array.')
-  for (const [name, value] of Object.entries({ elementCount, count }))
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw new AdasumError('ERR_ARGUMENT', `${name} is ${inspect(value)}; it must be a whole number.`)
+  for (const [name, value] of Object.entries({ elementCount, count })) wholeNumber(value, name)
   const { allocate } = isReady() ? loadBinding() : await readyBinding()
   if (!allocate) return Array.from({ length: count }, () => new type(elementCount))
   // Each begins at a multiple of the alignment of every dtype.

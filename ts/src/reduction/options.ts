@@ -1,24 +1,23 @@
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { type Compressor, isCompressor } from '../compressor.ts'
-import { AdasumError, inspect } from '../errors.ts'
-import { describe, reducibleDtype } from '../tensor/check.ts'
+import { AdasumError } from '../errors.ts'
+import { describe, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
 const ALGORITHMS: readonly AllReduceAlgorithm[] = ['auto', 'direct', 'single-shot', 'levels', 'rvh']
 
-function checkName<Name extends string>(op: unknown, codes: Readonly<Record<Name, number>>): Name {
-  if (typeof op === 'string' && Object.hasOwn(codes, op)) return op as Name
-  throw new AdasumError('ERR_ARGUMENT', `op is ${inspect(op)}; it must be one of ${Object.keys(codes).join(', ')}.`)
-}
+const REDUCE_OPS = Object.keys(OP_CODES) as ReduceOp[]
+const FOLD_OPS = Object.keys(FOLD_OP_CODES) as FoldOp[]
+const ALL_REDUCE_OPS: readonly AllReduceOp[] = [...new Set([...REDUCE_OPS, ...FOLD_OPS])]
 
 export function checkOp(op: unknown): ReduceOp {
-  return checkName(op, OP_CODES)
+  return oneOf(op, REDUCE_OPS, 'op')
 }
 
 export function checkAllReduceOp(op: unknown): AllReduceOp {
-  return checkName(op, { ...OP_CODES, ...FOLD_OP_CODES })
+  return oneOf(op, ALL_REDUCE_OPS, 'op')
 }
 
 /** Whether data of a dtype are folded, and not combined with coefficients: integers always are. */
@@ -26,7 +25,7 @@ export function isFold(op: AllReduceOp, dtype: Dtype): op is FoldOp {
   return dtype.isFoldedInteger || !Object.hasOwn(OP_CODES, op)
 }
 
-const FOLDS = Object.keys(FOLD_OP_CODES).join(', ')
+const FOLDS = FOLD_OPS.join(', ')
 
 /** The dtype in which an all-reduce combines data, or ERR_ARGUMENT: one that can be reduced, or an integer that is folded. */
 export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype {
@@ -44,25 +43,17 @@ export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype
 /** The policy for non-finite inputs; by default adasum refuses them, and the other operators compute on. */
 export function checkOnNonFinite(policy: unknown, op: AllReduceOp): OnNonFinite {
   if (policy === undefined) return op === 'adasum' ? 'throw' : 'propagate'
-  if (POLICIES.includes(policy as OnNonFinite)) return policy as OnNonFinite
-  throw new AdasumError('ERR_ARGUMENT', `onNonFinite is ${inspect(policy)}; it must be one of ${POLICIES.join(', ')}.`)
+  return oneOf(policy, POLICIES, 'onNonFinite')
 }
 
 /** Bytes of a bucket; undefined for a single one. */
 export function checkBucketBytes(bucketBytes: unknown): number | undefined {
-  if (bucketBytes === undefined || (Number.isSafeInteger(bucketBytes) && (bucketBytes as number) > 0))
-    return bucketBytes as number | undefined
-  throw new AdasumError('ERR_ARGUMENT', `bucketBytes is ${inspect(bucketBytes)}; it must be a whole number above 0.`)
+  return bucketBytes === undefined ? undefined : wholeNumber(bucketBytes, 'bucketBytes', { least: 1 })
 }
 
 /** @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE */
-export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgorithm {
-  if (algorithm === undefined) return 'auto'
-  if (!ALGORITHMS.includes(algorithm as AllReduceAlgorithm))
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `algorithm is ${inspect(algorithm)}; it must be one of ${ALGORITHMS.join(', ')}.`,
-    )
+export function checkAlgorithm(given: unknown, size: number): AllReduceAlgorithm {
+  const algorithm = given === undefined ? 'auto' : oneOf(given, ALGORITHMS, 'algorithm')
   if (algorithm === 'rvh' && !Number.isInteger(Math.log2(size)))
     throw new AdasumError(
       'ERR_WORLD_SIZE',
@@ -70,36 +61,30 @@ export function checkAlgorithm(algorithm: unknown, size: number): AllReduceAlgor
         `the next ones are ${2 ** Math.floor(Math.log2(size))} and ${2 ** Math.ceil(Math.log2(size))}. ` +
         "Use 'levels', which takes any size.",
     )
-  return algorithm as AllReduceAlgorithm
+  return algorithm
 }
 
 /** The operator within machines; undefined for none. */
-export function checkHierarchy(innerOp: unknown, op: AllReduceOp, algorithm: AllReduceAlgorithm): ReduceOp | undefined {
-  if (innerOp === undefined) return undefined
-  const names = Object.keys(OP_CODES)
-  if (!names.includes(innerOp as string))
-    throw new AdasumError('ERR_ARGUMENT', `hierarchy is ${inspect(innerOp)}; it must be one of ${names.join(', ')}.`)
+export function checkHierarchy(given: unknown, op: AllReduceOp, algorithm: AllReduceAlgorithm): ReduceOp | undefined {
+  if (given === undefined) return undefined
+  const innerOp = oneOf(given, REDUCE_OPS, 'hierarchy')
   if (op !== 'adasum')
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `hierarchy is ${innerOp as string}, and op is ${op}: across machines it is always adasum. Pass op: 'adasum', or leave hierarchy out.`,
+      `hierarchy is ${innerOp}, and op is ${op}: across machines it is always adasum. Pass op: 'adasum', or leave hierarchy out.`,
     )
   if (algorithm !== 'auto' && algorithm !== 'levels')
     throw new AdasumError(
       'ERR_ARGUMENT',
       `algorithm is ${algorithm}, but with hierarchy the levels are those of the machines. Leave algorithm out.`,
     )
-  return innerOp as ReduceOp
+  return innerOp
 }
 
 /** The operator by which a rank combines its micro-batches before ranks are combined. */
 export function checkLocalOp(localOp: unknown): ReduceOp {
-  if (typeof localOp === 'string' && Object.hasOwn(OP_CODES, localOp)) return localOp as ReduceOp
-  throw new AdasumError(
-    'ERR_ARGUMENT',
-    `local is ${inspect(localOp)}; it must be one of ${Object.keys(OP_CODES).join(', ')}: by it the micro-batches of a rank are ` +
-      'combined, before ranks are by op.',
-  )
+  const hint = ': by it the micro-batches of a rank are combined, before ranks are by op.'
+  return oneOf(localOp, REDUCE_OPS, 'local', hint)
 }
 
 /** What quantises; undefined for nothing. Only f32 is quantised, and only what is added up. */
@@ -113,6 +98,6 @@ export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dty
   if (dtype.name === 'f32' && Object.hasOwn(OP_CODES, op)) return compressor
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `a compressor takes f32 and one of ${Object.keys(OP_CODES).join(', ')}; op is ${op}, and the data is ${dtype.name}. Leave compressor out.`,
+    `a compressor takes f32 and one of ${REDUCE_OPS.join(', ')}; op is ${op}, and the data is ${dtype.name}. Leave compressor out.`,
   )
 }

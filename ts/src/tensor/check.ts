@@ -61,6 +61,40 @@ function checkNames<O>(options: O, known: OptionNames<O>): void {
     refuse(`there is no option "${inspect(unknown)}". The options are ${Object.keys(known).join(', ')}.`)
 }
 
+/**
+ * One of some words, or ERR_ARGUMENT.
+ *
+ * @param hint - what else the caller should know, after the words
+ */
+export function oneOf<Word extends string>(value: unknown, words: readonly Word[], what: string, hint = '.'): Word {
+  if (words.includes(value as Word)) return value as Word
+  refuse(`${what} is ${inspect(value)}; it must be one of ${words.join(', ')}${hint}`)
+}
+
+/**
+ * A whole number from `least` to `most`, or ERR_ARGUMENT.
+ *
+ * @param hint - what else the caller should know, after the bounds
+ */
+export function wholeNumber(
+  value: unknown,
+  what: string,
+  { least = 0, most = Infinity, hint = '.' }: { least?: number; most?: number; hint?: string } = {},
+): number {
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
+  const bounds = most < Infinity ? ` from ${least} to ${most}` : least > -Infinity ? ` of at least ${least}` : ''
+  refuse(`${what} is ${inspect(value)}; it must be a whole number${bounds}${hint}`)
+}
+
+/** The longest time that a timer can hold. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/** Milliseconds that a timer can hold, or ERR_ARGUMENT. */
+export function checkTimeout(value: unknown, what = 'timeoutMs'): number {
+  if (typeof value === 'number' && value >= 1 && value <= LONGEST_MS) return value
+  refuse(`${what} is ${inspect(value)}; it must be from 1 to ${LONGEST_MS} milliseconds.`)
+}
+
 /** ERR_ARGUMENT unless a switch is on, off or absent. */
 export function checkFlag(value: unknown, what: string): boolean {
   if (value === undefined || typeof value === 'boolean') return value === true

@@ -1,14 +1,11 @@
-import { AdasumError, inspect } from '../errors.ts'
 import { checkCompressor, checkHierarchy, checkOnNonFinite, checkOp } from '../reduction/options.ts'
-import { checkArray, checkOptions } from '../tensor/check.ts'
+import { checkArray, checkOptions, wholeNumber } from '../tensor/check.ts'
 import type { CallOptions, OptionNames } from '../types.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
 
 /** The whole positive number an option holds, or its default. */
 export function checkCount(value: unknown, label: string, otherwise: number): number {
-  if (value === undefined) return otherwise
-  if (Number.isSafeInteger(value) && (value as number) > 0) return value as number
-  throw new AdasumError('ERR_ARGUMENT', `${label} is ${inspect(value)}; it must be a whole number of at least 1.`)
+  return value === undefined ? otherwise : wholeNumber(value, label, { least: 1 })
 }
 
 /** The options that every exchange takes, checked, and none of the others, which must be among `known`. */

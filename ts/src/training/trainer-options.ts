@@ -1,4 +1,5 @@
-import { AdasumError, inspect } from '../errors.ts'
+import { AdasumError } from '../errors.ts'
+import { oneOf } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from './flat-exchange.ts'
 import { checkCount, checkExchangeOptions } from './options.ts'
@@ -64,7 +65,5 @@ export function checkTrainerOptions(options: TrainerOptions): TrainerSettings {
 }
 
 function checkMode(mode: unknown): Mode {
-  const known = MODES.find((name) => name === (mode ?? 'delta'))
-  if (known !== undefined) return known
-  throw new AdasumError('ERR_ARGUMENT', `mode is ${inspect(mode)}; it must be one of ${MODES.join(', ')}.`)
+  return oneOf(mode ?? 'delta', MODES, 'mode')
 }
