@@ -137,3 +137,12 @@ export function systemCode(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : undefined
 }
+
+/**
+ * What connect() throws once its caller's signal has aborted it.
+ *
+ * @param reason - the signal's
+ */
+export function connectingAborted(reason: unknown): AdasumError {
+  return new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: reason })
+}

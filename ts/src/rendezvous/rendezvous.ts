@@ -2,7 +2,7 @@
  * Where the ranks of a world find each other: each announces to the store where its peers can dial it, and learns all
  * addresses and the run id, which every later connection must name.
  */
-import { AdasumError, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
+import { AdasumError, connectingAborted, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback, nearHost } from '../transport/address.ts'
 import { Limit } from '../timing/limit.ts'
 import { isUnresolved, systemReason } from '../transport/names.ts'
@@ -77,7 +77,7 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
     return meetingOf(place, start, held)
   } catch (error) {
     await held?.release()
-    if (options.signal?.aborted === true) throw abortedError(options.signal)
+    if (options.signal?.aborted === true) throw connectingAborted(options.signal.reason)
     // What went wrong by itself at the last moment says more than that the time is up.
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
     throw timeoutError(place, store, options.timeoutMs, progress)
@@ -118,10 +118,6 @@ function requireReachable(peers: readonly PeerAddress[]): void {
   )
   const message = `${nearName} can be reached from its own machine only, ${farName} from others: give rank ${near} an ADASUM_HOST that the others can reach`
   throw new AdasumError('ERR_ENVIRONMENT', message)
-}
-
-function abortedError(signal: AbortSignal): AdasumError {
-  return new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: signal.reason })
 }
 
 function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, progress: JoinProgress): AdasumError {
