@@ -8,8 +8,8 @@ import { Limit } from '../timing/limit.ts'
 import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
 import { STORE_RANK } from '../wire/handshake-format.ts'
-import type { StoreAddress } from './environment.ts'
 import { hostStore, type Store } from './store.ts'
+import type { StoreAddress } from './variables.ts'
 
 // How long a program that has our port may take to show that it is a store of this run.
 const PROBE_MS = 2000

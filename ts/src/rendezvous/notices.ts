@@ -9,10 +9,11 @@ import { AdasumError } from '../errors.ts'
 import type { StallReport } from '../types.ts'
 import { formatAddress } from '../transport/address.ts'
 import { systemReason } from '../transport/names.ts'
-import type { Place, StoreAddress } from './environment.ts'
+import type { Place } from './environment.ts'
 import { type JoinProgress, systemCause } from './join.ts'
 import type { WaitingMessage } from './messages.ts'
 import { refusalClause } from './refusals.ts'
+import type { StoreAddress } from './variables.ts'
 
 export const FIRST_NOTICE_MS = 5000
 /** Ranks that a sentence names before it counts. */

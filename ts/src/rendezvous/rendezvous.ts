@@ -8,13 +8,14 @@ import { Limit } from '../timing/limit.ts'
 import { isUnresolved, systemReason } from '../transport/names.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
-import type { Place, StoreAddress } from './environment.ts'
+import type { Place } from './environment.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
 import { joinStore, type JoinProgress, startOfJoining, systemCause } from './join.ts'
 import type { PeerAddress, StartMessage, WaitingMessage } from './messages.ts'
 import { type Notice, noticeOf, Notices } from './notices.ts'
 import { refusalClause } from './refusals.ts'
 import { whenResolved } from './unresolved.ts'
+import type { StoreAddress } from './variables.ts'
 
 export interface RendezvousOptions {
   /** Over which the store is dialled, and hosted. */
