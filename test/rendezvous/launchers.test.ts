@@ -134,6 +134,7 @@ for (const [i, [name, env, rank, size]] of OF_SEVERAL.entries())
     t.is(detect(without(rank, env)), undefined)
     for (const nonsense of ['', '-1', '1.5', 'x', '4294967291'])
       t.is(detect({ ...env, [rank]: nonsense }), undefined, nonsense)
+    if (size !== undefined) t.is(detect({ [rank]: env[rank]!, SLURM_STEP_ID: '0' }), undefined, 'a rank alone')
     // There may be another one to read it from.
     if (size !== undefined) t.not(detect({ ...env, [size]: '' })?.size?.name, size)
     if (size !== undefined) t.not(detect(without(size, env))?.size?.name, size)
@@ -178,7 +179,7 @@ test('detected: adasum run, by any of its variables, with what they hold', (t) =
     size: { name: 'ADASUM_LOCAL_SIZE', text: '2' },
   })
   t.like(launch.store, { name: 'ADASUM_STORE', isSet: true })
-  t.deepEqual(launch.store!.address()!.value, { host: 'h', ports: [7] })
+  t.deepEqual(launch.store!.address(), { host: 'h', ports: [7] })
   t.false(launch.hostsStore)
   t.true(adasumRun.detect({ ADASUM_STORE_HOST: 'launcher' })!.hostsStore)
   const bare = adasumRun.detect({ ADASUM_RANK: '0' })!
@@ -199,16 +200,12 @@ test('detected: torchrun and its relatives, by any of their variables, with what
   t.is(launch.local, undefined)
   t.is(launch.jobId, undefined)
   t.like(launch.store, { name: 'MASTER_ADDR', isSet: true })
-  t.deepEqual(launch.store!.address(), {
-    value: { host: 'h', ports: [7] },
-    origin: 'MASTER_ADDR',
-    code: 'ERR_ENVIRONMENT',
-  })
+  t.deepEqual(launch.store!.address(), { host: 'h', ports: [7] })
   const local = { rank: { name: 'LOCAL_RANK', text: '0' }, size: { name: 'LOCAL_WORLD_SIZE', text: '2' } }
   t.deepEqual(torch.detect({ ...env, LOCAL_WORLD_SIZE: '2' })!.local, local)
   t.is(torch.detect({ ...env, TORCHELASTIC_RUN_ID: 'none' })!.jobId?.length, 16)
   const agent = torch.detect({ ...env, TORCHELASTIC_USE_AGENT_STORE: 'True' })!.store!.address()!
-  t.false(agent.value.ports.includes(7))
+  t.false(agent.ports.includes(7))
   const bare = torch.detect({ RANK: '0' })!
   t.false(bare.store!.isSet)
   t.is(bare.store!.address(), undefined)

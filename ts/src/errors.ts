@@ -138,6 +138,11 @@ export function systemCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
+/** What the system said, from under our own words. */
+export function systemCause(error: unknown): unknown {
+  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
+}
+
 /**
  * What connect() throws once its caller's signal has aborted it.
  *

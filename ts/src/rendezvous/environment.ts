@@ -17,7 +17,8 @@ import type { FullLaunch, Launch } from './launchers/launcher.ts'
 import { namedMachine } from './machine.ts'
 import { readSecret } from './secret.ts'
 import { resolveSharedMemory } from './shared-memory-setting.ts'
-import { type Environment, nonEmpty, parseStore, type Setting, type StoreAddress, wholeNumber } from './variables.ts'
+import { parseStoreAddress, type StoreAddress } from './stores/tcp/address.ts'
+import { type Environment, nonEmpty, type Setting, wholeNumber } from './variables.ts'
 
 /** Largest world this version connects. */
 export const MAX_WORLD_SIZE = 1024
@@ -199,10 +200,13 @@ function ownVariables(env: Environment): Environment {
 }
 
 function storeAddress(options: ConnectOptions, launches: readonly FullLaunch[]): Setting<StoreAddress> | undefined {
-  if (options.store !== undefined) return parseStore(options.store, 'option "store"', 'ERR_ARGUMENT')
+  if (options.store !== undefined) {
+    const [origin, code] = ['option "store"', 'ERR_ARGUMENT'] as const
+    return { value: parseStoreAddress(options.store, origin, code), origin, code }
+  }
   for (const { store } of launches) {
-    const address = store.address()
-    if (address !== undefined) return address
+    const value = store.address()
+    if (value !== undefined) return { value, origin: store.name, code: 'ERR_ENVIRONMENT' }
   }
   return undefined
 }

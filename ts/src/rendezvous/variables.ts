@@ -1,6 +1,5 @@
-/** How options and variables become values, and what is said of those that cannot. */
-import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
-import { parseAddress } from '../transport/address.ts'
+/** How variables become values, and what is said of those that cannot. */
+import { AdasumError, type ErrorCode } from '../errors.ts'
 
 export type Environment = Record<string, string | undefined>
 
@@ -15,12 +14,6 @@ export interface Setting<V> {
   readonly value: V
   readonly origin: string
   readonly code: ErrorCode
-}
-
-export interface StoreAddress {
-  readonly host: string
-  /** The ports the store may have: more than one only where a launcher leaves no port of ours. */
-  readonly ports: readonly number[]
 }
 
 export function variable(env: Readonly<Environment>, name: string): Variable {
@@ -45,15 +38,4 @@ export function portNumber(port: Variable): number | undefined {
   const value = wholeNumber(port)?.value
   if (value === undefined || (value > 0 && value <= 65535)) return value
   throw new AdasumError('ERR_ENVIRONMENT', `${port.name} must be a port from 1 to 65535, but it is ${value}`)
-}
-
-/** @throws AdasumError `code` for anything but an address with a port */
-export function parseStore(text: string, origin: string, code: ErrorCode): Setting<StoreAddress> {
-  const address = typeof text === 'string' ? parseAddress(text) : undefined
-  if (address !== undefined && address.port > 0)
-    return { value: { host: address.host, ports: [address.port] }, origin, code }
-  throw new AdasumError(
-    code,
-    `${origin} must be host:port or [ipv6]:port with a port from 1 to 65535, but it is "${inspect(text)}"`,
-  )
 }

@@ -1,5 +1,6 @@
 /** `adasum run`, and everyone who sets the variables of this package by hand. */
-import { parseStore, variable, type Environment } from '../variables.ts'
+import { parseStoreAddress } from '../stores/tcp/address.ts'
+import { type Environment, variable } from '../variables.ts'
 import type { FullLaunch, Launcher } from './launcher.ts'
 
 const NAMES = ['ADASUM_RANK', 'ADASUM_SIZE', 'ADASUM_STORE', 'ADASUM_STORE_HOST']
@@ -22,7 +23,7 @@ export function ownLaunch(env: Readonly<Environment>): FullLaunch {
     store: {
       name: 'ADASUM_STORE',
       isSet: store !== undefined,
-      address: () => (store === undefined ? undefined : parseStore(store, 'ADASUM_STORE', 'ERR_ENVIRONMENT')),
+      address: () => (store === undefined ? undefined : parseStoreAddress(store, 'ADASUM_STORE', 'ERR_ENVIRONMENT')),
     },
     local: rank.text === undefined && size.text === undefined ? undefined : { rank, size },
     hostsStore: env['ADASUM_STORE_HOST'] === 'launcher',

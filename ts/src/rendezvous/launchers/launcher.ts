@@ -4,7 +4,8 @@
  * What it says is handed on as it was found. It is checked by whoever uses it, for an option or a variable that comes first
  * may stand in its place.
  */
-import type { Environment, Setting, StoreAddress, Variable } from '../variables.ts'
+import type { StoreAddress } from '../stores/tcp/address.ts'
+import type { Environment, Variable } from '../variables.ts'
 
 export interface Launcher {
   /** As messages call it. */
@@ -34,7 +35,7 @@ export interface StoreVariable {
   /** Whether that one is set. */
   readonly isSet: boolean
   /** @throws AdasumError ERR_ENVIRONMENT */
-  address(): Setting<StoreAddress> | undefined
+  address(): StoreAddress | undefined
 }
 
 /** What a launcher says that gives all of a place: rank, size and store. */

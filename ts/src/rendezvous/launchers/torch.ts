@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { AdasumError } from '../../errors.ts'
 import { RUN_ID_BYTE_LENGTH } from '../../wire/handshake-format.ts'
-import { type Environment, nonEmpty, portNumber, type Setting, type StoreAddress, variable } from '../variables.ts'
+import type { StoreAddress } from '../stores/tcp/address.ts'
+import { type Environment, nonEmpty, portNumber, variable } from '../variables.ts'
 import type { Launcher } from './launcher.ts'
 
 // Ports tried above MASTER_PORT when torchrun's agent holds that one.
@@ -26,7 +27,7 @@ export const torch: Launcher = {
   },
 }
 
-function storeAddress(env: Readonly<Environment>): Setting<StoreAddress> | undefined {
+function storeAddress(env: Readonly<Environment>): StoreAddress | undefined {
   const host = nonEmpty(env, 'MASTER_ADDR')
   const master = portNumber(variable(env, 'MASTER_PORT'))
   if (host === undefined && master === undefined) return undefined
@@ -34,7 +35,7 @@ function storeAddress(env: Readonly<Environment>): Setting<StoreAddress> | undef
     const [there, absent] = host === undefined ? ['MASTER_PORT', 'MASTER_ADDR'] : ['MASTER_ADDR', 'MASTER_PORT']
     throw new AdasumError('ERR_ENVIRONMENT', `${there} is set but ${absent} is missing: set ${absent}, too`)
   }
-  return { value: { host, ports: masterPorts(env, master) }, origin: 'MASTER_ADDR', code: 'ERR_ENVIRONMENT' }
+  return { host, ports: masterPorts(env, master) }
 }
 
 /** Under torchrun the agent itself listens on MASTER_PORT, so the store is at ADASUM_PORT or a little above. */
