@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
-import { LAUNCHERS } from '../../ts/src/rendezvous/launchers.ts'
+import { LAUNCHERS } from '../../ts/src/rendezvous/launchers/known.ts'
 import { ROOT } from '../_user-folder.ts'
 
 const SOURCE = /\.(ts|js|cjs|mjs|rs)$/
@@ -60,13 +60,22 @@ test('the variables of tests, scripts and benchmarks are those of their table', 
   t.deepEqual(without(found(NAME, textOf(IN_TESTS)), [...variables, ...warnings]), forTests)
 })
 
-test('docs/launchers.md has the launchers that are known', (t) => {
+/** By what a launcher is known besides the number of a process and how many there are. */
+const BESIDES = 'SLURM_STEP_ID'
+
+test('docs/launchers.md has the launchers that are only recognised, and the variables that are read', (t) => {
   const page = readFileSync(join(ROOT, 'docs', 'launchers.md'), 'utf8')
-  const rows = [...page.matchAll(/^\| (\S.*?) *\| `(\w+)` *\| *(.*?) *\|$/gm)].map(([, ...cells]) => cells)
-  const sizes = (size: (typeof LAUNCHERS)[number]['size']): string =>
-    size.map((name) => (typeof name === 'string' ? `\`${name}\`` : '`VC_<TASK>_NUM`')).join(' ')
-  t.deepEqual(
-    rows,
-    LAUNCHERS.map(({ name, rank, size }) => [name, rank, sizes(size)]),
-  )
+  const rows = [...page.matchAll(/^\| (\S.*?) *\| `(\w+)` *\| *(.*?) *\|$/gm)].map(([, name, rank, sizes]) => {
+    return { name: name!, rank: rank!, sizes: found(/`([\w<>]+)`/g, sizes!).map((size) => size.replace('<TASK>', 'X')) }
+  })
+  const names = LAUNCHERS.map(({ name }) => name)
+  t.deepEqual(['adasum run', 'torchrun', ...rows.map(({ name }) => name)], names)
+  for (const { name, rank, sizes } of rows) {
+    const launcher = LAUNCHERS[names.indexOf(name)]!
+    const read = new Set<string>()
+    const env = { [BESIDES]: '0', [rank]: '1', ...Object.fromEntries(sizes.map((size) => [size, ''])) }
+    launcher.detect(new Proxy(env, { get: (_, key: string) => (read.add(key), env[key]) }))
+    t.deepEqual([...read].filter((key) => key !== BESIDES).sort(), [rank, ...sizes].sort(), name)
+    for (const size of sizes) t.is(launcher.detect({ ...env, [size]: '3' })?.size?.name, size)
+  }
 })

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork, type ForkOptions } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
-import { hostStore, type Store } from '../../ts/src/rendezvous/store.ts'
+import { type HostedStore, hostStore } from '../../ts/src/rendezvous/stores/tcp/host-store.ts'
 import type { CallOptions } from '../../ts/src/types.ts'
 import { processState, QUIET, waitUntil } from '../cli/_adasum.ts'
 
@@ -162,7 +162,7 @@ export class RankProcess<R = Report> {
 export class ProcessWorld<R = Report, P extends { readonly deviant: number } = Plan> {
   readonly ranks: RankProcess<R>[]
   readonly #t: ExecutionContext
-  readonly #store: Store
+  readonly #store: HostedStore
   readonly #plan: P
   readonly #size: number
   readonly #script: Script
@@ -179,7 +179,7 @@ export class ProcessWorld<R = Report, P extends { readonly deviant: number } = P
     return new ProcessWorld<R, P>(t, store, size, plan, script)
   }
 
-  private constructor(t: ExecutionContext, store: Store, size: number, plan: P, script: Script) {
+  private constructor(t: ExecutionContext, store: HostedStore, size: number, plan: P, script: Script) {
     this.#t = t
     this.#store = store
     this.#size = size

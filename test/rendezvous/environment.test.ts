@@ -93,7 +93,10 @@ test('local rank and size are the launcher’s, if it says', (t) => {
   t.like(resolvePlace({}, { ...OWN, ADASUM_LOCAL_RANK: '1', ADASUM_LOCAL_SIZE: '2' }), { localRank: 1, localSize: 2 })
   t.like(resolvePlace({}, { ...LAUNCHER, LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '4' }), { localRank: 0, localSize: 4 })
   // Another launcher's local rank says nothing about ranks that it did not give.
-  t.like(resolvePlace({}, { ...OWN, LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '4' }), { localRank: undefined })
+  const theirs = { LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '4' }
+  for (const env of [OWN, { ...LAUNCHER, ...OWN }])
+    t.like(resolvePlace({}, { ...env, ...theirs }), { localRank: undefined, localSize: undefined })
+  t.like(resolvePlace({ rank: 1 }, { ...LAUNCHER, ...theirs }), { localRank: undefined })
 })
 
 const refusals: [string, ErrorCode, RegExp, ConnectOptions, Environment][] = [

@@ -1,7 +1,10 @@
-/** Under a launcher a process is no world of its own, unless it is told so. */
+/** What each launcher says to its processes; and that under one a process is no world of its own, unless it is told so. */
 import test from 'ava'
-import { LAUNCHERS, detectLaunch } from '../../ts/src/rendezvous/launchers.ts'
+import { decisiveLaunch } from '../../ts/src/rendezvous/completeness.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
+import { adasumRun } from '../../ts/src/rendezvous/launchers/adasum-run.ts'
+import { LAUNCHERS, launchesIn } from '../../ts/src/rendezvous/launchers/known.ts'
+import { torch } from '../../ts/src/rendezvous/launchers/torch.ts'
 import type { ConnectOptions } from '../../ts/src/types.ts'
 
 type Environment = Record<string, string>
@@ -70,43 +73,83 @@ const SBATCH: Environment = {
 }
 
 /** Of the others their documents say it. */
-const OF_SEVERAL: [launcher: string, env: Environment, words: string][] = [
-  ['Open MPI', OPEN_MPI, 'started 3 processes (OMPI_COMM_WORLD_SIZE), this one as number 1 (OMPI_COMM_WORLD_RANK)'],
-  ['MPICH or Intel MPI', MPICH, 'started 3 processes (PMI_SIZE), this one as number 0 (PMI_RANK)'],
-  ['Slurm (srun)', SRUN, 'started 3 processes (SLURM_STEP_NUM_TASKS), this one as number 1 (SLURM_PROCID)'],
-  ['Slurm (srun)', { SLURM_PROCID: '0', SLURM_STEP_ID: '3', SLURM_NTASKS: '2' }, '2 processes (SLURM_NTASKS)'],
+const OF_SEVERAL: [launcher: string, env: Environment, rank: string, size?: string][] = [
+  ['Open MPI', OPEN_MPI, 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'],
+  ['MPICH or Intel MPI', MPICH, 'PMI_RANK', 'PMI_SIZE'],
+  ['Slurm (srun)', SRUN, 'SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'],
+  ['Slurm (srun)', { SLURM_PROCID: '0', SLURM_STEP_ID: '3', SLURM_NTASKS: '2' }, 'SLURM_PROCID', 'SLURM_NTASKS'],
+  ['Slurm (srun)', { SLURM_PROCID: '0', SLURM_STEP_ID: '3', SLURM_NPROCS: '2' }, 'SLURM_PROCID', 'SLURM_NPROCS'],
   // With --mpi=pmi2 its tasks have the variables of MPICH as well.
-  ['Slurm (srun)', { ...SRUN, PMI_RANK: '1', PMI_SIZE: '3' }, '(SLURM_PROCID)'],
-  ['MVAPICH2', { MV2_COMM_WORLD_RANK: '1', MV2_COMM_WORLD_SIZE: '2', MV2_COMM_WORLD_LOCAL_RANK: '1' }, '2 processes'],
-  ['HPE PALS', { PALS_RANKID: '3', PALS_APID: 'x', PMI_RANK: '3', PMI_SIZE: '8' }, 'number 3 (PALS_RANKID)'],
-  ['Flux', { FLUX_TASK_RANK: '0', FLUX_JOB_SIZE: '2', FLUX_JOB_NNODES: '1' }, '2 processes (FLUX_JOB_SIZE)'],
-  ['LSF (jsrun)', { JSM_NAMESPACE_RANK: '5', JSM_NAMESPACE_SIZE: '6' }, '6 processes (JSM_NAMESPACE_SIZE)'],
-  ['Horovod', { HOROVOD_RANK: '0', HOROVOD_SIZE: '4', HOROVOD_LOCAL_SIZE: '4' }, '4 processes (HOROVOD_SIZE)'],
-  ['Kubeflow (torch)', { PET_NODE_RANK: '1', PET_NNODES: '2', PET_MASTER_ADDR: 'job-node-0-0.job' }, '(PET_NNODES)'],
-  ['Kubeflow (JAX)', { JAX_PROCESS_ID: '1', JAX_NUM_PROCESSES: '2' }, '2 processes (JAX_NUM_PROCESSES)'],
-  ['LeaderWorkerSet', { LWS_WORKER_INDEX: '0', LWS_GROUP_SIZE: '4', LWS_LEADER_ADDRESS: 'lws-0.lws' }, '4 processes'],
-  ['Volcano', { VC_TASK_INDEX: '0', VC_MASTER_NUM: '1', VC_WORKER_NUM: '3' }, '3 processes (VC_WORKER_NUM)'],
-  ['AWS Batch', { AWS_BATCH_JOB_NODE_INDEX: '1', AWS_BATCH_JOB_NUM_NODES: '2' }, '(AWS_BATCH_JOB_NODE_INDEX)'],
+  ['Slurm (srun)', { ...SRUN, PMI_RANK: '1', PMI_SIZE: '3' }, 'SLURM_PROCID', 'SLURM_STEP_NUM_TASKS'],
   [
-    'PMIx',
-    { PMIX_NAMESPACE: 'prterun-1', PMIX_RANK: '2' },
-    'this process as number 2 (PMIX_RANK), and does not say of',
+    'MVAPICH2',
+    { MV2_COMM_WORLD_RANK: '1', MV2_COMM_WORLD_SIZE: '2', MV2_COMM_WORLD_LOCAL_RANK: '1' },
+    'MV2_COMM_WORLD_RANK',
+    'MV2_COMM_WORLD_SIZE',
   ],
-  ['Kubernetes (indexed job)', { JOB_COMPLETION_INDEX: '1', KUBERNETES_SERVICE_HOST: '10.0.0.1' }, 'as number 1 ('],
-  ['Nomad', { NOMAD_ALLOC_INDEX: '1', NOMAD_ALLOC_ID: 'x', NOMAD_GROUP_NAME: 'train' }, '(NOMAD_ALLOC_INDEX)'],
+  ['HPE PALS', { PALS_RANKID: '3', PALS_APID: 'x', PMI_RANK: '3', PMI_SIZE: '8' }, 'PALS_RANKID', 'PMI_SIZE'],
+  ['Flux', { FLUX_TASK_RANK: '0', FLUX_JOB_SIZE: '2', FLUX_JOB_NNODES: '1' }, 'FLUX_TASK_RANK', 'FLUX_JOB_SIZE'],
+  ['LSF (jsrun)', { JSM_NAMESPACE_RANK: '5', JSM_NAMESPACE_SIZE: '6' }, 'JSM_NAMESPACE_RANK', 'JSM_NAMESPACE_SIZE'],
+  ['Horovod', { HOROVOD_RANK: '0', HOROVOD_SIZE: '4', HOROVOD_LOCAL_SIZE: '4' }, 'HOROVOD_RANK', 'HOROVOD_SIZE'],
+  [
+    'Kubeflow (torch)',
+    { PET_NODE_RANK: '1', PET_NNODES: '2', PET_MASTER_ADDR: 'job-node-0-0.job' },
+    'PET_NODE_RANK',
+    'PET_NNODES',
+  ],
+  ['Kubeflow (JAX)', { JAX_PROCESS_ID: '1', JAX_NUM_PROCESSES: '2' }, 'JAX_PROCESS_ID', 'JAX_NUM_PROCESSES'],
+  [
+    'LeaderWorkerSet',
+    { LWS_WORKER_INDEX: '0', LWS_GROUP_SIZE: '4', LWS_LEADER_ADDRESS: 'lws-0.lws' },
+    'LWS_WORKER_INDEX',
+    'LWS_GROUP_SIZE',
+  ],
+  ['Volcano', { VC_TASK_INDEX: '0', VC_MASTER_NUM: '1', VC_WORKER_NUM: '3' }, 'VC_TASK_INDEX', 'VC_WORKER_NUM'],
+  [
+    'AWS Batch',
+    { AWS_BATCH_JOB_NODE_INDEX: '1', AWS_BATCH_JOB_NUM_NODES: '2' },
+    'AWS_BATCH_JOB_NODE_INDEX',
+    'AWS_BATCH_JOB_NUM_NODES',
+  ],
+  ['PMIx', { PMIX_NAMESPACE: 'prterun-1', PMIX_RANK: '2' }, 'PMIX_RANK'],
+  [
+    'Kubernetes (indexed job)',
+    { JOB_COMPLETION_INDEX: '1', KUBERNETES_SERVICE_HOST: '10.0.0.1' },
+    'JOB_COMPLETION_INDEX',
+  ],
+  ['Nomad', { NOMAD_ALLOC_INDEX: '1', NOMAD_ALLOC_ID: 'x', NOMAD_GROUP_NAME: 'train' }, 'NOMAD_ALLOC_INDEX'],
 ]
 
-for (const [launcher, env, words] of OF_SEVERAL)
+/** The same, without one variable. */
+function without(name: string, env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([other]) => other !== name))
+}
+
+for (const [i, [name, env, rank, size]] of OF_SEVERAL.entries())
+  test(`detected ${i}: ${name} by ${rank} and ${size}`, (t) => {
+    const launcher = LAUNCHERS.find((other) => other.name === name)!
+    const detect = (given: Environment) => launcher.detect(given)
+    const sizeVariable = size === undefined ? undefined : { name: size, text: env[size] }
+    t.deepEqual(detect({ ...env, PATH: '/bin' }), { rank: { name: rank, text: env[rank] }, size: sizeVariable })
+    t.is(detect(without(rank, env)), undefined)
+    for (const nonsense of ['', '-1', '1.5', 'x', '4294967291'])
+      t.is(detect({ ...env, [rank]: nonsense }), undefined, nonsense)
+    if (size !== undefined) t.is(detect({ [rank]: env[rank]!, SLURM_STEP_ID: '0' }), undefined, 'a rank alone')
+    // There may be another one to read it from.
+    if (size !== undefined) t.not(detect({ ...env, [size]: '' })?.size?.name, size)
+    if (size !== undefined) t.not(detect(without(size, env))?.size?.name, size)
+  })
+
+for (const [launcher, env, rank, size] of OF_SEVERAL)
   test(`one of several processes of ${launcher} is no world of one: ${Object.keys(env).at(-1)}`, (t) => {
     const { message } = t.throws(() => resolvePlace({}, { ...env, PATH: '/bin' }), { code: 'ERR_ENVIRONMENT' })
-    t.true(message.startsWith(`${launcher} has started `), message)
-    for (const part of [
-      words,
-      'each would be a world of one rank',
-      'Set ADASUM_RANK=$',
-      'ADASUM_SIZE=',
-      'ADASUM_STORE=',
-    ])
+    const self = `number ${env[rank]} (${rank})`
+    const words =
+      size === undefined
+        ? `${launcher} has started this process as ${self}, and does not say of how many, but `
+        : `${launcher} has started ${env[size]} processes (${size}), this one as ${self}, but `
+    t.true(message.startsWith(words), message)
+    for (const part of ['each would be a world of one rank', 'Set ADASUM_RANK=$', 'ADASUM_SIZE=', 'ADASUM_STORE='])
       t.true(message.includes(part), `${part}: ${message}`)
     // What the message asks for.
     t.is(resolvePlace({ launcher: 'none' }, env).size, 1)
@@ -116,12 +159,62 @@ for (const [launcher, env, words] of OF_SEVERAL)
     t.is(resolvePlace({ rank: 0, size: 1 }, env).size, 1)
   })
 
-test('every launcher of the table has been recorded', (t) => {
-  const seen = new Set(OF_SEVERAL.map(([, env]) => detectLaunch(env)?.launcher))
+test('every launcher has been recorded', (t) => {
+  const seen = new Set([adasumRun.name, torch.name, ...OF_SEVERAL.map(([name]) => name)])
   t.deepEqual(
     LAUNCHERS.map(({ name }) => name).filter((name) => !seen.has(name)),
     [],
   )
+})
+
+test('detected: adasum run, by any of its variables, with what they hold', (t) => {
+  t.is(adasumRun.detect({ PATH: '/bin', ADASUM_SECRET: 'k', ADASUM_LAUNCHER: 'auto', RANK: '1' }), undefined)
+  for (const name of ['RANK', 'SIZE', 'STORE', 'STORE_HOST', 'LOCAL_RANK', 'LOCAL_SIZE'])
+    t.truthy(adasumRun.detect({ [`ADASUM_${name}`]: '' }), name)
+  const launch = adasumRun.detect({ ADASUM_RANK: 'one', ADASUM_STORE: 'h:7', ADASUM_LOCAL_SIZE: '2' })!
+  t.deepEqual(launch.rank, { name: 'ADASUM_RANK', text: 'one' })
+  t.deepEqual(launch.size, { name: 'ADASUM_SIZE', text: undefined })
+  t.deepEqual(launch.local, {
+    rank: { name: 'ADASUM_LOCAL_RANK', text: undefined },
+    size: { name: 'ADASUM_LOCAL_SIZE', text: '2' },
+  })
+  t.like(launch.store, { name: 'ADASUM_STORE', isSet: true })
+  t.deepEqual(launch.store!.address(), { host: 'h', ports: [7] })
+  t.false(launch.hostsStore)
+  t.true(adasumRun.detect({ ADASUM_STORE_HOST: 'launcher' })!.hostsStore)
+  const bare = adasumRun.detect({ ADASUM_RANK: '0' })!
+  t.is(bare.local, undefined)
+  t.false(bare.store!.isSet)
+  t.is(bare.store!.address(), undefined)
+  t.throws(() => adasumRun.detect({ ADASUM_STORE: 'h' })!.store!.address(), { code: 'ERR_ENVIRONMENT' })
+})
+
+test('detected: torchrun and its relatives, by any of their variables, with what they hold', (t) => {
+  t.is(torch.detect({ PATH: '/bin', LOCAL_RANK: '0', ADASUM_RANK: '1' }), undefined)
+  for (const name of ['RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'TORCHELASTIC_RUN_ID'])
+    t.truthy(torch.detect({ [name]: '' }), name)
+  const env = { RANK: 'one', LOCAL_RANK: '0', MASTER_ADDR: 'h', MASTER_PORT: '7' }
+  const launch = torch.detect(env)!
+  t.deepEqual(launch.rank, { name: 'RANK', text: 'one' })
+  t.deepEqual(launch.size, { name: 'WORLD_SIZE', text: undefined })
+  t.is(launch.local, undefined)
+  t.is(launch.jobId, undefined)
+  t.like(launch.store, { name: 'MASTER_ADDR', isSet: true })
+  t.deepEqual(launch.store!.address(), { host: 'h', ports: [7] })
+  const local = { rank: { name: 'LOCAL_RANK', text: '0' }, size: { name: 'LOCAL_WORLD_SIZE', text: '2' } }
+  t.deepEqual(torch.detect({ ...env, LOCAL_WORLD_SIZE: '2' })!.local, local)
+  t.is(torch.detect({ ...env, TORCHELASTIC_RUN_ID: 'none' })!.jobId?.length, 16)
+  const agent = torch.detect({ ...env, TORCHELASTIC_USE_AGENT_STORE: 'True' })!.store!.address()!
+  t.false(agent.ports.includes(7))
+  const bare = torch.detect({ RANK: '0' })!
+  t.false(bare.store!.isSet)
+  t.is(bare.store!.address(), undefined)
+  t.throws(() => torch.detect({ MASTER_PORT: '7' })!.store!.address(), { code: 'ERR_ENVIRONMENT' })
+})
+
+test('what an option stands for is not read', (t) => {
+  const nonsense = { RANK: 'one', WORLD_SIZE: 'two', MASTER_ADDR: '', MASTER_PORT: 'x', ADASUM_STORE: 'h' }
+  t.like(resolvePlace({ rank: 1, size: 2, store: 'h:1' }, nonsense), { rank: 1, size: 2 })
 })
 
 const ALONE: [name: string, env: Environment][] = [
@@ -137,7 +230,7 @@ const ALONE: [name: string, env: Environment][] = [
 ]
 for (const [name, env] of ALONE)
   test(`a world of one, and no launcher is blamed: ${name}`, (t) => {
-    t.is(detectLaunch(env), undefined)
+    t.is(decisiveLaunch(launchesIn(env)), undefined)
     t.like(resolvePlace({}, env), { rank: 0, size: 1 })
   })
 

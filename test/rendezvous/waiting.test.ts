@@ -5,17 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
-import { startOfJoining } from '../../ts/src/rendezvous/join.ts'
 import { noticeOf, Notices, ranksIn } from '../../ts/src/rendezvous/notices.ts'
 import { NO_REFUSALS } from '../../ts/src/rendezvous/refusals.ts'
+import { startOfJoining } from '../../ts/src/rendezvous/stores/store.ts'
 import type { ConnectOptions, StallReport } from '../../ts/src/types.ts'
 import { freePort } from './_ports.ts'
 
-const STORE = { host: '10.0.0.1', ports: [29500] }
+const STORE = '10.0.0.1:29500'
 
 function notice(rank: number, size: number, missing: number[] | undefined, change: object = {}, env: object = {}) {
-  const place = resolvePlace({ rank, size, store: '10.0.0.1:29500', secret: 'k' }, { ...env })
-  const waiting = missing && ({ type: 'waiting', missing, left: [], refusals: NO_REFUSALS } as const)
+  const place = resolvePlace({ rank, size, store: STORE, secret: 'k' }, { ...env })
+  const waiting = missing && { missing, left: [], refusals: NO_REFUSALS }
   return noticeOf(
     place,
     STORE,
@@ -31,7 +31,7 @@ test('it names the missing, few of many, and says what became of those who had c
   const many = Array.from({ length: 1023 }, (_, i) => i + 1)
   t.is(ranksIn(many), 'ranks 1, 2, 3, 4, 5, 6, 7, 8 and 1015 more')
   t.is(ranksIn([1, 2, 3]), 'ranks 1, 2 and 3')
-  const waiting = { type: 'waiting', missing: [1, 2], left: [2], refusals: { count: 1, last: 'a stranger' } }
+  const waiting = { missing: [1, 2], left: [2], refusals: { count: 1, last: 'a stranger' } }
   t.is(
     notice(0, 4, [1, 2], { waiting }).message,
     'waiting for ranks 1 and 2 of 4 at 10.0.0.1:29500 (rank 2 had come, and left again), 55 s left; 1 connection was refused: a stranger',

@@ -137,3 +137,17 @@ export function systemCode(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : undefined
 }
+
+/** What the system said, from under our own words. */
+export function systemCause(error: unknown): unknown {
+  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
+}
+
+/**
+ * What connect() throws once its caller's signal has aborted it.
+ *
+ * @param reason - the signal's
+ */
+export function connectingAborted(reason: unknown): AdasumError {
+  return new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: reason })
+}

@@ -1,6 +1,6 @@
 /** A world of one rank, in a browser. */
 import { readyBinding } from '#binding'
-import { AdasumError, inspect, reading } from '../errors.ts'
+import { AdasumError, connectingAborted, inspect, reading } from '../errors.ts'
 import { checkSignal } from '../group/call-options.ts'
 import { checkOptions, copyOptions } from '../tensor/check.ts'
 import { resolveTuning } from '../tuning.ts'
@@ -17,8 +17,7 @@ export async function connectAlone(given: ConnectOptions = {}): Promise<Communic
   checkSignal(options.signal)
   const tuning = reading('options', () => resolveTuning(options.tuning, undefined))
   const binding = await readyBinding()
-  if (options.signal?.aborted === true)
-    throw new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: options.signal.reason })
+  if (options.signal?.aborted === true) throw connectingAborted(options.signal.reason)
   const release = (): Promise<void> => Promise.resolve()
   const world = new World({ rank: 0, binding, routes: [ROUTE_TO_ONESELF], tuning, release })
   return new Communicator(world, world.root())

@@ -5,14 +5,12 @@
  * Of the ranks that one launcher has started on a machine only one says so aloud: the lowest of those that have come. Whether it
  * is the lowest it knows from the store; so at least one of all ranks speaks.
  */
-import { AdasumError } from '../errors.ts'
+import { AdasumError, systemCause } from '../errors.ts'
 import type { StallReport } from '../types.ts'
-import { formatAddress } from '../transport/address.ts'
 import { systemReason } from '../transport/names.ts'
-import type { Place, StoreAddress } from './environment.ts'
-import { type JoinProgress, systemCause } from './join.ts'
-import type { WaitingMessage } from './messages.ts'
+import type { Place } from './environment.ts'
 import { refusalClause } from './refusals.ts'
+import type { Absence, JoinProgress } from './stores/store.ts'
 
 export const FIRST_NOTICE_MS = 5000
 /** Ranks that a sentence names before it counts. */
@@ -52,15 +50,18 @@ export class Notices {
   }
 }
 
-/** What to say at this moment. */
+/**
+ * What to say at this moment.
+ *
+ * @param where - the store is
+ */
 export function noticeOf(
   place: Place,
-  store: StoreAddress,
+  where: string,
   progress: JoinProgress,
   waitedMs: number,
   leftMs: number,
 ): Notice {
-  const where = store.ports.map((port) => formatAddress(store.host, port)).join(', ')
   const waiting = progress.isAtStore ? progress.waiting : undefined
   const what = waiting === undefined ? silenceOf(place, progress, where) : absenceOf(waiting, place.size, where)
   const missing = waiting?.missing ?? others(place)
@@ -91,7 +92,7 @@ function silenceOf({ rank, host }: Place, { lastError }: JoinProgress, where: st
   return `${what} yet${why}`
 }
 
-function absenceOf({ missing, left }: WaitingMessage, size: number, where: string): string {
+function absenceOf({ missing, left }: Absence, size: number, where: string): string {
   const gone = missing.filter((rank) => left.includes(rank))
   const clause = gone.length === 0 ? '' : ` (${ranksIn(gone)} had come, and left again)`
   return `waiting for ${ranksIn(missing)} of ${size} at ${where}${clause}`
@@ -105,7 +106,7 @@ export function ranksIn(ranks: readonly number[]): string {
   return `${ranks.length === 1 ? 'rank' : 'ranks'} ${named.length > 0 ? `${named.join(', ')} and ` : ''}${last}`
 }
 
-function isSpeaker({ rank, localRank }: Place, waiting: WaitingMessage | undefined): boolean {
+function isSpeaker({ rank, localRank }: Place, waiting: Absence | undefined): boolean {
   if (localRank === undefined || localRank === 0) return true
   const lower = Array.from({ length: Math.min(localRank, rank) }, (_, i) => rank - 1 - i)
   return waiting !== undefined && lower.every((other) => waiting.missing.includes(other))

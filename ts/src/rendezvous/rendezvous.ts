@@ -2,18 +2,24 @@
  * Where the ranks of a world find each other: each announces to the store where its peers can dial it, and learns all
  * addresses and the run id, which every later connection must name.
  */
-import { AdasumError, type ErrorCode, reasonOf, systemCode } from '../errors.ts'
-import { formatAddress, isLoopback, nearHost } from '../transport/address.ts'
+import { AdasumError, connectingAborted, type ErrorCode, reasonOf, systemCause, systemCode } from '../errors.ts'
+import { formatAddress, isLoopback } from '../transport/address.ts'
 import { Limit } from '../timing/limit.ts'
 import { isUnresolved, systemReason } from '../transport/names.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
-import type { Place, StoreAddress } from './environment.ts'
-import { acquireStore, type HeldStore } from './hosted-stores.ts'
-import { joinStore, type JoinProgress, startOfJoining, systemCause } from './join.ts'
-import type { PeerAddress, StartMessage, WaitingMessage } from './messages.ts'
+import type { Place } from './environment.ts'
 import { type Notice, noticeOf, Notices } from './notices.ts'
 import { refusalClause } from './refusals.ts'
+import {
+  type Absence,
+  type JoinProgress,
+  type PeerAddress,
+  type Roster,
+  startOfJoining,
+  type Store,
+} from './stores/store.ts'
+import { TcpStore } from './stores/tcp/tcp-store.ts'
 import { whenResolved } from './unresolved.ts'
 
 export interface RendezvousOptions {
@@ -54,57 +60,42 @@ export interface Meeting {
  */
 export async function rendezvous(place: Place, options: RendezvousOptions): Promise<Meeting> {
   if (place.store === undefined) throw new AdasumError('ERR_ARGUMENT', 'a world of one rank has nobody to meet')
+  const store = new TcpStore(place, place.store, options.transport)
   const limit = new Limit(options.timeoutMs, options.signal)
   const { signal } = limit
   const progress = startOfJoining()
   const unresolved = (error: unknown): void => void (progress.lastError = error)
-  const { store } = place
+  const announce = (localHost: string) => whenResolved(() => options.announce(localHost), signal, unresolved)
   const notices = new Notices(options.timeoutMs, (...times) =>
-    options.onWaiting?.(noticeOf(place, store, progress, ...times)),
+    options.onWaiting?.(noticeOf(place, store.where, progress, ...times)),
   )
-  let held: HeldStore | undefined
   try {
     signal.throwIfAborted()
-    const { transport } = options
-    if (place.hostsStore)
-      held = await whenResolved(() => acquireStore(transport, store, place, signal), signal, unresolved)
-    const ports = held === undefined ? store.ports : [held.port]
-    const announce = (localHost: string) => whenResolved(() => options.announce(localHost), signal, unresolved)
-    const host =
-      held !== undefined && place.listen !== undefined ? dialledHost(store.host, place.listen, place.host) : store.host
-    const start = await joinStore({ ...place, transport, host, ports, announce }, signal, progress)
-    requireReachable(start.peers)
-    return meetingOf(place, start, held)
+    const roster = await store.join({ announce, signal, progress })
+    requireReachable(roster.peers)
+    return meetingOf(place, roster, store)
   } catch (error) {
-    await held?.release()
-    if (options.signal?.aborted === true) throw abortedError(options.signal)
+    await store.release()
+    if (options.signal?.aborted === true) throw connectingAborted(options.signal.reason)
     // What went wrong by itself at the last moment says more than that the time is up.
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
-    throw timeoutError(place, store, options.timeoutMs, progress)
+    throw timeoutError(place, store.where, options.timeoutMs, progress)
   } finally {
     notices.stop()
     limit.release()
   }
 }
 
-/**
- * Where a process reaches the store that its own machine hosts behind another machine's address. From inside that may lead
- * nowhere; but unless the ranks here know an address of their own, dialling it is how they find out which one they have.
- */
-export function dialledHost(storeHost: string, listen: string, ownHost: string | undefined): string {
-  return ownHost === undefined ? storeHost : nearHost(listen)
-}
-
-function meetingOf(place: Place, start: StartMessage, held: HeldStore | undefined): Meeting {
-  const local = [...start.machines.keys()].filter((rank) => start.machines[rank] === start.machines[place.rank])
+function meetingOf(place: Place, roster: Roster, store: Store): Meeting {
+  const local = [...roster.machines.keys()].filter((rank) => roster.machines[rank] === roster.machines[place.rank])
   return {
-    runId: Buffer.from(start.runId, 'hex'),
-    peers: start.peers,
-    tuning: start.tuning,
-    machines: start.machines,
+    runId: Buffer.from(roster.runId, 'hex'),
+    peers: roster.peers,
+    tuning: roster.tuning,
+    machines: roster.machines,
     localRank: place.localRank ?? local.indexOf(place.rank),
     localSize: place.localSize ?? local.length,
-    release: () => held?.release() ?? Promise.resolve(),
+    release: () => store.release(),
   }
 }
 
@@ -120,13 +111,8 @@ function requireReachable(peers: readonly PeerAddress[]): void {
   throw new AdasumError('ERR_ENVIRONMENT', message)
 }
 
-function abortedError(signal: AbortSignal): AdasumError {
-  return new AdasumError('ERR_ABORTED', 'connecting was aborted by its caller', { cause: signal.reason })
-}
-
-function timeoutError(place: Place, store: StoreAddress, timeoutMs: number, progress: JoinProgress): AdasumError {
+function timeoutError(place: Place, where: string, timeoutMs: number, progress: JoinProgress): AdasumError {
   const { rank } = place
-  const where = store.ports.map((port) => formatAddress(store.host, port)).join(', ')
   const { waiting, lastError } = progress
   if (waiting !== undefined && waiting.missing.length > 0)
     return absenceError(place, waiting, `the store at ${where}`, timeoutMs, lastError)
@@ -156,7 +142,7 @@ function adviceOn(cause: unknown): string {
 /** Names those who never came: others that wait give up at about the same time, and the store tells that they left. */
 function absenceError(
   { rank, size }: Place,
-  { missing, left, refusals }: WaitingMessage,
+  { missing, left, refusals }: Absence,
   store: string,
   timeoutMs: number,
   cause: unknown,

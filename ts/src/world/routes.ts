@@ -4,7 +4,7 @@
  * leads nowhere (another network namespace), the other takes its place, with one warning.
  */
 import { AdasumError, systemCode } from '../errors.ts'
-import type { PeerAddress } from '../rendezvous/messages.ts'
+import type { PeerAddress } from '../rendezvous/stores/store.ts'
 import { formatAddress } from '../transport/address.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'

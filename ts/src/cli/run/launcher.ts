@@ -1,7 +1,7 @@
 /** Starts the ranks of this machine, hosts the store they meet at, and sees them to their end. */
 import { systemCode } from '../../errors.ts'
-import { dialledHost } from '../../rendezvous/rendezvous.ts'
-import { hostStore, type Store } from '../../rendezvous/store.ts'
+import { dialledHost } from '../../rendezvous/stores/tcp/address.ts'
+import { type HostedStore, hostStore } from '../../rendezvous/stores/tcp/host-store.ts'
 import { formatAddress } from '../../transport/address.ts'
 import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
@@ -47,7 +47,7 @@ function startRank(plan: LaunchPlan, localRank: number, storeAddress: string): R
 /** Where the ranks of this machine reach the store: as rank 0 itself would, see `dialledHost`. */
 function dialledAddress(
   { store: { host, port }, listen, host: ownHost }: LaunchPlan,
-  store: Store | undefined,
+  store: HostedStore | undefined,
 ): string {
   if (store === undefined) return formatAddress(host, port)
   if (listen === undefined) return formatAddress(store.host, store.port)
@@ -57,7 +57,7 @@ function dialledAddress(
 function storeOf(
   { store, listen, worldSize, secret }: LaunchPlan,
   onWaiting: (ranks: readonly number[]) => void,
-): Promise<Store> {
+): Promise<HostedStore> {
   const host = listen ?? store.host
   return resolvedInTime(host, () => hostStore({ host, port: store.port, size: worldSize, secret, onWaiting }))
 }

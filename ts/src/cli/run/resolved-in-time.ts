@@ -1,6 +1,6 @@
 /** What the launcher does with a name that does not resolve yet: it asks again as long as the ranks themselves would. */
+import { systemCause } from '../../errors.ts'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../rendezvous/environment.ts'
-import { systemCause } from '../../rendezvous/join.ts'
 import { Notices } from '../../rendezvous/notices.ts'
 import { whenResolved } from '../../rendezvous/unresolved.ts'
 import { Limit } from '../../timing/limit.ts'

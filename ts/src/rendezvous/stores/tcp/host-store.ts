@@ -10,15 +10,15 @@
  * asked for a sign of life, and loses the place if none comes.
  */
 import { randomBytes } from 'node:crypto'
-import { AdasumError, systemCode } from '../errors.ts'
-import { formatAddress } from '../transport/address.ts'
-import { isUnresolved, systemReason } from '../transport/names.ts'
-import { patientTimeout } from '../timing/patience.ts'
-import { tcp } from '../transport/tcp.ts'
-import type { Listener, Pipe, Transport } from '../transport/transport.ts'
-import type { ListenOptions } from '../wire/acceptor.ts'
-import { listenAuthenticated } from '../wire/authenticated.ts'
-import { RUN_ID_BYTE_LENGTH, STORE_RANK } from '../wire/handshake-format.ts'
+import { AdasumError, systemCode } from '../../../errors.ts'
+import { formatAddress } from '../../../transport/address.ts'
+import { isUnresolved, systemReason } from '../../../transport/names.ts'
+import { patientTimeout } from '../../../timing/patience.ts'
+import { tcp } from '../../../transport/tcp.ts'
+import type { Listener, Pipe, Transport } from '../../../transport/transport.ts'
+import type { ListenOptions } from '../../../wire/acceptor.ts'
+import { listenAuthenticated } from '../../../wire/authenticated.ts'
+import { RUN_ID_BYTE_LENGTH, STORE_RANK } from '../../../wire/handshake-format.ts'
 import {
   addressOf,
   encodeMessage,
@@ -28,7 +28,7 @@ import {
   type StartMessage,
   type StoreMessage,
 } from './messages.ts'
-import { NO_REFUSALS, type Refusals, withRefusal } from './refusals.ts'
+import { NO_REFUSALS, type Refusals, withRefusal } from '../../refusals.ts'
 
 // How long a rank may take to close its connection once it has its answer.
 const FAREWELL_MS = 5000
@@ -37,7 +37,7 @@ const SIGN_OF_LIFE_MS = 2000
 // Strangers may come in numbers: the ranks hear of them together.
 const REFUSAL_NEWS_MS = 100
 
-export interface StoreOptions extends ListenOptions {
+export interface HostStoreOptions extends ListenOptions {
   host: string
   /** 0 chooses a free one. */
   port: number
@@ -51,7 +51,7 @@ export interface StoreOptions extends ListenOptions {
   onWaiting?: ((ranks: readonly number[]) => void) | undefined
 }
 
-export interface Store {
+export interface HostedStore {
   readonly host: string
   readonly port: number
   close(): Promise<void>
@@ -62,7 +62,7 @@ export interface Store {
  *
  * @throws AdasumError ERR_STORE if the address cannot be had; ERR_AUTH beyond loopback without a secret
  */
-export async function hostStore(options: StoreOptions): Promise<Store> {
+export async function hostStore(options: HostStoreOptions): Promise<HostedStore> {
   const {
     host,
     port,

@@ -1,54 +1,33 @@
 /** A rank's side of the store: it joins a round, again and again if need be, until the round is complete. */
-import { AdasumError } from '../errors.ts'
-import { formatAddress, parseAddress } from '../transport/address.ts'
-import { Limit } from '../timing/limit.ts'
-import type { Pipe, Transport } from '../transport/transport.ts'
-import type { Tuning } from '../tuning.ts'
-import { dialAuthenticated, pause, requireSecret } from '../wire/authenticated.ts'
-import { STORE_RANK } from '../wire/handshake-format.ts'
-import { machineIdentity } from './machine.ts'
-import {
-  encodeMessage,
-  MessageDecoder,
-  parseStoreMessage,
-  type PeerAddress,
-  type StartMessage,
-  type WaitingMessage,
-} from './messages.ts'
+import { AdasumError } from '../../../errors.ts'
+import { formatAddress, parseAddress } from '../../../transport/address.ts'
+import { Limit } from '../../../timing/limit.ts'
+import type { Pipe, Transport } from '../../../transport/transport.ts'
+import type { Tuning } from '../../../tuning.ts'
+import { dialAuthenticated, pause, requireSecret } from '../../../wire/authenticated.ts'
+import { STORE_RANK } from '../../../wire/handshake-format.ts'
+import { machineIdentity } from '../../machine.ts'
+import { type JoinOptions, type JoinProgress, type Roster } from '../store.ts'
+import { encodeMessage, MessageDecoder, parseStoreMessage } from './messages.ts'
 
 const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
 // Where the store may be at several ports, a silent stranger at one of them must not use up all the time.
 const PORT_TRY_MS = 5000
 
-export interface JoinOptions {
-  transport: Transport
-  rank: number
-  size: number
-  secret: string
-  jobId: Uint8Array
-  host: string
+export interface JoinStoreOptions extends JoinOptions {
+  readonly transport: Transport
+  readonly rank: number
+  readonly size: number
+  readonly secret: string
+  readonly jobId: Uint8Array
+  readonly host: string
   /** Tried in turn. */
-  ports: readonly number[]
-  /** Opens this rank's own port, given the local address of the connection to the store, and says where it is. */
-  announce: (localHost: string) => Promise<PeerAddress>
+  readonly ports: readonly number[]
   /** What this rank would have all ranks use, should it be rank 0. */
-  tuning: Tuning
+  readonly tuning: Tuning
   /** Identity of this machine; by default from its name and boot. */
-  machine?: string | undefined
-}
-
-/** How far joining came: what to say if it ends. */
-export interface JoinProgress {
-  /** What the store has last said. */
-  waiting: WaitingMessage | undefined
-  /** Whether it is there to say more. */
-  isAtStore: boolean
-  lastError: unknown
-}
-
-export function startOfJoining(): JoinProgress {
-  return { waiting: undefined, isAtStore: false, lastError: undefined }
+  readonly machine?: string | undefined
 }
 
 /**
@@ -57,17 +36,13 @@ export function startOfJoining(): JoinProgress {
  *
  * @throws AdasumError ERR_AUTH, ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH; what `announce` throws; signal.reason
  */
-export async function joinStore(
-  options: JoinOptions,
-  signal: AbortSignal,
-  progress: JoinProgress = startOfJoining(),
-): Promise<StartMessage> {
-  const { host, ports, secret } = options
+export async function joinStore(options: JoinStoreOptions): Promise<Roster> {
+  const { host, ports, secret, signal, progress } = options
   requireSecret(host, secret)
   for (let attempt = 0; ; attempt++) {
     for (const port of ports) {
       try {
-        return await joinOnce(options, port, signal, progress)
+        return await joinOnce(options, port)
       } catch (error) {
         signal.throwIfAborted()
         if (!isWorthRetrying(error, ports.length)) throw error
@@ -85,13 +60,8 @@ function isWorthRetrying(error: unknown, portCount: number): boolean {
   return portCount > 1 && (error.code === 'ERR_MISMATCH' || error.code === 'ERR_AUTH')
 }
 
-async function joinOnce(
-  options: JoinOptions,
-  port: number,
-  signal: AbortSignal,
-  progress: JoinProgress,
-): Promise<StartMessage> {
-  const { rank, size, secret, jobId, transport, host, machine = machineIdentity(), tuning } = options
+async function joinOnce(options: JoinStoreOptions, port: number): Promise<Roster> {
+  const { rank, size, secret, jobId, transport, host, machine = machineIdentity(), tuning, signal, progress } = options
   const identity = { runId: jobId, rank, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
   const limited = new Limit(options.ports.length > 1 ? PORT_TRY_MS : undefined, signal)
   let pipe: Pipe
@@ -120,9 +90,9 @@ async function joinOnce(
 }
 
 /** What the store says in one round on an authenticated connection, to everyone's addresses. */
-async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: JoinProgress): Promise<StartMessage> {
+async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: JoinProgress): Promise<Roster> {
   let abort: () => void = () => {}
-  const start = new Promise<StartMessage>((resolve, reject) => {
+  const start = new Promise<Roster>((resolve, reject) => {
     abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
     const message = (value: unknown) => {
@@ -141,11 +111,6 @@ async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: 
   } finally {
     signal.removeEventListener('abort', abort)
   }
-}
-
-/** What the system said, from under our own words. */
-export function systemCause(error: unknown): unknown {
-  return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
 }
 
 function storeLost(address: string, cause?: Error): AdasumError {

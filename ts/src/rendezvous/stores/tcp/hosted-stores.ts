@@ -2,14 +2,14 @@
  * The stores that this process hosts. Communicators that meet at the same address share one, and it closes with the last
  * of them.
  */
-import { AdasumError, systemCode } from '../errors.ts'
-import { formatAddress, nearHost } from '../transport/address.ts'
-import { Limit } from '../timing/limit.ts'
-import type { Transport } from '../transport/transport.ts'
-import { dialAuthenticated } from '../wire/authenticated.ts'
-import { STORE_RANK } from '../wire/handshake-format.ts'
-import type { StoreAddress } from './environment.ts'
-import { hostStore, type Store } from './store.ts'
+import { AdasumError, systemCode } from '../../../errors.ts'
+import { nearHost } from '../../../transport/address.ts'
+import { Limit } from '../../../timing/limit.ts'
+import type { Transport } from '../../../transport/transport.ts'
+import { dialAuthenticated } from '../../../wire/authenticated.ts'
+import { STORE_RANK } from '../../../wire/handshake-format.ts'
+import { formatStoreAddress, type StoreAddress } from './address.ts'
+import { type HostedStore, hostStore } from './host-store.ts'
 
 // How long a program that has our port may take to show that it is a store of this run.
 const PROBE_MS = 2000
@@ -25,7 +25,7 @@ interface HostedOptions {
 interface Entry {
   readonly size: number
   readonly secret: string
-  readonly store: Promise<Store>
+  readonly store: Promise<HostedStore>
   users: number
 }
 
@@ -55,7 +55,7 @@ export async function acquireStore(
   const key = `${options.listen ?? address.host} ${address.ports.join(' ')}`
   const entry = stores.get(key) ?? { ...options, store: hostAtFirstFree(transport, address, options), users: 0 }
   if (entry.size !== options.size || entry.secret !== options.secret) {
-    const message = `this process hosts a store at ${describe(address)} for ${entry.size} ranks with ${entry.secret === options.secret ? 'the same' : 'another'} secret, but now ${options.size} ranks are asked for: use another port`
+    const message = `this process hosts a store at ${formatStoreAddress(address)} for ${entry.size} ranks with ${entry.secret === options.secret ? 'the same' : 'another'} secret, but now ${options.size} ranks are asked for: use another port`
     throw new AdasumError('ERR_STORE', message)
   }
   stores.set(key, entry)
@@ -66,7 +66,7 @@ export async function acquireStore(
     if (last) stores.delete(key)
     return last
   }
-  let store: Store
+  let store: HostedStore
   try {
     store = await entry.store
   } catch (error) {
@@ -83,7 +83,7 @@ async function hostAtFirstFree(
   transport: Transport,
   { host, ports }: StoreAddress,
   options: HostedOptions,
-): Promise<Store> {
+): Promise<HostedStore> {
   let last: unknown
   for (const port of ports) {
     try {
@@ -126,10 +126,6 @@ async function isHostedElsewhere(
 }
 
 function taken(address: StoreAddress): AdasumError {
-  const message = `the store at ${describe(address)} is hosted already, by another rank 0 or by a launcher: give each process its own rank, and each run its own store address`
-  return new AdasumError('ERR_RANK_TAKEN', message, { rank: 0, peerAddress: describe(address) })
-}
-
-function describe({ host, ports }: StoreAddress): string {
-  return ports.map((port) => formatAddress(host, port)).join(', ')
+  const message = `the store at ${formatStoreAddress(address)} is hosted already, by another rank 0 or by a launcher: give each process its own rank, and each run its own store address`
+  return new AdasumError('ERR_RANK_TAKEN', message, { rank: 0, peerAddress: formatStoreAddress(address) })
 }

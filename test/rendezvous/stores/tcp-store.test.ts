@@ -3,27 +3,28 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { AdasumError } from '../../ts/src/errors.ts'
-import { acquireStore } from '../../ts/src/rendezvous/hosted-stores.ts'
-import { joinStore, type JoinProgress, startOfJoining } from '../../ts/src/rendezvous/join.ts'
-import { machineIdentity } from '../../ts/src/rendezvous/machine.ts'
-import { encodeMessage, type StartMessage } from '../../ts/src/rendezvous/messages.ts'
-import { NO_REFUSALS } from '../../ts/src/rendezvous/refusals.ts'
-import { hostStore, type Store, type StoreOptions } from '../../ts/src/rendezvous/store.ts'
-import { createMemoryTransport, type MemoryTransport } from '../transport/_memory.ts'
-import { tcp } from '../../ts/src/transport/tcp.ts'
-import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
-import { DEFAULT_TUNING, type Tuning } from '../../ts/src/tuning.ts'
-import { dialAuthenticated, listenAuthenticated } from '../../ts/src/wire/authenticated.ts'
-import { STORE_RANK } from '../../ts/src/wire/handshake-format.ts'
-import { Collector } from '../transport/_compliance.ts'
-import { mulberry32 } from '../transport/_random.ts'
+import type { AdasumError } from '../../../ts/src/errors.ts'
+import { acquireStore } from '../../../ts/src/rendezvous/stores/tcp/hosted-stores.ts'
+import { machineIdentity } from '../../../ts/src/rendezvous/machine.ts'
+import { NO_REFUSALS } from '../../../ts/src/rendezvous/refusals.ts'
+import { type JoinProgress, type Roster, startOfJoining } from '../../../ts/src/rendezvous/stores/store.ts'
+import { type HostedStore, hostStore, type HostStoreOptions } from '../../../ts/src/rendezvous/stores/tcp/host-store.ts'
+import { joinStore } from '../../../ts/src/rendezvous/stores/tcp/join-store.ts'
+import { encodeMessage } from '../../../ts/src/rendezvous/stores/tcp/messages.ts'
+import { createMemoryTransport, type MemoryTransport } from '../../transport/_memory.ts'
+import { tcp } from '../../../ts/src/transport/tcp.ts'
+import type { Pipe, Transport } from '../../../ts/src/transport/transport.ts'
+import { DEFAULT_TUNING, type Tuning } from '../../../ts/src/tuning.ts'
+import { dialAuthenticated, listenAuthenticated } from '../../../ts/src/wire/authenticated.ts'
+import { STORE_RANK } from '../../../ts/src/wire/handshake-format.ts'
+import { Collector } from '../../transport/_compliance.ts'
+import { mulberry32 } from '../../transport/_random.ts'
 
 const HOST = '127.0.0.1'
 const JOB = new Uint8Array(16)
 const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
-async function open(t: ExecutionContext, size: number, change: Partial<StoreOptions> = {}): Promise<Store> {
+async function open(t: ExecutionContext, size: number, change: Partial<HostStoreOptions> = {}): Promise<HostedStore> {
   const store = await hostStore({ host: HOST, port: 0, size, secret: 'k', ...change })
   t.teardown(() => store.close())
   return store
@@ -32,28 +33,29 @@ async function open(t: ExecutionContext, size: number, change: Partial<StoreOpti
 const tuningOf = (rank: number): Tuning => ({ ...DEFAULT_TUNING, directByteLength: 1000 + rank })
 
 interface Joining {
-  start: Promise<StartMessage>
+  start: Promise<Roster>
   progress: JoinProgress
   controller: AbortController
 }
 
 /** A rank that announces 127.0.0.1:(1000 + rank) and has no port of its own. */
-function join(store: Store, rank: number, size: number, transport: Transport = tcp, machine?: string): Joining {
+function join(store: HostedStore, rank: number, size: number, transport: Transport = tcp, machine?: string): Joining {
   const progress = startOfJoining()
   const controller = new AbortController()
   const announce = async () => ({ host: HOST, port: 1000 + rank })
   const place = {
-    ...{ transport, rank, size, secret: 'k', jobId: JOB, host: store.host, ports: [store.port], announce },
+    ...{ transport, rank, size, secret: 'k', jobId: JOB, host: store.host, ports: [store.port] },
+    ...{ announce, signal: controller.signal, progress },
     // Each its own, so that it can be told whose counts.
     tuning: tuningOf(rank),
   }
-  const start = joinStore(machine === undefined ? place : { ...place, machine }, controller.signal, progress)
+  const start = joinStore({ ...place, ...(machine !== undefined && { machine }) })
   start.catch(() => {})
   return { start, progress, controller }
 }
 
 /** An authenticated connection on which a test says what it likes. */
-async function intrude(store: Store, rank: number, size: number, transport: Transport = tcp): Promise<Pipe> {
+async function intrude(store: HostedStore, rank: number, size: number, transport: Transport = tcp): Promise<Pipe> {
   const identity = { runId: JOB, rank, size, peerRank: STORE_RANK, purpose: 'store', secret: 'k' } as const
   return dialAuthenticated(transport, store.host, store.port, identity)
 }
@@ -327,7 +329,8 @@ test('a store that closes leaves no pipe, also with ranks waiting in it', async 
 
 test('a store refuses a port in use, an address that is not here, and the open network without a secret', async (t) => {
   const store = await open(t, 2)
-  const host = (change: Partial<StoreOptions>) => hostStore({ host: HOST, port: 0, size: 2, secret: 'k', ...change })
+  const host = (change: Partial<HostStoreOptions>) =>
+    hostStore({ host: HOST, port: 0, size: 2, secret: 'k', ...change })
   const inUse = await t.throwsAsync<AdasumError>(host({ port: store.port }))
   t.is(inUse.code, 'ERR_STORE')
   t.regex(inUse.message, new RegExp(`127.0.0.1:${store.port} .*EADDRINUSE`))
@@ -339,7 +342,7 @@ test('a store refuses a port in use, an address that is not here, and the open n
 
 for (const mode of ['refused', 'timeout', 'aborted', 'met', 'forgotten'])
   test(`nothing is left that keeps a process: ${mode}`, async (t) => {
-    const script = fileURLToPath(new URL('_lifetime.ts', import.meta.url))
+    const script = fileURLToPath(new URL('../_lifetime.ts', import.meta.url))
     const child = spawn(process.execPath, ['--import=tsx', script, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
     const killer = setTimeout(() => child.kill('SIGKILL'), 30_000)
     let output = ''

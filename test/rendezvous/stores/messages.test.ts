@@ -8,9 +8,9 @@ import {
   parseStoreMessage,
   type StartMessage,
   type WaitingMessage,
-} from '../../ts/src/rendezvous/messages.ts'
-import { DEFAULT_TUNING, type Tuning, TUNING_BOUNDS } from '../../ts/src/tuning.ts'
-import { mulberry32 } from '../transport/_random.ts'
+} from '../../../ts/src/rendezvous/stores/tcp/messages.ts'
+import { DEFAULT_TUNING, type Tuning, TUNING_BOUNDS } from '../../../ts/src/tuning.ts'
+import { mulberry32 } from '../../transport/_random.ts'
 
 const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const join: JoinMessage = {

@@ -2,23 +2,15 @@
  * What a store and its ranks say to each other once they have authenticated: JSON, each message behind its length (u32,
  * big-endian). Lengths are limited, and every field is checked before anything is believed.
  */
-import { printable } from '../printable.ts'
-import type { Sink } from '../transport/transport.ts'
-import { type Tuning, tuningFrom } from '../tuning.ts'
-import { LONGEST_REASON, type Refusals } from './refusals.ts'
+import { printable } from '../../../printable.ts'
+import type { Sink } from '../../../transport/transport.ts'
+import { type Tuning, tuningFrom } from '../../../tuning.ts'
+import { LONGEST_REASON, type Refusals } from '../../refusals.ts'
+import type { Absence, PeerAddress, Roster } from '../store.ts'
 
 /** A start message of the largest world fits. */
 export const MAX_MESSAGE_BYTE_LENGTH: number = 160 * 1024
 const LENGTH_BYTE_LENGTH = 4
-
-export interface PeerAddress {
-  readonly host: string
-  readonly port: number
-  /** If it shares memory with ranks of its machine. */
-  readonly sharesMemory?: true | undefined
-  /** If these can dial a Unix socket of it: the key, 32 hexadecimal digits. */
-  readonly unixKey?: string | undefined
-}
 
 /** A rank to the store: where it listens, on which machine it runs, and its tuning. Who it is, the handshake has proved. */
 export interface JoinMessage extends PeerAddress {
@@ -41,26 +33,13 @@ export interface PingMessage {
 }
 
 /** The store to everyone who has come: who has not, and what may be why. */
-export interface WaitingMessage {
+export interface WaitingMessage extends Absence {
   readonly type: 'waiting'
-  readonly missing: readonly number[]
-  /** Those of the missing who had come, and left again. */
-  readonly left: readonly number[]
-  /** Since the round began. */
-  readonly refusals: Refusals
 }
 
 /** The store to everyone, once all have come. */
-export interface StartMessage {
+export interface StartMessage extends Roster {
   readonly type: 'start'
-  /** 32 hexadecimal digits. */
-  readonly runId: string
-  /** By rank. */
-  readonly peers: readonly PeerAddress[]
-  /** By rank: the number of its machine. Machines are numbered from 0 in the order of their lowest ranks. */
-  readonly machines: readonly number[]
-  /** Rank 0's. */
-  readonly tuning: Tuning
 }
 
 export type StoreMessage = WaitingMessage | StartMessage | PingMessage
