@@ -13,7 +13,17 @@ const SOURCE = join(ROOT, 'ts', 'src')
 
 /** From the lowest up; files at the top of ts/src stand here by name. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['bytes.ts', 'compressor.ts', 'errors.ts', 'printable.ts', 'queue.ts', 'tuning.ts', 'types.ts'],
+  [
+    'bytes.ts',
+    'call-records.ts',
+    'compressor.ts',
+    'error-codes.ts',
+    'errors.ts',
+    'printable.ts',
+    'queue.ts',
+    'tuning.ts',
+    'types.ts',
+  ],
   ['platform'],
   ['timing'],
   ['binding'],

@@ -2,8 +2,9 @@
  * How a group fails: the first cause, what its calls throw because of it, and the words of the causes that a rank sees by
  * itself. Causes that come later are consequences of the first, and are dropped.
  */
+import type { FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorDetails } from '../errors.ts'
-import type { FlightEntry, StallReport } from '../types.ts'
+import type { StallReport } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { placeOf, unexpected } from './abort.ts'
 import type { Call } from './call.ts'

@@ -4,6 +4,7 @@
  * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
+import type { CommunicatorMetrics, FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorCode, reading } from '../errors.ts'
 import { Monitor } from '../observe/monitor.ts'
 import type { Recorder } from '../observe/recorder.ts'
@@ -12,7 +13,7 @@ import { Limit } from '../timing/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
-import type { CallOptions, CommunicatorMetrics, FlightEntry } from '../types.ts'
+import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { abortError } from './abort.ts'
 import { checkSignal, checkTimeout } from './call-options.ts'
