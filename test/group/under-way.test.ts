@@ -7,7 +7,7 @@ import { Roster } from '../../ts/src/group/roster.ts'
 import { type FrameHeader, NO_DESCRIPTOR } from '../../ts/src/wire/frame.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { type EagerFrame, EagerFrames } from '../../ts/src/group/eager-frames.ts'
-import type { Outgoing } from '../../ts/src/group/outbox.ts'
+import type { Outgoing } from '../../ts/src/group/outgoing.ts'
 import { Queue } from '../../ts/src/queue.ts'
 import { fc } from '../_property.ts'
 

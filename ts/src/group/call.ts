@@ -8,9 +8,9 @@ import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName, wordsOf } from './descriptor.ts'
-import type { Link } from './link.ts'
-import type { Progress, Received, Want } from './slot.ts'
 import { isEager, messageOf } from './numbering.ts'
+import type { Peer } from './peer.ts'
+import type { Progress, Received, Want } from './slot.ts'
 
 export interface CallLinks {
   readonly rank: number
@@ -20,9 +20,9 @@ export interface CallLinks {
   readonly tuning: Tuning
   readonly recorder: Recorder
   isShared(parts: readonly Uint8Array[]): boolean
-  linkTo(peer: number): Link
+  linkTo(peer: number): Peer
   /** To the peers that this rank has been in touch with. */
-  links(): Iterable<Link>
+  links(): Iterable<Peer>
   /** Nothing has moved for a while: whoever this rank waits for should hear what it is waiting in. */
   announced(call: Call): void
   /** Nothing has moved for `stallMs`; the call goes on. */
@@ -181,7 +181,7 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   /** Peers this call waits for. */
-  waitingFor(): Link[] {
+  waitingFor(): Peer[] {
     return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
   }
 
@@ -189,13 +189,13 @@ export class Call implements PhaseObserver, ObservedCall {
    * The peers without which it cannot go on, as far as this rank can tell; the one that has been silent the longest first. Those
    * that this rank waits for may in turn wait for others: whoever does says so once it stands still, and is not to blame.
    */
-  missing(): Link[] {
+  missing(): Peer[] {
     const partners = new Set(this.partners())
     const linked = [...this.#links.links()].filter(({ peer }) => partners.has(peer))
     const waiting = linked.filter((link) => link.isWaiting(this.sequence))
     if (waiting.length === 0) return []
-    const unheard = (links: Link[]): Link[] => links.filter((link) => !link.hasHeard(this.sequence))
-    const silent = (links: Link[]): Link[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
+    const unheard = (links: Peer[]): Peer[] => links.filter((link) => !link.hasHeard(this.sequence))
+    const silent = (links: Peer[]): Peer[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
     const suspects = [unheard(waiting), unheard(linked), silent(waiting), silent(linked), waiting]
     return suspects.find(({ length }) => length > 0)!.sort((a, b) => a.heardAt - b.heardAt)
   }

@@ -25,6 +25,7 @@ import { abortFrame, dismiss, goodbyeFrame, type Farewell } from './last-words.t
 import { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
+import type { NamedPeer, Peer } from './peer.ts'
 import { Roster } from './roster.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
@@ -333,12 +334,12 @@ export class Group implements LinkOwner, CallLinks {
     return this.#roster.get(sequence)?.descriptor ?? 'finished'
   }
 
-  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
+  mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
     const me = { rank: this.rank, descriptor: mine }
     return mismatch(titleOf(collectiveName(mine), sequence, this), sequence, me, {
-      rank: link.peer,
+      rank: peer.peer,
       descriptor: theirs,
-      address: link.address,
+      address: peer.address,
     })
   }
 
@@ -363,24 +364,24 @@ export class Group implements LinkOwner, CallLinks {
     this.#fail(cause, this.#roster.oldest())
   }
 
-  broken(link: Link, error: Error): void {
-    if (!(error instanceof AdasumError)) return this.lost(link, error.message, error)
-    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(link, error), this.#roster.oldest())
+  broken(peer: NamedPeer, error: Error): void {
+    if (!(error instanceof AdasumError)) return this.lost(peer, error.message, error)
+    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(peer, error), this.#roster.oldest())
   }
 
-  lost(link: Link, reason: string, cause?: Error): void {
+  lost(peer: NamedPeer, reason: string, cause?: Error): void {
     const call = this.#roster.oldest()
-    this.#fail(failure.peerLost(link, call, reason, cause), call)
+    this.#fail(failure.peerLost(peer, call, reason, cause), call)
   }
 
-  departed(link: Link, lastSequence: number): void {
-    this.#dialler?.hasLeft?.(link.peer, lastSequence)
+  departed(peer: Peer, lastSequence: number): void {
+    this.#dialler?.hasLeft?.(peer.peer, lastSequence)
     for (const call of this.#roster.calls())
-      if (link.misses(call.sequence)) this.#fail(failure.peerDeparted(link, call, lastSequence), call)
+      if (peer.misses(call.sequence)) this.#fail(failure.peerDeparted(peer, call, lastSequence), call)
   }
 
-  unreachable(link: Link, error: AdasumError): void {
-    const call = [...this.#roster.calls()].find(({ sequence }) => link.isWaiting(sequence))
-    if (call) this.#fail(failure.peerFailed(link, error), call)
+  unreachable(peer: Peer, error: AdasumError): void {
+    const call = [...this.#roster.calls()].find(({ sequence }) => peer.isWaiting(sequence))
+    if (call) this.#fail(failure.peerFailed(peer, error), call)
   }
 }

@@ -29,15 +29,17 @@ import { Borrower } from './borrower.ts'
 import { violation } from './failure.ts'
 import { Inbox } from './inbox.ts'
 import { Lender } from './lender.ts'
-import { type Outgoing, Outbox } from './outbox.ts'
+import { Outbox } from './outbox.ts'
+import type { Outgoing } from './outgoing.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { MOST_ANNOUNCED, isEager, isMessage, wrongRanks } from './numbering.ts'
 import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
 import { Parting } from './parting.ts'
+import type { Peer } from './peer.ts'
 import { type Received, Slots, type Want } from './slot.ts'
 
-export class Link implements FrameHandler {
+export class Link implements Peer, FrameHandler {
   readonly peer: number
   readonly #owner: LinkOwner
   readonly #reader: PendingPipe
@@ -111,7 +113,6 @@ export class Link implements FrameHandler {
     return this.#reader.remoteAddress
   }
 
-  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
   get heardAt(): number {
     return this.#parting.heardAt
   }
@@ -121,7 +122,6 @@ export class Link implements FrameHandler {
     this.#outbox.open()
   }
 
-  /** The peer's last collective, once it has said goodbye. */
   get lastSequence(): number | undefined {
     return this.#parting.lastSequence
   }
@@ -131,12 +131,10 @@ export class Link implements FrameHandler {
     return this.#lender?.isLending === true && this.#borrower?.isBorrowing === true
   }
 
-  /** Bytes of a message that go through the connection. */
   sentByteLength(byteLength: number): number {
     return HEADER_BYTE_LENGTH + (this.#lender?.lends(byteLength) ? 0 : byteLength)
   }
 
-  /** The same for one that comes. */
   receivedByteLength(byteLength: number): number {
     return HEADER_BYTE_LENGTH + (this.#borrower?.awaitsOffer(byteLength) ? 0 : byteLength)
   }
@@ -151,11 +149,11 @@ export class Link implements FrameHandler {
   /** This rank has begun a collective: what the peer said of it earlier must agree. */
   begun(sequence: number, descriptor: Descriptor): void {
     const theirs = this.#slots.known(sequence)?.descriptor
-    if (theirs && !sameDescriptor(descriptor, theirs)) throw this.#owner.differs(this, sequence, descriptor, theirs)
+    if (theirs && !sameDescriptor(descriptor, theirs))
+      throw this.#owner.mismatchError(this, sequence, descriptor, theirs)
     if (this.hasHeard(sequence)) this.#owner.heard(sequence)
   }
 
-  /** Whether the peer has come to a collective that is under way: something has come from it. */
   hasHeard(sequence: number): boolean {
     return this.#slots.known(sequence)?.isHeard ?? false
   }
@@ -170,14 +168,12 @@ export class Link implements FrameHandler {
     return (slot?.early.size ?? 0) === 0
   }
 
-  /** Asks for the message of one step. */
   receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received> {
     if (this.#ended) return Promise.reject(this.#cause!)
     this.#involve(sequence)
     return this.#inbox.receive(sequence, step, descriptor, want)
   }
 
-  /** Resolves when the memory may be changed again. */
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#ended) return Promise.reject(this.#cause!)
     if (this.#parting.isOver(header.sequence)) return Promise.resolve()
@@ -200,7 +196,6 @@ export class Link implements FrameHandler {
     if (dialError) queueMicrotask(() => this.#owner.unreachable(this, dialError))
   }
 
-  /** Whether a call that is under way cannot do without the peer, which has closed. */
   misses(sequence: number): boolean {
     return this.needs(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
   }
@@ -211,15 +206,10 @@ export class Link implements FrameHandler {
     return slot !== undefined && slot.posted.size + slot.waiting.size + slot.offered.size > 0
   }
 
-  /** Whether this rank waits for the peer in that call. */
   isWaiting(sequence: number): boolean {
     return this.needs(sequence) || this.#outbox.isHolding(sequence)
   }
 
-  /**
-   * Tells the peer what this rank waits for it in. Ranks of which each waits for the other to begin would not see
-   * otherwise that they called different things.
-   */
   announce(sequence: number, descriptor: Descriptor): void {
     if (!this.#ended) this.#outbox.control('call', { sequence, descriptor })
   }
@@ -389,7 +379,7 @@ export class Link implements FrameHandler {
     const slot = this.#slots.of(header.sequence)
     if (state === undefined) slot.descriptor ??= header.descriptor
     else if (!sameDescriptor(state, header.descriptor))
-      throw this.#owner.differs(this, header.sequence, state, header.descriptor)
+      throw this.#owner.mismatchError(this, header.sequence, state, header.descriptor)
     if (!slot.isHeard) {
       slot.isHeard = true
       this.#owner.heard(header.sequence)

@@ -10,7 +10,7 @@
  * follow that the peer would take for the rest of the payload.
  */
 import { uninitializedBytes } from '#platform'
-import { totalByteLength, transferredAway } from '../tensor/check.ts'
+import { transferredAway } from '../tensor/check.ts'
 import type { Pipe } from '../transport/transport.ts'
 import {
   CREDIT_BYTE_LENGTH,
@@ -22,15 +22,8 @@ import {
 } from '../wire/frame.ts'
 import { copyParts } from '../tensor/parts.ts'
 import { type EagerFrame, EagerFrames } from './eager-frames.ts'
+import { type Outgoing, frameByteLength, hasLostMemory } from './outgoing.ts'
 import { Queue } from '../queue.ts'
-
-export interface Outgoing {
-  readonly header: FrameHeader
-  readonly parts: readonly Uint8Array[]
-  /** The memory may change again. */
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-}
 
 export interface OutboxOwner {
   /** Large payloads are handed over in writes of this size, so that their progress can be seen. */
@@ -248,16 +241,8 @@ export function encodeFrame(
   return frame
 }
 
-function frameByteLength({ header }: Outgoing): number {
-  return HEADER_BYTE_LENGTH + header.payloadByteLength
-}
-
 function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
   return 'header' in entry
-}
-
-function hasLostMemory({ header, parts }: Outgoing): boolean {
-  return totalByteLength(parts) !== header.payloadByteLength
 }
 
 function isThere(chunk: Chunk | undefined): boolean {
