@@ -116,7 +116,7 @@ export class Call implements PhaseObserver, ObservedCall {
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
   receive(from: number, step: number, parts: readonly Uint8Array[], progress?: Progress): Promise<number> {
     const want = { byteLength: totalByteLength(parts), memory: () => parts, borrows: false, progress }
-    return quiet(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
+    return ignoreRejection(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
   }
 
   /**
@@ -135,7 +135,7 @@ export class Call implements PhaseObserver, ObservedCall {
       received = this.#receive(from, step, { byteLength, memory, borrows: true, located, progress })
       received.catch(reject)
     })
-    return { parts: quiet(parts), received: received! }
+    return { parts: ignoreRejection(parts), received: received! }
   }
 
   #receive(from: number, step: number, want: Want): Promise<Received> {
@@ -146,7 +146,7 @@ export class Call implements PhaseObserver, ObservedCall {
     this.sharedBytes += HEADER_BYTE_LENGTH + byteLength - throughConnection
     // A large message is asked for by a READY frame, or its reader says DONE.
     if (!isEager(this.sequence, byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
-    return quiet(link.receive(this.sequence, step, this.descriptor, want))
+    return ignoreRejection(link.receive(this.sequence, step, this.descriptor, want))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
@@ -156,7 +156,7 @@ export class Call implements PhaseObserver, ObservedCall {
     this.bytesSent += link.sentByteLength(payloadByteLength)
     const { sequence, descriptor } = this
     const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const
-    return quiet(link.send(header, parts))
+    return ignoreRejection(link.send(header, parts))
   }
 
   /** @param from - the rank from which something has come, if it has not gone */
@@ -292,7 +292,7 @@ export function peersOf({ rank, size }: { rank: number; size: number }): number[
 }
 
 /** A promise whose rejection somebody will look at later, or nobody needs to: the group's failure is what counts. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
+function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise
 }

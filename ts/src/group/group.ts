@@ -168,7 +168,7 @@ export class Group implements LinkOwner, CallLinks {
       }
       this.#fail(error, call)
       this.#end(call, this.#failure.cause!.code)
-      await this.#quiet()
+      await this.#linksClosed()
       throw this.#failure.of(call, this.lastCompleted)
     } finally {
       unwatch()
@@ -241,7 +241,7 @@ export class Group implements LinkOwner, CallLinks {
       if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
     }
     const { cause } = this.#failure
-    if (cause) await this.#quiet()
+    if (cause) await this.#linksClosed()
     else await Promise.all([...this.#links.values()].map(part))
     this.#dialling.abort()
     this.scratch.clear()
@@ -278,7 +278,7 @@ export class Group implements LinkOwner, CallLinks {
     void Promise.allSettled(told).then(() => limit.release())
   }
 
-  async #quiet(): Promise<void> {
+  async #linksClosed(): Promise<void> {
     await Promise.all([...this.#links.values()].map((link) => link.closed))
   }
 
