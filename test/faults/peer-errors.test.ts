@@ -259,7 +259,7 @@ test('an ABORT from a rank that is not there, with escapes, in a world of two', 
 
 test('frames that name ranks which are not there, or not the two, are refused', async (t) => {
   const world = await makeWorld(4)
-  const link = world.groups[0]!.linkTo(1)
+  const { receiver } = world.groups[0]!.linkTo(1)
   const of = (sequence: number, root = 0): FrameHeader => ({
     ...{ kind: 'call', sequence, step: 0, rankFlags: 0, payloadByteLength: 0, credit: 0 },
     descriptor: { ...NO_DESCRIPTOR, root },
@@ -268,7 +268,7 @@ test('frames that name ranks which are not there, or not the two, are refused', 
     [0, 1],
     [1, 0],
   ] as const)
-    t.notThrows(() => link.begin(of(messageSequence({ from, to, index: 3 }, 4))))
+    t.notThrows(() => receiver.begin(of(messageSequence({ from, to, index: 3 }, 4))))
   for (const [from, to] of [
     [0, 2],
     [2, 0],
@@ -277,13 +277,13 @@ test('frames that name ranks which are not there, or not the two, are refused', 
     [1, 1],
     [0, 0],
   ] as const)
-    t.throws(() => link.begin(of(messageSequence({ from, to, index: 3 }, 4))), {
+    t.throws(() => receiver.begin(of(messageSequence({ from, to, index: 3 }, 4))), {
       instanceOf: AdasumError,
       code: 'ERR_MISMATCH',
       message: new RegExp(`sent a frame of a message from rank ${from} to rank ${to}\\.`),
     })
-  t.throws(() => link.begin(of(1, 4)), { code: 'ERR_MISMATCH', message: /root 4, where the ranks are 0 to 3/ })
-  t.notThrows(() => link.begin(of(1, 3)))
+  t.throws(() => receiver.begin(of(1, 4)), { code: 'ERR_MISMATCH', message: /root 4, where the ranks are 0 to 3/ })
+  t.notThrows(() => receiver.begin(of(1, 3)))
   await world.close()
 })
 

@@ -7,7 +7,7 @@ import { Roster } from '../../ts/src/group/roster.ts'
 import { type FrameHeader, NO_DESCRIPTOR } from '../../ts/src/wire/frame.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { type EagerFrame, EagerFrames } from '../../ts/src/group/eager-frames.ts'
-import type { Outgoing } from '../../ts/src/group/outbox.ts'
+import type { Outgoing } from '../../ts/src/group/outgoing.ts'
 import { Queue } from '../../ts/src/queue.ts'
 import { fc } from '../_property.ts'
 
@@ -58,14 +58,14 @@ test('the oldest collective is the first that has not ended, in whatever order t
 
 test('a rank hears of all that a peer may have under way, and of more than it can have takes offence', async (t) => {
   const world = await makeWorld(2)
-  const link = world.groups[0]!.linkTo(1)
+  const { receiver } = world.groups[0]!.linkTo(1)
   const announce = (index: number): void => {
     const header: FrameHeader = {
       ...{ kind: 'ready', step: index % 16, rankFlags: 0, payloadByteLength: 0, credit: 0, descriptor: NO_DESCRIPTOR },
       sequence: messageSequence({ from: 0, to: 1, index: Math.floor(index / 16) }, 2),
     }
-    link.begin(header)
-    link.complete(header, [])
+    receiver.begin(header)
+    receiver.complete(header, [])
   }
   t.notThrows(() => times(MOST_ANNOUNCED, announce))
   await onAll(world.ranks, (comm) => comm.barrier())

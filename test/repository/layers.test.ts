@@ -2,18 +2,24 @@
  * A file in ts/src imports its own folder and lower layers only (ARCHITECTURE.md, Layers). So a layer can be read,
  * tested and replaced knowing only what lies below it. What computes is chosen in one place: `#binding`.
  */
-import { readFileSync, readdirSync } from 'node:fs'
-import { dirname, join, normalize, relative, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'ava'
-import ts from 'typescript'
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const SOURCE = join(ROOT, 'ts', 'src')
+import { PLATFORM_FILES, ROOT, type Sources, importsOf, readSources, targetOf } from './_sources.ts'
 
 /** From the lowest up; files at the top of ts/src stand here by name. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['bytes.ts', 'compressor.ts', 'errors.ts', 'printable.ts', 'queue.ts', 'tuning.ts', 'types.ts'],
+  [
+    'bytes.ts',
+    'call-records.ts',
+    'compressor.ts',
+    'error-codes.ts',
+    'errors.ts',
+    'printable.ts',
+    'queue.ts',
+    'tuning.ts',
+    'types.ts',
+  ],
   ['platform'],
   ['timing'],
   ['binding'],
@@ -34,13 +40,6 @@ const LAYERS: readonly (readonly string[])[] = [
   ['index.ts', 'index.browser.ts'],
   ['cli'],
 ]
-
-/** One of the files that such an import may stand for. */
-const PLATFORM_FILES: Readonly<Record<string, string>> = {
-  '#binding': 'binding/node.ts',
-  '#gpu-binding': 'gpu/load.ts',
-  '#platform': 'platform/node.ts',
-}
 
 /** What runs in browsers, too: of Node.js it uses what `#platform` has, and nothing else. */
 const NEUTRAL: ReadonlySet<string> = new Set([
@@ -68,13 +67,10 @@ const OPEN_BINDING_FILES: ReadonlySet<string> = new Set([
 /** The native addon, however it is asked for. */
 const ADDON = /#native|\bdlopen\b|\bnative\/index\.cjs\b/
 
-type Sources = ReadonlyMap<string, string>
-
-/** What is wrong with the imports of the sources, given by path below ts/src, with forward slashes. */
+/** What is wrong with the imports of the sources. */
 function violations(sources: Sources, packages: ReadonlySet<string>): string[] {
   return [...sources].flatMap(([path, text]) => {
-    const imports = ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName)
-    const found = imports.flatMap((name) => violation(path, name, sources, packages) ?? [])
+    const found = importsOf(text).flatMap((name) => violation(path, name, sources, packages) ?? [])
     const asks = folderOf(path) === 'binding' ? undefined : ADDON.exec(text)?.[0]
     if (asks !== undefined) found.push(`${path} asks for the addon (${asks}), which only binding/ may`)
     const node = NEUTRAL.has(folderOf(path)) ? NODE_ONLY.exec(withoutComments(text))?.[0] : undefined
@@ -88,14 +84,14 @@ function withoutComments(text: string): string {
 
 function violation(path: string, name: string, sources: Sources, packages: ReadonlySet<string>): string | undefined {
   if (name.startsWith('node:') || name.startsWith('#wasm/')) return undefined
-  // Which of its files it is depends on the platform; all are of one layer.
-  const platformFile = PLATFORM_FILES[name]
+  // All of its files are of one layer.
+  const platformFile = PLATFORM_FILES[name]?.[0]
   if (platformFile !== undefined) return layerViolation(path, platformFile)
   if (!name.startsWith('.')) {
     const packageName = name.split('/', name.startsWith('@') ? 2 : 1).join('/')
     return packages.has(packageName) ? undefined : `${path} imports ${name}, which package.json does not name`
   }
-  const target = normalize(join(dirname(path), name)).replaceAll(sep, '/')
+  const target = targetOf(path, name)
   if (!sources.has(target)) return `${path} imports ${name}, which does not exist`
   const isOther = folderOf(target) === 'binding' && folderOf(path) !== 'binding'
   if (isOther && !OPEN_BINDING_FILES.has(target)) return `${path} imports ${target}: only #binding may choose it`
@@ -118,12 +114,6 @@ function folderOf(path: string): string {
 
 function layerOf(folder: string): number {
   return LAYERS.findIndex((folders) => folders.includes(folder))
-}
-
-function readSources(): Sources {
-  const files = readdirSync(SOURCE, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  const paths = files.map((file) => relative(SOURCE, join(file.parentPath, file.name)).replaceAll(sep, '/'))
-  return new Map(paths.map((path) => [path, readFileSync(join(SOURCE, path), 'utf8')]))
 }
 
 function declaredPackages(): ReadonlySet<string> {

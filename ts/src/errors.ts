@@ -5,32 +5,11 @@
  * what happened, the two numbers that disagree, and what to do.
  */
 
+import type { FlightEntry } from './call-records.ts'
+import type { ErrorCode } from './error-codes.ts'
 import { printable } from './printable.ts'
-import type { FlightEntry } from './types.ts'
 
-/** Every code an AdasumError can carry, in the order of docs/errors.md. */
-export const ERROR_CODES = [
-  'ERR_ARGUMENT',
-  'ERR_MISMATCH',
-  'ERR_PEER_LOST',
-  'ERR_TIMEOUT',
-  'ERR_ABORTED',
-  'ERR_NON_FINITE',
-  'ERR_AUTH',
-  'ERR_STORE',
-  'ERR_ENVIRONMENT',
-  'ERR_RANK_TAKEN',
-  'ERR_WORLD_SIZE',
-  'ERR_CLOSED',
-  'ERR_BINDING',
-  'ERR_NOT_READY',
-  'ERR_UNSUPPORTED',
-  'ERR_OPEN_FILES',
-  'ERR_OUT_OF_MEMORY',
-  'ERR_DEVICE_LOST',
-] as const
-
-export type ErrorCode = (typeof ERROR_CODES)[number]
+export { ERROR_CODES, type ErrorCode } from './error-codes.ts'
 
 /** What is known about the place of a failure; absent fields are unknown or do not apply. */
 export interface ErrorDetails {

@@ -25,16 +25,13 @@ export {
   type Backend,
   type LocalOptions,
 } from './reduction/local.ts'
+export type { CallMetrics, CallPhase, CommunicatorMetrics, FlightEntry } from './call-records.ts'
 export type {
   AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
-  CallMetrics,
   CallOptions,
-  CallPhase,
-  CommunicatorMetrics,
   ConnectOptions,
-  FlightEntry,
   FloatArray,
   FoldOp,
   HalfDtype,

@@ -5,6 +5,7 @@ import { barrier, broadcast, exchange, exchangeNumbers, message } from '../colle
 import { reduceScatter } from '../collectives/reduce-scatter.ts'
 import { broadcastSchedule } from '../collectives/schedule/schedule.ts'
 import { lengthOf } from '../binding/typed-array.ts'
+import type { CommunicatorMetrics } from '../call-records.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import type { Call } from '../group/call.ts'
 import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
@@ -21,7 +22,6 @@ import {
   type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
-  type CommunicatorMetrics,
   type FoldOp,
   type IntegerArray,
   type NamedArrays,

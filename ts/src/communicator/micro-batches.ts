@@ -5,7 +5,7 @@
  */
 import { lengthOf, typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
-import { isGpuReducer } from '../gpu/brand.ts'
+import { isGpuReducer } from '../gpu/is-gpu-reducer.ts'
 import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
 import { checkAllReduceOp, checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'

@@ -8,9 +8,9 @@ import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName, wordsOf } from './descriptor.ts'
-import type { Link } from './link.ts'
-import type { Progress, Received, Want } from './slot.ts'
 import { isEager, messageOf } from './numbering.ts'
+import type { Peer } from './peer.ts'
+import type { Progress, Received, Want } from './slot.ts'
 
 export interface CallLinks {
   readonly rank: number
@@ -20,9 +20,9 @@ export interface CallLinks {
   readonly tuning: Tuning
   readonly recorder: Recorder
   isShared(parts: readonly Uint8Array[]): boolean
-  linkTo(peer: number): Link
+  linkTo(peer: number): Peer
   /** To the peers that this rank has been in touch with. */
-  links(): Iterable<Link>
+  links(): Iterable<Peer>
   /** Nothing has moved for a while: whoever this rank waits for should hear what it is waiting in. */
   announced(call: Call): void
   /** Nothing has moved for `stallMs`; the call goes on. */
@@ -116,7 +116,7 @@ export class Call implements PhaseObserver, ObservedCall {
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
   receive(from: number, step: number, parts: readonly Uint8Array[], progress?: Progress): Promise<number> {
     const want = { byteLength: totalByteLength(parts), memory: () => parts, borrows: false, progress }
-    return quiet(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
+    return ignoreRejection(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
   }
 
   /**
@@ -135,7 +135,7 @@ export class Call implements PhaseObserver, ObservedCall {
       received = this.#receive(from, step, { byteLength, memory, borrows: true, located, progress })
       received.catch(reject)
     })
-    return { parts: quiet(parts), received: received! }
+    return { parts: ignoreRejection(parts), received: received! }
   }
 
   #receive(from: number, step: number, want: Want): Promise<Received> {
@@ -146,7 +146,7 @@ export class Call implements PhaseObserver, ObservedCall {
     this.sharedBytes += HEADER_BYTE_LENGTH + byteLength - throughConnection
     // A large message is asked for by a READY frame, or its reader says DONE.
     if (!isEager(this.sequence, byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
-    return quiet(link.receive(this.sequence, step, this.descriptor, want))
+    return ignoreRejection(link.receive(this.sequence, step, this.descriptor, want))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
@@ -156,7 +156,7 @@ export class Call implements PhaseObserver, ObservedCall {
     this.bytesSent += link.sentByteLength(payloadByteLength)
     const { sequence, descriptor } = this
     const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const
-    return quiet(link.send(header, parts))
+    return ignoreRejection(link.send(header, parts))
   }
 
   /** @param from - the rank from which something has come, if it has not gone */
@@ -181,7 +181,7 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   /** Peers this call waits for. */
-  waitingFor(): Link[] {
+  waitingFor(): Peer[] {
     return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
   }
 
@@ -189,13 +189,13 @@ export class Call implements PhaseObserver, ObservedCall {
    * The peers without which it cannot go on, as far as this rank can tell; the one that has been silent the longest first. Those
    * that this rank waits for may in turn wait for others: whoever does says so once it stands still, and is not to blame.
    */
-  missing(): Link[] {
+  missing(): Peer[] {
     const partners = new Set(this.partners())
     const linked = [...this.#links.links()].filter(({ peer }) => partners.has(peer))
     const waiting = linked.filter((link) => link.isWaiting(this.sequence))
     if (waiting.length === 0) return []
-    const unheard = (links: Link[]): Link[] => links.filter((link) => !link.hasHeard(this.sequence))
-    const silent = (links: Link[]): Link[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
+    const unheard = (links: Peer[]): Peer[] => links.filter((link) => !link.hasHeard(this.sequence))
+    const silent = (links: Peer[]): Peer[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
     const suspects = [unheard(waiting), unheard(linked), silent(waiting), silent(linked), waiting]
     return suspects.find(({ length }) => length > 0)!.sort((a, b) => a.heardAt - b.heardAt)
   }
@@ -292,7 +292,7 @@ export function peersOf({ rank, size }: { rank: number; size: number }): number[
 }
 
 /** A promise whose rejection somebody will look at later, or nobody needs to: the group's failure is what counts. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
+function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise
 }

@@ -1,6 +1,6 @@
 /** Small frames that wait for credit: in order, and those of each collective in theirs. */
-import type { Outgoing } from './outbox.ts'
 import { Queue } from '../queue.ts'
+import type { Outgoing } from './outgoing.ts'
 
 export interface EagerFrame {
   readonly outgoing: Outgoing

@@ -2,13 +2,15 @@
  * How a group fails: the first cause, what its calls throw because of it, and the words of the causes that a rank sees by
  * itself. Causes that come later are consequences of the first, and are dropped.
  */
+import type { FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorDetails } from '../errors.ts'
-import type { FlightEntry, StallReport } from '../types.ts'
+import type { StallReport } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { placeOf, unexpected } from './abort.ts'
 import type { Call } from './call.ts'
 import { collectiveName, describeCall } from './descriptor.ts'
 import { MOST_CALLS_UNDER_WAY, messageOf } from './numbering.ts'
+import type { NamedPeer } from './peer.ts'
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
 export class AgreedFailure extends Error {
@@ -71,16 +73,15 @@ export class Failure {
   }
 }
 
-/** The other end of a link. */
-interface Peer {
-  readonly peer: number
-  readonly address: string
-}
-
-const placeAt = ({ peer, address }: Peer) => ({ peerRank: peer, peerAddress: address })
+const placeAt = ({ peer, address }: NamedPeer) => ({ peerRank: peer, peerAddress: address })
 
 /** @param call - the earliest under way: the one in which the peer is most likely missed */
-export function peerLost(peer: Peer, call: Call | undefined, reason: string, cause: Error | undefined): AdasumError {
+export function peerLost(
+  peer: NamedPeer,
+  call: Call | undefined,
+  reason: string,
+  cause: Error | undefined,
+): AdasumError {
   const when = call ? ` in ${call.title}` : ''
   const why = cause ? `${reason} (${cause.message})` : reason
   const message = `Lost rank ${peer.peer} (${peer.address})${when}: ${why}. Look at that rank's output, then connect again.`
@@ -88,30 +89,30 @@ export function peerLost(peer: Peer, call: Call | undefined, reason: string, cau
 }
 
 /** The peer has closed after its collective `lastSequence`, and the call needs it. */
-export function peerDeparted(peer: Peer, call: Call, lastSequence: number): AdasumError {
+export function peerDeparted(peer: NamedPeer, call: Call, lastSequence: number): AdasumError {
   const what = `Rank ${peer.peer} (${peer.address}) closed its communicator after collective #${lastSequence}`
   const message = `${what}; ${call.title} needs it. Call the same collectives on every rank.`
   return new AdasumError('ERR_PEER_LOST', message, placeAt(peer))
 }
 
 /** The same, of a peer that cannot be reached any more. */
-export function hasLeft({ peer, address }: Peer, lastSequence: number, cause: unknown): AdasumError {
+export function hasLeft({ peer, address }: NamedPeer, lastSequence: number, cause: unknown): AdasumError {
   const message = `rank ${peer} (${address}) has closed its communicator, after collective #${lastSequence}: call the same collectives on every rank`
   return new AdasumError('ERR_PEER_LOST', message, { ...placeAt({ peer, address }), cause })
 }
 
 /** What went wrong with a peer's frames; its place is the peer's where it says none. */
-export function peerFailed(peer: Peer, error: AdasumError): AdasumError {
+export function peerFailed(peer: NamedPeer, error: AdasumError): AdasumError {
   return new AdasumError(error.code, error.message, { ...placeAt(peer), ...placeOf(error), cause: error.cause })
 }
 
 /** What a peer has sent against the rules. */
-export function violation(peer: Peer, what: string): AdasumError {
+export function violation(peer: NamedPeer, what: string): AdasumError {
   const message = `Rank ${peer.peer} (${peer.address}) sent ${what}. Run the same version of adasum on every rank.`
   return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
 }
 
-export function sentTooMuch(peer: Peer, call: Call): AdasumError {
+export function sentTooMuch(peer: NamedPeer, call: Call): AdasumError {
   const message = `Rank ${peer.peer} (${peer.address}) sent more data for ${call.title} than belongs to it.`
   return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
 }

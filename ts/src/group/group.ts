@@ -4,34 +4,32 @@
  * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
  * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
  */
+import type { CommunicatorMetrics, FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorCode, reading } from '../errors.ts'
 import { Monitor } from '../observe/monitor.ts'
 import type { Recorder } from '../observe/recorder.ts'
 import { checkTimeout } from '../tensor/check.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
-import { Limit } from '../timing/limit.ts'
-import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
-import type { CallOptions, CommunicatorMetrics, FlightEntry } from '../types.ts'
+import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { abortError } from './abort.ts'
 import { checkSignal } from './call-options.ts'
-import { Call, type CallLinks, peersOf, titleOf } from './call.ts'
+import { Call, type CallLinks, titleOf } from './call.ts'
 import { collectiveName, mismatch } from './descriptor.ts'
 import * as failure from './failure.ts'
 import { COLLECTIVE_TIMEOUT_MS, type Dialler, type GroupOptions, STALL_REPORT_MS } from './group-options.ts'
 import { abortFrame, dismiss, goodbyeFrame, type Farewell } from './last-words.ts'
-import { Link } from './link.ts'
+import type { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
+import { Links } from './links.ts'
+import type { NamedPeer, Peer } from './peer.ts'
 import { Roster } from './roster.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
 import { Stalls } from './stalls.ts'
-
-/** How long a failing rank tries to reach those that it has had nothing to do with. */
-const TELL_MS = 5000
 
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number
@@ -47,10 +45,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly #monitor: Monitor
   readonly #dialler: Dialler | undefined
   readonly #memory: LinkMemory | undefined
-  readonly #links = new Map<number, Link>()
-  /** The connections of `links`: this rank dials those that it reads, the peers those on which it writes. */
-  readonly #pipes = new Map<number, { readonly reader: PendingPipe; readonly writer: PendingPipe }>()
-  readonly #dialling = new Limit(undefined)
+  readonly #links: Links
   readonly #roster: Roster
   readonly #signals = new Signals()
   readonly #stalls = new Stalls({
@@ -78,6 +73,7 @@ export class Group implements LinkOwner, CallLinks {
     this.recorder = this.#monitor.recorder
     this.#roster = new Roster(size)
     this.#failure = new failure.Failure(rank)
+    this.#links = new Links(this, options.dialler)
   }
 
   /**
@@ -86,13 +82,9 @@ export class Group implements LinkOwner, CallLinks {
    */
   accepted(peer: number, pipe: Pipe): Promise<void> | undefined {
     const { lastWords } = this
+    if (!lastWords) this.#links.accepted(peer, pipe)
     // While this rank says goodbye, what waits for the peer comes first.
-    if (lastWords && !(this.#isLeaving && this.#pipes.get(peer)?.writer.attach(pipe))) return dismiss(pipe, lastWords)
-    if (lastWords) return undefined
-    const link = this.linkTo(peer)
-    // A second connection can only be a mistake or a replay: the first one counts.
-    if (this.#pipes.get(peer)?.writer.attach(pipe)) link.opened()
-    else pipe.destroy()
+    else if (!this.#isLeaving || !this.#links.attach(peer, pipe)) return dismiss(pipe, lastWords)
     return undefined
   }
 
@@ -104,25 +96,6 @@ export class Group implements LinkOwner, CallLinks {
   get lastWords(): Uint8Array | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
     return this.#isLeaving ? goodbyeFrame(this.#roster.lastBegun) : undefined
-  }
-
-  #connect(peer: number): Link {
-    if (!this.#dialler) throw new Error(`Rank ${this.rank} has no connection to rank ${peer}.`)
-    const address = this.#dialler.addressOf(peer)
-    const [reader, writer] = [new PendingPipe(address), new PendingPipe(address)]
-    const link = new Link(peer, reader, writer, this)
-    this.#links.set(peer, link)
-    this.#pipes.set(peer, { reader, writer })
-    if (this.#failure.cause) {
-      // A call that goes on meanwhile learns it here.
-      link.abort(this.#failure.cause)
-      return link
-    }
-    this.#dialler.dial(peer, this.#dialling.signal).then(
-      (pipe) => reader.attach(pipe) || pipe.destroy(),
-      (error: unknown) => reader.fail(error as Error),
-    )
-    return link
   }
 
   /** The sequence number of the last collective up to which all are complete. */
@@ -156,7 +129,7 @@ export class Group implements LinkOwner, CallLinks {
   ): Promise<T> {
     const { call, unwatch } = this.#begin(descriptor, options, takeSequence)
     try {
-      for (const link of this.#links.values()) link.begun(call.sequence, descriptor)
+      for (const link of this.#links.all()) link.begun(call.sequence, descriptor)
       const result = await body(call)
       this.#complete(call)
       return result
@@ -167,7 +140,7 @@ export class Group implements LinkOwner, CallLinks {
       }
       this.#fail(error, call)
       this.#end(call, this.#failure.cause!.code)
-      await this.#quiet()
+      await this.#links.closed()
       throw this.#failure.of(call, this.lastCompleted)
     } finally {
       unwatch()
@@ -200,7 +173,7 @@ export class Group implements LinkOwner, CallLinks {
   /** @param code - of the failure on which all ranks agree, if there is one */
   #complete(call: Call, code?: ErrorCode): void {
     this.#end(call, code)
-    for (const link of this.#links.values())
+    for (const link of this.#links.all())
       if (!link.finished(call.sequence)) this.#fail(failure.sentTooMuch(link, call), call)
     this.#roster.completed(call)
   }
@@ -213,8 +186,7 @@ export class Group implements LinkOwner, CallLinks {
 
   metrics(): Omit<CommunicatorMetrics, 'worldRank' | 'binding'> {
     const { group, recorder } = this.#monitor
-    const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
-    const openConnections = pipes.filter(({ isOpen }) => isOpen).length * this.tuning.connectionsPerPeer
+    const openConnections = this.#links.openPipeCount * this.tuning.connectionsPerPeer
     return { group, rank: this.rank, ...recorder.counters.snapshot(), openConnections }
   }
 
@@ -235,19 +207,14 @@ export class Group implements LinkOwner, CallLinks {
   async #close(): Promise<Farewell | undefined> {
     if (!this.#roster.isEmpty) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const lastSequence = this.#roster.lastBegun
-    const told = new Set<number>()
-    const part = async (link: Link): Promise<void> => {
-      if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
-    }
     const { cause } = this.#failure
-    if (cause) await this.#quiet()
-    else await Promise.all([...this.#links.values()].map(part))
-    this.#dialling.abort()
-    this.scratch.clear()
+    let farewell: Farewell | undefined
+    if (cause) await this.#links.closed()
+    else farewell = { lastSequence, told: await this.#links.goodbye(lastSequence) }
     // Their memory goes with them. Whoever comes later is told how the group has ended, and gets no link.
     this.#links.clear()
-    this.#pipes.clear()
-    return cause ? undefined : { lastSequence, told }
+    this.scratch.clear()
+    return farewell
   }
 
   // ---- failure
@@ -258,27 +225,10 @@ export class Group implements LinkOwner, CallLinks {
     // Before the links forget what they wait for.
     const flightRecord = this.flightRecord()
     const cause = this.#failure.record(reason, call, flightRecord)
-    for (const link of this.#links.values()) link.abort(cause)
-    this.#dialling.abort()
-    if (cause.rank === this.rank) this.#tellStrangers(abortFrame(cause))
+    this.#links.abort(cause)
+    // Only from where it was seen first: all others pass the word on to those they know.
+    if (cause.rank === this.rank) this.#links.tellStrangers(abortFrame(cause))
     this.#monitor.failed(cause, flightRecord)
-  }
-
-  /**
-   * Whoever has no connection with this rank would not hear why its call cannot end: it may wait for a rank that waits for
-   * this one. Only the rank that saw the failure first does this; all others pass the word on to those they know.
-   */
-  #tellStrangers(lastWords: Uint8Array): void {
-    const limit = new Limit(TELL_MS)
-    const told = peersOf(this)
-      .filter((peer) => !this.#links.has(peer))
-      .map(async (peer) => dismiss(await this.#dialler!.dial(peer, limit.signal), lastWords))
-    // Those that cannot be reached have ended, or find out by themselves.
-    void Promise.allSettled(told).then(() => limit.release())
-  }
-
-  async #quiet(): Promise<void> {
-    await Promise.all([...this.#links.values()].map((link) => link.closed))
   }
 
   #abort(call: Call, signal: AbortSignal | undefined): void {
@@ -292,7 +242,7 @@ export class Group implements LinkOwner, CallLinks {
   announced(call: Call): void {
     // By one collective a rank shows all others that it is there: which one has fallen silent, they can tell then.
     const isShown = call.sequence === this.#roster.oldestSequence()
-    const listeners = isShown ? this.#links.values() : call.waitingFor()
+    const listeners = isShown ? this.#links.all() : call.waitingFor()
     for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
   }
 
@@ -313,11 +263,11 @@ export class Group implements LinkOwner, CallLinks {
   // ---- what links tell (LinkOwner)
 
   linkTo(peer: number): Link {
-    return this.#links.get(peer) ?? this.#connect(peer)
+    return this.#links.to(peer)
   }
 
   links(): Iterable<Link> {
-    return this.#links.values()
+    return this.#links.all()
   }
 
   memoryWith(peer: number): LinkMemory | undefined {
@@ -333,12 +283,12 @@ export class Group implements LinkOwner, CallLinks {
     return this.#roster.get(sequence)?.descriptor ?? 'finished'
   }
 
-  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
+  mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
     const me = { rank: this.rank, descriptor: mine }
     return mismatch(titleOf(collectiveName(mine), sequence, this), sequence, me, {
-      rank: link.peer,
+      rank: peer.peer,
       descriptor: theirs,
-      address: link.address,
+      address: peer.address,
     })
   }
 
@@ -363,24 +313,24 @@ export class Group implements LinkOwner, CallLinks {
     this.#fail(cause, this.#roster.oldest())
   }
 
-  broken(link: Link, error: Error): void {
-    if (!(error instanceof AdasumError)) return this.lost(link, error.message, error)
-    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(link, error), this.#roster.oldest())
+  broken(peer: NamedPeer, error: Error): void {
+    if (!(error instanceof AdasumError)) return this.lost(peer, error.message, error)
+    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(peer, error), this.#roster.oldest())
   }
 
-  lost(link: Link, reason: string, cause?: Error): void {
+  lost(peer: NamedPeer, reason: string, cause?: Error): void {
     const call = this.#roster.oldest()
-    this.#fail(failure.peerLost(link, call, reason, cause), call)
+    this.#fail(failure.peerLost(peer, call, reason, cause), call)
   }
 
-  departed(link: Link, lastSequence: number): void {
-    this.#dialler?.hasLeft?.(link.peer, lastSequence)
+  departed(peer: Peer, lastSequence: number): void {
+    this.#dialler?.hasLeft?.(peer.peer, lastSequence)
     for (const call of this.#roster.calls())
-      if (link.misses(call.sequence)) this.#fail(failure.peerDeparted(link, call, lastSequence), call)
+      if (peer.misses(call.sequence)) this.#fail(failure.peerDeparted(peer, call, lastSequence), call)
   }
 
-  unreachable(link: Link, error: AdasumError): void {
-    const call = [...this.#roster.calls()].find(({ sequence }) => link.isWaiting(sequence))
-    if (call) this.#fail(failure.peerFailed(link, error), call)
+  unreachable(peer: Peer, error: AdasumError): void {
+    const call = [...this.#roster.calls()].find(({ sequence }) => peer.isWaiting(sequence))
+    if (call) this.#fail(failure.peerFailed(peer, error), call)
   }
 }

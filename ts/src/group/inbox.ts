@@ -48,7 +48,7 @@ export class Inbox {
   #earlyOfferCount = 0
   #filling: Posted | undefined
   /** Readers of memory that the peer has withdrawn. */
-  readonly #deceived: ((cause: Error) => void)[] = []
+  readonly #readersOfWithdrawn: ((cause: Error) => void)[] = []
   /** Whether all that waited for offers has been asked for, since offers cannot be read. */
   #hasAskedForAll = false
 
@@ -73,7 +73,7 @@ export class Inbox {
   /** Nothing more comes. */
   reject(cause: Error): void {
     for (const [, slot] of this.#slots.all()) for (const posted of slot.posted.values()) posted.reject(cause)
-    for (const reject of this.#deceived) reject(cause)
+    for (const reject of this.#readersOfWithdrawn) reject(cause)
     this.#filling?.reject(cause)
   }
 
@@ -173,7 +173,7 @@ export class Inbox {
     this.#checkLength(header, posted, totalByteLength(borrowed.parts))
     if (!borrowed.isThere) {
       slot.posted.delete(header.step)
-      this.#deceived.push(posted.reject)
+      this.#readersOfWithdrawn.push(posted.reject)
     } else if (posted.want.borrows) {
       const finish = (): Promise<void> => this.#finish(header, borrowed)
       posted.want.located?.(borrowed.parts)
@@ -193,7 +193,7 @@ export class Inbox {
   #finish({ sequence, step }: FrameHeader, borrowed: Borrowed): Promise<void> {
     const cause = this.#owner.cause()
     if (cause) return Promise.reject(cause)
-    if (!borrowed.finish()) return new Promise((_, reject) => this.#deceived.push(reject))
+    if (!borrowed.finish()) return new Promise((_, reject) => this.#readersOfWithdrawn.push(reject))
     this.#outbox.control('done', { sequence, step })
     return Promise.resolve()
   }

@@ -8,13 +8,14 @@
  * An offer needs no memory of the receiver, so it waits for nothing. One that the peer could not read makes this rank stop
  * offering: from then on large messages wait for READY, as they do between machines.
  */
-import { totalByteLength, transferredAway } from '../tensor/check.ts'
+import { transferredAway } from '../tensor/check.ts'
 import type { Placement } from '../shared-memory/offer.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { OFFER_BYTE_LENGTH, encodeOffer } from '../wire/offer.ts'
 import { isMessage } from './numbering.ts'
-import type { Outbox, Outgoing } from './outbox.ts'
+import type { Outbox } from './outbox.ts'
+import { type Outgoing, hasLostMemory } from './outgoing.ts'
 import type { Staged, Staging } from './staging.ts'
 
 /** Memory that ranks of a group share with each other. */
@@ -57,9 +58,8 @@ export class Lender {
 
   /** Offers a message. Throws ERR_ARGUMENT if its memory has been transferred away. */
   offer(outgoing: Outgoing): Offered {
-    const { header, parts } = outgoing
-    if (totalByteLength(parts) !== header.payloadByteLength) throw transferredAway()
-    const { sequence, step, rankFlags, descriptor } = header
+    if (hasLostMemory(outgoing)) throw transferredAway()
+    const { sequence, step, rankFlags, descriptor } = outgoing.header
     const placed = this.#place(outgoing)
     this.#outbox.control('offer', { sequence, step, rankFlags, descriptor }, placed?.body)
     return { outgoing, placement: placed?.placement, staged: placed?.staged }

@@ -2,7 +2,7 @@ import type { AdasumError } from '../errors.ts'
 import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import type { LinkMemory } from './lender.ts'
-import type { Link } from './link.ts'
+import type { NamedPeer, Peer } from './peer.ts'
 
 /** What a link asks of its group. */
 export interface LinkOwner {
@@ -14,7 +14,7 @@ export interface LinkOwner {
   memoryWith(peer: number): LinkMemory | undefined
   /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
   stateOf(sequence: number): Descriptor | 'finished' | undefined
-  differs(link: Link, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
+  mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
   /** The sequence number of the oldest collective under way here; infinity if there is none. */
   oldestSequence(): number
   /** A byte of that collective has gone, or has come from a rank. */
@@ -24,10 +24,10 @@ export interface LinkOwner {
   /** So much of it has come before this rank asked for it. */
   cameEarly(sequence: number, byteLength: number): void
   aborted(cause: AdasumError): void
-  lost(link: Link, reason: string, cause?: Error): void
+  lost(peer: NamedPeer, reason: string, cause?: Error): void
   /** The peer has closed after its collective `lastSequence`: calls that cannot do without it fail. */
-  departed(link: Link, lastSequence: number): void
+  departed(peer: Peer, lastSequence: number): void
   /** The peer cannot be dialled: calls that wait for it fail. */
-  unreachable(link: Link, error: AdasumError): void
-  broken(link: Link, error: Error): void
+  unreachable(peer: Peer, error: AdasumError): void
+  broken(peer: NamedPeer, error: Error): void
 }

@@ -1,44 +1,42 @@
 /**
- * One peer of a group: the connection that this rank reads from, and the one that it writes to.
+ * One peer of a group: the connection that this rank reads from (frame-receiver.ts has what comes there), and the one that it
+ * writes to.
  *
  * Flow. A payload of up to 64 KiB is sent at once, against 1 MiB of credit, which the receiver gives back as its calls
- * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said READY (inbox.ts). So a reader never stops
- * reading, what comes early is bounded, and calls awaited in different orders on different ranks cannot block each other.
+ * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said
+ * READY (inbox.ts). So a reader never stops reading, what comes early is bounded, and calls awaited in different orders on
+ * different ranks cannot block each other.
  * Between ranks that share memory a larger one is offered instead, and read where it lies (lender.ts).
  *
  * The end. A peer that says goodbye has had everything from this rank that it asked for, and has written everything that it
  * had to: what is left to do for a call that it has been through is done (parting.ts says how the word comes). Calls fail
  * only if they cannot do without the peer.
  */
-import { nextTurn, uninitializedBytes } from '#platform'
 import { AdasumError } from '../errors.ts'
 import { NOBODY } from '../transport/nobody.ts'
 import { within } from '../timing/patience.ts'
 import type { PendingPipe } from '../transport/pending.ts'
-import { type FrameHandler, FrameDecoder } from '../wire/decoder.ts'
-import {
-  ABORT_BYTE_LENGTH,
-  type Descriptor,
-  type FrameHeader,
-  HEADER_BYTE_LENGTH,
-  sameDescriptor,
-} from '../wire/frame.ts'
-import { OFFER_BYTE_LENGTH } from '../wire/offer.ts'
-import { decodeCause } from './abort.ts'
+import { FrameDecoder } from '../wire/decoder.ts'
+import { type Descriptor, type FrameHeader, HEADER_BYTE_LENGTH, sameDescriptor } from '../wire/frame.ts'
 import { Borrower } from './borrower.ts'
 import { violation } from './failure.ts'
+import { FrameReceiver } from './frame-receiver.ts'
 import { Inbox } from './inbox.ts'
-import { Lender } from './lender.ts'
-import { type Outgoing, Outbox } from './outbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
+import { Lender } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { MOST_ANNOUNCED, isEager, isMessage, wrongRanks } from './numbering.ts'
-import { rejectOutstanding, settleFinished, settleUnwanted } from './outstanding.ts'
+import { isEager, isMessage } from './numbering.ts'
+import { Outbox } from './outbox.ts'
+import type { Outgoing } from './outgoing.ts'
+import { rejectOutstanding, settleFinished } from './outstanding.ts'
 import { Parting } from './parting.ts'
+import type { Peer } from './peer.ts'
 import { type Received, Slots, type Want } from './slot.ts'
 
-export class Link implements FrameHandler {
+export class Link implements Peer {
   readonly peer: number
+  /** Takes the frames that the peer sends. */
+  readonly receiver: FrameReceiver
   readonly #owner: LinkOwner
   readonly #reader: PendingPipe
   readonly #writer: PendingPipe
@@ -50,7 +48,6 @@ export class Link implements FrameHandler {
   readonly #parting: Parting
   /** Collectives under way in which this rank has sent the peer something, or asked it for something. */
   readonly #involved = new Set<number>()
-  #readyCount = 0
   #ended = false
   #cause: Error | undefined
 
@@ -63,7 +60,7 @@ export class Link implements FrameHandler {
       writeByteLength: owner.tuning.writeByteLength,
       oldestSequence: () => owner.oldestSequence(),
       progressed: (sequence) => owner.progressed(sequence),
-      failed: (error) => this.failed(error),
+      failed: (error) => this.#failed(error),
     })
     const shared = owner.memoryWith(peer)
     const name = (): string => `Rank ${this.peer} (${this.address})`
@@ -71,7 +68,7 @@ export class Link implements FrameHandler {
     this.#borrower = shared && new Borrower(shared.memory, name)
     this.#inbox = new Inbox(this.#slots, this.#outbox, this.#borrower, {
       violation: (what) => violation(this, what),
-      failed: (error) => this.failed(error),
+      failed: (error) => this.#failed(error),
       cause: () => (this.#ended ? this.#cause : undefined),
       cameEarly: (sequence, byteLength) => owner.cameEarly(sequence, byteLength),
     })
@@ -82,36 +79,26 @@ export class Link implements FrameHandler {
       lost: (reason, error) => owner.lost(this, reason, error),
       unreachable: (error) => owner.unreachable(this, error),
     })
+    this.receiver = new FrameReceiver(this, owner, {
+      ...{ reader, writer },
+      slots: this.#slots,
+      inbox: this.#inbox,
+      outbox: this.#outbox,
+      lender: this.#lender,
+      parting: this.#parting,
+      hasEnded: () => this.#ended,
+      failed: (error) => this.#failed(error),
+    })
     reader.unref()
     writer.unref()
-    reader.setSink(new FrameDecoder(this))
-    writer.setSink(new FrameDecoder(this.#backChannel()))
-  }
-
-  /** On the connection that this rank writes to, a peer says nothing but that it leaves, or why it fails. */
-  #backChannel(): FrameHandler {
-    return {
-      begin: (header) => {
-        if (header.kind !== 'abort' && header.kind !== 'goodbye')
-          throw violation(this, `a ${header.kind} frame on a connection that it only reads`)
-        return this.#beginControl(header)
-      },
-      progress: () => undefined,
-      complete: (header, payload) => this.complete(header, payload),
-      failed: (error) => this.failed(error),
-      ended: (_, error) => {
-        // Letting go of this end too tells the peer that its last words have arrived.
-        if (this.lastSequence !== undefined) this.#writer.destroy()
-        else this.#parting.unexplained('its connection ended without a goodbye', error)
-      },
-    }
+    reader.setSink(new FrameDecoder(this.receiver))
+    writer.setSink(new FrameDecoder(this.receiver.backChannel()))
   }
 
   get address(): string {
     return this.#reader.remoteAddress
   }
 
-  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
   get heardAt(): number {
     return this.#parting.heardAt
   }
@@ -121,7 +108,6 @@ export class Link implements FrameHandler {
     this.#outbox.open()
   }
 
-  /** The peer's last collective, once it has said goodbye. */
   get lastSequence(): number | undefined {
     return this.#parting.lastSequence
   }
@@ -131,12 +117,10 @@ export class Link implements FrameHandler {
     return this.#lender?.isLending === true && this.#borrower?.isBorrowing === true
   }
 
-  /** Bytes of a message that go through the connection. */
   sentByteLength(byteLength: number): number {
     return HEADER_BYTE_LENGTH + (this.#lender?.lends(byteLength) ? 0 : byteLength)
   }
 
-  /** The same for one that comes. */
   receivedByteLength(byteLength: number): number {
     return HEADER_BYTE_LENGTH + (this.#borrower?.awaitsOffer(byteLength) ? 0 : byteLength)
   }
@@ -151,11 +135,11 @@ export class Link implements FrameHandler {
   /** This rank has begun a collective: what the peer said of it earlier must agree. */
   begun(sequence: number, descriptor: Descriptor): void {
     const theirs = this.#slots.known(sequence)?.descriptor
-    if (theirs && !sameDescriptor(descriptor, theirs)) throw this.#owner.differs(this, sequence, descriptor, theirs)
+    if (theirs && !sameDescriptor(descriptor, theirs))
+      throw this.#owner.mismatchError(this, sequence, descriptor, theirs)
     if (this.hasHeard(sequence)) this.#owner.heard(sequence)
   }
 
-  /** Whether the peer has come to a collective that is under way: something has come from it. */
   hasHeard(sequence: number): boolean {
     return this.#slots.known(sequence)?.isHeard ?? false
   }
@@ -165,19 +149,17 @@ export class Link implements FrameHandler {
     const slot = this.#slots.known(sequence)
     this.#slots.delete(sequence)
     this.#involved.delete(sequence)
-    this.#readyCount -= slot?.ready.size ?? 0
+    this.receiver.finished(slot)
     this.#outbox.flush()
     return (slot?.early.size ?? 0) === 0
   }
 
-  /** Asks for the message of one step. */
   receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received> {
     if (this.#ended) return Promise.reject(this.#cause!)
     this.#involve(sequence)
     return this.#inbox.receive(sequence, step, descriptor, want)
   }
 
-  /** Resolves when the memory may be changed again. */
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#ended) return Promise.reject(this.#cause!)
     if (this.#parting.isOver(header.sequence)) return Promise.resolve()
@@ -200,7 +182,6 @@ export class Link implements FrameHandler {
     if (dialError) queueMicrotask(() => this.#owner.unreachable(this, dialError))
   }
 
-  /** Whether a call that is under way cannot do without the peer, which has closed. */
   misses(sequence: number): boolean {
     return this.needs(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
   }
@@ -211,15 +192,10 @@ export class Link implements FrameHandler {
     return slot !== undefined && slot.posted.size + slot.waiting.size + slot.offered.size > 0
   }
 
-  /** Whether this rank waits for the peer in that call. */
   isWaiting(sequence: number): boolean {
     return this.needs(sequence) || this.#outbox.isHolding(sequence)
   }
 
-  /**
-   * Tells the peer what this rank waits for it in. Ranks of which each waits for the other to begin would not see
-   * otherwise that they called different things.
-   */
   announce(sequence: number, descriptor: Descriptor): void {
     if (!this.#ended) this.#outbox.control('call', { sequence, descriptor })
   }
@@ -258,142 +234,13 @@ export class Link implements FrameHandler {
     this.#cause = cause
   }
 
+  #failed(error: Error): void {
+    if (!this.#ended) this.#owner.broken(this, error)
+  }
+
   #rejectAll(cause: Error): void {
     this.#inbox.reject(cause)
     rejectOutstanding(this.#slots, this.#lender, cause)
     this.#slots.clear()
-  }
-
-  // ---- frames that come (FrameHandler)
-
-  begin(header: FrameHeader): readonly Uint8Array[] {
-    this.#parting.heard()
-    return header.kind === 'data' ? this.#beginData(header) : this.#beginControl(header)
-  }
-
-  #beginControl(header: FrameHeader): readonly Uint8Array[] {
-    this.#inbox.beginOther()
-    const { kind } = header
-    const limits: Partial<Record<typeof kind, number>> = { abort: ABORT_BYTE_LENGTH, offer: OFFER_BYTE_LENGTH }
-    if (header.payloadByteLength > (limits[kind] ?? 0))
-      throw violation(this, `a ${kind} frame with ${header.payloadByteLength} bytes of payload`)
-    if (kind === 'ready' || kind === 'call' || kind === 'offer') this.#checkDescriptor(header)
-    return header.payloadByteLength > 0 ? [uninitializedBytes(header.payloadByteLength)] : []
-  }
-
-  #beginData(header: FrameHeader): readonly Uint8Array[] {
-    const { sequence, step } = header
-    if (this.#checkDescriptor(header) === 'finished')
-      throw violation(this, `data for collective #${sequence}, step ${step}, which is over`)
-    return this.#inbox.begin(header)
-  }
-
-  progress(header: FrameHeader, byteLength: number): void {
-    this.#parting.heard()
-    this.#owner.progressed(header.sequence, this.peer)
-    this.#inbox.progress(byteLength)
-  }
-
-  complete(header: FrameHeader, payload: readonly Uint8Array[]): void {
-    // What was under way when the goodbye came on the other connection has been taken as said.
-    if (this.lastSequence !== undefined && header.kind !== 'abort') return
-    switch (header.kind) {
-      case 'data':
-        return this.#completeData(header, payload)
-      case 'ready':
-        return this.#readyCame(header)
-      case 'offer':
-        return this.#offerCame(header, payload)
-      case 'done':
-        return this.#doneCame(header)
-      case 'call':
-        return
-      case 'credit':
-        return this.#outbox.credit(header.credit)
-      case 'abort':
-        return this.#owner.aborted(decodeCause(payload, { from: this.peer, size: this.#owner.size }))
-      case 'goodbye':
-        return this.#goodbyeCame(header.sequence)
-    }
-  }
-
-  #goodbyeCame(lastSequence: number): void {
-    if (this.lastSequence !== undefined) return
-    this.#parting.lastSequence = lastSequence
-    const isOverThere = (sequence: number): boolean => this.#parting.isOver(sequence)
-    settleFinished(this.#slots, this.#lender)
-    settleUnwanted(this.#slots, this.#lender, isOverThere)
-    this.#outbox.departed(isOverThere)
-    this.#owner.departed(this, lastSequence)
-  }
-
-  #completeData(header: FrameHeader, parts: readonly Uint8Array[]): void {
-    this.#owner.progressed(header.sequence, this.peer)
-    this.#inbox.complete(header, parts)
-  }
-
-  #offerCame(header: FrameHeader, body: readonly Uint8Array[]): void {
-    const { sequence, step } = header
-    if (this.#owner.stateOf(sequence) === 'finished')
-      throw violation(this, `an offer for collective #${sequence}, step ${step}, which is over`)
-    this.#owner.progressed(sequence, this.peer)
-    this.#inbox.offered(header, body)
-  }
-
-  #doneCame({ sequence, step }: FrameHeader): void {
-    this.#owner.progressed(sequence, this.peer)
-    const slot = this.#slots.known(sequence)
-    const offered = slot?.offered.get(step)
-    slot?.offered.delete(step)
-    if (!offered || !this.#lender?.isSettled(offered))
-      throw violation(this, `that it has read step ${step} of #${sequence}, which it has not`)
-  }
-
-  #readyCame({ sequence, step }: FrameHeader): void {
-    if (this.#owner.stateOf(sequence) === 'finished') return
-    const slot = this.#slots.of(sequence)
-    if (slot.ready.has(step)) throw violation(this, `step ${step} of #${sequence} announced twice`)
-    slot.ready.add(step)
-    if (++this.#readyCount > MOST_ANNOUNCED) throw violation(this, `more than ${MOST_ANNOUNCED} announcements`)
-    // After a pause of this process the peer may have failed long ago. A write would then break the connection on which
-    // it says why: what has come there is read first.
-    void nextTurn().then(() => {
-      if (this.#ended) return
-      const [outgoing, offered] = [slot.waiting.get(step), slot.offered.get(step)]
-      slot.waiting.delete(step)
-      slot.offered.delete(step)
-      if (outgoing) this.#outbox.sendLarge(outgoing)
-      if (offered) this.#lender!.refused(offered)
-    })
-  }
-
-  failed(error: Error): void {
-    if (!this.#ended) this.#owner.broken(this, error)
-  }
-
-  ended(insideFrame: boolean, error?: Error): void {
-    // Letting go of this end too tells the peer that its last words have arrived.
-    if (this.lastSequence !== undefined) return this.#reader.destroy()
-    if (error instanceof AdasumError) return this.#parting.couldNotDial(error)
-    const where = insideFrame ? 'inside a frame' : 'without a goodbye'
-    this.#parting.unexplained(`its connection ended ${where}`, error)
-  }
-
-  // ---- rules
-
-  #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
-    const wrong = wrongRanks(header, this.peer, this.#owner)
-    if (wrong !== undefined) throw violation(this, wrong)
-    const state = this.#owner.stateOf(header.sequence)
-    if (state === 'finished') return state
-    const slot = this.#slots.of(header.sequence)
-    if (state === undefined) slot.descriptor ??= header.descriptor
-    else if (!sameDescriptor(state, header.descriptor))
-      throw this.#owner.differs(this, header.sequence, state, header.descriptor)
-    if (!slot.isHeard) {
-      slot.isHeard = true
-      this.#owner.heard(header.sequence)
-    }
-    return state
   }
 }

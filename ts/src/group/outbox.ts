@@ -10,7 +10,7 @@
  * follow that the peer would take for the rest of the payload.
  */
 import { uninitializedBytes } from '#platform'
-import { totalByteLength, transferredAway } from '../tensor/check.ts'
+import { transferredAway } from '../tensor/check.ts'
 import type { Pipe } from '../transport/transport.ts'
 import {
   CREDIT_BYTE_LENGTH,
@@ -22,15 +22,8 @@ import {
 } from '../wire/frame.ts'
 import { copyParts } from '../tensor/parts.ts'
 import { type EagerFrame, EagerFrames } from './eager-frames.ts'
+import { type Outgoing, frameByteLength, hasLostMemory } from './outgoing.ts'
 import { Queue } from '../queue.ts'
-
-export interface Outgoing {
-  readonly header: FrameHeader
-  readonly parts: readonly Uint8Array[]
-  /** The memory may change again. */
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-}
 
 export interface OutboxOwner {
   /** Large payloads are handed over in writes of this size, so that their progress can be seen. */
@@ -54,10 +47,10 @@ export class Outbox {
   readonly #owner: OutboxOwner
   readonly #eager = new EagerFrames()
   /** Eager bytes that the peer has not reported as consumed. */
-  #underWay = 0
+  #uncreditedBytes = 0
   /** The large payload that is being written, and what waits behind it: encoded frames and large payloads. */
   #payload: Outgoing | undefined
-  readonly #behind = new Queue<Uint8Array | Outgoing>()
+  readonly #queuedBehindPayload = new Queue<Uint8Array | Outgoing>()
   /** How many frames with a payload are still to be written, by collective. */
   readonly #held = new Map<number, number>()
   #isOpen = false
@@ -88,7 +81,7 @@ export class Outbox {
 
   /** The peer has consumed that many eager bytes. */
   credit(byteLength: number): void {
-    this.#underWay = Math.max(0, this.#underWay - byteLength)
+    this.#uncreditedBytes = Math.max(0, this.#uncreditedBytes - byteLength)
     this.flush()
   }
 
@@ -103,7 +96,7 @@ export class Outbox {
   #nextEager(): EagerFrame | undefined {
     if (!this.#isOpen) return undefined
     const fits = (frame: EagerFrame, limit: number): boolean =>
-      this.#underWay + frameByteLength(frame.outgoing) <= limit
+      this.#uncreditedBytes + frameByteLength(frame.outgoing) <= limit
     const oldest = this.#owner.oldestSequence()
     const first = this.#eager.first
     const preferred =
@@ -116,7 +109,7 @@ export class Outbox {
     this.#letGo(outgoing)
     if (hasLostMemory(outgoing)) return this.#lose(outgoing)
     const byteLength = frameByteLength(outgoing)
-    this.#underWay += byteLength
+    this.#uncreditedBytes += byteLength
     const frame = uninitializedBytes(byteLength)
     encodeHeader(outgoing.header, frame)
     copyParts(outgoing.parts, [frame.subarray(HEADER_BYTE_LENGTH)])
@@ -165,7 +158,7 @@ export class Outbox {
 
   /** Nothing more can be written. */
   #settleAsked(): void {
-    const asked = [this.#payload, ...this.#behind.drain()].filter((entry) => entry && isOutgoing(entry))
+    const asked = [this.#payload, ...this.#queuedBehindPayload.drain()].filter((entry) => entry && isOutgoing(entry))
     this.#payload = undefined
     for (const outgoing of asked as Outgoing[]) this.#settle(outgoing)
   }
@@ -177,7 +170,7 @@ export class Outbox {
 
   /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
   abort(cause: Error, last: Uint8Array): void {
-    const dropped = [...this.#eager.drain(), ...this.#behind.drain()]
+    const dropped = [...this.#eager.drain(), ...this.#queuedBehindPayload.drain()]
     for (const outgoing of dropped.filter(isOutgoing)) outgoing.reject(cause)
     if (!this.#payload) {
       this.#writer.write(last)
@@ -190,7 +183,7 @@ export class Outbox {
   // ---- order
 
   #write(entry: Uint8Array | Outgoing): void {
-    if (this.#payload) this.#behind.push(entry)
+    if (this.#payload) this.#queuedBehindPayload.push(entry)
     else if (isOutgoing(entry)) this.#beginPayload(entry)
     else this.#writer.write(entry)
   }
@@ -230,7 +223,7 @@ export class Outbox {
   #endPayload(outgoing: Outgoing): void {
     this.#payload = undefined
     this.#letGo(outgoing)
-    while (!this.#payload && this.#behind.length > 0) this.#write(this.#behind.shift()!)
+    while (!this.#payload && this.#queuedBehindPayload.length > 0) this.#write(this.#queuedBehindPayload.shift()!)
     outgoing.resolve()
   }
 }
@@ -248,16 +241,8 @@ export function encodeFrame(
   return frame
 }
 
-function frameByteLength({ header }: Outgoing): number {
-  return HEADER_BYTE_LENGTH + header.payloadByteLength
-}
-
 function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
   return 'header' in entry
-}
-
-function hasLostMemory({ header, parts }: Outgoing): boolean {
-  return totalByteLength(parts) !== header.payloadByteLength
 }
 
 function isThere(chunk: Chunk | undefined): boolean {

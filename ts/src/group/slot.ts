@@ -1,7 +1,7 @@
 /** What a link knows of one collective: which memory waits for which message, and what came or waits before its time. */
 import type { Descriptor, FrameHeader } from '../wire/frame.ts'
 import type { Offered } from './lender.ts'
-import type { Outgoing } from './outbox.ts'
+import type { Outgoing } from './outgoing.ts'
 
 /** Takes how many bytes of a message have come. */
 export type Progress = (byteLength: number) => void

@@ -2,8 +2,8 @@
  * The flight record: the last hundred calls of a group, for whoever looks at a failure afterwards. Its slots are used again and
  * again.
  */
+import type { FlightEntry } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { FlightEntry } from '../types.ts'
 import type { CallWords, ObservedCall, Span } from './observer.ts'
 
 export const FLIGHT_RECORD_LENGTH = 100

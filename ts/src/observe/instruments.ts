@@ -1,8 +1,9 @@
 /** What a connection and its groups are watched with: files, and whom to tell of a call that stands still. */
 import { emitWarning } from '#platform'
 import { appendFileSync } from 'node:fs'
+import type { FlightEntry } from '../call-records.ts'
 import { type AdasumError, systemCode } from '../errors.ts'
-import type { FlightEntry, StallReport } from '../types.ts'
+import type { StallReport } from '../types.ts'
 import { fileNameOf } from './file-name.ts'
 import type { Watcher } from './observer.ts'
 import type { Reporting } from './monitor.ts'

@@ -1,6 +1,6 @@
 /** Counters of a communicator's calls, from the beginning on. */
+import type { CallMetrics, CommunicatorMetrics } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { CallMetrics, CommunicatorMetrics } from '../types.ts'
 import { type CallWords, PHASES, type Phase, type Span } from './observer.ts'
 
 /** Upper ends of the duration buckets, in seconds, as Prometheus has them; one more bucket has what lasted longer. */

@@ -1,7 +1,8 @@
 /** What watches one group. */
 import { emitWarning } from '#platform'
+import type { FlightEntry } from '../call-records.ts'
 import type { AdasumError } from '../errors.ts'
-import type { FlightEntry, StallReport } from '../types.ts'
+import type { StallReport } from '../types.ts'
 import type { Watcher } from './observer.ts'
 import { Recorder } from './recorder.ts'
 

@@ -3,8 +3,8 @@
  * their call; the group’s recorder passes it on to all who watch. Spans are used again and again: watching leaves hardly more
  * behind than not watching.
  */
+import type { CallPhase as Phase } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { CallPhase as Phase } from '../types.ts'
 
 /**
  * `queue`: until another rank is heard of in the call; `exchange`: messages on the way to those who compute; `gram`: products

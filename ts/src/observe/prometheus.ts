@@ -1,6 +1,6 @@
 /** Metrics in the text format that Prometheus reads (version 0.0.4). */
+import type { CallMetrics, CommunicatorMetrics } from '../call-records.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
-import type { CallMetrics, CommunicatorMetrics } from '../types.ts'
 
 type Labels = Readonly<Record<string, string | number>>
 

@@ -5,7 +5,7 @@
  * launcher is never read with the size of another.
  */
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
-import { checkOptions } from '../tensor/check.ts'
+import { checkOptions, checkTimeout } from '../tensor/check.ts'
 import { parseAddress } from '../transport/address.ts'
 import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
@@ -23,7 +23,6 @@ import { type Environment, nonEmpty, type Setting, wholeNumber } from './variabl
 /** Largest world this version connects. */
 export const MAX_WORLD_SIZE = 1024
 export const DEFAULT_CONNECT_TIMEOUT_MS = 60_000
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 
 /** A rank's place, checked: 0 <= rank < size <= MAX_WORLD_SIZE. */
 export interface Place {
@@ -66,7 +65,7 @@ export function resolvePlace(options: ConnectOptions, variables: Environment = p
   checkOptions(options, CONNECT_OPTIONS)
   const secret = readSecret(options.secret, variables)
   const env = hasLauncher(options.launcher, variables) ? variables : ownVariables(variables)
-  const timeoutMs = checkTimeout(options.timeoutMs)
+  const timeoutMs = checkTimeout(options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, 'option "timeoutMs"')
   const launches = launchesIn(env)
   const full = launches.filter(isFull)
   const source = sourceOf(full) ?? ownLaunch(env)
@@ -166,12 +165,6 @@ function fileSetting(
   if (typeof option === 'string' && option !== '') return { value: option, origin, code: 'ERR_ARGUMENT' }
   const found = option === '' ? 'empty' : inspect(option)
   throw new AdasumError('ERR_ARGUMENT', `${origin} must be the name of a file, but it is ${found}`)
-}
-
-function checkTimeout(timeoutMs: number = DEFAULT_CONNECT_TIMEOUT_MS): number {
-  if (typeof timeoutMs === 'number' && timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS) return timeoutMs
-  const message = `option "timeoutMs" must be a number of milliseconds above 0 and up to ${LONGEST_TIMEOUT_MS}, but it is ${inspect(timeoutMs)}`
-  throw new AdasumError('ERR_ARGUMENT', message)
 }
 
 function checkWorld(rank: Setting<number>, size: Setting<number>): void {

@@ -97,9 +97,9 @@ export class StripedPipe implements Pipe {
   readonly #lanes: readonly Lane[]
   #sink: Sink | null = null
   /** So much of the stream has gone to a sink. */
-  #told = 0
+  #deliveredBytes = 0
   /** The connection for which the sink has last been asked for a target; undefined if that has been used. */
-  #asked: Lane | undefined
+  #laneOfTarget: Lane | undefined
   #written = 0
   #writes: Write[] = []
   #isEnding = false
@@ -168,7 +168,7 @@ export class StripedPipe implements Pipe {
 
   setSink(sink: Sink | null): void {
     this.#sink = sink
-    this.#asked = undefined
+    this.#laneOfTarget = undefined
     if (sink === null) for (const lane of this.#lanes) lane.read(lane.isDraining)
     // Later, so that nobody is called back from inside setSink.
     else queueMicrotask(() => this.#resume())
@@ -184,8 +184,8 @@ export class StripedPipe implements Pipe {
   placeOf(lane: Lane): Uint8Array | undefined {
     const sink = this.#sink
     if (sink === null || this.#isOver) return undefined
-    if (lane.at !== this.#told) return sink.ahead?.(lane.at - this.#told)
-    this.#asked = lane
+    if (lane.at !== this.#deliveredBytes) return sink.ahead?.(lane.at - this.#deliveredBytes)
+    this.#laneOfTarget = lane
     return sink.target()
   }
 
@@ -194,7 +194,7 @@ export class StripedPipe implements Pipe {
     if (this.#error) return
     // Whatever comes behind the end belongs behind something that will not come.
     if (this.#isOver) return void (this.#isCut = true)
-    const isNext = lane.at === this.#told
+    const isNext = lane.at === this.#deliveredBytes
     lane.at += landed.byteLength
     if (lane.at % this.stripeByteLength === 0) lane.at += (this.#lanes.length - 1) * this.stripeByteLength
     if (isNext) this.#tell(lane, landed)
@@ -207,14 +207,14 @@ export class StripedPipe implements Pipe {
   /** Reads a connection if its next bytes have a place. */
   #adjust(lane: Lane): void {
     const sink = this.#error || this.#isOver ? null : this.#sink
-    const isNext = lane.at === this.#told
-    lane.read(lane.isDraining || (sink !== null && (isNext || sink.ahead?.(lane.at - this.#told) !== undefined)))
+    const ahead = lane.at - this.#deliveredBytes
+    lane.read(lane.isDraining || (sink !== null && (ahead === 0 || sink.ahead?.(ahead) !== undefined)))
   }
 
   /** What has come before its turn, as far as that has come. */
   #tellLanded(): void {
     while (this.#sink !== null && !this.#error) {
-      const lane = this.#laneAt(this.#told)
+      const lane = this.#laneAt(this.#deliveredBytes)
       const landed = lane.landed.shift()
       if (landed) this.#tell(lane, landed)
       else if (lane.hasEnded) return this.#noMore()
@@ -233,14 +233,14 @@ export class StripedPipe implements Pipe {
         return void lane.landed.unshift({ bytes: rest, byteLength: byteLength - from })
       }
       let count = byteLength
-      if (this.#asked !== lane || from > 0) {
+      if (this.#laneOfTarget !== lane || from > 0) {
         const target = sink.target()
         count = Math.min(target.length, byteLength - from)
         // Memory that has been transferred away: the sink sees it for itself.
         if (!isGone && !isSameMemory(target, bytes, from)) target.set(bytes.subarray(from, from + count))
       }
-      this.#asked = undefined
-      this.#told += count
+      this.#laneOfTarget = undefined
+      this.#deliveredBytes += count
       from += count
       sink.filled(count)
     }

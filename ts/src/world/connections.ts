@@ -10,9 +10,7 @@ import type { Group } from '../group/group.ts'
 import { dismiss, goodbyeFrame } from '../group/last-words.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { type Departures, NEWS_GROUP_ID } from './departures.ts'
-
-/** Opens an authenticated connection to a rank of the world, for a group. */
-export type Dial = (worldRank: number, groupId: string, signal: AbortSignal) => Promise<Pipe>
+import type { Dial } from './dial.ts'
 
 /** Connections for groups to come that one peer may hold open. */
 const EARLY_LIMIT = 64

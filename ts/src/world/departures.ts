@@ -16,7 +16,7 @@ import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { ExactReader } from '../wire/exact-reader.ts'
 import { GROUP_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
-import type { Dial } from './connections.ts'
+import type { Dial } from './dial.ts'
 
 /** What such a connection names in place of a group. */
 export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)

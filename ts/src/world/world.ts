@@ -13,8 +13,9 @@ import { Monitor, type Reporting } from '../observe/monitor.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
-import { Connections, type Dial } from './connections.ts'
+import { Connections } from './connections.ts'
 import { Departures } from './departures.ts'
+import type { Dial } from './dial.ts'
 import type { Route } from './route.ts'
 
 export interface WorldOptions {

@@ -1,7 +1,7 @@
 /** What a benchmark prints of a case, as JSON and in the columns of nccl-tests. */
 
 import type { CompressionFormat } from '../../compressor.ts'
-import type { CommunicatorMetrics } from '../../types.ts'
+import type { CommunicatorMetrics } from '../../call-records.ts'
 import { BENCH_ARRAYS, type BenchDtype } from './cases.ts'
 
 /** GB = 1e9 bytes. busbw = algbw x 2 (n-1)/n, the share of each rank's link that an optimal all-reduce would use. */

@@ -2,7 +2,7 @@ import { bindingInUse, loadBinding } from '#binding'
 import { ABI } from '../../binding/binding.ts'
 import { ADDON } from '../../binding/installation.ts'
 import { AdasumError, reasonOf } from '../../errors.ts'
-import type { Problem } from './report.ts'
+import type { Problem } from './problem.ts'
 
 export interface BindingSection {
   loads: boolean

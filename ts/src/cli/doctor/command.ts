@@ -5,8 +5,9 @@ import { examineBinding } from './binding.ts'
 import { examineGpu } from './gpu.ts'
 import { examineMachine } from './machine.ts'
 import { examineNetwork } from './network.ts'
+import type { Problem } from './problem.ts'
+import { type Report, formatReport } from './report.ts'
 import { examineSharedMemory } from './shared-memory.ts'
-import { type Problem, type Report, formatReport } from './report.ts'
 import { examineVersions } from './versions.ts'
 
 export function defineDoctor(command: Command, setExitCode: (code: number) => void): void {

@@ -2,7 +2,7 @@ import { AdasumError, reasonOf } from '../../errors.ts'
 import { adapters } from '../../gpu/device.ts'
 import type { GpuAdapter } from '../../gpu/gpu-binding.ts'
 import { INSTALL_COMMAND } from '../../gpu/load.ts'
-import type { Problem } from './report.ts'
+import type { Problem } from './problem.ts'
 
 export interface GpuSection {
   /** Whether the optional package adasum-gpu is there and loads. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { Problem } from './report.ts'
+import type { Problem } from './problem.ts'
 
 export interface NetworkSection {
   /** Addresses at which other machines may reach this one. */

@@ -3,17 +3,9 @@ import type { BindingSection } from './binding.ts'
 import type { GpuSection } from './gpu.ts'
 import type { MachineSection } from './machine.ts'
 import type { NetworkSection } from './network.ts'
+import type { Problem } from './problem.ts'
 import type { SharedMemorySection } from './shared-memory.ts'
 import type { VersionsSection } from './versions.ts'
-
-export interface Problem {
-  section: 'versions' | 'machine' | 'binding' | 'sharedMemory' | 'network' | 'gpu'
-  /** Whether nothing works without it; only such a problem makes the exit code 1. */
-  essential: boolean
-  message: string
-  /** What to do about it. */
-  action: string
-}
 
 export interface Report {
   /** No problem is essential. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { resolveSharedMemory } from '../../rendezvous/shared-memory-setting.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../shared-memory/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'
-import type { Problem } from './report.ts'
+import type { Problem } from './problem.ts'
 
 export interface SharedMemorySection {
   /** ADASUM_SHARED_MEMORY does not switch it off. */

@@ -1,0 +1,125 @@
+/**
+ * The links of a group, and the connections beneath them. They open on first use: this rank dials the connections that it
+ * reads, its peers those on which it writes.
+ */
+import type { AdasumError } from '../errors.ts'
+import { Limit } from '../timing/limit.ts'
+import { PendingPipe } from '../transport/pending.ts'
+import type { Pipe } from '../transport/transport.ts'
+import { peersOf } from './call.ts'
+import type { Dialler } from './group-options.ts'
+import { dismiss } from './last-words.ts'
+import type { LinkOwner } from './link-owner.ts'
+import { Link } from './link.ts'
+
+/** How long a failing rank tries to reach those that it has had nothing to do with. */
+const TELL_MS = 5000
+
+export class Links {
+  readonly #owner: LinkOwner
+  readonly #dialler: Dialler | undefined
+  readonly #links = new Map<number, Link>()
+  /** Of each link. */
+  readonly #pipes = new Map<number, { readonly reader: PendingPipe; readonly writer: PendingPipe }>()
+  readonly #dialling = new Limit(undefined)
+  /** Why the group has failed, once it has. */
+  #cause: AdasumError | undefined
+
+  /** @param dialler - a group of one needs none */
+  constructor(owner: LinkOwner, dialler: Dialler | undefined) {
+    this.#owner = owner
+    this.#dialler = dialler
+  }
+
+  /** Made, and dialled, if there is none yet. */
+  to(peer: number): Link {
+    return this.#links.get(peer) ?? this.#connect(peer)
+  }
+
+  /** To the peers that this rank has been in touch with. */
+  all(): Iterable<Link> {
+    return this.#links.values()
+  }
+
+  #connect(peer: number): Link {
+    if (!this.#dialler) throw new Error(`Rank ${this.#owner.rank} has no connection to rank ${peer}.`)
+    const address = this.#dialler.addressOf(peer)
+    const [reader, writer] = [new PendingPipe(address), new PendingPipe(address)]
+    const link = new Link(peer, reader, writer, this.#owner)
+    this.#links.set(peer, link)
+    this.#pipes.set(peer, { reader, writer })
+    if (this.#cause) {
+      // A call that goes on meanwhile learns it here.
+      link.abort(this.#cause)
+      return link
+    }
+    this.#dialler.dial(peer, this.#dialling.signal).then(
+      (pipe) => reader.attach(pipe) || pipe.destroy(),
+      (error: unknown) => reader.fail(error as Error),
+    )
+    return link
+  }
+
+  /** Takes the connection that a peer has dialled; dials back if this rank has not dialled before. */
+  accepted(peer: number, pipe: Pipe): void {
+    const link = this.to(peer)
+    // A second connection can only be a mistake or a replay: the first one counts.
+    if (this.attach(peer, pipe)) link.opened()
+    else pipe.destroy()
+  }
+
+  /** Whether a link has waited for that connection; what it has written goes over it. */
+  attach(peer: number, pipe: Pipe): boolean {
+    return this.#pipes.get(peer)?.writer.attach(pipe) ?? false
+  }
+
+  /** How many connections are open, of both directions. */
+  get openPipeCount(): number {
+    const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
+    return pipes.filter(({ isOpen }) => isOpen).length
+  }
+
+  // ---- the end
+
+  /** Says goodbye to all; resolves with the peers that know. */
+  async goodbye(lastSequence: number): Promise<ReadonlySet<number>> {
+    const told = new Set<number>()
+    const part = async (link: Link): Promise<void> => {
+      if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
+    }
+    await Promise.all([...this.all()].map(part))
+    return told
+  }
+
+  /** The group has failed: says so to all, and to those to whom there will be links. */
+  abort(cause: AdasumError): void {
+    this.#cause = cause
+    for (const link of this.all()) link.abort(cause)
+    this.#dialling.abort()
+  }
+
+  /**
+   * Tells those who have no connection with this rank why the group has failed. They would not hear otherwise why a call of
+   * theirs cannot end: it may wait for a rank that waits for this one.
+   */
+  tellStrangers(lastWords: Uint8Array): void {
+    const limit = new Limit(TELL_MS)
+    const told = peersOf(this.#owner)
+      .filter((peer) => !this.#links.has(peer))
+      .map(async (peer) => dismiss(await this.#dialler!.dial(peer, limit.signal), lastWords))
+    // Those that cannot be reached have ended, or find out by themselves.
+    void Promise.allSettled(told).then(() => limit.release())
+  }
+
+  /** Settles when no connection uses memory of a call any more. */
+  async closed(): Promise<void> {
+    await Promise.all([...this.all()].map((link) => link.closed))
+  }
+
+  /** Lets go of all, and of what is being dialled. */
+  clear(): void {
+    this.#dialling.abort()
+    this.#links.clear()
+    this.#pipes.clear()
+  }
+}
