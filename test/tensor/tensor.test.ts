@@ -155,13 +155,13 @@ test('between gives the bytes asked for, where they lie; slice and range the sam
         const vector = new Vector(parts)
         const all = bytesIn(parts)
         const [begin, end] = [a % (all.length + 1), b % (all.length + 1)].sort((x, y) => x - y) as [number, number]
-        const found = vector.between(begin, end)
+        const found = vector.partsBetween(begin, end)
         const ranges = [begin, ...[...vector.breaks].filter((at) => at > begin && at < end), end]
         t.is(vector.byteLength, all.length)
         t.deepEqual(bytesIn(found), all.slice(begin, end))
-        t.deepEqual(bytesIn(vector.slice(begin, end).parts), all.slice(begin, end))
+        t.deepEqual(bytesIn(vector.subvector(begin, end).parts), all.slice(begin, end))
         for (let i = 1; i < ranges.length; i++)
-          t.deepEqual([...vector.range(ranges[i - 1]!, ranges[i]!)], all.slice(ranges[i - 1], ranges[i]))
+          t.deepEqual([...vector.contiguous(ranges[i - 1]!, ranges[i]!)], all.slice(ranges[i - 1], ranges[i]))
         t.true(found.every(({ buffer }) => parts.some((part) => part.buffer === buffer)))
       },
     ),
@@ -180,7 +180,7 @@ test('set copies between vectors that are cut differently', (t) => {
 test('an empty vector', (t) => {
   const empty = new Vector([])
   t.is(empty.byteLength, 0)
-  t.deepEqual(bytesIn(empty.between(0, 0)), [])
-  t.is(empty.range(0, 0).length, 0)
+  t.deepEqual(bytesIn(empty.partsBetween(0, 0)), [])
+  t.is(empty.contiguous(0, 0).length, 0)
   t.is(empty.breaks.length, 0)
 })

@@ -12,7 +12,7 @@ import type { AllReduceJob, AllReduceOutcome, Reduced, Scratch } from './job.ts'
 import { reduceByLevels } from './levels/by-levels.ts'
 import { agree } from './non-finite.ts'
 import { inOrder, inRankOrder } from './peers.ts'
-import { withScratch } from './scratch.ts'
+import { withScratch } from './call-scratch.ts'
 
 export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutcome> {
   return withScratch(job.scratch, (scratch) => allReduceIn(call, job, scratch))

@@ -1,4 +1,4 @@
-import type { Incoming } from '../group/call.ts'
+import type { BorrowedMessage } from '../group/call.ts'
 import type { Arrival } from '../kernels/run.ts'
 import type { Span } from '../observe/observer.ts'
 import type { Peers } from './peers.ts'
@@ -37,7 +37,7 @@ export class Arrivals implements Arrival {
   }
 
   /** Asks for one of the messages, which is only read. */
-  borrow(message: number, { from, step, byteLength, memory }: BorrowRequest): Incoming {
+  borrow(message: number, { from, step, byteLength, memory }: BorrowRequest): BorrowedMessage {
     const progress = (byteLength: number): void => this.advance(message, byteLength)
     const incoming = this.#call.borrow(from, step, byteLength, memory, progress)
     incoming.received.then(

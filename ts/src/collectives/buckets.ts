@@ -17,7 +17,7 @@ import { STEPS_A_BUCKET } from './levels/context.ts'
 import { nothingReduced, scan } from './non-finite.ts'
 import type { Peers } from './peers.ts'
 import type { Bucket } from './schedule/buckets.ts'
-import { withScratch } from './scratch.ts'
+import { withScratch } from './call-scratch.ts'
 
 const UNDER_WAY = 2
 
@@ -53,7 +53,7 @@ export async function reduceInBuckets(
 
 function partOf(job: AllReduceJob, { layout, begin }: Bucket, target: Vector): AllReduceJob {
   const between = (vector: Vector, byteLength: number): Vector =>
-    vector.slice(begin * byteLength, (begin + layout.elementCount) * byteLength)
+    vector.subvector(begin * byteLength, (begin + layout.elementCount) * byteLength)
   const { data, resultDtype } = job
   return {
     ...job,

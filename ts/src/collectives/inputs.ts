@@ -8,7 +8,7 @@
  *
  * Long vectors can be reduced while they come (`isStreamed`). Not where inputs may be left out: who takes part must be known first.
  */
-import type { Incoming } from '../group/call.ts'
+import type { BorrowedMessage } from '../group/call.ts'
 import { Vector } from '../tensor/vector.ts'
 import { Arrivals } from './arrival.ts'
 import { type Codec, type Stretch, decoded } from './compression/codec.ts'
@@ -103,7 +103,7 @@ async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own
   const sends = targets.map((to) => call.send(to.rank, step, encoded.between(to), ownFlags))
   if (staysInPlace(exchange)) {
     const { byteLength } = layout.dtype
-    return { own: data.slice(interval.begin * byteLength, interval.end * byteLength), sends }
+    return { own: data.subvector(interval.begin * byteLength, interval.end * byteLength), sends }
   }
   const own = roomOf(exchange, exchange.ownInput)
   await encoded.decodeOwn(own)
@@ -113,7 +113,7 @@ async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own
 function borrowInputs({ call, job, step, interval, sources, room }: InputExchange, arrival?: Arrivals): Requested {
   const byteLength = (interval.end - interval.begin) * job.layout.dtype.byteLength
   let isHere = false
-  const incoming = sources.map(({ rank: from, input }, i): Incoming => {
+  const incoming = sources.map(({ rank: from, input }, i): BorrowedMessage => {
     const memory = (): Uint8Array[] => {
       isHere = true
       return [room(input)]

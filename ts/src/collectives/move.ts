@@ -37,7 +37,7 @@ async function flat(call: Call, root: number, { parts }: Vector): Promise<void> 
 /** The root sends each rank an equal part; then every rank sends its part to all that lack it. */
 async function scatterGather(call: Call, root: number, vector: Vector): Promise<void> {
   const offsets = equalParts(vector.byteLength, call.size)
-  const part = (rank: number): Uint8Array[] => vector.between(offsets[rank]!, offsets[rank + 1]!)
+  const part = (rank: number): Uint8Array[] => vector.partsBetween(offsets[rank]!, offsets[rank + 1]!)
   const others = peersOf(call).filter((peer) => peer !== root)
   const exchange = call.begin('exchange')
   if (call.rank === root) {

@@ -10,7 +10,7 @@ import { type LevelContext, STEP_GATHER, newContext, reportBytes } from './level
 import { agree, isNonFinite, nothingReduced } from './non-finite.ts'
 import type { Level } from './schedule/level-plan.ts'
 import type { Interval } from './schedule/slices.ts'
-import { withScratch } from './scratch.ts'
+import { withScratch } from './call-scratch.ts'
 
 export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'buckets'> {
   /** The only one of the single-shot plan. */

@@ -35,7 +35,7 @@ import type { Membership, World } from '../world/world.ts'
 import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
 import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf, readData } from './data.ts'
-import { describe, describeExchange } from './descriptors.ts'
+import { descriptorOf, describeExchange } from './descriptors.ts'
 import { type LocalStage, planLocalStage } from './micro-batches.ts'
 import * as known from './options.ts'
 import { allReduceJobOf, compressionOf } from './reduce-job.ts'
@@ -229,7 +229,7 @@ export class Communicator implements AsyncDisposable {
       throw new AdasumError('ERR_ARGUMENT', `root is ${inspect(root)}; the ranks are 0 to ${this.size - 1}.`)
     const layout = reading('data', () => layoutOf(data, 'data'))
     const schedule = broadcastSchedule(this.size, layout.elementCount * layout.dtype.byteLength, this.tuning)
-    const descriptor = { ...describe('broadcast', layout), root, schedule: SCHEDULES[schedule] }
+    const descriptor = { ...descriptorOf('broadcast', layout), root, schedule: SCHEDULES[schedule] }
     return this.#group.run(descriptor, options, async (call) => {
       const packed: Packed = pack(data, this.#group.scratch)
       const memory = { data: packed.vector, scratch: this.#group.scratch, check: packed.check }
@@ -326,7 +326,7 @@ export class Communicator implements AsyncDisposable {
     const data = readData(given, 'data')
     const layout = reading('data', () => layoutOf(data, 'data'))
     const scratch = this.#group.scratch
-    return this.#group.runMessage(pair, describe('message', layout), options, async (call) => {
+    return this.#group.runMessage(pair, descriptorOf('message', layout), options, async (call) => {
       const packed = pack(data, scratch)
       await message(call, pair, { data: packed.vector, scratch, check: packed.check })
       if (pair.to === this.rank) packed.unpack()

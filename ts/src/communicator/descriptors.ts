@@ -7,12 +7,12 @@ import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
 
 /** All ranks must have the same layout, or (undefined) only the same dtype. */
 export function describeExchange(collective: CollectiveName, dtype: Dtype, layout: Layout | undefined): Descriptor {
-  if (layout) return { ...describe(collective, layout), schedule: SCHEDULES.flat }
+  if (layout) return { ...descriptorOf(collective, layout), schedule: SCHEDULES.flat }
   const code = COLLECTIVES[collective]
   return { ...NO_DESCRIPTOR, collective: code, dtype: dtype.code, flags: UNEVEN, schedule: SCHEDULES.flat }
 }
 
-export function describe(collective: CollectiveName, layout: Layout): Descriptor {
+export function descriptorOf(collective: CollectiveName, layout: Layout): Descriptor {
   return {
     ...NO_DESCRIPTOR,
     collective: COLLECTIVES[collective],

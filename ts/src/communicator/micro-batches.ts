@@ -10,7 +10,7 @@ import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
 import { checkAllReduceOp, checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'
 import { reportGpuSegments } from '../reduction/report.ts'
-import { checkArray, checkDisjoint, checkOptions, describe } from '../tensor/check.ts'
+import { checkArray, checkDisjoint, checkOptions, kindOf } from '../tensor/check.ts'
 import { dtypeOf, newArrayLike } from '../tensor/dtype.ts'
 import type { AllReduceOptions, HalfDtype, LocalReduction, OnNonFinite, ReduceOp, ReducibleArray } from '../types.ts'
 import { MICRO_BATCH_OPTIONS, type MicroBatchOptions } from './options.ts'
@@ -58,7 +58,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   if (!Array.isArray(data))
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `local is ${localOp}, and data is ${describe(data)}. Micro-batches are a list of typed arrays, or a GpuReducer.`,
+      `local is ${localOp}, and data is ${kindOf(data)}. Micro-batches are a list of typed arrays, or a GpuReducer.`,
     )
   const inputs = [...(data as readonly ReducibleArray[])]
   const { backend, ...others } = options

@@ -40,7 +40,7 @@ import {
 } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { type Data, checkOut, checkPart, layoutOf, partCounts } from './data.ts'
-import { describe } from './descriptors.ts'
+import { descriptorOf } from './descriptors.ts'
 import { REDUCE_SCATTER_OPTIONS, type ReduceScatterOptions } from './options.ts'
 
 interface ReducePlan {
@@ -205,7 +205,7 @@ function describeReduce(
   { coefficients }: Reducing,
 ): Descriptor {
   return {
-    ...describe(collective, layout),
+    ...descriptorOf(collective, layout),
     op: opCode(op, {}),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
     flags: coefficients === true ? WITH_COEFFICIENTS : 0,

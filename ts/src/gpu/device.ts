@@ -1,5 +1,5 @@
 import { AdasumError } from '../errors.ts'
-import { checkOptions, describe, wholeNumber } from '../tensor/check.ts'
+import { checkOptions, kindOf, wholeNumber } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import type { DeviceHandle, GpuAdapter } from './gpu-binding.ts'
 import { loadGpuBinding } from '#gpu-binding'
@@ -70,7 +70,7 @@ export class GpuDevice {
     checkOptions(options, PAGE_OPTIONS)
     checkWhole('memoryLimitBytes', options.memoryLimitBytes)
     if (typeof (device as { createComputePipelineAsync?: unknown } | null)?.createComputePipelineAsync !== 'function')
-      throw new AdasumError('ERR_ARGUMENT', `the device is ${describe(device)}; it must be a GPUDevice.`)
+      throw new AdasumError('ERR_ARGUMENT', `the device is ${kindOf(device)}; it must be a GPUDevice.`)
     const binding = await loadGpuBinding()
     const { fromDevice } = binding
     if (!fromDevice)

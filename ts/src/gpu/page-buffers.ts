@@ -1,6 +1,6 @@
 /** Checks of GPUBuffers that come from the caller. What a device thinks of them it says too late, and not by our names. */
 import { AdasumError } from '../errors.ts'
-import { describe } from '../tensor/check.ts'
+import { kindOf } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { PageBuffer } from './web/webgpu.ts'
@@ -24,7 +24,7 @@ export function bufferOfEach(
   usages: Usages,
 ): PageBuffer[] {
   if (!Array.isArray(buffers))
-    throw new AdasumError('ERR_ARGUMENT', `${what} is ${describe(buffers)}; it must be a list of GPUBuffers.`)
+    throw new AdasumError('ERR_ARGUMENT', `${what} is ${kindOf(buffers)}; it must be a list of GPUBuffers.`)
   const list = [...(buffers as readonly PageBuffer[])]
   const count = segmentElementCounts.length
   if (list.length !== count)
@@ -39,7 +39,7 @@ export function bufferOfEach(
 
 function checkBuffer(buffer: PageBuffer, byteLength: number, what: string, usages: Usages): void {
   if (typeof buffer?.size !== 'number' || typeof buffer.usage !== 'number')
-    throw new AdasumError('ERR_ARGUMENT', `${what} is ${describe(buffer)}; it must be a GPUBuffer.`)
+    throw new AdasumError('ERR_ARGUMENT', `${what} is ${kindOf(buffer)}; it must be a GPUBuffer.`)
   // Copies and bindings have whole words.
   const needed = Math.ceil(byteLength / 4) * 4
   if (buffer.size < needed)

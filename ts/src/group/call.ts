@@ -41,7 +41,7 @@ export interface CallLimits {
 }
 
 /** A message that may stay where the sender has it. */
-export interface Incoming {
+export interface BorrowedMessage {
   /** Where it lies, or will lie: in memory of this rank, or of the sender. */
   readonly parts: Promise<readonly Uint8Array[]>
   readonly received: Promise<Received>
@@ -129,7 +129,7 @@ export class Call implements PhaseObserver, ObservedCall {
     byteLength: number,
     memory: () => readonly Uint8Array[],
     progress?: Progress,
-  ): Incoming {
+  ): BorrowedMessage {
     let received: Promise<Received> | undefined
     const parts = new Promise<readonly Uint8Array[]>((located, reject) => {
       received = this.#receive(from, step, { byteLength, memory, borrows: true, located, progress })

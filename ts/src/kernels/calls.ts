@@ -58,7 +58,7 @@ export function breaksOf(dtype: Dtype, inputs: readonly Vector[], resultDtype: D
 }
 
 export function byteSlice(dtype: Dtype, vector: Vector, begin: number, end: number): Uint8Array {
-  return vector.range(begin * dtype.byteLength, end * dtype.byteLength)
+  return vector.contiguous(begin * dtype.byteLength, end * dtype.byteLength)
 }
 
 export function byteSlices({ layout, inputs }: ReduceWork, begin: number, end: number): Uint8Array[] {

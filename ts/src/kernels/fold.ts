@@ -41,7 +41,7 @@ type FoldTask = Pick<KernelTask, 'sync' | 'async'>
 function foldPart(work: FoldWork, begin: number, end: number): FoldTask {
   const { op, layout, resultDtype, inputs, weights, out } = work
   const { dtype } = layout
-  const part = (vector: Vector, byteLength: number) => vector.range(begin * byteLength, end * byteLength)
+  const part = (vector: Vector, byteLength: number) => vector.contiguous(begin * byteLength, end * byteLength)
   const parts = inputs.filter((_, i) => weights[i]! > 0).map((input) => part(input, dtype.byteLength))
   const result = part(out, resultDtype.byteLength)
   if (resultDtype === dtype) return foldTask(op, dtype.code, parts, result)

@@ -103,7 +103,7 @@ function portionsOf({ layout, coding, begin, end, numbers, codes }: QuantizeWork
   const first = where.byteOf(begin)
   return runsOf(layout, begin, end, breaksOf(dtype, [numbers], dtype, numbers)).map((run) => ({
     ...run,
-    numbers: numbers.range(run.begin * dtype.byteLength, run.end * dtype.byteLength),
+    numbers: numbers.contiguous(run.begin * dtype.byteLength, run.end * dtype.byteLength),
     codes: codes.subarray(where.byteOf(begin + run.begin) - first, where.byteOf(begin + run.end) - first),
   }))
 }

@@ -1,7 +1,7 @@
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { type Compressor, isCompressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
-import { describe, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
+import { kindOf, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
@@ -93,7 +93,7 @@ export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dty
   if (!isCompressor(compressor))
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `compressor must be a Compressor; got ${describe(compressor)}. Make one with new Compressor({ format }).`,
+      `compressor must be a Compressor; got ${kindOf(compressor)}. Make one with new Compressor({ format }).`,
     )
   if (dtype.name === 'f32' && Object.hasOwn(OP_CODES, op)) return compressor
   throw new AdasumError(

@@ -78,7 +78,7 @@ function* normSteps(binding: Binding, layout: Layout, data: Vector): Generator<b
     const isOver = (): boolean => byteOffset(to + 1) - byteOffset(from) > SCAN_BYTE_LENGTH || breaks.has(byteOffset(to))
     do to++
     while (to < segmentElementCounts.length && !isOver())
-    const part = data.range(byteOffset(from), byteOffset(to))
+    const part = data.contiguous(byteOffset(from), byteOffset(to))
     if (part.length > SCAN_BYTE_LENGTH) yield* largeNormSteps(binding, layout, from, part)
     else yield binding.hasNonFinite(dtype.code, part, segmentElementCounts.subarray(from, to))
   }

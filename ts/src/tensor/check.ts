@@ -12,7 +12,7 @@ function refuse(message: string): never {
 }
 
 /** What a wrong argument is, for a message. */
-export function describe(value: unknown): string {
+export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value !== 'object') return `a ${typeof value}`
   try {
@@ -54,7 +54,7 @@ export function copyOptions<O>(options: O, known: Readonly<Record<string, true>>
 
 function checkNames<O>(options: O, known: OptionNames<O>): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
-    refuse(`options must be an object; got ${describe(options)}.`)
+    refuse(`options must be an object; got ${kindOf(options)}.`)
   const isUnknown = ([name, value]: [string, unknown]): boolean => value !== undefined && !Object.hasOwn(known, name)
   const [unknown] = Object.entries(options).find(isUnknown) ?? []
   if (unknown !== undefined)
@@ -108,7 +108,7 @@ export function checkFlag(value: unknown, what: string): boolean {
  * @throws AdasumError ERR_ARGUMENT for what is no list, or a longer one
  */
 export function readNumbers(list: unknown, most: number, what: string): number[] {
-  if (typeof list !== 'object' || list === null) refuse(`${what} must be a list of numbers; got ${describe(list)}.`)
+  if (typeof list !== 'object' || list === null) refuse(`${what} must be a list of numbers; got ${kindOf(list)}.`)
   return reading(what, () => {
     const { length } = list as ArrayLike<number>
     if (!Number.isSafeInteger(length) || length < 0)
@@ -129,7 +129,7 @@ export function transferredAway(): AdasumError {
 /** The array's dtype, or ERR_ARGUMENT if it is no typed array or its memory may change under us. */
 export function checkArray(value: unknown, what: string): Dtype {
   const dtype = dtypeOf(value)
-  if (!dtype) refuse(`${what} must be a typed array; got ${describe(value)}. Use Float32Array or Float64Array.`)
+  if (!dtype) refuse(`${what} must be a typed array; got ${kindOf(value)}. Use Float32Array or Float64Array.`)
   const array = value as NumericArray
   if (isShared(array))
     refuse(

@@ -28,7 +28,7 @@ export class Vector {
   }
 
   /** Bytes `begin` to `end`, in as many pieces as they lie in. */
-  between(begin: number, end: number): Uint8Array[] {
+  partsBetween(begin: number, end: number): Uint8Array[] {
     if (this.parts.length === 1) return [this.parts[0]!.subarray(begin, end)]
     const pieces: Uint8Array[] = []
     for (let i = this.#partAt(begin); i < this.parts.length && this.#begins[i]! < end; i++) {
@@ -39,12 +39,12 @@ export class Vector {
   }
 
   /** The same memory, from `begin` to `end`. */
-  slice(begin: number, end: number): Vector {
-    return new Vector(this.between(begin, end))
+  subvector(begin: number, end: number): Vector {
+    return new Vector(this.partsBetween(begin, end))
   }
 
   /** Bytes `begin` to `end`, which lie in one part. */
-  range(begin: number, end: number): Uint8Array {
+  contiguous(begin: number, end: number): Uint8Array {
     const part = this.parts.length === 1 ? 0 : this.#partAt(begin)
     return this.parts[part]!.subarray(begin - this.#begins[part]!, end - this.#begins[part]!)
   }

@@ -1,6 +1,6 @@
 import type { Communicator } from '../communicator/communicator.ts'
 import { AdasumError } from '../errors.ts'
-import { describe } from '../tensor/check.ts'
+import { kindOf } from '../tensor/check.ts'
 
 /** What optimizers need of a communicator. */
 export type Collectives = Pick<Communicator, 'rank' | 'size' | 'allReduce' | 'broadcast' | 'allGather'>
@@ -11,6 +11,6 @@ export function checkCommunicator(comm: unknown): void {
   if ([allReduce, broadcast, allGather].every((method) => typeof method === 'function')) return
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `comm must be a communicator; got ${describe(comm)}. Pass what \`await connect()\` gives.`,
+    `comm must be a communicator; got ${kindOf(comm)}. Pass what \`await connect()\` gives.`,
   )
 }

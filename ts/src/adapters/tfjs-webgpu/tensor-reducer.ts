@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
 import { BufferReducer, GpuDevice, type PageBuffer, type PageDevice } from '../../gpu/index.ts'
 import { USAGE, type WebBuffer, type WebGpuDevice } from '../../gpu/web/webgpu.ts'
-import { checkOptions, describe } from '../../tensor/check.ts'
+import { checkOptions, kindOf } from '../../tensor/check.ts'
 import type { OnNonFinite, OptionNames, ReduceOp, SegmentReduction } from '../../types.ts'
 
 /** One micro-batch's gradients: a list, or a map as `tf.variableGrads` returns it. */
@@ -188,7 +188,7 @@ function checkInputs(inputs: readonly Tensors[]): { names: string[]; lists: tf.T
 
 function checkTensor(tensor: tf.Tensor, first: tf.Tensor, what: string): void {
   if (!(tensor instanceof tf.Tensor))
-    throw new AdasumError('ERR_ARGUMENT', `${what} is ${describe(tensor)}; it must be a tf.Tensor.`)
+    throw new AdasumError('ERR_ARGUMENT', `${what} is ${kindOf(tensor)}; it must be a tf.Tensor.`)
   if (tensor.dtype !== 'float32')
     throw new AdasumError('ERR_ARGUMENT', `${what} is ${tensor.dtype}; only float32 is combined. Cast it.`)
   if (tensor.shape.join() !== first.shape.join())

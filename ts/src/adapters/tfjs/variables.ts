@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
 import { isWeightDtype } from '../../optim/flat-weights.ts'
-import { describe } from '../../tensor/check.ts'
+import { kindOf } from '../../tensor/check.ts'
 
 /** A weight of a tfjs-layers model: what it reads is the tf.Variable itself. */
 export interface ModelWeight {
@@ -24,7 +24,7 @@ export function checkModel(model: unknown): void {
   const isObject = typeof model === 'object' && model !== null
   // Not their values: a model that is still to be built has none.
   if (isObject && ['weights', 'trainableWeights', 'nonTrainableWeights'].every((name) => name in model)) return
-  const given = describe(model)
+  const given = kindOf(model)
   throw new AdasumError('ERR_ARGUMENT', `model must be one of tfjs-layers; got ${given}. Pass a tf.LayersModel.`)
 }
 

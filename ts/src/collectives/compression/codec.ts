@@ -77,7 +77,7 @@ export function codecOf(job: AllReduceJob, scratch: Scratch): Codec {
 
 /** Bytes of an interval within a stretch. */
 function within({ byteLength }: Dtype, { vector, begin }: Stretch, part: Interval): Uint8Array[] {
-  return vector.between((part.begin - begin) * byteLength, (part.end - begin) * byteLength)
+  return vector.partsBetween((part.begin - begin) * byteLength, (part.end - begin) * byteLength)
 }
 
 export class PlainCodec implements Codec {

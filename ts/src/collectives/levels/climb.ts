@@ -227,7 +227,7 @@ function placeOfResult(
 ): Pick<OwnResult, 'vector' | 'isInPlace'> {
   const { byteLength } = job.resultDtype
   if (target && areElsewhere && codec.isPlain && call.isShared(target.parts))
-    return { vector: target.slice(level.begin * byteLength, level.end * byteLength), isInPlace: true }
+    return { vector: target.subvector(level.begin * byteLength, level.end * byteLength), isInPlace: true }
   // A result of another dtype does not fit where the inputs were.
   const isWider = job.resultDtype !== job.layout.dtype
   const bytes = isWider ? scratch((level.end - level.begin) * byteLength) : own

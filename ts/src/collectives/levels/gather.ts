@@ -62,7 +62,7 @@ function ownParts(
   if (!job.out || isInPlace || !codec.isPlain) return gatherParts(context, gathering, to)
   const { begin } = levels.at(-1)!
   const { byteLength } = job.resultDtype
-  const parts = vector.between((to.begin - begin) * byteLength, (to.end - begin) * byteLength)
+  const parts = vector.partsBetween((to.begin - begin) * byteLength, (to.end - begin) * byteLength)
   return [...parts, reportBytes(context, to)]
 }
 
