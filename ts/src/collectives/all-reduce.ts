@@ -1,9 +1,9 @@
 /**
- * All-reduce: which schedule runs, and what all of them share.
+ * All-reduce: chooses what follows the schedule, and does what all schedules have in common.
  *
- * The caller's input is only read. Results gather in `out` if the caller gave one, which sockets may then fill at any
- * time; otherwise in scratch memory, and are copied once nothing can fail any more, so that a failure leaves the
- * caller's buffer as it was.
+ * The caller's input is only read. Results gather in `out` if the caller gave one; sockets may then fill it at any
+ * time. Without `out` they gather in scratch memory and are copied once nothing can fail any more, so that a failure
+ * leaves the caller's buffer as it was.
  */
 import type { Call } from '../group/call.ts'
 import { reduceInBuckets } from './buckets.ts'

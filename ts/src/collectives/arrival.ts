@@ -13,11 +13,14 @@ export interface BorrowRequest {
   readonly from: number
   readonly step: number
   readonly byteLength: number
-  /** Memory for it, if it comes through the connection. */
+  /** Gives memory for the message if it comes through the connection. */
   readonly memory: () => readonly Uint8Array[]
 }
 
-/** How far all of several messages of a call have come, which are its exchange. One waits at a time. */
+/**
+ * How many elements of each of a call's incoming messages are here. The messages are the call's exchange; one waits at
+ * a time.
+ */
 export class Arrivals implements Arrival {
   readonly #call: Peers
   readonly #exchange: Span
@@ -36,13 +39,13 @@ export class Arrivals implements Arrival {
     this.#byteLength = byteLength
   }
 
-  /** Asks for one of the messages, which is only read. */
+  /** Asks for one of the messages. It may stay in the sender's memory, since it is only read. */
   borrow(message: number, { from, step, byteLength, memory }: BorrowRequest): BorrowedMessage {
     const progress = (byteLength: number): void => this.advance(message, byteLength)
     const incoming = this.#call.borrow(from, step, byteLength, memory, progress)
     incoming.received.then(
       () => {
-        // Small ones, and those that stay where they are, have made no progress.
+        // Small messages, and those that stay in the sender's memory, report no progress before they are complete.
         progress(byteLength)
         if (--this.#missing === 0) this.#call.end(this.#exchange)
       },
@@ -57,7 +60,7 @@ export class Arrivals implements Arrival {
     return new Promise((resolve, reject) => (this.#waiting = { elementCount, resolve, reject }))
   }
 
-  /** So many bytes of a message have come. */
+  /** Notes that the first `byteLength` bytes of a message are here. */
   advance(message: number, byteLength: number): void {
     this.#elementCounts[message] = Math.floor(byteLength / this.#byteLength)
     if (!this.#waiting || this.#least() < this.#waiting.elementCount) return
@@ -65,7 +68,7 @@ export class Arrivals implements Arrival {
     this.#waiting = undefined
   }
 
-  /** No more will come. */
+  /** Ends the waiting: no more will come. */
   fail(error: unknown): void {
     this.#failure = { error }
     this.#waiting?.reject(error)

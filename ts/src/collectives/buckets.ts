@@ -1,12 +1,14 @@
 /**
- * Buckets: runs of whole segments that go through a schedule one behind the other, two at a time: one is on the wire while
- * the other is reduced. No segment is cut, and slices are cut where the canonical order allows, so no bit changes.
+ * An all-reduce in buckets: consecutive whole segments that go through the schedule one behind the other, two at a
+ * time, so that one is on the wire while the other is reduced. No segment is cut, and slices are cut where the
+ * canonical order allows, so no bit changes.
  *
  *     bucket 0   exchange | reduce | gather
  *     bucket 1              exchange | reduce | gather
  *     bucket 2                                  exchange | reduce | gather
  *
- * Memory beside the caller's: the result, unless there is an `out`, and the inputs of two buckets.
+ * Beside the caller's memory this takes memory for the result, unless there is an `out`, and for the inputs of two
+ * buckets.
  */
 import { newReport } from '../kernels/statistics.ts'
 import { Vector } from '../tensor/vector.ts'
@@ -45,7 +47,7 @@ export async function reduceInBuckets(
       throw error
     }
   }
-  // If one fails, kernels of the other may still be writing into the caller's memory.
+  // If one bucket fails, kernels of the other may still be writing into the caller's memory.
   const ends = await Promise.allSettled(Array.from({ length: UNDER_WAY }, work))
   for (const end of ends) if (end.status === 'rejected') throw end.reason
   return joined(call, job, buckets, found, target)
@@ -74,6 +76,6 @@ function joined(
   const { flags, result } = found[0]!
   if (!result) return nothingReduced(job, size, flags)
   const report = newReport(job.layout.segmentElementCounts.length, job.detail, size)
-  buckets.forEach(({ firstSegment }, i) => report.take(found[i]!.report, firstSegment))
+  buckets.forEach(({ firstSegment }, i) => report.copyFrom(found[i]!.report, firstSegment))
   return { result: target, report, flags, isSuspect: found.some(({ isSuspect }) => isSuspect) }
 }

@@ -1,6 +1,6 @@
 /**
- * The direct schedule: every rank sends its whole vector to every other, and reduces it all by itself. What ranks of one
- * machine send each other is read where it lies, and costs no memory.
+ * The direct schedule: every rank sends its whole vector to every other, and reduces it all by itself. What ranks of
+ * one machine send each other is read where it lies, and costs no memory.
  *
  * Long vectors are reduced while they come, segment by segment, each piece while the cache still has it.
  */
@@ -17,7 +17,7 @@ import { countPresent, hasResult, isSuspect, nothingReduced } from './non-finite
 const STEP_DATA = 0
 const STEP_FLAGS = 1
 
-/** What comes is reduced in calls of so many bytes of all inputs: the second-level cache still has them. */
+/** Bytes of all inputs together that one call reduces while they come: the second-level cache still has them. */
 const STREAM_CALL_BYTE_LENGTH = 1 << 20
 
 export async function reduceDirect(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {
@@ -29,10 +29,10 @@ export async function reduceDirect(call: Call, job: AllReduceJob, scratch: Scrat
   }
   const flags = new Uint8Array(call.size)
   const inputs = await exchangeInputs(exchangeOf(call, job, scratch, room), flags)
-  // A place of an input that came, if there is one: never one of a peer's own.
+  // The result may take the place of an input that came here, but never that of one which lies with its peer.
   const result = job.out ?? (call.size > 1 ? Vector.of(rooms[0] ?? scratch(job.data.byteLength)) : job.data)
   const found = inputs.arrival || hasResult(job, flags) ? await reduce(call, job, inputs, flags, result) : undefined
-  await inputs.known
+  await inputs.flagsReady
   await Promise.all([inputs.finish(), ...inputs.sends])
   if (!found) return nothingReduced(job, call.size, flags)
   const report = newReport(job.layout.segmentElementCounts.length, job.detail, call.size)
@@ -63,7 +63,7 @@ function reduce(call: Call, job: AllReduceJob, inputs: Inputs, flags: Uint8Array
   return job.reducer.reduce({ layout, resultDtype, slice, inputs: vectors, weights, out, ...how })
 }
 
-/** Whether inputs come through connections, or all lie somewhere already, is known by now. */
+/** Called once it is known whether inputs come through connections or all lie somewhere already. */
 function callElementsOf(call: Call, { layout, reducer }: AllReduceJob, inputs: Inputs): number | undefined {
   const { dtype, elementCount } = layout
   if (!inputs.arrival) return undefined

@@ -1,18 +1,20 @@
 /**
- * Hierarchical Adasum: ranks of one machine first, then Adasum across machines. It is an operator of its own.
+ * Hierarchical Adasum combines the ranks of each machine first, and then the machines by Adasum. It is an operator of
+ * its own.
  *
  *     v_m = op of the gradients on machine m        op: sum, average or adasum
  *     result = Adasum of v_0, v_1, ...              each counting as many times as its machine has ranks
  *
- * Machines stand in the order of their lowest ranks. Numbering the ranks machine by machine makes each machine a run of
- * consecutive ranks, and the whole a tree whose lowest cut is the machines: the schedule is that of levels (schedule/tree.ts), and
- * what crosses machines is what the intervals of the last levels have not in common. Machines of equal size: each rank sends
- * its own interval, 1/s of the vector for s ranks a machine, to those in the same place on the other machines.
+ * Machines are ordered by their lowest ranks. Ranks are numbered machine by machine, so each machine has consecutive
+ * numbers, and the whole is a tree that is cut at the machines: the schedule is that of levels (schedule/tree.ts). Only
+ * the last levels send anything across machines. With s ranks on every machine, each rank sends its own interval, 1/s
+ * of the vector, to the ranks in the same place on the other machines.
  *
  *     two machines of two    level 0   0 ◄──► 1     2 ◄──► 3      half of the vector each
  *                            level 1   0 ◄──► 2     1 ◄──► 3      a quarter each, across machines
  *
- * Orthogonality is that of the machines' vectors: |result|^2 / sum |v_m|^2. The coefficients are those of the ranks.
+ * The reported orthogonality is that of the machines' vectors, |result|^2 / sum |v_m|^2. The coefficients are those of
+ * the ranks.
  */
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { coefficientsOf, setOnlyVector } from '../kernels/statistics.ts'
@@ -20,19 +22,19 @@ import type { Layout } from '../tensor/layout.ts'
 import type { Reducer } from './reducer.ts'
 
 export interface Hierarchy {
-  /** Ranks machine by machine. */
+  /** The ranks, machine by machine. */
   readonly order: Int32Array
-  /** How many of the levels are within machines. */
+  /** The number of levels within machines. */
   readonly innerLevelCount: number
   /** The operator within machines. */
   readonly innerReducer: Reducer
-  /** Its coefficients, where it does not find them itself; from the weights of the inputs. */
+  /** That operator's coefficients from the weights of its inputs, if its kernels do not report them. */
   readonly innerCoefficients: ((weights: Float64Array) => Float64Array) | undefined
 }
 
 /**
- * What the kernels do not find out within machines: the coefficients of sum and average, where a segment has elements; and
- * that a machine alone, at the root, has the only vector.
+ * Adds what the kernels do not report within machines: the coefficients of sum and average, for segments that have
+ * elements; and, if there is one machine only, that its vector is the only one.
  */
 export function completeStatistics(
   statistics: SegmentRows,

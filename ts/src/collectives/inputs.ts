@@ -1,12 +1,14 @@
 /**
- * How a rank gets the other ranks' vectors on one interval and gives them its own: the exchange of the direct schedule and of the
- * first level. There is one message a pair, with all elements that the receiver reduces.
+ * How a rank collects the other ranks' inputs on one interval of the vector and gives them its own: the exchange of the
+ * direct schedule and of the first level. Each rank sends each other one message, with all elements that the receiver
+ * reduces.
  *
- * Vectors that travel as they are stay where they lie if their ranks share memory with this one; codes come into its own memory.
- * Ranks say in the header of that message whether their input is finite, or, so that nobody waits for it to be scanned, in another
- * message behind it.
+ * Inputs that are not encoded are read in their rank's memory if it is shared with this one. Codes come into this
+ * rank's memory. The header of the message says whether the sender's input is finite. In the direct schedule long
+ * inputs do not wait until they have been scanned: there another message says it behind them.
  *
- * Long vectors can be reduced while they come (`isStreamed`). Not where inputs may be left out: who takes part must be known first.
+ * Long inputs can be reduced while they come (`isStreamed`), unless inputs may be left out: then all flags must be
+ * known first.
  */
 import type { BorrowedMessage } from '../group/call.ts'
 import { Vector } from '../tensor/vector.ts'
@@ -24,46 +26,52 @@ export interface InputExchange {
   readonly step: number
   /** The elements that this rank reduces. */
   readonly interval: Interval
-  /** The other ranks, and which input is theirs. */
+  /** The other ranks, and the index of each one's input. */
   readonly sources: readonly { readonly rank: number; readonly input: number }[]
   readonly ownInput: number
   /** The elements that the other ranks reduce. */
   readonly targets: readonly (Interval & { readonly rank: number })[]
-  /** Memory for an input that does not stay where it is; asked for once an input. */
+  /** Gives memory for an input that is not read where it lies. It is called once for each of these. */
   readonly room: (input: number) => Uint8Array
-  /** Whether this rank's own input is reduced where the caller has it. Codes never are. */
+  /** Whether this rank's own input is reduced in the caller's memory, unless it is encoded. */
   readonly readsOwnInPlace: boolean
   readonly isStreamed: boolean
-  /** If vectors are streamed and their ranks say behind them what they are: in which step. */
+  /**
+   * The step of the messages that follow streamed inputs and say whether these are finite. Absent: the inputs' headers
+   * say it.
+   */
   readonly flagsStep?: number
 }
 
 export interface Inputs {
   /** The inputs on this rank's interval, in rank order. */
   readonly vectors: readonly Vector[]
-  /** Whether none of them is in memory that this rank has for them. */
+  /** Whether none of them is in memory that this rank gave for inputs. */
   readonly areElsewhere: boolean
-  /** If they may still be on their way. */
+  /** How much of them is here, if they are streamed. */
   readonly arrival: Arrivals | undefined
-  /** When all ranks' flags are known. */
-  readonly known: Promise<void>
-  /** To be called when all inputs have been read. */
+  /** Resolves when all ranks' flags are known. */
+  readonly flagsReady: Promise<void>
+  /** Tells the other ranks that their inputs have been read. */
   readonly finish: () => Promise<void>
   readonly sends: Promise<void>[]
 }
 
-/** Inputs that other ranks have been asked for. */
+/** Inputs for which receives are posted. */
 interface Requested {
-  /** What each rank's header says of its input, in the order of the sources. */
+  /** The flags in each input's header, in the order of the sources. */
   readonly flags: readonly Promise<number>[]
-  /** Where they lie, in the order of the sources, as soon as that is known. */
-  readonly located: () => Promise<Vector[]>
-  /** Whether any of them comes into this rank's own memory; to be asked once they are located. */
+  /** Resolves, in the order of the sources, as soon as it is known where the inputs lie or will lie. */
+  readonly locate: () => Promise<Vector[]>
+  /** Whether any of them comes into this rank's own memory. Only valid once they are located. */
   readonly isHere: () => boolean
   readonly finish: () => Promise<void>
 }
 
-/** Resolves when all inputs are there, or, if they are streamed, when it is known where they will be. Fills in `flags`, by rank. */
+/**
+ * Exchanges inputs, and fills in `flags` by rank. Resolves when all inputs are here, or, if they are streamed, when it
+ * is known where they will be.
+ */
 export async function exchangeInputs(exchange: InputExchange, flags: Uint8Array): Promise<Inputs> {
   const { call, job, codec, sources, ownInput, isStreamed } = exchange
   const arrival = isStreamed ? new Arrivals(call, sources.length, job.layout.dtype.byteLength) : undefined
@@ -81,23 +89,25 @@ export async function exchangeInputs(exchange: InputExchange, flags: Uint8Array)
   else await known
   if (span) call.end(span)
   const vectors: Vector[] = []
-  const located = await requested.located()
+  const located = await requested.locate()
   sources.forEach(({ input }, i) => (vectors[input] = located[i]!))
   vectors[ownInput] = own
   const areElsewhere = staysInPlace(exchange) && !requested.isHere()
-  return { vectors, areElsewhere, arrival, known, finish: requested.finish, sends }
+  return { vectors, areElsewhere, arrival, flagsReady: known, finish: requested.finish, sends }
 }
 
 function staysInPlace({ codec, readsOwnInPlace }: InputExchange): boolean {
   return codec.isPlain && readsOwnInPlace
 }
 
-/** Returns this rank's input on its interval: what the other ranks get of it, too. */
+/**
+ * Sends this rank's input, and returns it on its own interval as the other ranks see it: decoded, if it was encoded.
+ */
 async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own: Vector; sends: Promise<void>[] }> {
   const { call, job, codec, step, interval, targets } = exchange
   const { layout, data } = job
   const held: Stretch = { begin: 0, end: layout.elementCount, vector: data, memory: 'caller' }
-  // Nobody looks at the numbers of who is left out.
+  // Nobody looks at the numbers of an input that is left out.
   const isRead = countPresent(job, Uint8Array.of(ownFlags)) > 0
   const encoded = isRead ? await codec.encode(0, held) : codec.encodeBlank(held)
   const sends = targets.map((to) => call.send(to.rank, step, encoded.between(to), ownFlags))
@@ -122,7 +132,7 @@ function borrowInputs({ call, job, step, interval, sources, room }: InputExchang
     return call.borrow(from, step, byteLength, memory)
   })
   const flags = incoming.map(({ received }) => received.then(({ rankFlags }) => rankFlags))
-  // Somebody waits for them later, or the group's failure is what counts.
+  // Somebody waits for these promises later, or the group's failure is what counts.
   for (const each of flags) each.catch(() => undefined)
   const located = async (): Promise<Vector[]> => {
     const places = await Promise.all(incoming.map(({ parts }) => parts))
@@ -131,7 +141,7 @@ function borrowInputs({ call, job, step, interval, sources, room }: InputExchang
   const finish = async (): Promise<void> => {
     await Promise.all(incoming.map(async ({ received }) => (await received).finish()))
   }
-  return { flags, located, isHere: () => isHere, finish }
+  return { flags, locate: located, isHere: () => isHere, finish }
 }
 
 function receiveCodes(exchange: InputExchange): Requested {
@@ -142,7 +152,7 @@ function receiveCodes(exchange: InputExchange): Requested {
     return decoded(call.receive(rank, step, decoding.parts), decoding)
   })
   const located = (): Promise<Vector[]> => Promise.resolve(rooms.map(({ vector }) => vector))
-  return { flags, located, isHere: () => true, finish: () => Promise.resolve() }
+  return { flags, locate: located, isHere: () => true, finish: () => Promise.resolve() }
 }
 
 function roomOf({ interval: { begin, end }, room }: InputExchange, input: number): Stretch {
@@ -158,7 +168,7 @@ async function takeFlags(
   sources.forEach(({ rank }, i) => (flags[rank] = found[i]!))
 }
 
-/** What every rank says of its input, in messages of their own. */
+/** Exchanges the ranks' flags in messages of their own. */
 async function exchangeFlags(
   exchange: InputExchange,
   step: number,

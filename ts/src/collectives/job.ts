@@ -1,4 +1,4 @@
-/** What an all-reduce is given, and what comes of it. */
+/** What an all-reduce is given, and what it returns. */
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import type { ReportDetail } from '../kernels/statistics.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -16,43 +16,48 @@ export interface AllReduceJob {
   /** The dtype of the result: the layout's, or f32 in `out` where that is a half format. */
   readonly resultDtype: Dtype
   readonly reducer: Reducer
-  /** If machines reduce among themselves first, and `reducer` is for what comes after. */
+  /** Present if the ranks of each machine are combined first; `reducer` then combines the machines. */
   readonly hierarchy?: Hierarchy | undefined
-  /** If what is sent is quantised. */
+  /** Present if what is sent is quantised. */
   readonly compression?: Compression | undefined
   readonly onNonFinite: OnNonFinite
-  /** This rank's part in the schedule, one bucket after the other; undefined for the direct one. */
+  /** This rank's part in the schedule, bucket by bucket. Undefined for the direct schedule. */
   readonly buckets: readonly Bucket[] | undefined
-  /** This rank's flags, if it has looked through its input already. */
+  /** This rank's flags, if its input has been scanned already. */
   readonly ownFlags?: number
-  /** This rank's vector; read until the result is committed, then overwritten unless there is an `out`. */
+  /**
+   * This rank's vector. It is only read until nothing can fail any more, and then overwritten unless there is an `out`.
+   */
   readonly data: Vector
-  /** Receives the result, and anything at all if the call fails. */
+  /** Receives the result. If the call fails, its contents are undefined. */
   readonly out: Vector | undefined
-  /** What every rank is to know of every segment. */
+  /** What every rank learns of each segment. */
   readonly detail: ReportDetail
   readonly scratch: ScratchPool
   /** Throws if the caller's memory has been transferred away. */
   readonly check: () => void
 }
 
-/** What a schedule has come to on this rank, when no connection uses the caller's memory any more. */
+/** What a schedule returns on this rank, once no connection uses the caller's memory any more. */
 export interface Reduced {
-  /** Where the result lies: in `out`, or in scratch memory. Undefined if inputs are refused, or all were left out: then it is zero. */
+  /**
+   * The result, in `out` or in scratch memory. Undefined if inputs are refused, or if all were left out: then the
+   * result is zero.
+   */
   readonly result: Vector | undefined
-  /** What every rank knows of every segment. */
+  /** What every rank learns of each segment. */
   readonly report: SegmentRows
-  /** What every rank has said of its input. */
+  /** The flags of each rank's input. */
   readonly flags: Uint8Array
-  /** Whether the Gram matrix of a segment was not finite, and nobody has said why. All ranks know this alike. */
+  /** Whether the Gram matrix of a segment was not finite and no rank has scanned its input. All ranks agree on this. */
   readonly isSuspect: boolean
 }
 
 export interface AllReduceOutcome {
-  /** What every rank knows of every segment. */
+  /** What every rank learns of each segment. */
   readonly report: SegmentRows
   readonly nonFiniteRanks: number[]
 }
 
-/** Memory for one call. */
+/** Allocates memory that lasts until the end of the call. */
 export type Scratch = (byteLength: number) => Uint8Array

@@ -9,7 +9,7 @@ import { equalParts } from './schedule/slices.ts'
 export interface BroadcastJob {
   readonly root: number
   readonly schedule: BroadcastSchedule
-  /** The root's is sent; the others' is overwritten when all of it has come. */
+  /** What the root sends. On the other ranks it is overwritten when the whole message is here. */
   readonly data: Vector
   readonly scratch: ScratchPool
   readonly check: () => void
@@ -34,7 +34,7 @@ async function flat(call: Call, root: number, { parts }: Vector): Promise<void> 
   call.end(exchange)
 }
 
-/** The root sends each rank an equal part; then every rank sends its part to all that lack it. */
+/** The root sends each rank an equal part; then each rank sends its part to all others. */
 async function scatterGather(call: Call, root: number, vector: Vector): Promise<void> {
   const offsets = equalParts(vector.byteLength, call.size)
   const part = (rank: number): Uint8Array[] => vector.partsBetween(offsets[rank]!, offsets[rank + 1]!)
@@ -57,7 +57,7 @@ async function scatterGather(call: Call, root: number, vector: Vector): Promise<
 const STEP_LENGTHS = 0
 const STEP_PARTS = 1
 
-/** The first of `outgoing` to rank 0 and so on; what they send this rank goes into `incoming`, by rank. */
+/** Sends `outgoing[r]` to rank r, and receives what rank r sends this one into `incoming[r]`. */
 export async function exchange(
   call: Call,
   outgoing: readonly Uint8Array[],
@@ -67,7 +67,7 @@ export async function exchange(
   incoming[call.rank]!.set(outgoing[call.rank]!)
 }
 
-/** A number for each rank, and what each has for this one. */
+/** Sends each rank its number, and returns the numbers that the ranks send this one, by rank. */
 export async function exchangeNumbers(call: Call, numbers: readonly number[]): Promise<number[]> {
   const outgoing = numbers.map((number) => bytesOf(Float64Array.of(number)))
   const incoming = numbers.map((number) => Float64Array.of(number))
@@ -88,7 +88,7 @@ async function exchangeStep(
   call.end(span)
 }
 
-/** One message between two ranks; the receiver's memory is filled when all of it has come. */
+/** Sends a message between two ranks. The receiver's `data` is filled when the whole message is here. */
 export async function message(
   call: Call,
   { from, to }: { from: number; to: number },
@@ -107,7 +107,7 @@ export async function message(
   scratch.release(bytes)
 }
 
-/** Nobody leaves before everybody has come. */
+/** Resolves on no rank before all ranks have called it. */
 export async function barrier(call: Call): Promise<void> {
   const exchange = call.begin('exchange')
   const receives = peersOf(call).map((peer) => call.receive(peer, 0, []))

@@ -1,9 +1,9 @@
 /**
- * Inputs that are not finite: how ranks come to know of their own and of each other's, and what follows.
+ * Inputs that are not finite: how ranks learn of their own and of each other's, and what follows from it.
  *
- * Every rank looks through its input first, and says what it has found in a header. Adasum saves that pass over the data
- * where such inputs are refused and every rank hears of every Gram matrix: these show it. Then all ranks look afterwards,
- * only if one was not finite, to tell whose fault it is.
+ * Each rank scans its input first and sends a flag in a header. Adasum saves that pass over the data where such inputs
+ * are refused and every rank learns of every Gram matrix, which show NaN and infinity. Only if one of these is not
+ * finite do all ranks scan afterwards, to tell whose input it was.
  */
 import { AdasumError } from '../errors.ts'
 import { type Call, peersOf } from '../group/call.ts'
@@ -18,18 +18,18 @@ const STEP_LOOK = 0xffff
 
 type Looking = Pick<AllReduceJob, 'onNonFinite' | 'reducer' | 'buckets'>
 
-/** Whether the Gram matrices are to show what is not finite. */
+/** Whether the Gram matrices show what is not finite, so that ranks scan only afterwards. */
 function looksAfterwards({ size }: Peers, { onNonFinite, reducer, buckets }: Looking): boolean {
   const levelCount = buckets?.[0]!.levels.length ?? 1
   return size > 1 && onNonFinite === 'throw' && reducer.seesNonFinite && levelCount === 1
 }
 
-/** Whether ranks say something of their inputs. */
+/** Whether ranks scan their inputs first, and tell each other. */
 export function looksFirst(call: Peers, job: Looking): boolean {
   return job.onNonFinite !== 'propagate' && !looksAfterwards(call, job)
 }
 
-/** This rank's flags, for its first header. */
+/** The flags that this rank sends with its input. */
 export async function scan(call: Peers, job: AllReduceJob): Promise<number> {
   return job.ownFlags ?? (looksFirst(call, job) ? look(job) : 0)
 }
@@ -38,12 +38,12 @@ async function look({ reducer, layout, data, check }: AllReduceJob): Promise<num
   return (await reducer.hasNonFinite(layout, data, check)) ? NOT_FINITE : 0
 }
 
-/** Whether a slice's Gram matrices show something that is not finite, and that nobody has looked for. */
+/** Whether a slice's Gram matrices show something that is not finite and that no rank has scanned for. */
 export function isSuspect(call: Peers, job: Looking, statistics: SegmentRows): boolean {
   return looksAfterwards(call, job) && isAnyOrthogonalityNaN(statistics)
 }
 
-/** How many of some ranks take part, by their flags: the weight of what is made of them. */
+/** How many of the ranks with these flags take part. That is the weight of the input that they are combined to. */
 export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): number {
   if (onNonFinite !== 'skip') return flags.length
   let count = 0
@@ -51,17 +51,20 @@ export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): numbe
   return count
 }
 
-/** Whether anything is combined, by what is known so far: no input is refused, and not all are left out. */
+/** Whether there is anything to combine, by the flags so far: no input is refused, and not all are left out. */
 export function hasResult(job: Looking, flags: Uint8Array): boolean {
   return !isRefused(job, flags) && countPresent(job, flags) > 0
 }
 
-/** Whether the call will be refused, by what is known so far. */
+/** Whether the call will be refused, by the flags so far. */
 export function isRefused({ onNonFinite }: Looking, flags: Uint8Array): boolean {
   return onNonFinite === 'throw' && flags.some(isNonFinite)
 }
 
-/** The ranks whose input is not finite, which all ranks see alike. Where such are refused, all ranks throw the same. */
+/**
+ * The ranks whose input is not finite; all ranks get the same list. Where such inputs are refused, all ranks throw the
+ * same error.
+ */
 export async function agree(
   call: Call,
   job: AllReduceJob,
@@ -73,7 +76,7 @@ export async function agree(
   return nonFiniteRanks
 }
 
-/** What every rank finds in its input. */
+/** Scans this rank's input, and returns the flags of all ranks. */
 async function lookAfterwards(call: Call, job: AllReduceJob): Promise<Uint8Array> {
   const flags = new Uint8Array(call.size)
   const receives = peersOf(call).map((peer) => call.receive(peer, STEP_LOOK, []))
@@ -98,7 +101,7 @@ function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): Agreed
   )
 }
 
-/** What a call comes to whose inputs are refused, or were all left out. */
+/** The outcome of a call whose inputs are refused, or were all left out. */
 export function nothingReduced({ layout, detail }: AllReduceJob, size: number, flags: Uint8Array): Reduced {
   const report = reportOfNothing(layout.segmentElementCounts.length, detail, size)
   return { result: undefined, report, flags, isSuspect: false }

@@ -4,13 +4,13 @@ import { reportedCoefficients } from '../kernels/statistics.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
 import type { Reduced } from './job.ts'
 
-/** What a schedule needs of a call: who the ranks are, their messages, and who watches. */
+/** The part of a call that a schedule needs: the ranks, their messages, and the observer. */
 export type Peers = Pick<
   Call,
   'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send' | 'isShared' | keyof PhaseObserver
 >
 
-/** The same ranks in another order: the i-th of it is rank `order[i]`. */
+/** Renumbers the ranks: number i stands for rank `order[i]`. */
 export function inOrder(call: Peers, order: Int32Array): Peers {
   return {
     rank: order.indexOf(call.rank),
@@ -26,13 +26,13 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
   }
 }
 
-/** From what ranks in another order have come to, the same by rank. */
+/** Turns what renumbered ranks have reduced back into the order of ranks. */
 export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
   const flags = new Uint8Array(order.length)
   order.forEach((rank, i) => (flags[rank] = reduced.flags[i]!))
   const { firstSegment, segmentCount, width } = reduced.report
   const report = new SegmentRows(firstSegment, segmentCount, width)
-  report.take(reduced.report)
+  report.copyFrom(reduced.report)
   for (const segment of report.segments()) {
     const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment)))
     if (theirs!.length > 0) order.forEach((rank, i) => (ours![rank] = theirs![i]!))

@@ -1,6 +1,7 @@
 /**
- * Reduce-scatter: the first half of a single-shot all-reduce. Where the kernels may cut the vector and where the caller
- * wants it cut are not the same, so each owner gives every rank what of its interval that rank wants: mostly its own.
+ * Reduce-scatter: the first half of a single-shot all-reduce. Kernels may cut the vector only in some places, and the
+ * caller may want it cut in others. So each owner of an interval sends every rank the part of it that belongs to that
+ * rank; most of it is the owner's own.
  */
 import { type Call, peersOf } from '../group/call.ts'
 import { NOT_FINITE } from '../group/descriptor.ts'
@@ -13,7 +14,7 @@ import type { Interval } from './schedule/slices.ts'
 import { withScratch } from './call-scratch.ts'
 
 export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'buckets'> {
-  /** The only one of the single-shot plan. */
+  /** The only level of the single-shot plan. */
   readonly level: Level
   /** First elements of the parts that the ranks want, and the element count: n + 1 numbers. */
   readonly wanted: Float64Array
@@ -43,8 +44,8 @@ async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scra
 }
 
 /**
- * With its part, every rank gets the report of each owner's segments. Returns whether any rank suspects that an input is not
- * finite.
+ * Gives every rank its part, and each owner's report of the segments that begin in its interval. Returns whether any
+ * rank suspects that an input is not finite.
  */
 async function scatter(
   context: LevelContext,

@@ -5,17 +5,21 @@ import type { PhaseObserver } from '../observe/observer.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { Vector } from '../tensor/vector.ts'
 
-/** What an all-reduce needs of an operator: the collectives move bytes, a reducer computes. */
+/** What an all-reduce needs of an operator. Collectives move bytes; a reducer computes. */
 export interface Reducer {
-  /** Whether a rank's input is to be left out or refused (NaN, infinity, a squared norm that overflows). */
+  /** Whether an input has NaN, infinity or a squared norm that overflows in it, and is to be refused or left out. */
   hasNonFinite(layout: Layout, data: Vector, check: () => void): Promise<boolean>
-  /** Whether the orthogonality of a segment is NaN wherever an input has something of that in it. */
+  /** Whether such an input makes the orthogonality of its segment NaN. */
   readonly seesNonFinite: boolean
-  /** Whether it goes over the inputs once: nothing is gained by short calls, after which the cache would still have them. */
+  /**
+   * Whether it reads its inputs once, so that nothing is gained by calls so short that the cache still has them
+   * afterwards.
+   */
   readonly isSinglePass: boolean
   /**
-   * Reduces a slice of all inputs (rank order) into `out`. `memory` says whose it is: the caller's is touched on this
-   * thread only, and `check` runs each time the event loop has turned; the pool's may be touched off-thread.
+   * Reduces a slice of all inputs (rank order) into `out`. `memory` says who owns them: the caller's memory is touched
+   * on this thread only, and `check` runs each time the event loop has turned; memory of the pool may be touched
+   * off-thread.
    */
   reduce(job: ReduceJob): Promise<SegmentRows>
   /** Number of products that `productCount` doubles a node make for these pieces (see binding). */
@@ -28,10 +32,10 @@ export interface Reducer {
 export interface ReduceJob extends ReduceWork {
   readonly memory: 'caller' | 'pool'
   readonly check: () => void
-  /** For segments of which other ranks hold parts. */
+  /** Exchanges the nodes of segments of which other ranks hold parts. */
   readonly exchange?: Exchange
-  /** If the inputs are still on their way. */
+  /** Present if the inputs may still be on their way. */
   readonly arrival?: Arrival
-  /** Told when kernels run. */
+  /** Is told when kernels run. */
   readonly observer?: PhaseObserver
 }

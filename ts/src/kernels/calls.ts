@@ -31,8 +31,8 @@ function rangesOf({ layout, resultDtype, slice, inputs, out }: ReduceWork): Call
 }
 
 /**
- * The calls of the first pass. Where segments are combined one by one (`isBySegment`), a batch ends with each: then its data may still
- * be in the cache.
+ * The calls of the first pass. Where segments are combined one by one (`isBySegment`), a batch ends with each segment,
+ * so that its data may still be in the cache when it is combined.
  */
 export function batchesOf(work: ReduceWork, isBySegment: boolean): CallRange[][] {
   const { slice } = work
@@ -48,7 +48,7 @@ export function batchesOf(work: ReduceWork, isBySegment: boolean): CallRange[][]
   return batches.filter((batch) => batch.length > 0)
 }
 
-/** Where inputs or result go on elsewhere in memory, in elements from the slice's start. */
+/** The elements at which an input or the result continues elsewhere in memory, counted from the slice's start. */
 export function breaksOf(dtype: Dtype, inputs: readonly Vector[], resultDtype: Dtype, out: Vector): Set<number> {
   const isOnePart = ({ parts }: Vector): boolean => parts.length === 1
   if (isOnePart(out) && inputs.every(isOnePart)) return new Set()

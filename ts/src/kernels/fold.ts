@@ -1,6 +1,6 @@
 /**
- * The fold of a slice: minimum, maximum, and the sum of integers. No element depends on another one or on the order of the
- * inputs, so a slice is cut anywhere, and there is nothing to exchange. It is driven like a reduction, by run.ts.
+ * The fold of a slice: minimum, maximum, and the sum of integers. No element depends on another one or on the order of
+ * the inputs, so a slice is cut anywhere, and there is nothing to exchange. It is driven like a reduction, by run.ts.
  */
 import { type Binding, FOLD_OP_CODES } from '../binding/binding.ts'
 import type { Vector } from '../tensor/vector.ts'
@@ -30,7 +30,7 @@ function foldTasks(work: FoldWork): KernelTask[] {
     .map((end) => {
       const begin = at
       at = end
-      // Made when it runs: who takes part may be known only then.
+      // The task is made when it runs, because which inputs take part may be known only then.
       const task = (): FoldTask => foldPart(work, begin, end)
       return { needs: end, sync: (b) => task().sync(b), async: (b) => task().async(b) }
     })
@@ -53,7 +53,7 @@ function foldTask(op: FoldOp, dtype: number, inputs: Uint8Array[], out: Uint8Arr
   return { sync: (b) => b.fold(...args), async: (b) => b.foldAsync(...args) }
 }
 
-/** A half format folded as it is, and stored as f32. */
+/** Folds a half format in that format, and stores the result as f32. */
 function widenedTask(
   op: FoldOp,
   dtype: number,

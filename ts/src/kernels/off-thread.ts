@@ -6,8 +6,9 @@ import type { Tuning } from '../tuning.ts'
 import type { RunTasks } from './run.ts'
 
 /**
- * Whether kernels over so many bytes of inputs should leave the main thread. WebAssembly has no other thread, the caller's
- * memory must not be seen by one, and below the tuning's length the way there costs more than the kernel.
+ * Whether kernels over `byteLength` bytes of inputs should leave the main thread. WebAssembly has no other thread, no
+ * other thread may see the caller's memory, and below the tuning's length handing over costs more than the kernel
+ * itself.
  */
 export function isOffThread(
   { kind }: Binding,
@@ -22,13 +23,13 @@ const LIMIT = Math.min(2, coreCount())
 let running = 0
 const waiting: (() => void)[] = []
 
-/** Off-thread, at most two tasks at a time in this process, since DNS and files share libuv's four threads. */
+/** Runs tasks off-thread, at most two at a time in this process, since DNS and files share libuv's four threads. */
 export function offThread(observer?: PhaseObserver): RunTasks {
   return async (tasks, binding, phase) => {
     const span = observer?.begin(phase)
     observer?.wentOffThread(tasks.length)
     const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
-    // All have ended, whatever happened: nobody touches the memory any more when the error is seen.
+    // All tasks have ended before an error is thrown, so nobody touches the memory any more when it is seen.
     for (const result of results) if (result.status === 'rejected') throw result.reason
     if (span) observer!.end(span)
   }

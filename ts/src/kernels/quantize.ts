@@ -1,8 +1,9 @@
 /**
  * Quantised vectors: where the codes of which elements lie, and the kernel calls that make and read them.
  *
- * Codes follow the order of the elements; blocks are counted from the start of each segment. Slices are cut at segments and
- * multiples of 2,048 elements, and every block size divides that: so what a rank sends of a vector is a run of its codes.
+ * Codes follow the order of the elements; blocks are counted from the start of each segment. Slices are cut at segments
+ * and multiples of 2,048 elements, and every block size divides that: so what a rank sends of a vector is a run of its
+ * codes.
  */
 import { type Binding, FORMAT_CODES, FORMAT_WIDTHS } from '../binding/binding.ts'
 import type { CompressionFormat } from '../compressor.ts'
@@ -22,7 +23,7 @@ export interface Coding {
 /** Elements of one kernel call: about a millisecond, and a power of two of blocks of 2,048. */
 const CALL_ELEMENTS = 1 << 18
 
-/** The codes of a vector, by element. */
+/** Where the codes of a vector's elements lie. */
 export class CodeLayout {
   readonly #layout: Layout
   readonly #coding: Coding
@@ -40,7 +41,10 @@ export class CodeLayout {
     return this.#begins.at(-1)!
   }
 
-  /** The first byte of an element's codes; the element begins a segment or a block of 2,048, or is the one after the last. */
+  /**
+   * The first byte of an element's codes. The element must begin a segment or a block of 2,048, or be the one after the
+   * last.
+   */
   byteOf(element: number): number {
     const { segmentBegins, elementCount } = this.#layout
     if (element >= elementCount) return this.byteLength
@@ -48,7 +52,7 @@ export class CodeLayout {
     return this.#begins[segment]! + this.#lengthOf(element - segmentBegins[segment]!)
   }
 
-  /** Bytes of the codes of elements of a segment from its start on. */
+  /** Byte length of the codes of a segment's first `elementCount` elements. */
   #lengthOf(elementCount: number): number {
     const { format, blockElementCount } = this.#coding
     const { scale, code } = FORMAT_WIDTHS[format]
@@ -56,7 +60,7 @@ export class CodeLayout {
   }
 }
 
-/** A vector's elements `begin` to `end`, as numbers and as codes; the memory holds just these. */
+/** Elements `begin` to `end` of a vector, as numbers and as codes. Both memories hold these elements and no others. */
 export interface QuantizeWork {
   readonly layout: Layout
   readonly coding: Coding
@@ -66,7 +70,7 @@ export interface QuantizeWork {
   readonly codes: Uint8Array
 }
 
-/** Makes the codes. The residual, if there is one, is added first and then replaced by what is left over. */
+/** Encodes numbers. A residual is added to them first, and then replaced by what the codes leave over. */
 export function quantizeTasks(work: QuantizeWork, residual: Float32Array | undefined): KernelTask[] {
   const { format, blockElementCount } = work.coding
   return portionsOf(work).map(({ begin, end, counts, numbers, codes }) => {
@@ -76,7 +80,7 @@ export function quantizeTasks(work: QuantizeWork, residual: Float32Array | undef
   })
 }
 
-/** Makes numbers of the codes. */
+/** Decodes codes to numbers. */
 export function dequantizeTasks(work: QuantizeWork): KernelTask[] {
   const { format, blockElementCount } = work.coding
   return portionsOf(work).map(({ counts, numbers, codes }) => {
@@ -87,11 +91,11 @@ export function dequantizeTasks(work: QuantizeWork): KernelTask[] {
 
 const NO_BYTES = new Uint8Array(0)
 
-/** What one kernel call takes; elements from the work's first. */
+/** The part of the work that one kernel call does. Elements are counted from the work's first. */
 interface Portion {
   readonly begin: number
   readonly end: number
-  /** Of the parts of segments. */
+  /** Element counts of the parts of segments in it. */
   readonly counts: Float64Array
   readonly numbers: Uint8Array
   readonly codes: Uint8Array
@@ -108,7 +112,7 @@ function portionsOf({ layout, coding, begin, end, numbers, codes }: QuantizeWork
   }))
 }
 
-/** Parts of segments that follow each other in memory, so many that a call is neither long nor one of thousands. */
+/** Parts of segments that follow each other in memory: enough for a call that is neither long nor one of thousands. */
 function runsOf(
   layout: Layout,
   first: number,

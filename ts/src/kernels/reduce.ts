@@ -1,15 +1,17 @@
 /**
  * The reduction of a slice: gram -> coefficients -> combine, written once and run in three ways.
  *
- * The body is a generator. It yields batches of kernel calls, each at most a few milliseconds long, and exchanges of Gram
- * partials for segments that other ranks hold parts of; run.ts drives it synchronously, cooperatively on this thread, or
- * off-thread. The local functions and the collectives run this same body, hence their bits are the same.
+ * The body is a generator. It yields batches of kernel calls, each at most a few milliseconds long, and exchanges of
+ * Gram partials for segments that other ranks hold parts of; run.ts drives it synchronously, cooperatively on this
+ * thread, or off-thread. The local functions and the collectives run this same body, hence their bits are the same.
  *
  * Small segments that lie wholly in the slice go through all three stages in one kernel call, while their data is still
- * in cache. Of the others the first pass leaves tree nodes; these are added up, the coefficients follow, and a second pass
- * combines, segment by segment; segments that are cut across ranks come last, after an exchange of their nodes. If a tree
- * node cancels so far that the Gram matrix has no digits left for it, its vector's products are taken directly, in one more
- * pass for each depth of such nodes.
+ * in cache. For the other segments the first pass leaves tree nodes. The nodes of a segment are added up, its
+ * coefficients follow, and a second pass combines it. Segments that are cut across ranks come last, after an exchange
+ * of their nodes.
+ *
+ * Where a tree node cancels so far that the Gram matrix has no digits left for it, the products of its vector are taken
+ * directly (a refinement), in one more pass for each depth of such nodes.
  */
 import { type Binding, OP_CODES } from '../binding/binding.ts'
 import type { ReduceOp } from '../types.ts'
@@ -21,10 +23,10 @@ import type { KernelTask, NodePart, ReduceBody, ReduceStep, ReduceWork } from '.
 
 interface CutSegment {
   readonly segment: number
-  /** Its pieces in the slice. */
+  /** The first of its pieces in the slice, and the one after its last. */
   readonly from: number
   to: number
-  /** Those of each piece. */
+  /** The tree nodes of each piece. */
   readonly nodes: Float64Array[]
 }
 
@@ -58,7 +60,7 @@ export function* reduceSlice(work: OperatorWork, binding: Binding): ReduceBody {
   return statistics
 }
 
-/** What is left of a segment once its nodes are known. */
+/** The rest of a segment's reduction, once its nodes are known. */
 function* combineSegment(
   work: OperatorWork,
   binding: Binding,
@@ -81,7 +83,7 @@ function gramProductCount({ inputs }: OperatorWork): number {
   return (inputs.length * (inputs.length + 1)) / 2
 }
 
-/** A kernel call of the first pass, and where its answers go. */
+/** A kernel call of the first pass, and the arrays that it writes its answers to. */
 interface FirstCall {
   readonly range: CallRange
   readonly nodes: Float64Array
@@ -103,7 +105,7 @@ function callOf(work: OperatorWork, binding: Binding, range: CallRange): FirstCa
   return { range, nodes, stats, task }
 }
 
-/** Puts a call's answers where they belong: statistics of whole segments, nodes of the others. */
+/** Takes over a call's answers: statistics of whole segments, and the nodes of cut ones. */
 function collect(
   work: OperatorWork,
   binding: Binding,
@@ -132,7 +134,7 @@ function collect(
   }
 }
 
-/** From the nodes of a segment to its row of statistics, refining cancelled tree nodes on the way. */
+/** Solves a segment from its nodes: returns its row of statistics, and refines cancelled tree nodes on the way. */
 function* solve(
   work: OperatorWork,
   binding: Binding,
@@ -167,7 +169,7 @@ function partOf({ slice }: OperatorWork, { segment, from, to, nodes }: CutSegmen
   return { segment, productCount, runs: runsOf(slice, from, to), nodes: concat(...nodes) }
 }
 
-/** The parts as all ranks hold them together; segments wholly in this slice need no exchange. */
+/** The parts with the nodes of all ranks. Segments that lie wholly in this slice need no exchange. */
 function* shareNodes(
   work: OperatorWork,
   round: number,
@@ -208,7 +210,10 @@ function combineTasks(work: OperatorWork, part: CutSegment, coefficients: Float6
   })
 }
 
-/** The pieces of a cut segment; of a long one, as many together as a long call takes. */
+/**
+ * What each call of the second pass combines of a cut segment: a piece, or in a long segment as much as a long call
+ * takes.
+ */
 function combinedRanges(work: OperatorWork, part: CutSegment): { readonly begin: number; readonly end: number }[] {
   const pieces = pieceRanges(work, part)
   const { begin } = pieces[0]!
@@ -222,7 +227,7 @@ function combinedRanges(work: OperatorWork, part: CutSegment): { readonly begin:
   }))
 }
 
-/** Where each piece of a cut segment lies, in elements from the slice's start. */
+/** Where each piece of a cut segment lies. Elements are counted from the slice's start. */
 function pieceRanges({ layout, slice }: OperatorWork, { segment, from, to }: CutSegment) {
   return Array.from({ length: to - from }, (_, i) => {
     const piece = from + i

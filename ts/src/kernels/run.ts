@@ -1,4 +1,6 @@
-/** Drives the body of a reduction: on this thread at once, on this thread in turns, or off-thread (off-thread.ts). */
+/**
+ * What drives the body of a reduction: on this thread at once, on this thread in turns, or off-thread (off-thread.ts).
+ */
 import type { Binding } from '../binding/binding.ts'
 import type { Phase, PhaseObserver } from '../observe/observer.ts'
 import { nextTurn } from '#platform'
@@ -11,7 +13,7 @@ export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<re
 /** Runs the tasks of one step; between tasks the event loop may turn. */
 export type RunTasks = (tasks: readonly KernelTask[], binding: Binding, phase: Phase) => Promise<void>
 
-/** For reductions in which no segment is cut across ranks. */
+/** Runs a body at once. Only reductions in which no segment is cut across ranks can be run so. */
 export function runSync(body: ReduceBody, binding: Binding): SegmentRows {
   for (let step = body.next(); ; step = body.next(undefined)) {
     if (step.done) return step.value
@@ -41,8 +43,9 @@ export async function run(
 const TURN_MS = 5
 
 /**
- * On this thread, letting the event loop turn every few milliseconds. For the caller's own buffers: they may be
- * transferred away at any time, so no other thread may hold pointers into them. `check` runs after every turn.
+ * Runs tasks on this thread and lets the event loop turn every few milliseconds. The caller's own buffers are reduced
+ * so: they may be transferred away at any time, so no other thread may hold pointers into them. `check` runs after
+ * every turn.
  */
 export function cooperative(check: () => void, observer?: PhaseObserver): RunTasks {
   let turnEnds = performance.now() + TURN_MS
@@ -62,11 +65,14 @@ export function cooperative(check: () => void, observer?: PhaseObserver): RunTas
 
 /** Inputs that are still on their way. */
 export interface Arrival {
-  /** Resolves when all inputs have come so far, counted in elements from the slice's start. */
+  /**
+   * Resolves when that many elements of every input are here, counted from the slice's start; undefined if they are
+   * already.
+   */
   until(elementCount: number): Promise<void> | undefined
 }
 
-/** Each task as soon as what it needs has come: the rest is still on the wire. */
+/** Runs each task as soon as the elements that it needs are here; the rest may still be on the wire. */
 export function arriving(arrival: Arrival, check: () => void, runTasks: RunTasks): RunTasks {
   return async (tasks, binding, phase) => {
     for (const task of tasks) {

@@ -1,4 +1,7 @@
-/** A row of numbers for each of some consecutive segments. The rows lie one behind the other, so a run of them is a part of a message. */
+/**
+ * A row of numbers for each of several consecutive segments. Rows follow each other in memory, so they can be parts of
+ * a message.
+ */
 export class SegmentRows {
   readonly firstSegment: number
   readonly segmentCount: number
@@ -31,8 +34,10 @@ export class SegmentRows {
     return this.values.subarray((from - this.firstSegment) * this.width, (to - this.firstSegment) * this.width)
   }
 
-  /** Takes the rows of other segments, all of which must have one here, too. */
-  take(rows: SegmentRows, firstSegment: number = rows.firstSegment): void {
+  /**
+   * Copies other rows to here, the first of them to that of `firstSegment`. All of their segments must have a row here.
+   */
+  copyFrom(rows: SegmentRows, firstSegment: number = rows.firstSegment): void {
     this.between(firstSegment, firstSegment + rows.segmentCount).set(rows.values)
   }
 }

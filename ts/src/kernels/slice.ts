@@ -1,9 +1,10 @@
 /**
  * A slice of a vector as pieces of segments (see binding/binding.ts).
  *
- * Pieces are also cut at chunk boundaries: multiples of a power of two of blocks, counted from the segment's start. Such
- * a chunk is one node of the canonical tree, so cutting there changes no bit, and one call of a kernel stays short.
- * Chunk lengths depend on the number of inputs and the dtype alone: every rank can tell every other rank's pieces.
+ * Pieces are also cut at chunk boundaries: multiples of a power of two of blocks, counted from the segment's start.
+ * Such a chunk is one node of the canonical tree, so cutting there changes no bit, and one call of a kernel stays
+ * short. Chunk lengths depend on the number of inputs and the dtype alone: every rank can tell every other rank's
+ * pieces.
  */
 import { BLOCK_ELEMENTS } from '../binding/binding.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -26,18 +27,26 @@ export interface Slice {
   readonly callElements: number
 }
 
-/** Bytes of each input that a call reads at most which goes over them once, if it need not wait for any: its result is streamed. */
+/**
+ * Bytes of each input that a long call reads at most: one that goes over its inputs once and waits for none. Its result
+ * is streamed.
+ */
 const LONG_CALL_BYTE_LENGTH = 4 << 20
-/** Shorter results may still be in the cache when somebody reads them. */
+/** There are no long calls for shorter results, which may still be in the cache when somebody reads them. */
 const LONG_BYTE_LENGTH = 8 << 20
 
-/** As chunkElementCount, for those calls. */
+/**
+ * Elements that a long call takes, as chunkElementCount says it for others; undefined where there are no long calls.
+ */
 export function longCallElementCount(elementByteLength: number, elementCount: number): number | undefined {
   if (elementCount * elementByteLength < LONG_BYTE_LENGTH) return undefined
   return chunkElementCount(elementByteLength, 1, LONG_CALL_BYTE_LENGTH)
 }
 
-/** Largest power of two of blocks, in elements, of which all inputs together stay within some bytes: those of a kernel call. */
+/**
+ * Elements that a kernel call takes: the largest power of two of blocks of which all inputs together have `byteLength`
+ * bytes or fewer.
+ */
 export function chunkElementCount(
   elementByteLength: number,
   inputCount: number,
@@ -77,7 +86,9 @@ export function sliceOf(
   return { begin, end, pieces: Float64Array.from(pieces), segments: Int32Array.from(segments), callElements }
 }
 
-/** The segment that holds an element; of several that begin there, the last (those before it are empty). */
+/**
+ * The segment that holds an element. Where several begin at it, that is the last of them: those before it are empty.
+ */
 export function segmentAt(layout: Layout, element: number): number {
   return intervalAt(layout.segmentBegins, element)
 }
@@ -91,7 +102,7 @@ export function isWhole(slice: Slice, piece: number): boolean {
   return slice.pieces[piece * PIECE_FIELDS] === pieceElementCount(slice, piece)
 }
 
-/** Part of the table of pieces, as the binding takes it. */
+/** Pieces `from` to `to`, as the binding takes them. */
 export function piecesBetween(slice: Slice, from: number, to: number): Float64Array {
   return slice.pieces.subarray(from * PIECE_FIELDS, to * PIECE_FIELDS)
 }

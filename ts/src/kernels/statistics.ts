@@ -1,10 +1,12 @@
 /**
- * What a reduction finds out about each segment, and what its callers learn of that. Both are rows (segment-rows.ts):
+ * What a reduction finds out about each segment (statistics), and what callers learn of that (report). Both are rows of
+ * numbers (segment-rows.ts):
  *
  *     statistics   orthogonality | sum of the inputs' squared norms | a coefficient for each input
  *     report       nothing, or orthogonality, or orthogonality | a coefficient for each input
  *
- * The first is how the kernels write it; only `adasum` has any. Orthogonality is |result|^2 over the sum of the squared norms.
+ * Statistics are what the kernels write; only `adasum` has any. Orthogonality is |result|^2 over the sum of the squared
+ * norms.
  */
 import type { AllReduceOp } from '../types.ts'
 import { SegmentRows } from './segment-rows.ts'
@@ -26,12 +28,12 @@ export function statisticsWidth(inputCount: number): number {
   return COEFFICIENTS + inputCount
 }
 
-/** Statistics of segments without elements: nothing in common, and nothing multiplied. */
+/** Statistics as a segment without elements has them: orthogonality 1, and 0 for everything else. */
 export function newStatistics(firstSegment: number, segmentCount: number, inputCount: number): SegmentRows {
   return withOrthogonalityOne(new SegmentRows(firstSegment, segmentCount, statisticsWidth(inputCount)))
 }
 
-/** Takes a row of statistics or of a report. */
+/** The orthogonality in a row of statistics, or of a report that has any. */
 export function orthogonalityOf(row: Float64Array): number {
   return row[ORTHOGONALITY]!
 }
@@ -44,7 +46,7 @@ export function coefficientsOf(statisticsRow: Float64Array): Float64Array {
   return statisticsRow.subarray(COEFFICIENTS)
 }
 
-/** Sets what a reduction of a single vector comes to: orthogonality 1, and no squared norms to compare it with. */
+/** Sets the statistics of a single vector: orthogonality 1, and no squared norms that it could be compared with. */
 export function setOnlyVector(statisticsRow: Float64Array): void {
   statisticsRow[ORTHOGONALITY] = 1
   statisticsRow[SQUARED_NORMS] = 0
@@ -55,12 +57,12 @@ export function isAnyOrthogonalityNaN({ values, width }: SegmentRows): boolean {
   return false
 }
 
-/** A report of all segments of a vector, as segments without elements have it. */
+/** A report of all segments of a vector, in which each is as if it had no elements. */
 export function newReport(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
   return withOrthogonalityOne(emptyReport(segmentCount, detail, inputCount))
 }
 
-/** The report where all inputs were left out. */
+/** The report of a call in which all inputs were left out: NaN everywhere. */
 export function reportOfNothing(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
   const report = emptyReport(segmentCount, detail, inputCount)
   report.values.fill(NaN)
@@ -76,13 +78,13 @@ export function reportStatistics(report: SegmentRows, statistics: SegmentRows): 
   }
 }
 
-/** Fills a row of a report that has any numbers; one without coefficients leaves them out. */
+/** Fills a row of a report that has any numbers. A report without coefficients leaves them out. */
 export function setReport(reportRow: Float64Array, orthogonality: number, coefficients: ArrayLike<number>): void {
   reportRow[ORTHOGONALITY] = orthogonality
   if (reportRow.length > 1) reportRow.set(coefficients, 1)
 }
 
-/** The coefficients in a row of a report; none where it has no more than orthogonality. */
+/** The coefficients in a row of a report; empty where the report has none. */
 export function reportedCoefficients(reportRow: Float64Array): Float64Array {
   return reportRow.subarray(1)
 }

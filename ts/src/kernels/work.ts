@@ -12,7 +12,7 @@ export interface ReduceWork {
   /** The dtype of `out`: the layout's, or f32 where that is a half format. */
   readonly resultDtype: Dtype
   readonly slice: Slice
-  /** The slice of every input, in rank order. */
+  /** The slice of each input, in rank order. */
   readonly inputs: readonly Vector[]
   /** How many ranks' vectors each input stands for; 0 leaves it out. */
   readonly weights: Float64Array
@@ -20,15 +20,18 @@ export interface ReduceWork {
   readonly out: Vector
 }
 
-/** A kernel call, in both forms. */
+/** A kernel call, which can be made on this thread or off it. */
 export interface KernelTask {
-  /** Elements of the inputs, from the slice's start, that it needs; absent: no more than calls of earlier steps. */
+  /**
+   * How many elements of the inputs it needs, counted from the slice's start. Absent: no more than calls of earlier
+   * steps need.
+   */
   readonly needs?: number
   sync(binding: Binding): void
   async(binding: Binding): Promise<void>
 }
 
-/** This rank's tree nodes of one segment. */
+/** The tree nodes of one segment that this rank has. */
 export interface NodePart {
   readonly segment: number
   readonly productCount: number
@@ -36,12 +39,15 @@ export interface NodePart {
   readonly nodes: Float64Array
 }
 
-/** What kernels are run for, as those who watch have it. */
+/** What kernels are run for, as an observer names it. */
 export type KernelPhase = 'gram' | 'combine'
 
 export type ReduceStep =
   | { readonly kind: 'kernels'; readonly phase: KernelPhase; readonly tasks: readonly KernelTask[] }
-  /** Asks for the parts of all ranks: for each part, all runs in ascending order with their nodes. `round` counts from 0. */
+  /**
+   * Asks for the parts of all ranks: for each part, the runs of all ranks in ascending order, with their nodes. `round`
+   * counts from 0.
+   */
   | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
 
 /** Yields steps, takes the answers to exchanges, and returns the statistics of the segments that the slice touches. */

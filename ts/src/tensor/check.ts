@@ -1,6 +1,6 @@
 /**
- * Checks of arrays that come from the caller. Everything below this layer may rely on them: the memory is attached, of
- * fixed size, not shared with another thread, and no two arrays of a call overlap.
+ * Checks of options and arrays that come from the caller. All other code relies on them: memory is attached, of fixed
+ * size and not shared with another thread, and no two arrays of a call overlap.
  */
 import { isDetached, isResizable, isShared, placeOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
@@ -11,7 +11,7 @@ function refuse(message: string): never {
   throw new AdasumError('ERR_ARGUMENT', message)
 }
 
-/** What a wrong argument is, for a message. */
+/** The kind of a wrong argument, for a message. */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value !== 'object') return `a ${typeof value}`
@@ -25,15 +25,16 @@ export function kindOf(value: unknown): string {
 }
 
 /**
- * ERR_ARGUMENT unless `options` is an object whose names are all known: a misspelt one would be the default, in silence.
- * One that is undefined counts as absent.
+ * ERR_ARGUMENT unless `options` is an object whose names are all known; otherwise a misspelt option would silently be
+ * the default. Options that are undefined count as absent.
  */
 export function checkOptions<O>(options: O, known: OptionNames<O>): void {
   reading('options', () => checkNames(options, known))
 }
 
 /**
- * The caller's options, each read once: what a getter or a proxy says later counts for nothing. They are not checked.
+ * Reads each of the caller's options once, so that it does not matter what a getter or a proxy returns later. Does not
+ * check them.
  *
  * @throws AdasumError ERR_ARGUMENT if they cannot be read
  */
@@ -43,7 +44,8 @@ export function copyOptions<O>(options: O, known: Readonly<Record<string, true>>
     if (Array.isArray(options)) return options
     const copy = { ...options } as Record<string, unknown>
     if (Object.getPrototypeOf(options) === Object.prototype) return copy as O
-    // Options may also be those of a prototype. What is absent is not written down: that would cost each call more than its checks.
+    // Options may also come from a prototype. Absent ones are not copied: that would cost each call more than its
+    // checks.
     for (const name of Object.keys(known)) {
       const value = Object.hasOwn(copy, name) ? undefined : options[name as keyof O]
       if (value !== undefined) copy[name] = value
@@ -95,17 +97,17 @@ export function checkTimeout(value: unknown, what = 'timeoutMs'): number {
   refuse(`${what} is ${inspect(value)}; it must be from 1 to ${LONGEST_MS} milliseconds.`)
 }
 
-/** ERR_ARGUMENT unless a switch is on, off or absent. */
+/** Whether a switch is on, or ERR_ARGUMENT; it is off if absent. */
 export function checkFlag(value: unknown, what: string): boolean {
   if (value === undefined || typeof value === 'boolean') return value === true
   refuse(`${what} is ${inspect(value)}; it must be true or false.`)
 }
 
 /**
- * The numbers of a list, which may be anything with a length and elements; they are not checked.
+ * Reads the numbers of a list, which may be anything with a length and elements. Does not check them.
  *
- * @param most - numbers that make sense
- * @throws AdasumError ERR_ARGUMENT for what is no list, or a longer one
+ * @param most - the greatest length that makes sense
+ * @throws AdasumError ERR_ARGUMENT if it is no list, or a longer one
  */
 export function readNumbers(list: unknown, most: number, what: string): number[] {
   if (typeof list !== 'object' || list === null) refuse(`${what} must be a list of numbers; got ${kindOf(list)}.`)
@@ -118,7 +120,7 @@ export function readNumbers(list: unknown, most: number, what: string): number[]
   })
 }
 
-/** What a call throws when it finds its memory gone. */
+/** The error of a call that finds its memory transferred away. */
 export function transferredAway(): AdasumError {
   return new AdasumError(
     'ERR_ARGUMENT',
@@ -126,7 +128,7 @@ export function transferredAway(): AdasumError {
   )
 }
 
-/** The array's dtype, or ERR_ARGUMENT if it is no typed array or its memory may change under us. */
+/** The array's dtype, or ERR_ARGUMENT if it is no typed array, or if its memory may change during the call. */
 export function checkArray(value: unknown, what: string): Dtype {
   const dtype = dtypeOf(value)
   if (!dtype) refuse(`${what} must be a typed array; got ${kindOf(value)}. Use Float32Array or Float64Array.`)
@@ -142,8 +144,8 @@ export function checkArray(value: unknown, what: string): Dtype {
 }
 
 /**
- * The dtype in which an array is reduced, or ERR_ARGUMENT: that of a Float32Array or Float64Array, and for a Uint16Array
- * the half format that the caller names. `more` is what else the operation takes, as a sentence.
+ * The dtype in which an array is reduced, or ERR_ARGUMENT: that of a Float32Array or Float64Array, and for a
+ * Uint16Array the half format that the caller names. `more` is what else the operation takes, as a sentence.
  */
 export function reducibleDtype(found: Dtype, named: unknown, what: string, more = ''): Dtype {
   const half = found.name === 'u16' ? halfDtype(named) : undefined

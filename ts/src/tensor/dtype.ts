@@ -35,7 +35,10 @@ function dtype(name: string, code: number, constructor: NumericArrayConstructor)
   }
 }
 
-/** The half formats have no typed array on every platform: their bits lie in a Uint16Array, and the caller says which. */
+/**
+ * The half formats. Not every platform has a typed array for them: their bits lie in a Uint16Array, and the caller
+ * names the format.
+ */
 const HALF_DTYPES: readonly Dtype[] = [
   dtype('f16', DTYPE_CODES.f16, Uint16Array),
   dtype('bf16', DTYPE_CODES.bf16, Uint16Array),
@@ -62,12 +65,12 @@ export function dtypeOf(value: unknown): Dtype | undefined {
   return BY_NAME.get(typedArrayName(value) ?? '')
 }
 
-/** Name of a dtype code, for messages about what a peer sent. */
+/** The name of a dtype's code, for messages about what a peer sent. */
 export function dtypeName(code: number): string {
   return [...ARRAY_DTYPES, ...HALF_DTYPES].find((entry) => entry.code === code)?.name ?? `dtype ${code}`
 }
 
-/** Bytes of an element; 0 for a code that is none. */
+/** Bytes of an element; 0 for an unknown code. */
 export function dtypeByteLength(code: number): number {
   return [...ARRAY_DTYPES, ...HALF_DTYPES].find((entry) => entry.code === code)?.byteLength ?? 0
 }
@@ -77,7 +80,10 @@ export function halfDtype(name: unknown): Dtype | undefined {
   return HALF_DTYPES.find((entry) => entry.name === name)
 }
 
-/** What a reduction of `dtype` stores in an array of dtype `found`: f32 where a half format is widened, else `dtype`. */
+/**
+ * The dtype that a reduction of `dtype` stores in an array of dtype `found`: f32 if it widens a half format, else
+ * `dtype`.
+ */
 export function resultDtypeOf(dtype: Dtype, found: Dtype): Dtype {
   return HALF_DTYPES.includes(dtype) && found.code === DTYPE_CODES.f32 ? found : dtype
 }

@@ -6,7 +6,7 @@ import type { Layout } from './layout.ts'
 const UNNAMED: Uint8Array = new Uint8Array(8)
 const known = new WeakMap<Layout, Uint8Array>()
 
-/** First 8 bytes of SHA-256 over segment table and names; zeros for one unnamed segment. */
+/** The first 8 bytes of SHA-256 over segment table and names; zeros for a single unnamed segment. */
 export function layoutHash(layout: Layout): Uint8Array {
   let hash = known.get(layout)
   if (!hash) known.set(layout, (hash = hashOf(layout)))

@@ -1,5 +1,6 @@
 /**
- * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it (layout-hash.ts) in every frame.
+ * The layout of a call's data: dtype, element count and segments. Ranks compare a hash of it (layout-hash.ts) in every
+ * frame.
  */
 import { lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
@@ -8,9 +9,9 @@ import type { NamedArrays, NumericArray } from '../types.ts'
 import { checkArray, checkDisjoint, readNumbers } from './check.ts'
 import type { Dtype } from './dtype.ts'
 
-/** More than any model has layers; a list that claims more may have no end. */
+/** More segments than any model has layers. A list that claims more may have no end. */
 const MOST_SEGMENTS = 1 << 24
-/** Of a name in a message. */
+/** Characters of a name that a message shows. */
 const NAME_CHARACTERS = 100
 
 export interface Layout {
@@ -44,7 +45,7 @@ function checkSegments(segments: ArrayLike<number>, elementCount: number): Float
         'ERR_ARGUMENT',
         `segments[${index}] is ${inspect(count)}; it must be a whole number of elements.`,
       )
-    // Not -0, whose bits would make another hash.
+    // Turns -0, whose bits would make another hash, into 0.
     counts.push(count + 0)
     sum += count
   }
@@ -56,13 +57,13 @@ function checkSegments(segments: ArrayLike<number>, elementCount: number): Float
   return Float64Array.from(counts)
 }
 
-/** Layout of one array cut in `segments` (default: one). */
+/** The layout of one array that is cut in `segments` (default: one). */
 export function layoutOfArray(dtype: Dtype, elementCount: number, segments?: ArrayLike<number>): Layout {
   const counts = segments === undefined ? Float64Array.of(elementCount) : checkSegments(segments, elementCount)
   return makeLayout(dtype, counts, undefined)
 }
 
-/** Layout of an object of named arrays of one dtype, one segment a name, in insertion order. */
+/** The layout of an object of named arrays of one dtype: a segment a name, in insertion order. */
 export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: string): Layout {
   const names = Object.keys(arrays)
   if (names.length === 0) throw new AdasumError('ERR_ARGUMENT', `${what} has 0 arrays. Pass at least one.`)
@@ -83,7 +84,7 @@ export function layoutOfNamedArrays(arrays: NamedArrays<NumericArray>, what: str
   )
 }
 
-/** The layout of segments `from` to `to` alone, for planning within a call. */
+/** The layout of segments `from` to `to` alone. */
 export function layoutBetween(layout: Layout, from: number, to: number): Layout {
   const first = layout.segmentBegins[from]!
   return {
@@ -95,7 +96,7 @@ export function layoutBetween(layout: Layout, from: number, to: number): Layout 
   }
 }
 
-/** Name of a segment: the array's, or its index. */
+/** The name of a segment: that of its array, or its index. */
 export function segmentName(layout: Layout, segment: number): string {
   return layout.names?.[segment] ?? String(segment)
 }

@@ -1,4 +1,4 @@
-/** Messages and vectors that lie in several consecutive parts. */
+/** What messages and vectors that lie in several parts have in common. */
 import { isReady, loadBinding } from '#binding'
 
 /** Copies bytes from one list of parts to another of the same total length. */
@@ -15,7 +15,10 @@ export function copyParts(from: readonly Uint8Array[], to: readonly Uint8Array[]
   }
 }
 
-/** From here on the binding may copy faster than the engine, past the cache: there is no room for it there. */
+/**
+ * From this length on the binding may copy faster than the JavaScript engine: past the cache, which has no room for so
+ * much.
+ */
 const LONG_BYTE_LENGTH = 4 << 20
 
 function copyBytes(from: Uint8Array, to: Uint8Array, at: number): void {

@@ -1,24 +1,27 @@
 /**
- * Reused memory for what a collective holds besides the caller's buffers. Fresh memory is dear: its pages are faulted in
- * one by one, which costs about as much as sending it over loopback.
+ * Memory for what a collective holds beside the caller's buffers. It is reused, because the pages of fresh memory are
+ * faulted in one by one, which costs about as much as sending them over loopback.
  */
 
-/** Free memory kept for reuse, besides the largest buffers ever asked for. */
+/** Bytes of free memory that are kept for reuse, beside the largest buffers ever asked for. */
 const KEPT_BYTE_LENGTH = 64 << 20
 
-/** New memory of some length, or undefined if it cannot be had from there. */
+/** Allocates memory, or returns undefined if there is none of that kind. */
 export type Allocate = (byteLength: number) => ArrayBuffer | undefined
 
 export class ScratchPool {
   readonly #allocate: Allocate
-  /** The oldest first. */
+  /** Free buffers, the oldest first. */
   readonly #free = new Set<ArrayBuffer>()
-  /** The same by their byte lengths. */
+  /** The same buffers by their byte lengths. */
   readonly #byCapacity = new Map<number, Set<ArrayBuffer>>()
   #freeByteLength = 0
   #largest = 0
 
-  /** @param allocate - where memory comes from that others are to read; without it, and where it has none, from the heap */
+  /**
+   * @param allocate - gives memory that other processes can read. Without it, or if it has none, memory comes from the
+   * heap.
+   */
   constructor(allocate: Allocate = () => undefined) {
     this.#allocate = allocate
   }
@@ -33,7 +36,7 @@ export class ScratchPool {
     return new Uint8Array(buffer, 0, byteLength)
   }
 
-  /** Gives memory of `acquire` back; nobody may touch it any more, the kernel of the operating system included. */
+  /** Returns memory of `acquire`. Nobody may touch it any more, nor may the operating system. */
   release(bytes: Uint8Array): void {
     const buffer = bytes.buffer as ArrayBuffer
     if (this.#free.has(buffer)) throw new Error('Scratch memory released twice.')
@@ -53,7 +56,7 @@ export class ScratchPool {
     this.#freeByteLength = 0
   }
 
-  /** It is no longer free. */
+  /** Removes a buffer from the free ones. */
   #take(buffer: ArrayBuffer): void {
     const { byteLength } = buffer
     const alike = this.#byCapacity.get(byteLength)!

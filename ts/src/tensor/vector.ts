@@ -1,14 +1,14 @@
 import { copyParts } from './parts.ts'
 
 /**
- * The bytes of a vector: one run, or several that follow each other, such as arrays that stay where they are. No element,
- * and of named arrays no segment, lies in two of them.
+ * The bytes of a vector, in one part or in several that follow each other, such as arrays that stay where they are. No
+ * element lies in two parts, nor does a segment of named arrays.
  */
 export class Vector {
-  /** At least one; each has bytes, unless the vector has none. */
+  /** At least one part. None is empty, unless the vector is. */
   readonly parts: readonly Uint8Array[]
   readonly byteLength: number
-  /** First byte of each part, and the byte length. */
+  /** The first byte of each part, and the byte length. */
   readonly #begins: Float64Array
 
   constructor(parts: readonly Uint8Array[]) {
@@ -22,12 +22,12 @@ export class Vector {
     return new Vector([bytes])
   }
 
-  /** Where a part begins other than at the start: ranges must not reach across. */
+  /** The first byte of each part but the first. What is contiguous does not reach across one. */
   get breaks(): Float64Array {
     return this.#begins.subarray(1, this.parts.length)
   }
 
-  /** Bytes `begin` to `end`, in as many pieces as they lie in. */
+  /** Bytes `begin` to `end`, in as many pieces as there are parts with some of them. */
   partsBetween(begin: number, end: number): Uint8Array[] {
     if (this.parts.length === 1) return [this.parts[0]!.subarray(begin, end)]
     const pieces: Uint8Array[] = []
@@ -38,12 +38,12 @@ export class Vector {
     return pieces
   }
 
-  /** The same memory, from `begin` to `end`. */
+  /** Bytes `begin` to `end`, in the same memory. */
   subvector(begin: number, end: number): Vector {
     return new Vector(this.partsBetween(begin, end))
   }
 
-  /** Bytes `begin` to `end`, which lie in one part. */
+  /** Bytes `begin` to `end`, which must lie in one part. */
   contiguous(begin: number, end: number): Uint8Array {
     const part = this.parts.length === 1 ? 0 : this.#partAt(begin)
     return this.parts[part]!.subarray(begin - this.#begins[part]!, end - this.#begins[part]!)
@@ -64,7 +64,10 @@ export class Vector {
   }
 }
 
-/** The interval that holds a number: the last that begins at it or before. The last of `begins` is where all end. */
+/**
+ * The index of the interval that holds a number: the last that begins at or before it. The last of `begins` is the end
+ * of all.
+ */
 export function intervalAt(begins: Float64Array, number: number): number {
   let [low, high] = [0, begins.length - 1]
   while (high - low > 1) {

@@ -1,9 +1,9 @@
 /**
  * How elements travel from rank to rank: as they are, or as codes.
  *
- * With codes, a rank encodes what it holds at a stage of the schedule and sends runs of the codes; it uses itself what its
- * own codes stand for, as all others do. The result is encoded once, by its owners, and its codes go down the levels as
- * they are: so all ranks hold the same bits.
+ * With codes, a rank encodes what it holds at a stage of the schedule and sends parts of the codes. It decodes its own
+ * codes, too, and goes on with what they stand for, as all other ranks do. The result is encoded once, by its owners,
+ * and its codes go down the levels as they are. So all ranks hold the same bits.
  */
 import { CodeLayout } from '../../kernels/quantize.ts'
 import type { Dtype } from '../../tensor/dtype.ts'
@@ -16,9 +16,9 @@ import type { Compression } from './quantizer.ts'
 
 /** An interval of the vector in memory. */
 export interface Stretch extends Interval {
-  /** Holds just these elements. */
+  /** Holds these elements and no others. */
   readonly vector: Vector
-  /** Whose it is; the caller's is touched on this thread only. */
+  /** Who owns the memory. The caller's is touched on this thread only. */
   readonly memory: 'caller' | 'pool'
 }
 
@@ -26,11 +26,11 @@ export interface Stretch extends Interval {
 export interface Encoded {
   /** The parts of a message with these elements. */
   between(interval: Interval): Uint8Array[]
-  /** Gives this rank itself the elements that the receivers get. */
+  /** Writes the elements as the receivers see them to this rank's own memory. */
   decodeOwn(room: Stretch): Promise<void>
 }
 
-/** Memory for a message, and what makes elements of it once it has come. */
+/** Memory for a message, and what turns it into elements once it is here. */
 export interface Decoding {
   readonly parts: readonly Uint8Array[]
   readonly decode?: () => Promise<void>
@@ -38,34 +38,37 @@ export interface Decoding {
 
 /** Where the result comes together. */
 export interface Gathering {
-  /** Where these elements are received, and then sent on. */
+  /** The memory in which these elements are received, and from which they are sent on. */
   between(interval: Interval): Uint8Array[]
-  /** This rank's own part of the result. */
+  /** Adds this rank's own part of the result. */
   put(own: Stretch): Promise<void>
-  /** When all of the result is there: it is in the target. */
+  /** Decodes the whole result into the target, once all of it is here. */
   finish(): Promise<void>
 }
 
 export interface Codec {
-  /** Whether elements travel as they are: what comes can be used while it comes, and what goes is not copied first. */
+  /**
+   * Whether elements travel as they are. Then they can be used while they come, and are not copied before they are
+   * sent.
+   */
   readonly isPlain: boolean
   /** @param stage - how many times a number has been encoded before */
   encode(stage: number, held: Stretch): Promise<Encoded>
-  /** The same where nobody will look at the numbers. */
+  /** The same with codes of nothing, for numbers that nobody will look at. */
   encodeBlank(held: Stretch): Encoded
   decodeInto(room: Stretch): Decoding
   /** @param stage - as for `encode` */
   gather(stage: number, target: Stretch): Gathering
 }
 
-/** The flags of a message, once its elements can be used. */
+/** Resolves to the flags of a message once its elements can be used. */
 export function decoded(receive: Promise<number>, { decode }: Decoding): Promise<number> {
   if (!decode) return receive
   const used = receive.then(async (flags) => {
     await decode()
     return flags
   })
-  // Somebody waits for it later, or the group's failure is what counts.
+  // Somebody waits for this promise later, or the group's failure is what counts.
   used.catch(() => undefined)
   return used
 }
@@ -75,7 +78,7 @@ export function codecOf(job: AllReduceJob, scratch: Scratch): Codec {
   return compression ? new QuantizingCodec(layout, compression, scratch, check) : new PlainCodec(job)
 }
 
-/** Bytes of an interval within a stretch. */
+/** The bytes of an interval of a stretch. */
 function within({ byteLength }: Dtype, { vector, begin }: Stretch, part: Interval): Uint8Array[] {
   return vector.partsBetween((part.begin - begin) * byteLength, (part.end - begin) * byteLength)
 }
@@ -152,7 +155,8 @@ class QuantizingCodec implements Codec {
     return {
       between: (interval) => [part(interval)],
       put: (own) => this.#quantize(stage, own, part(own)),
-      // Not bit by bit as it comes: the target may be the caller's, which nobody touches once the call has failed.
+      // The result is not decoded part by part as it comes: the target may be the caller's, which nobody touches after
+      // a failure.
       finish: () => this.#dequantize(target, codes),
     }
   }
@@ -168,7 +172,7 @@ class QuantizingCodec implements Codec {
     return this.#scratch(this.#codes.byteOf(end) - this.#codes.byteOf(begin))
   }
 
-  /** The codes of an interval, from those of a longer one. */
+  /** The codes of an interval, as a part of those of a longer one. */
   #between(whole: Interval, codes: Uint8Array, { begin, end }: Interval): Uint8Array {
     const first = this.#codes.byteOf(whole.begin)
     return codes.subarray(this.#codes.byteOf(begin) - first, this.#codes.byteOf(end) - first)

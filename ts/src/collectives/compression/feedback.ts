@@ -1,19 +1,20 @@
 /**
- * Error feedback within a call: working copies of what earlier calls have left over. Kernels turn them into what this call
- * leaves over, and `commit` makes them the compressor's. A call that fails commits nothing, and the compressor is as before.
+ * Error feedback within a call. The residuals that earlier calls left over are copied; kernels turn the copies into
+ * what this call leaves over, and `commit` gives them to the compressor. A call that fails commits nothing, and the
+ * compressor stays as it was.
  */
 import type { Residuals } from '../../compressor.ts'
 import { segmentAt } from '../../kernels/slice.ts'
 import { type Layout, segmentName } from '../../tensor/layout.ts'
 import type { ScratchPool } from '../../tensor/scratch.ts'
 
-/** Elements `begin` to `end` of the vector, as they were quantised at a stage of the schedule. */
+/** The residuals of elements `begin` to `end`, which this rank quantises at a stage of the schedule. */
 interface Taken {
   readonly stage: number
   readonly begin: number
   readonly end: number
   readonly values: Float32Array
-  /** Its memory. */
+  /** The memory of `values`. */
   readonly bytes: Uint8Array
 }
 
@@ -33,9 +34,9 @@ export class Feedback {
     residuals.claim(this.#segments)
   }
 
-  /** What is left over of some elements, in memory that is to receive what this call leaves over. */
+  /** The residuals of some elements, in memory that is to receive those of this call. */
   take(stage: number, begin: number, end: number): Float32Array {
-    // Of the pool itself: what a bucket has of it goes back before the call ends.
+    // The memory is the pool's own and not the bucket's, which goes back before the call ends.
     const bytes = this.#pool.acquire((end - begin) * Float32Array.BYTES_PER_ELEMENT)
     const values = new Float32Array(bytes.buffer, bytes.byteOffset, end - begin)
     const taken = { stage, begin, end, values, bytes }
@@ -48,13 +49,14 @@ export class Feedback {
     return values
   }
 
-  /** Once nothing can fail any more, and no kernel runs. */
+  /** Gives the residuals to the compressor. To be called once nothing can fail any more and no kernel runs. */
   commit(): void {
     for (const taken of this.#taken) {
       this.#eachSegment(taken, (part, segment, first) => {
         const name = this.#segments[segment]!
         let residual = this.#residuals.get(taken.stage, name)
-        // Zeroed by the system: of a segment of which this rank quantises a part, the rest takes no memory.
+        // The system zeroes it page by page, so where this rank quantises only a part of the segment the rest takes no
+        // memory.
         if (!residual) residual = new Float32Array(this.#layout.segmentElementCounts[segment]!)
         residual.set(part, first)
         this.#residuals.set(taken.stage, name, residual)
@@ -64,12 +66,12 @@ export class Feedback {
     this.#taken = []
   }
 
-  /** Lets other calls have the segments. */
+  /** Allows other calls to have the segments. */
   release(): void {
     this.#residuals.release(this.#segments)
   }
 
-  /** The part of each segment, and its first element there. */
+  /** Visits the part of each segment that is in `values`, with the number of its first element within the segment. */
   #eachSegment(
     { begin, end, values }: Taken,
     visit: (part: Float32Array, segment: number, first: number) => void,

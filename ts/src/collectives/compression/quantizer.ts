@@ -1,16 +1,19 @@
 import type { Coding, QuantizeWork } from '../../kernels/quantize.ts'
 import type { Feedback } from './feedback.ts'
 
-/** Turns numbers into codes and back: what an all-reduce needs to send fewer bytes. */
+/** Turns numbers into codes and back, so that an all-reduce sends fewer bytes. */
 export interface Quantizer {
   readonly coding: Coding
-  /** The residual, if there is one, is added first and then replaced by what is left over. */
+  /** Encodes. A residual is added first, and then replaced by what the codes leave over. */
   quantize(job: QuantizeJob, residual: Float32Array | undefined): Promise<void>
   dequantize(job: QuantizeJob): Promise<void>
 }
 
 export interface QuantizeJob extends Omit<QuantizeWork, 'coding'> {
-  /** Whose the numbers are: the caller's are touched on this thread only, and `check` runs each time the event loop has turned. */
+  /**
+   * Who owns the numbers. The caller's are touched on this thread only, and `check` runs each time the event loop has
+   * turned.
+   */
   readonly memory: 'caller' | 'pool'
   readonly check: () => void
 }
@@ -18,13 +21,13 @@ export interface QuantizeJob extends Omit<QuantizeWork, 'coding'> {
 /** How a call's numbers are compressed. */
 export interface Compression {
   readonly quantizer: Quantizer
-  /** Absent: what is left over is lost. */
+  /** Undefined: what the codes leave over is lost. */
   readonly feedback: Feedback | undefined
-  /** Of the call's vector, the first element that this is about. */
+  /** The number, within the call's vector, of the first element that is compressed. */
   readonly firstElement: number
 }
 
-/** The same for a part of the vector. */
+/** The same for the part of the vector that begins at an element. */
 export function compressionFrom(compression: Compression | undefined, element: number): Compression | undefined {
   return compression && { ...compression, firstElement: compression.firstElement + element }
 }

@@ -1,11 +1,13 @@
 /**
- * All-reduce by levels (schedule/tree.ts), up the tree and down again; single-shot is the one that cuts at the root alone.
+ * All-reduce by levels (schedule/tree.ts): up the tree of ranks and down again. Single-shot is the tree that is cut at
+ * its root only.
  *
- * Up (climb.ts): at each level every rank gets the inputs of its node on its interval, reduces them, and holds the node's result
- * there. With the elements go the rows of statistics (node-rows.ts) and the flags of all ranks below the input, so that every
- * rank knows all flags when it has the root's inputs, before anything of the result is sent on. (Where the Gram matrices show
- * what is not finite, nobody says anything on the way up: see non-finite.ts.)
- * Down (gather.ts): the result goes the same ways back, straight to where it gathers.
+ * Up (climb.ts): at each level a rank collects the inputs of its node on its own interval, reduces them, and holds the
+ * node's result on that interval. Each message also carries rows of statistics (node-rows.ts) and the flags of all
+ * ranks below the input. So every rank knows all flags when it has the root's inputs, before any of the result is sent
+ * on. (Where the Gram matrices show what is not finite, no flags are sent on the way up: see non-finite.ts.)
+ *
+ * Down (gather.ts): the result returns along the same paths, straight to where it gathers.
  *
  *     memory of a call beside the caller's (the data, and `out` if given):
  *
@@ -14,11 +16,11 @@
  *     level 2   [held |held |own | others ]
  *     gather    [ the whole result, unless there is an `out`  ]
  *
- * which is the vector's length, and a few blocks. What ranks of one machine give each other for level 0 is read where it lies:
- * then the other inputs' places stay empty. So does the own one's if the data is shared memory, and if all of level 0 is, the
- * result of a single level is made where the whole comes together.
+ * which is the vector's length, and a few blocks. Where memory is shared, a rank reads the others' inputs of level 0
+ * where they lie, and their places stay empty. If the data is shared memory, so does the place of its own input; and if
+ * no place is used at all, the result of a single level is made where the whole result gathers.
  *
- * What is sent may be quantised (compression/codec.ts), except within machines where these reduce among themselves first
+ * Messages may be quantised (compression/codec.ts), except those within machines if machines are combined first
  * (hierarchy.ts).
  */
 import { Vector } from '../../tensor/vector.ts'

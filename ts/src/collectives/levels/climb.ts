@@ -1,4 +1,7 @@
-/** The way up the levels: a rank gets its node's inputs on its interval, reduces them, and holds the node's result there. */
+/**
+ * The way up the levels: a rank collects its node's inputs on its interval, reduces them, and holds the node's result
+ * there.
+ */
 import { bytesOf } from '../../tensor/check.ts'
 import { Vector } from '../../tensor/vector.ts'
 import type { SegmentRows } from '../../kernels/segment-rows.ts'
@@ -25,21 +28,21 @@ import {
 import { gramExchange } from './gram-exchange.ts'
 import { joinRows, newNodeRows, reportRoot, rowsBeginningIn } from './node-rows.ts'
 
-/** What a rank has of a node's result: its interval of it. */
+/** A rank's interval of a node's result. */
 interface Held extends Stretch {
-  /** Undefined of a single rank. */
+  /** Undefined if the node is a single rank. */
   readonly rows: SegmentRows | undefined
 }
 
 /** A rank's interval of the result. */
 export interface OwnResult {
   readonly vector: Vector
-  /** Whether that is where the whole result comes together. */
+  /** Whether it already is where the whole result gathers. */
   readonly isInPlace: boolean
   readonly isSuspect: boolean
 }
 
-/** Returns this rank's interval of the result, or nothing if inputs are refused or all were left out. */
+/** Returns this rank's interval of the result, or undefined if inputs are refused or all were left out. */
 export async function climb(context: LevelContext): Promise<OwnResult | undefined> {
   const { job, levels, flags } = context
   const top = levels.length - 1
@@ -47,7 +50,7 @@ export async function climb(context: LevelContext): Promise<OwnResult | undefine
   for (let index = 0; index < top; index++) held = await climbOne(context, index, await inputsAt(context, index, held))
   const root = await inputsAt(context, top, held)
   const result = hasResult(job, flags) ? await reduceRoot(context, root) : undefined
-  await root.known
+  await root.flagsReady
   await root.finish()
   if (result && hasResult(job, flags)) return result
   await Promise.all(context.sends.flat())
@@ -55,15 +58,15 @@ export async function climb(context: LevelContext): Promise<OwnResult | undefine
 }
 
 async function climbOne(context: LevelContext, index: number, inputs: NodeInputs): Promise<Held> {
-  const { level, own, known, finish } = inputs
+  const { level, own, flagsReady, finish } = inputs
   const { layout, detail } = context.job
   const rows = newNodeRows(layout, detail, level.node, level)
   const { first, count } = level.node
   const isRefusedHere = index > 0 && isRefused(context.job, context.flags.subarray(first, first + count))
-  // All ranks of the node know this alike, once they have all of its inputs. They go on, so that the others come to know,
-  // and nobody looks at the numbers.
+  // Once they have all inputs, all ranks of the node agree on this. They go on without numbers, so that the other ranks
+  // learn of it.
   if (!isRefusedHere) await reduce(context, index, inputs, rows, Vector.of(own))
-  await known
+  await flagsReady
   await finish()
   return { begin: level.begin, end: level.end, vector: Vector.of(own), memory: 'pool', rows }
 }
@@ -74,32 +77,32 @@ interface NodeInputs {
   readonly level: Level
   /** In rank order, the node's inputs on this rank's interval. */
   readonly vectors: readonly Vector[]
-  /** Memory for a result: where this rank's own input may have been. */
+  /** Memory for the result, in which this rank's own input may have been. */
   readonly own: Uint8Array
-  /** Whether no input is in memory that this rank has for them. */
+  /** Whether no input is in memory that this rank gave for inputs. */
   readonly areElsewhere: boolean
   /** Undefined where the inputs are single ranks. */
   readonly rows: readonly SegmentRows[] | undefined
-  /** If they may still be on their way. */
+  /** How much of them is here, if they are streamed. */
   readonly arrival: Arrivals | undefined
-  /** When the flags of their ranks are known. */
-  readonly known: Promise<void>
-  /** To be called when they have all been read. */
+  /** Resolves when the flags of their ranks are known. */
+  readonly flagsReady: Promise<void>
+  /** Tells the other ranks that their inputs have been read. */
   readonly finish: () => Promise<void>
 }
 
-/** Gives the owners of the node what this rank holds, and gets the node's inputs on its own interval. */
+/** Sends the owners of the node what this rank holds, and collects the node's inputs on its own interval. */
 function inputsAt(context: LevelContext, index: number, held: Held): Promise<NodeInputs> {
   return held.rows ? resultsBelow(context, index, held, held.rows) : vectorsOfRanks(context)
 }
 
-/** The inputs of the first level: one rank's each, all of the interval. */
+/** Collects the inputs of the first level. Each is one rank's, and comes in one message. */
 async function vectorsOfRanks(context: LevelContext): Promise<NodeInputs> {
   const { call, job, levels, flags } = context
   const level = levels[0]!
   const rooms = roomsOf(context, 0)
   const codec = codecAt(context, 0)
-  // Whoever may leave ranks out must know all flags first.
+  // Where ranks may be left out, all flags must be known first.
   const isLong = rooms[0]!.length * rooms.length >= call.tuning.streamByteLength
   const exchange = {
     ...{ call, job, codec, step: stepOf(context, 0, STEP_EXCHANGE), interval: level },
@@ -115,7 +118,7 @@ async function vectorsOfRanks(context: LevelContext): Promise<NodeInputs> {
   return { ...inputs, level, own: rooms[level.ownInput]!, rows: undefined }
 }
 
-/** The inputs of a later level: what the owners of the nodes below hold, with their rows and flags behind it. */
+/** Collects the inputs of a later level: what the owners of the nodes below hold, followed by their rows and flags. */
 async function resultsBelow(
   context: LevelContext,
   index: number,
@@ -137,7 +140,7 @@ async function resultsBelow(
   })
   job.check()
   const { first, count } = level.inputs[level.ownInput]!
-  // Nobody looks at the numbers if all whose gradients are in them are left out.
+  // Nobody looks at numbers that are made of the inputs of left-out ranks alone.
   const isRead = countPresent(job, flags.subarray(first, first + count)) > 0
   const encoded = isRead ? await codec.encode(index, held) : codec.encodeBlank(held)
   context.sends[index] = partition(level.sends, call.rank)[1].map((to) =>
@@ -153,13 +156,13 @@ async function resultsBelow(
   const complete = {
     areElsewhere: false,
     arrival: undefined,
-    known: Promise.resolve(),
+    flagsReady: Promise.resolve(),
     finish: () => Promise.resolve(),
   }
   return { ...complete, level, vectors, own: rooms[level.ownInput]!, rows }
 }
 
-/** Rows and flags of an input that is more than one rank. */
+/** The rows and flags that follow the elements of an input of several ranks. */
 function trailer({ job, flags }: LevelContext, level: Level, rows: SegmentRows, part: Transfer): Uint8Array[] {
   const { first, count } = level.inputs[part.input]!
   const known = job.onNonFinite === 'propagate' ? [] : [flags.subarray(first, first + count)]
@@ -189,7 +192,7 @@ async function reduce(context: LevelContext, index: number, inputs: NodeInputs, 
   return statistics
 }
 
-/** @param atOnce - what reduces it, if it has to wait for nothing */
+/** @param atOnce - the reducer, if all inputs are here */
 function sliceIn(
   { layout }: AllReduceJob,
   { begin, end }: Level,
@@ -205,12 +208,15 @@ function reducerAt(job: AllReduceJob, index: number): Reducer {
   return isInner(job, index) ? job.hierarchy!.innerReducer : job.reducer
 }
 
-/** Whether orthogonality is that of this level's inputs: the machines' vectors, where there is more than one. */
+/**
+ * Whether the inputs of this level are those whose orthogonality is reported: the machines' vectors, in a hierarchical
+ * call.
+ */
 function isBase({ job, levels }: LevelContext, index: number): boolean {
   return job.hierarchy !== undefined && index === Math.min(job.hierarchy.innerLevelCount, levels.length - 1)
 }
 
-/** The rank's part of the result, and the report of the segments that begin there. */
+/** Makes this rank's part of the result, and reports the segments that begin there. */
 async function reduceRoot(context: LevelContext, inputs: NodeInputs): Promise<OwnResult> {
   const { call, job, levels, report } = context
   const place = placeOfResult(context, inputs)
@@ -220,7 +226,10 @@ async function reduceRoot(context: LevelContext, inputs: NodeInputs): Promise<Ow
   return { ...place, isSuspect: statistics !== undefined && isSuspect(call, job, statistics) }
 }
 
-/** Where peers can read it: in its place, if they can read that and no input is there, or else in this rank's own memory. */
+/**
+ * Where the result is made: in its final place if peers can read that and no input is there, or else in this rank's own
+ * memory.
+ */
 function placeOfResult(
   { call, job, codec, scratch, target }: LevelContext,
   { level, own, areElsewhere }: NodeInputs,

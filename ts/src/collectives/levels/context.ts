@@ -1,4 +1,4 @@
-/** What a rank has at hand on its way through the levels, and where things are in it. */
+/** The state of a call on its way through the levels, and where things lie in its memory. */
 import { bytesOf } from '../../tensor/check.ts'
 import { Vector } from '../../tensor/vector.ts'
 import type { SegmentRows } from '../../kernels/segment-rows.ts'
@@ -10,12 +10,12 @@ import type { Level, Transfer } from '../schedule/level-plan.ts'
 import type { Interval } from '../schedule/slices.ts'
 import { rowsBeginningIn } from './node-rows.ts'
 
-/** Steps of a level: these, and those of the Gram exchange from STEP_NODES on. */
+/** The steps of a level. Those of the Gram exchange begin at STEP_NODES. */
 export const STEP_EXCHANGE = 0
 export const STEP_GATHER = 1
 export const STEP_NODES = 2
 const STEPS_A_LEVEL = 64
-/** Ten levels are more than any world has. */
+/** Enough for 16 levels; no world has ten. */
 export const STEPS_A_BUCKET: number = 1024
 
 export interface LevelContext {
@@ -24,20 +24,20 @@ export interface LevelContext {
   readonly levels: readonly Level[]
   readonly firstStep: number
   readonly scratch: Scratch
-  /** Where the whole result comes together, if that is known. */
+  /** Where the whole result gathers, if that is known. */
   readonly target?: Vector
   readonly codec: Codec
   /** Memory for inputs and intermediate results. */
   readonly room: Uint8Array
-  /** What every rank has said of its input, as far as it is known. */
+  /** The flags of each rank's input, as far as they are known. */
   readonly flags: Uint8Array
-  /** What every rank learns of every segment. */
+  /** What every rank learns of each segment. */
   readonly report: SegmentRows
-  /** Messages of the way up, level by level. */
+  /** The messages sent at each level. */
   readonly sends: Promise<void>[][]
 }
 
-/** @param leastElementCount - that `room` must have at the end */
+/** @param leastElementCount - elements that `room` must hold in any case */
 export function newContext(
   call: Peers,
   job: AllReduceJob,
@@ -53,7 +53,9 @@ export function newContext(
   return { call, job, levels, firstStep, scratch, codec, room, flags: new Uint8Array(call.size), report, sends: [] }
 }
 
-/** Elements for which a rank needs memory at once: the results up to a level, and that level's inputs. */
+/**
+ * The most elements for which a rank needs memory at the same time: the results up to a level, and that level's inputs.
+ */
 export function roomElementCount(levels: readonly Level[], least: number): number {
   let [held, most] = [0, least]
   for (const { begin, end, inputs } of levels) {
@@ -63,7 +65,7 @@ export function roomElementCount(levels: readonly Level[], least: number): numbe
   return most
 }
 
-/** Memory for the inputs of a level: behind the results of the levels before, the own one first. */
+/** Memory for each input of a level. It follows the results of the levels before; this rank's own input comes first. */
 export function roomsOf({ job, levels, room }: LevelContext, index: number): Uint8Array[] {
   const { byteLength } = job.layout.dtype
   const lengthOf = ({ begin, end }: Level): number => (end - begin) * byteLength
@@ -84,17 +86,17 @@ export function isInner({ hierarchy }: AllReduceJob, index: number): boolean {
   return hierarchy !== undefined && index < hierarchy.innerLevelCount
 }
 
-/** Within machines nothing is quantised: there the network is not what takes time. */
+/** The codec of a level. Within machines nothing is quantised, since the network takes no time there. */
 export function codecAt({ job, codec }: LevelContext, index: number): Codec {
   return isInner(job, index) ? new PlainCodec(job) : codec
 }
 
-/** The rows of the report about the segments that begin in an interval, as a part of a message. */
+/** The report of the segments that begin in an interval, as a part of a message. */
 export function reportBytes({ job, report }: LevelContext, interval: Interval): Uint8Array {
   return bytesOf(rowsBeginningIn(job.layout, report, interval))
 }
 
-/** Elements of a transfer in pool memory that holds the vector from `first` on. */
+/** The elements of a transfer, in pool memory that holds the vector from element `first` on. */
 export function stretchOf(
   { layout }: AllReduceJob,
   bytes: Uint8Array,
@@ -106,7 +108,7 @@ export function stretchOf(
   return { begin, end, vector: Vector.of(part), memory: 'pool' }
 }
 
-/** Those within this rank, and those with others. */
+/** The transfers within this rank, and those with other ranks. */
 export function partition(transfers: readonly Transfer[], rank: number): [mine: Transfer[], others: Transfer[]] {
   return [
     transfers.filter((transfer) => transfer.rank === rank),

@@ -1,4 +1,7 @@
-/** The way down the levels: what each rank has of the result goes back the ways on which the inputs came, to where it gathers. */
+/**
+ * The way down the levels: each rank's part of the result returns along the paths on which the inputs came, to where it
+ * gathers.
+ */
 import { NOT_FINITE } from '../../group/descriptor.ts'
 import type { Gathering } from '../compression/codec.ts'
 import { isNonFinite } from '../non-finite.ts'
@@ -6,7 +9,10 @@ import type { Transfer } from '../schedule/level-plan.ts'
 import type { OwnResult } from './climb.ts'
 import { type LevelContext, STEP_GATHER, partition, reportBytes, stepOf } from './context.ts'
 
-/** Asks for the whole result, level by level: what this rank gave away of its interval comes back there. */
+/**
+ * Posts receives for the whole result. At each level, what this rank sent away of its interval comes back from its
+ * owners.
+ */
 export function postGather(context: LevelContext, gathering: Gathering): Promise<number>[][] {
   const { call, levels } = context
   return levels.map(({ sends }, index) =>
@@ -16,7 +22,7 @@ export function postGather(context: LevelContext, gathering: Gathering): Promise
   )
 }
 
-/** Returns whether any rank suspects that an input is not finite; with several levels nobody does. */
+/** Returns whether any rank suspects that an input is not finite. With several levels none does. */
 export async function gather(
   context: LevelContext,
   own: OwnResult,
@@ -26,7 +32,8 @@ export async function gather(
   const { call, job, levels, sends } = context
   const span = call.begin('gather')
   const { begin, end } = levels.at(-1)!
-  // The first level's messages came from the caller's memory, the others' from where the result goes.
+  // The messages of later levels are sent from memory in which the result gathers; those of the first are sent from the
+  // caller's.
   if (!job.out) await Promise.all(sends.slice(1).flat())
   job.check()
   if (!own.isInPlace) await gathering.put({ begin, end, vector: own.vector, memory: 'pool' })
@@ -51,7 +58,7 @@ function gatherParts(context: LevelContext, gathering: Gathering, interval: Tran
   return [...gathering.between(interval), reportBytes(context, interval)]
 }
 
-/** This rank's own part: where the result was made peers can read it; the caller's `out` may lie elsewhere. */
+/** This rank's own part, from where it was made: peers may be able to read it there, and not in the caller's `out`. */
 function ownParts(
   context: LevelContext,
   { vector, isInPlace }: OwnResult,

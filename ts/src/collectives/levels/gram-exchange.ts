@@ -1,9 +1,9 @@
 /**
- * The Gram exchange: ranks that share a segment put their tree nodes of it together, in the same order everywhere, so that
- * all get the same bits. Two ranks share one segment at most, since intervals are contiguous.
+ * The Gram exchange: ranks that share a segment put their tree nodes of it together, in the same order everywhere, so
+ * that all get the same bits. Two ranks share one segment at most, since intervals are contiguous.
  *
- * Up to 16 sharers send each other everything. Where there are more, which is where a node has more owners, one of them,
- * another for each segment, adds up the nodes of all and returns the segment's root.
+ * Up to 16 sharers send each other their nodes. If there are more, one of them adds up the nodes of all and returns the
+ * segment's root; segments take turns in who that is.
  */
 import type { Exchange } from '../../kernels/run.ts'
 import { chunkElementCount, runsOf, sliceOf } from '../../kernels/slice.ts'
@@ -14,7 +14,7 @@ import type { Peers } from '../peers.ts'
 import type { Reducer } from '../reducer.ts'
 import type { Level } from '../schedule/level-plan.ts'
 
-/** Most sharers of a segment that send everything to each other. */
+/** The most sharers of a segment that all send to each other. */
 const MOST_SHARERS = 16
 
 interface Context {
@@ -24,7 +24,7 @@ interface Context {
   readonly reducer: Reducer
 }
 
-/** What a rank has of a segment: elements of the vector. */
+/** A rank, and the elements of the vector that it has of a segment. */
 interface Sharer {
   readonly rank: number
   readonly begin: number
@@ -47,7 +47,7 @@ export function gramExchange(call: Peers, layout: Layout, level: Level, reducer:
   }
 }
 
-/** Everything to everyone: each adds up by itself. */
+/** All sharers send their nodes to each other, and each adds them up by itself. */
 async function toAll(context: Context, step: number, part: NodePart, sharers: readonly Sharer[]): Promise<NodePart> {
   const { call } = context
   const pending: Promise<unknown>[] = []
@@ -62,7 +62,7 @@ async function toAll(context: Context, step: number, part: NodePart, sharers: re
   return joinParts(part, all)
 }
 
-/** Everything to one, who adds it up for all. */
+/** All sharers send their nodes to one, which adds them up for all. */
 async function throughOne(
   context: Context,
   step: number,
@@ -90,7 +90,7 @@ async function throughOne(
   return whole(root)
 }
 
-/** The ranks whose intervals hold elements of a segment, in the order of these. */
+/** The ranks whose intervals hold elements of a segment, in the order of the elements. */
 function sharersOf({ layout, level }: Context, segment: number): Sharer[] {
   const { owners, begins } = level
   const [first, last] = [layout.segmentBegins[segment]!, layout.segmentBegins[segment + 1]!]

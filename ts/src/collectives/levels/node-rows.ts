@@ -1,14 +1,14 @@
 /**
- * What is reported of each segment, over the levels.
+ * How the report of each segment is made over several levels.
  *
- * Orthogonality is |result|^2 over the sum of all ranks' |g_i|^2. The root knows the first; the second is what the nodes
- * of the first level add up, and rides on the exchanges up to the root. A rank's coefficient is the product of its
- * subtrees' coefficients on the way up. So each rank carries a row for every segment that begins in its interval:
+ * Orthogonality is |result|^2 over the sum of all ranks' |g_i|^2. The root knows the numerator. The nodes of the first
+ * level add up the denominator, which rides on the exchanges up to the root. A rank's coefficient is the product of its
+ * subtrees' coefficients on the way up. So each rank has a row for every segment that begins in its interval:
  *
  *     nothing, or the sum of squared norms, or that | a coefficient for each rank below the node
  *
- * At the root these become the report, which rides on the gather. Of ranks that share a segment only the one in whose interval it
- * begins speaks of it.
+ * At the root these rows become the report, which rides on the gather. If ranks share a segment, only the rank in whose
+ * interval it begins has a row for it.
  */
 import { SegmentRows } from '../../kernels/segment-rows.ts'
 import {
@@ -23,7 +23,7 @@ import type { Level } from '../schedule/level-plan.ts'
 import { type Interval, segmentsBeginningIn } from '../schedule/slices.ts'
 import type { Subtree } from '../schedule/tree.ts'
 
-/** The rows that a node of `count` ranks sends up, of the segments that begin in an interval. */
+/** Rows that a node of `count` ranks sends up, one for each segment that begins in an interval. */
 export function newNodeRows(layout: Layout, detail: ReportDetail, { count }: Subtree, interval: Interval): SegmentRows {
   const [from, to] = segmentsBeginningIn(layout, interval)
   return new SegmentRows(from, to - from, { none: 0, orthogonality: 1, coefficients: 1 + count }[detail])
@@ -35,8 +35,9 @@ export function rowsBeginningIn(layout: Layout, rows: SegmentRows, interval: Int
 }
 
 /**
- * Fills a node's rows from its inputs' (undefined where these are single ranks) and from the statistics of its own reduction.
- * `addsNorms`: to the squared norms of the leaves below; otherwise the inputs themselves count as leaves.
+ * Fills a node's rows from those of its inputs (undefined if these are single ranks) and from the statistics of its own
+ * reduction. With `addsNorms` it adds up the squared norms of the leaves below; otherwise the inputs themselves count
+ * as leaves.
  */
 export function joinRows(
   into: SegmentRows,
@@ -48,7 +49,7 @@ export function joinRows(
 ): void {
   if (into.width === 0) return
   for (const segment of into.segments()) {
-    // It has no elements, or nobody looked.
+    // The segment has no elements, or the reducer has no statistics.
     if (!statistics.has(segment)) continue
     const [found, row] = [statistics.row(segment), into.row(segment)]
     const norms = (addsNorms ? inputs : undefined)?.map((rows, i) => (weights[i] === 0 ? 0 : rows.row(segment)[0]!))
@@ -58,14 +59,14 @@ export function joinRows(
     level.inputs.forEach(({ first, count }, i) => {
       for (let rank = 0; rank < count; rank++) {
         const below = inputs ? inputs[i]!.row(segment)[1 + rank]! : 1
-        // Not a product: the factor may be NaN, and who was left out keeps 0.
+        // Not simply a product: the factor may be NaN, and a rank that was left out keeps 0.
         row[1 + first - level.node.first + rank] = below === 0 ? 0 : factors[i]! * below
       }
     })
   }
 }
 
-/** From the root's rows to the report of the segments that begin in this rank's interval. */
+/** Turns the root's rows into the report of the segments that begin in this rank's interval. */
 export function reportRoot(report: SegmentRows, rows: SegmentRows, statistics: SegmentRows): void {
   if (report.width === 0) return
   for (const segment of rows.segments()) {
@@ -78,7 +79,7 @@ export function reportRoot(report: SegmentRows, rows: SegmentRows, statistics: S
   }
 }
 
-/** Adds like the tree itself, so that identical inputs stay exact where their number is a power of two. */
+/** Adds in the order of the tree itself, so that a power of two of identical inputs stays exact. */
 function pairwiseSum(values: readonly number[]): number {
   if (values.length <= 1) return values[0] ?? 0
   const middle = Math.ceil(values.length / 2)

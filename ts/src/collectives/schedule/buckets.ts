@@ -1,8 +1,8 @@
-/** Where a vector is cut into buckets: runs of whole segments. */
+/** Where a vector is cut into buckets of consecutive whole segments. */
 import { type Layout, layoutBetween } from '../../tensor/layout.ts'
 import type { Level } from './level-plan.ts'
 
-/** A run of whole segments, and this rank's part in the schedule for them. */
+/** Consecutive whole segments, and this rank's part in the schedule for them. */
 export interface Bucket {
   readonly firstSegment: number
   /** Its first element. */
@@ -15,7 +15,9 @@ export interface Bucket {
 /** Steps are numbered with 16 bits. */
 const MOST_BUCKETS = 63
 
-/** Where buckets begin and end, in segments: [from, to). Each has `bucketByteLength` bytes or a few more, the last may have fewer. */
+/**
+ * The segments [from, to) of each bucket. A bucket has at least `bucketByteLength` bytes; only the last may have fewer.
+ */
 export function bucketRanges(layout: Layout, bucketByteLength: number): [from: number, to: number][] {
   const { segmentBegins, elementCount, dtype } = layout
   const least = Math.max(bucketByteLength / dtype.byteLength, elementCount / MOST_BUCKETS)
@@ -29,7 +31,7 @@ export function bucketRanges(layout: Layout, bucketByteLength: number): [from: n
   return ranges
 }
 
-/** The buckets of a vector that have elements, as a rank plans them. */
+/** Plans the buckets of a vector. Those without elements are left out. */
 export function planBuckets(
   layout: Layout,
   bucketByteLength: number,

@@ -1,59 +1,60 @@
 /**
- * One rank's part in a schedule by levels: for each level, which interval of the vector it reduces, what it receives for
- * that from whom, and what it sends to whom. Pure functions of what all ranks know.
+ * One rank's part in a schedule by levels: for each level, which interval of the vector it reduces, which ranks send it
+ * what for that, and what it sends to which ranks. All of it are pure functions of what all ranks know.
  *
  * On the way up, the owners of a node's inputs send what they hold to the node's owners. On the way down, the result
- * goes back along the same paths: each owner of the node returns to the owners of the inputs what of their intervals lies
- * in its own. Whoever has no elements to reduce (a short vector has fewer blocks than there are ranks) still hears one
- * owner of each input, so that every rank of the node knows whose gradients were not finite; nothing goes back to it.
+ * returns along the same paths: each owner of the node sends the owners of the inputs the part of their intervals that
+ * lies in its own. A rank may have no elements to reduce, since a short vector has fewer blocks than there are ranks.
+ * It still gets a message from one owner of each input, so that every rank of the node knows whose gradients were not
+ * finite; nothing goes back to it.
  */
 import type { Layout } from '../../tensor/layout.ts'
 import { intervalAt } from '../../tensor/vector.ts'
 import { type Interval, sliceBegins } from './slices.ts'
 import { Cuts, type LevelKind, type Subtree, type Tree, indexOfRank, ownersBelow } from './tree.ts'
 
-/** Elements `begin` to `end` of an input of a node, from one of its owners to one of the node's. */
+/** Elements `begin` to `end` of an input, sent by one of its owners to one of the node's. */
 export interface Transfer extends Interval {
-  /** The other rank; this rank itself where both owners are the same. */
+  /** The other rank, or this rank itself if it owns both. */
   readonly rank: number
   /** Index of the input. */
   readonly input: number
 }
 
-/** What a rank holds: of the `index`-th interval all elements. */
+/** What a rank holds: all elements of the interval number `index`. */
 interface Holding extends Interval {
   readonly index: number
 }
 
-/** One rank's part in a level; what it holds then is the result. */
+/** One rank's part in a level. As a holding it is the interval that the rank reduces there. */
 export interface Level extends Holding {
   readonly node: Subtree
   /** The subtrees whose results are combined, in rank order. */
   readonly inputs: readonly Subtree[]
-  /** The one that this rank is in. */
+  /** The index of the one that this rank is in. */
   readonly ownInput: number
-  /** The node's ranks in the order of the intervals that they own: the i-th owns elements begins[i] to begins[i + 1]. */
+  /** The node's ranks in the order of their intervals: owners[i] has elements begins[i] to begins[i + 1]. */
   readonly owners: Int32Array
   readonly begins: Float64Array
-  /** Input by input, each in ascending order; this rank's own part is among them. */
+  /** Ordered by input, and then by element. What this rank gives itself is among them. */
   readonly receives: readonly Transfer[]
   readonly sends: readonly Transfer[]
 }
 
-/** Plans of one rank of one world. */
+/** Makes the plans of one rank of one world. */
 export class LevelPlanner {
   readonly #tree: Tree
   readonly #world: Subtree
   readonly #rank: number
 
-  /** @param tree - cut as this says, or as a kind of schedule cuts the world's */
+  /** @param tree - the tree and its cuts, or the kind of schedule that cuts the world's tree */
   constructor(tree: Tree | LevelKind, size: number, rank: number) {
     this.#tree = typeof tree === 'string' ? new Cuts(tree, size) : tree
     this.#world = { first: 0, count: size }
     this.#rank = rank
   }
 
-  /** The levels in order: that of the leaves first, that of the root last. */
+  /** The levels in order, from the leaves to the root. */
   plan(layout: Layout): Level[] {
     const bySize = new Map<number, Float64Array>()
     const beginsOf = (count: number): Float64Array => {
@@ -113,7 +114,7 @@ function planLevel(tree: Tree, level: number, node: Subtree, rank: number, held:
   return { ...own, node, inputs, ownInput, owners, begins, receives, sends }
 }
 
-/** Which owner of an input tells the node's owner at `index` what it has to know, if there are no elements to send. */
+/** The owner of an input that sends flags to the node's owner at `index`, if there are no elements to send. */
 function spokesman(index: number, count: number, inputCount: number): number {
   return Math.floor((index * inputCount) / count)
 }
@@ -127,7 +128,7 @@ function idleOwners(begins: Float64Array, index: number, inputCount: number): Ho
   return idle
 }
 
-/** Who holds which elements of [begin, end). */
+/** The owners of the elements of [begin, end), and which of these each has. */
 function partsOf(begins: Float64Array, { begin, end }: Holding): Holding[] {
   const parts: Holding[] = []
   for (let index = intervalAt(begins, begin); begins[index]! < end; index++)

@@ -1,9 +1,9 @@
-/** The tree of a hierarchical call: machines in the order of their lowest ranks, and below each the tree of its ranks. */
+/** The tree of a hierarchical call: the machines, ordered by their lowest ranks, and below each machine its ranks. */
 import { type Subtree, type Tree, cutDepths, ownersInOrder, subtreesBelow } from './tree.ts'
 
 /** Which ranks share a machine. */
 export interface MachinePlan {
-  /** Ranks machine by machine, machines in the order of their lowest ranks. */
+  /** The ranks, machine by machine. Machines are ordered by their lowest ranks. */
   readonly order: Int32Array
   readonly tree: MachineTree
 }
@@ -20,15 +20,15 @@ export function planMachines(machines: readonly number[]): MachinePlan {
   return { order: Int32Array.from(groups.flat()), tree: new MachineTree(groups.map(({ length }) => length)) }
 }
 
-/** The tree of machines, and below each machine that of its ranks, cut at least at the machines. */
+/** The tree of machines and of the ranks of each. One of its cuts is at the machines. */
 export class MachineTree implements Tree {
-  /** How many of the levels are within machines. */
+  /** The number of levels within machines. */
   readonly innerLevelCount: number
   /** The nodes of each level, in order. */
   readonly #nodes: readonly (readonly Subtree[])[]
   readonly #owners = new Map<string, Int32Array>()
 
-  /** @param rankCounts - of the machines */
+  /** @param rankCounts - number of ranks on each machine */
   constructor(rankCounts: readonly number[]) {
     const begins = [0]
     for (const count of rankCounts) begins.push(begins.at(-1)! + count)

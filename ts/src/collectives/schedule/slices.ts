@@ -10,8 +10,8 @@ export interface Interval {
 }
 
 /**
- * First elements of the ranks' slices, and the element count: n + 1 numbers. A slice begins where a segment or a block
- * of 2,048 elements begins, the next one to an equal share; for short vectors some slices are empty.
+ * The first elements of the ranks' slices, and the element count: n + 1 numbers. A slice begins at the segment or block
+ * of 2,048 elements that is nearest to an equal share; for short vectors some slices are empty.
  */
 export function sliceBegins(layout: Layout, size: number): Float64Array {
   return Float64Array.from({ length: size + 1 }, (_, rank) => {
@@ -29,7 +29,10 @@ function nearestCut(layout: Layout, element: number): number {
   return element - before <= after - element ? before : after
 }
 
-/** Segments whose first element lies in an interval: [from, to). Each segment is in exactly one, empty ones at the end in none. */
+/**
+ * The segments [from, to) whose first element lies in an interval. If intervals make up the whole vector, each segment
+ * begins in exactly one of them; but segments without elements at the end begin in none.
+ */
 export function segmentsBeginningIn(layout: Layout, { begin, end }: Interval): [from: number, to: number] {
   return [firstSegmentFrom(layout, begin), firstSegmentFrom(layout, end)]
 }
@@ -44,7 +47,7 @@ function firstSegmentFrom({ segmentBegins, segmentElementCounts }: Layout, eleme
   return low
 }
 
-/** Equal parts of a message for a broadcast: n + 1 byte offsets, multiples of 8 except the last. */
+/** The equal parts of a broadcast message, as n + 1 byte offsets. All but the last are multiples of 8. */
 export function equalParts(byteLength: number, size: number): Float64Array {
   return Float64Array.from({ length: size + 1 }, (_, i) =>
     i === size ? byteLength : Math.floor((byteLength / size / 8) * i) * 8,

@@ -1,10 +1,10 @@
 /**
- * Levels: where the tree of ranks is cut, and who owns what at each cut.
+ * Levels: where the tree of ranks is cut, and which rank owns which interval at each cut.
  *
- * Adasum's tree splits n ranks into ceil(n/2) and floor(n/2), down to single ranks. A schedule cuts it at some depths,
- * the deepest first and the root last. Each cut is a level: the ranks below a node there share the vector out among
- * themselves in as many equal intervals, and each reduces its own from the results of the level before, which are the
- * node's inputs.
+ * Adasum's tree splits n ranks into ceil(n/2) and floor(n/2), down to single ranks. A schedule cuts the tree at some
+ * depths, the deepest first and the root last. Each cut is a level. At a level the ranks below a node divide the vector
+ * into as many equal intervals as they are, and each rank reduces one interval of the node's inputs, which are the
+ * results of the level before.
  *
  *     n = 6, cut at depths 1 and 0                            owned at the level
  *
@@ -14,8 +14,8 @@
  *           / | \       / | \
  *          0  1  2     3  4  5                                each its whole vector
  *
- * An owner takes its place in the order of the midpoint of what it owned before, so most of its new interval, or all of
- * it, is part of the old one. The order depends on the sizes of subtrees alone, not on the layout of the data.
+ * Owners are ordered by the midpoints of their old intervals, so that most or all of a rank's new interval is part of
+ * its old one. The order depends on the sizes of subtrees alone, not on the layout of the data.
  *
  *   single-shot   one cut, at the root: all inputs at once
  *   levels        no node has more than 16 inputs: first at depth ceil(log2(n/16)), then 4 depths up at a time
@@ -24,13 +24,13 @@
 
 export type LevelKind = 'single-shot' | 'levels' | 'rvh'
 
-/** A node of the tree, by the consecutive ranks below it. */
+/** A node of the tree, given by the consecutive ranks below it. */
 export interface Subtree {
   readonly first: number
   readonly count: number
 }
 
-/** Most inputs of a node under `levels`, which is four depths of the tree. */
+/** The most inputs of a node under `levels`: four depths of the tree. */
 const MOST_INPUTS = 16
 const DEPTHS_A_LEVEL = Math.log2(MOST_INPUTS)
 
@@ -44,7 +44,7 @@ export function cutDepths(kind: LevelKind, size: number): number[] {
   return cuts
 }
 
-/** The subtrees `depth` below a node, in rank order; leaves higher up stand for themselves. */
+/** The subtrees `depth` below a node, in rank order. Leaves that are less deep are among them. */
 export function subtreesBelow(node: Subtree, depth: number): Subtree[] {
   if (depth === 0 || node.count === 1) return [node]
   const left = { first: node.first, count: Math.ceil(node.count / 2) }
@@ -52,23 +52,24 @@ export function subtreesBelow(node: Subtree, depth: number): Subtree[] {
   return [...subtreesBelow(left, depth - 1), ...subtreesBelow(right, depth - 1)]
 }
 
-/** Which of consecutive subtrees a rank is in. */
+/** The index of the subtree that a rank is in. */
 export function indexOfRank(subtrees: readonly Subtree[], rank: number): number {
   return subtrees.findIndex(({ first, count }) => first <= rank && rank < first + count)
 }
 
-/** A tree of consecutive ranks and its cuts, from the lowest up: what a plan by levels is made of. */
+/** A tree of consecutive ranks, and where it is cut, from the leaves up. */
 export interface Tree {
   readonly levelCount: number
-  /** What a node of a level is made of: nodes of the level before, or single ranks. */
+  /** The inputs of a node of a level: nodes of the level before, or single ranks. */
   inputsOf(level: number, node: Subtree): Subtree[]
-  /** Who owns the 1st, 2nd, ... interval of a node at a level, counted from the node's first rank. */
+  /** The owners of a node's intervals in order, as offsets from the node's first rank. */
   owners(level: number, node: Subtree): Int32Array
 }
 
-/** The owners of a node in the order of the midpoints of what they owned at the level before. */
+/** The owners of a node, ordered by the midpoints of their intervals at the level before. */
 export function ownersInOrder(tree: Tree, level: number, node: Subtree): Int32Array {
-  // By offset from the node's first rank. Equal fractions are equal numbers, others differ by far more than rounding.
+  // Indexed by offset from the node's first rank. Equal fractions give equal numbers; others differ by far more than
+  // rounding.
   const midpoints = new Float64Array(node.count)
   for (const input of tree.inputsOf(level, node))
     ownersBelow(tree, level, input).forEach(
@@ -77,14 +78,14 @@ export function ownersInOrder(tree: Tree, level: number, node: Subtree): Int32Ar
   return Int32Array.from(midpoints.keys()).sort((a, b) => midpoints[a]! - midpoints[b]! || a - b)
 }
 
-/** Who owns the intervals of an input of a level. */
+/** The owners of the intervals of an input of a level. */
 export function ownersBelow(tree: Tree, level: number, input: Subtree): Int32Array {
   return level === 0 ? SINGLE : tree.owners(level - 1, input)
 }
 
 const SINGLE = Int32Array.of(0)
 
-/** The cuts of one world's tree, with the orders of owners, which are worked out once for each size of subtree. */
+/** The cuts of one world's tree, and the orders of owners, which are computed once for each size of subtree. */
 export class Cuts implements Tree {
   readonly #depths: readonly number[]
   readonly #orders: Map<number, Int32Array>[]
