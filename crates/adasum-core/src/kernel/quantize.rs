@@ -15,7 +15,7 @@
 //! The loops are over groups of eight, in plain f32 arithmetic, which is the same on every CPU; the compiler makes vectors of
 //! them for the features that are switched on around them.
 
-use super::padded;
+use super::lanes::padded;
 use crate::element::Element;
 use crate::half::{Bf16, F16};
 use crate::simd::{CANONICAL_NAN_F32, Isa, LANES};
@@ -54,21 +54,8 @@ pub trait Code {
     unsafe fn decode<I: Isa>(codes: &Self::Codes, scale: Self::Scale) -> Group;
 }
 
-/// `quantize(input, residual, element_count, codes)`: one block. The residual, if there is one, is replaced.
-pub type Quantize = unsafe fn(*const f32, Option<*mut f32>, usize, *mut u8);
-/// `dequantize(codes, element_count, out)`: one block.
-pub type Dequantize = unsafe fn(*const u8, usize, *mut f32);
-
-/// One format's kernels on one instruction set. They require that the CPU has it, and that all pointers are valid for so many
-/// elements, or their codes; those of f32 are aligned, codes lie anywhere.
-#[derive(Debug)]
-pub struct Coding {
-    pub quantize: Quantize,
-    pub dequantize: Dequantize,
-}
-
 /// # Safety
-/// See [`Coding`].
+/// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut f32>, count: usize, codes: *mut u8) {
     // SAFETY: handed on from the caller.
@@ -81,7 +68,7 @@ pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut
 }
 
 /// # Safety
-/// See [`Coding`]; `residual` is touched with FEEDBACK only.
+/// See [`Coding`](super::table::Coding); `residual` is touched with FEEDBACK only.
 #[inline(always)]
 unsafe fn quantize_block<I: Isa, C: Code, const FEEDBACK: bool>(
     input: *const f32,
@@ -154,7 +141,7 @@ fn larger(magnitudes: [u32; LANES], numbers: &Group) -> [u32; LANES] {
 }
 
 /// # Safety
-/// See [`Coding`].
+/// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *mut f32) {
     let whole = count - count % LANES;
@@ -172,7 +159,7 @@ pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *
 }
 
 /// # Safety
-/// See [`Coding`]; `count` elements from `at` on must exist, and be no more than eight.
+/// See [`Coding`](super::table::Coding); `count` elements from `at` on must exist, and be no more than eight.
 #[inline(always)]
 unsafe fn dequantize_group<I: Isa, C: Code>(codes: *const u8, at: usize, count: usize, scale: C::Scale, out: *mut f32) {
     // SAFETY: handed on from the caller.
