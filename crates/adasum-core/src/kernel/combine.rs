@@ -28,6 +28,8 @@ pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     out: *mut O,
     pass: Pass,
 ) {
+    debug_assert!(terms.iter().all(|term| term.input.is_aligned()) && out.is_aligned(), "elements are aligned");
+    debug_assert!(elements.start <= elements.end, "the range is none that ends before it begins");
     let near = AHEAD / size_of::<E>();
     // SAFETY: handed on from the caller.
     unsafe {
@@ -56,6 +58,7 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
     out: *mut O,
     ahead: usize,
 ) {
+    debug_assert!(terms.iter().all(|term| !std::ptr::eq(term.input.cast(), out)), "what is streamed is no input");
     let skipped = out.wrapping_add(elements.start).align_offset(CACHE_LINE).min(elements.len());
     let mut element = elements.start + skipped;
     // SAFETY: the three ranges make up the elements, for which the caller vouches; strips of the second begin lines.
@@ -176,6 +179,7 @@ unsafe fn prefetch<I: Isa, E: Element, const U: usize, const IS_FAR: bool>(terms
 /// See [`combine`]; `range` must hold fewer than eight elements, all of which exist.
 #[inline(always)]
 unsafe fn rest<I: Isa, E: Element, O: Element>(first: &Term<E>, others: &[Term<E>], range: Range<usize>, out: *mut O) {
+    debug_assert!(range.len() < LANES, "the rest is less than a group");
     // SAFETY: the caller vouches for the elements. All reads come before the write: `out` may be an input.
     unsafe {
         let mut sum =

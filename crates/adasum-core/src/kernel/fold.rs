@@ -14,6 +14,7 @@ const STRIP: usize = 512;
 /// See [`Kernels`](super::table::Kernels); `out` must be valid for writing and may be one of the inputs.
 #[inline(always)]
 pub unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()) && out.is_aligned(), "elements are aligned");
     let Some((first, others)) = inputs.split_first() else { return };
     let mut strip = [R::Key::default(); STRIP];
     let mut element = elements.start;

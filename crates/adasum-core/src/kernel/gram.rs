@@ -24,6 +24,7 @@ use std::ops::Range;
 use super::gram_small::{add_triangle, gram_small, most_elements, multiply_add, prefetch_near};
 use super::lanes::{add_lanes, load_rest};
 use super::table::Between;
+use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
 
@@ -52,6 +53,8 @@ pub unsafe fn gram<I: Isa, E: Element>(
 ) {
     let k = inputs.len();
     debug_assert_eq!(products.len(), k * (k + 1) / 2);
+    debug_assert!(elements.len() <= BLOCK_ELEMENTS, "gram takes one block");
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()), "elements are aligned");
     if elements.is_empty() {
         return products.fill(0.0);
     }
@@ -298,6 +301,7 @@ impl<E: Element> Chunk<'_, E> {
     /// The places must hold sums unless this is the first chunk; see [`Arithmetic`].
     #[inline(always)]
     unsafe fn load<A: Arithmetic, const P: usize>(&self, places: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
+        debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe {
             if self.is_first {
@@ -312,6 +316,7 @@ impl<E: Element> Chunk<'_, E> {
 /// The places must be valid for writing; see [`Arithmetic`].
 #[inline(always)]
 unsafe fn store_sums<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut Sum; P], part: usize) {
+    debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
     for (sum, place) in sums.into_iter().zip(places) {
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe { A::store_lanes(sum, place.cast::<f64>().add(part)) };

@@ -26,6 +26,7 @@ pub(super) unsafe fn gram_small<I: Isa, E: Element, const R: usize, const P: usi
     products: &mut [f64],
     mut between: Between<'_>,
 ) {
+    debug_assert_eq!((inputs.len(), products.len()), (R, P));
     let rows: [_; R] = std::array::from_fn(|r| inputs[r]);
     let most = most_elements(between.is_some());
     let full = elements.end - elements.len() % LANES;
@@ -66,6 +67,7 @@ pub(super) unsafe fn gram_small<I: Isa, E: Element, const R: usize, const P: usi
 /// The eight elements before `end` must be valid for reading; see [`Isa`].
 #[inline(always)]
 unsafe fn load_last<I: Isa, E: Element>(end: *const E, count: usize) -> I::Lanes {
+    debug_assert!(count < LANES, "whole groups are loaded as they are");
     let mut lanes = [0.0; 2 * LANES];
     // SAFETY: `count` is below 8, so that both halves lie in the array; the rest is handed on from the caller.
     unsafe {

@@ -15,6 +15,7 @@ pub fn add_lanes(v: [f64; LANES]) -> f64 {
 /// `p` must be valid for reading `count` elements.
 #[inline(always)]
 pub unsafe fn padded<E: Element>(p: *const E, count: usize) -> [E; LANES] {
+    debug_assert!(count < LANES, "only fewer than eight elements are padded");
     let mut elements = [E::ZERO; LANES];
     // SAFETY: `count` is below 8, and the caller vouches for so many elements.
     unsafe { std::ptr::copy_nonoverlapping(p, elements.as_mut_ptr(), count) };
@@ -27,6 +28,7 @@ pub unsafe fn padded<E: Element>(p: *const E, count: usize) -> [E; LANES] {
 /// `p` must be valid for reading `count` elements; see [`Arithmetic`].
 #[inline(always)]
 pub unsafe fn load_rest<A: Arithmetic, E: Element>(p: *const E, count: usize, part: usize) -> A::Lanes {
+    debug_assert!(part + A::WIDTH <= LANES, "the part lies in the eight lanes");
     // SAFETY: the array has eight elements; the rest is handed on from the caller.
     unsafe { E::load::<A>(padded(p, count).as_ptr().add(part)) }
 }

@@ -58,6 +58,7 @@ pub trait Code {
 /// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut f32>, count: usize, codes: *mut u8) {
+    debug_assert!(input.is_aligned() && residual.is_none_or(|residual| residual.is_aligned()), "f32 are aligned");
     // SAFETY: handed on from the caller.
     unsafe {
         match residual {
@@ -111,6 +112,7 @@ unsafe fn quantize_group<I: Isa, C: Code, const FEEDBACK: bool>(
     scale: C::Scale,
     codes: *mut u8,
 ) {
+    debug_assert!(count <= LANES, "a group has eight numbers at most");
     // SAFETY: handed on from the caller.
     unsafe {
         let numbers = wanted::<FEEDBACK>(input, residual, at, count);
@@ -144,6 +146,7 @@ fn larger(magnitudes: [u32; LANES], numbers: &Group) -> [u32; LANES] {
 /// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *mut f32) {
+    debug_assert!(out.is_aligned(), "f32 are aligned");
     let whole = count - count % LANES;
     // SAFETY: every group ends where the elements end or before, and the caller vouches for them and their codes.
     unsafe {
@@ -162,6 +165,7 @@ pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *
 /// See [`Coding`](super::table::Coding); `count` elements from `at` on must exist, and be no more than eight.
 #[inline(always)]
 unsafe fn dequantize_group<I: Isa, C: Code>(codes: *const u8, at: usize, count: usize, scale: C::Scale, out: *mut f32) {
+    debug_assert!(count <= LANES, "a group has eight codes at most");
     // SAFETY: handed on from the caller.
     unsafe {
         let encoded = get::<C::Codes>(codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
@@ -185,6 +189,7 @@ unsafe fn group(p: *const f32, count: usize) -> Group {
 /// `p` must be valid for reading `byte_length` bytes, but no more than T has; zeros must be a T.
 #[inline(always)]
 unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
+    debug_assert!(byte_length <= size_of::<T>(), "no more is read than there is room for");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {
@@ -202,6 +207,7 @@ unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
 /// `p` must be valid for writing `byte_length` bytes, but no more than T has.
 #[inline(always)]
 unsafe fn put<T: Copy>(value: T, p: *mut u8, byte_length: usize) {
+    debug_assert!(byte_length <= size_of::<T>(), "no more is written than there is");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {

@@ -21,6 +21,7 @@ pub unsafe fn refine<I: Isa, E: Element>(
     products: &mut [f64],
 ) {
     debug_assert_eq!(products.len(), inputs.len() + 1);
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()), "elements are aligned");
     assert!(element_count <= BLOCK_ELEMENTS, "refine takes one block");
     let x = scratch.as_mut_ptr();
     // SAFETY: the scratch holds a block; everything else is handed on from the caller.

@@ -11,6 +11,7 @@ const UNROLL: usize = 4;
 /// See [`Kernels`](super::table::Kernels).
 #[inline(always)]
 pub unsafe fn is_finite<I: Isa, E: Element>(input: *const E, element_count: usize) -> bool {
+    debug_assert!(input.is_aligned(), "elements are aligned");
     // SAFETY: all loads stay below element_count; the caller vouches for the rest.
     unsafe {
         let zero = I::splat(0.0);
