@@ -142,7 +142,7 @@ async function installDependencies(root, say) {
 /** @param {string} root */
 function addonFingerprint(root) {
   return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', 'crates'], {
-    skip: ['benches', 'tests', 'adasum-wasm', 'adasum-gpu-wasm'],
+    skip: ['benches', 'tests', 'adasum-wasm', 'adasum-wasm-error', 'adasum-gpu-wasm'],
   })
 }
 
@@ -201,7 +201,8 @@ async function cargoTool(name, command, args, root) {
 
 /** @param {string} root */
 function wasmFingerprint(root) {
-  const crates = ['adasum-core', 'adasum-wasm', 'adasum-gpu', 'adasum-gpu-wasm'].map((name) => `crates/${name}`)
+  const names = ['adasum-core', 'adasum-wasm', 'adasum-wasm-error', 'adasum-gpu', 'adasum-gpu-wasm']
+  const crates = names.map((name) => `crates/${name}`)
   const libraries = ['wasm-build', 'wasm-sections', 'wasm-tools'].map((name) => `scripts/lib/${name}.mjs`)
   return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', ...crates, ...libraries, 'scripts/wasm-bindgen'], {
     skip: ['benches', 'tests', 'target'],

@@ -3,7 +3,7 @@
 
 use crate::dtype::Dtype;
 use crate::half::{Bf16, F16};
-use crate::kernel::{Combine, Folds, Kernels, Table};
+use crate::kernel::table::{Combine, Folds, Kernels, Table};
 use crate::simd::{Arithmetic, Isa};
 
 /// An element type of any kernel.

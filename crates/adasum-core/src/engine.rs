@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::kernel::{TABLES, Table};
+use crate::kernel::TABLES;
+use crate::kernel::table::Table;
 
 /// The environment variable that forces an instruction set by name.
 pub const ISA_VARIABLE: &str = "ADASUM_ISA";

@@ -7,8 +7,20 @@
 //! stored as the canonical one. This is IEEE 754-2019's minimum and maximum.
 
 use crate::half::{Bf16, CANONICAL_NAN_BF16, CANONICAL_NAN_F16, F16};
-use crate::kernel::Rule;
 use crate::simd::{CANONICAL_NAN_F32, CANONICAL_NAN_F64};
+
+/// How elements of type `E` are joined: as keys, which are numbers that the rule's order or addition is plain for.
+pub trait Rule<E> {
+    /// What is computed on.
+    type Key: Copy + Default;
+
+    /// An element's key.
+    fn enter(element: E) -> Self::Key;
+    /// The key of two elements' join.
+    fn join(a: Self::Key, b: Self::Key) -> Self::Key;
+    /// The element of a key.
+    fn leave(key: Self::Key) -> E;
+}
 
 /// The smallest element; NaN if there is one.
 #[derive(Debug)]

@@ -5,22 +5,27 @@
 
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 
-mod error;
 mod run;
 
 use std::sync::Arc;
 
 use adasum_core::dtype::Op;
+use adasum_gpu::Error;
 use adasum_gpu::layout::Limits;
 use adasum_gpu::plan::run::chunk_table;
 use adasum_gpu::plan::{self, How, OnNonFinite, Step};
 use adasum_gpu::self_test;
 use adasum_gpu::shader::{Arithmetic, Element, Kernel};
 use adasum_gpu::solve::Solution;
-use wasm_bindgen::prelude::wasm_bindgen;
+use adasum_wasm_error::{Result, js_error};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-use error::{Result, to_js};
 use run::Run;
+
+/// An error of a plan as a JavaScript error.
+fn to_js(error: Error) -> JsValue {
+    js_error(error.code(), &error.message())
+}
 
 /// The contract's version.
 #[wasm_bindgen]

@@ -11,7 +11,7 @@
 //! | [`layout`] | where elements lie on a device, and how vectors are cut into windows, chunks and batches |
 //! | [`plan`] | which dispatches work on which memory, and a reduction as a row of steps: all but the device |
 //! | [`self_test`] | which arithmetic keeps exact sums on a device |
-//! | [`Gpu`] | an open device: adapter, limits, pipelines, the self-test, failures |
+//! | [`Gpu`] | an open device: limits, pipelines, failures; `open` chooses its adapter and its arithmetic |
 //! | [`GpuReducer`] | slots on a device, and their reduction |
 //!
 //! Without the feature `device` there is no device: `adasum-gpu-wasm` is made of the rest, for the one that a browser has.
@@ -33,6 +33,8 @@ mod dispatch;
 #[cfg(feature = "device")]
 mod gpu;
 #[cfg(feature = "device")]
+mod open;
+#[cfg(feature = "device")]
 mod partials;
 #[cfg(feature = "device")]
 mod reducer;
@@ -40,7 +42,9 @@ mod reducer;
 #[cfg(feature = "device")]
 pub use adapter::{AdapterSummary, adapters};
 #[cfg(feature = "device")]
-pub use gpu::{Gpu, Options};
+pub use gpu::Gpu;
+#[cfg(feature = "device")]
+pub use open::Options;
 #[cfg(feature = "device")]
 pub use plan::OnNonFinite;
 #[cfg(feature = "device")]

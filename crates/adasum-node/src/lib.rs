@@ -69,178 +69,60 @@ pub fn coefficients(dtype: f64, weights: Doubles, gram: Doubles, refinements: Do
 }
 
 #[napi(catch_unwind)]
-pub fn reduce(
-    op: f64,
-    dtype: f64,
-    result_dtype: f64,
-    inputs: List<Bytes>,
-    weights: Doubles,
-    pieces: Doubles,
-    out: Bytes,
-    nodes: Doubles,
-    stats: Doubles,
-) -> Result<()> {
-    let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
-    Engine::active()
-        .and_then(|core| core.reduce(op, dtype, result_dtype, &inputs.read(), weights.read(), pieces.read(), results))
-        .map_err(to_js)
-}
-
-#[napi(catch_unwind)]
-pub fn gram(dtype: f64, inputs: List<Bytes>, pieces: Doubles, nodes: Doubles) -> Result<()> {
-    Engine::active().and_then(|core| core.gram(dtype, &inputs.read(), pieces.read(), nodes.write())).map_err(to_js)
-}
-
-#[napi(catch_unwind)]
-pub fn refine(dtype: f64, inputs: List<Bytes>, vectors: Doubles, pieces: Doubles, nodes: Doubles) -> Result<()> {
-    Engine::active()
-        .and_then(|core| core.refine(dtype, &inputs.read(), vectors.read(), pieces.read(), nodes.write()))
-        .map_err(to_js)
-}
-
-#[napi(catch_unwind)]
-pub fn combine(
-    dtype: f64,
-    result_dtype: f64,
-    inputs: List<Bytes>,
-    element_counts: Doubles,
-    coefficients: Doubles,
-    out: Bytes,
-) -> Result<()> {
-    Engine::active()
-        .and_then(|core| {
-            core.combine(dtype, result_dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write())
-        })
-        .map_err(to_js)
-}
-
-#[napi(catch_unwind)]
-pub fn fold(op: f64, dtype: f64, inputs: List<Bytes>, out: Bytes) -> Result<()> {
-    Engine::active().and_then(|core| core.fold(op, dtype, &inputs.read(), out.write())).map_err(to_js)
-}
-
-#[napi(catch_unwind)]
 pub fn copy(from: Bytes, to: Bytes) -> Result<()> {
     entry::copy(from.read(), to.write()).map_err(to_js)
 }
 
-#[napi(catch_unwind)]
-pub fn quantize(
-    format: f64,
-    block_element_count: f64,
-    input: Bytes,
-    element_counts: Doubles,
-    residual: Bytes,
-    codes: Bytes,
-) -> Result<()> {
+/// A kernel's two forms, of which the second runs off the calling thread: numbers come first, then inputs in brackets if it has
+/// a list of them, then single arrays: `name, name_async(numbers; [inputs]; arrays) = |engine| call`.
+macro_rules! kernel {
+    ($name:ident, $name_async:ident($($number:ident),*; $([$list:ident];)? $($array:ident: $kind:ident),*)
+        = |$engine:ident| $call:expr) => {
+        #[napi(catch_unwind)]
+        pub fn $name($($number: f64,)* $($list: List<Bytes>,)? $($array: $kind),*) -> Result<()> {
+            Engine::active().and_then(|$engine| $call).map_err(to_js)
+        }
+
+        #[napi]
+        pub fn $name_async(
+            $($number: f64,)*
+            $($list: List<Kept<Bytes>>,)?
+            $($array: Kept<$kind>),*
+        ) -> AsyncTask<Work> {
+            work(move || Engine::active().and_then(|$engine| $call))
+        }
+    };
+}
+
+kernel!(reduce, reduce_async(
+    op, dtype, result_dtype; [inputs];
+    weights: Doubles, pieces: Doubles, out: Bytes, nodes: Doubles, stats: Doubles
+) = |engine| {
+    let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
+    engine.reduce(op, dtype, result_dtype, &inputs.read(), weights.read(), pieces.read(), results)
+});
+kernel!(gram, gram_async(dtype; [inputs]; pieces: Doubles, nodes: Doubles) = |engine| {
+    engine.gram(dtype, &inputs.read(), pieces.read(), nodes.write())
+});
+kernel!(refine, refine_async(dtype; [inputs]; vectors: Doubles, pieces: Doubles, nodes: Doubles) = |engine| {
+    engine.refine(dtype, &inputs.read(), vectors.read(), pieces.read(), nodes.write())
+});
+kernel!(combine, combine_async(
+    dtype, result_dtype; [inputs]; element_counts: Doubles, coefficients: Doubles, out: Bytes
+) = |engine| {
+    engine.combine(dtype, result_dtype, &inputs.read(), element_counts.read(), coefficients.read(), out.write())
+});
+kernel!(fold, fold_async(op, dtype; [inputs]; out: Bytes) = |engine| {
+    engine.fold(op, dtype, &inputs.read(), out.write())
+});
+kernel!(quantize, quantize_async(
+    format, block_element_count; input: Bytes, element_counts: Doubles, residual: Bytes, codes: Bytes
+) = |engine| {
     let (input, counts) = (input.read(), element_counts.read());
-    Engine::active()
-        .and_then(|core| core.quantize(format, block_element_count, input, counts, residual.write(), codes.write()))
-        .map_err(to_js)
-}
-
-#[napi(catch_unwind)]
-pub fn dequantize(
-    format: f64,
-    block_element_count: f64,
-    codes: Bytes,
-    element_counts: Doubles,
-    out: Bytes,
-) -> Result<()> {
-    Engine::active()
-        .and_then(|core| core.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write()))
-        .map_err(to_js)
-}
-
-#[napi]
-pub fn reduce_async(
-    op: f64,
-    dtype: f64,
-    result_dtype: f64,
-    inputs: List<Kept<Bytes>>,
-    weights: Kept<Doubles>,
-    pieces: Kept<Doubles>,
-    out: Kept<Bytes>,
-    nodes: Kept<Doubles>,
-    stats: Kept<Doubles>,
-) -> AsyncTask<Work> {
-    work(move || {
-        let results = Results { out: out.write(), nodes: nodes.write(), stats: stats.write() };
-        Engine::active()?.reduce(op, dtype, result_dtype, &inputs.read(), weights.read(), pieces.read(), results)
-    })
-}
-
-#[napi]
-pub fn gram_async(
-    dtype: f64,
-    inputs: List<Kept<Bytes>>,
-    pieces: Kept<Doubles>,
-    nodes: Kept<Doubles>,
-) -> AsyncTask<Work> {
-    work(move || Engine::active()?.gram(dtype, &inputs.read(), pieces.read(), nodes.write()))
-}
-
-#[napi]
-pub fn refine_async(
-    dtype: f64,
-    inputs: List<Kept<Bytes>>,
-    vectors: Kept<Doubles>,
-    pieces: Kept<Doubles>,
-    nodes: Kept<Doubles>,
-) -> AsyncTask<Work> {
-    work(move || Engine::active()?.refine(dtype, &inputs.read(), vectors.read(), pieces.read(), nodes.write()))
-}
-
-#[napi]
-pub fn combine_async(
-    dtype: f64,
-    result_dtype: f64,
-    inputs: List<Kept<Bytes>>,
-    element_counts: Kept<Doubles>,
-    coefficients: Kept<Doubles>,
-    out: Kept<Bytes>,
-) -> AsyncTask<Work> {
-    work(move || {
-        Engine::active()?.combine(
-            dtype,
-            result_dtype,
-            &inputs.read(),
-            element_counts.read(),
-            coefficients.read(),
-            out.write(),
-        )
-    })
-}
-
-#[napi]
-pub fn fold_async(op: f64, dtype: f64, inputs: List<Kept<Bytes>>, out: Kept<Bytes>) -> AsyncTask<Work> {
-    work(move || Engine::active()?.fold(op, dtype, &inputs.read(), out.write()))
-}
-
-#[napi]
-pub fn quantize_async(
-    format: f64,
-    block_element_count: f64,
-    input: Kept<Bytes>,
-    element_counts: Kept<Doubles>,
-    residual: Kept<Bytes>,
-    codes: Kept<Bytes>,
-) -> AsyncTask<Work> {
-    work(move || {
-        let (input, counts) = (input.read(), element_counts.read());
-        Engine::active()?.quantize(format, block_element_count, input, counts, residual.write(), codes.write())
-    })
-}
-
-#[napi]
-pub fn dequantize_async(
-    format: f64,
-    block_element_count: f64,
-    codes: Kept<Bytes>,
-    element_counts: Kept<Doubles>,
-    out: Kept<Bytes>,
-) -> AsyncTask<Work> {
-    work(move || {
-        Engine::active()?.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write())
-    })
-}
+    engine.quantize(format, block_element_count, input, counts, residual.write(), codes.write())
+});
+kernel!(dequantize, dequantize_async(
+    format, block_element_count; codes: Bytes, element_counts: Doubles, out: Bytes
+) = |engine| {
+    engine.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write())
+});

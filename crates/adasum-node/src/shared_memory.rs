@@ -14,9 +14,7 @@ use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
 use mapping::Mapping;
-
-/// Bytes of the tag by which a segment is recognised.
-pub const TAG_BYTE_LENGTH: usize = 16;
+use system::TAG_BYTE_LENGTH;
 
 /// A segment, as one process has it mapped.
 #[napi]

@@ -2,8 +2,6 @@
 //! from JavaScript.
 #![cfg(any(target_os = "linux", target_os = "macos"))]
 
-const TAG_BYTE_LENGTH: usize = 16;
-
 #[path = "../src/shared_memory/mapping.rs"]
 #[allow(dead_code, reason = "the addon uses all of it")]
 mod mapping;
@@ -16,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mapping::Mapping;
-use system::Tag;
+use system::{TAG_BYTE_LENGTH, Tag};
 
 const BYTE_LENGTH: usize = 100_000;
 

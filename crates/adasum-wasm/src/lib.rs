@@ -6,15 +6,19 @@
 #![expect(clippy::too_many_arguments, reason = "the contract's order of arguments")]
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 
-mod error;
 mod memory;
 
-use adasum_core::Engine;
 use adasum_core::entry::{self, Results};
-use wasm_bindgen::prelude::wasm_bindgen;
+use adasum_core::{Engine, Error};
+use adasum_wasm_error::{Result, js_error};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-use error::{Result, to_js};
 use memory::{Address, list, read, write};
+
+/// A core error as a JavaScript error.
+fn to_js(error: Error) -> JsValue {
+    js_error(error.code(), error.message())
+}
 
 /// The contract's version.
 #[wasm_bindgen]
@@ -62,81 +66,34 @@ pub fn coefficients(dtype: f64, weights: Address, gram: Address, refinements: Ad
     entry::balanced_coefficients(dtype, read(weights), read(gram), read(refinements)).map_err(to_js)
 }
 
-#[wasm_bindgen]
-pub fn reduce(
-    op: f64,
-    dtype: f64,
-    result_dtype: f64,
-    inputs: Address,
-    weights: Address,
-    pieces: Address,
-    out: Address,
-    nodes: Address,
-    stats: Address,
-) -> Result<()> {
+/// A kernel, which takes numbers first and then addresses: `name(numbers; arrays) = |engine| call`.
+macro_rules! kernel {
+    ($name:ident($($number:ident),*; $($array:ident),*) = |$engine:ident| $call:expr) => {
+        #[wasm_bindgen]
+        pub fn $name($($number: f64,)* $($array: Address),*) -> Result<()> {
+            Engine::active().and_then(|$engine| $call).map_err(to_js)
+        }
+    };
+}
+
+kernel!(reduce(op, dtype, result_dtype; inputs, weights, pieces, out, nodes, stats) = |engine| {
     let results = Results { out: write(out), nodes: write(nodes), stats: write(stats) };
-    Engine::active()
-        .and_then(|core| core.reduce(op, dtype, result_dtype, &list(inputs), read(weights), read(pieces), results))
-        .map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn gram(dtype: f64, inputs: Address, pieces: Address, nodes: Address) -> Result<()> {
-    Engine::active().and_then(|core| core.gram(dtype, &list(inputs), read(pieces), write(nodes))).map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn refine(dtype: f64, inputs: Address, vectors: Address, pieces: Address, nodes: Address) -> Result<()> {
-    Engine::active()
-        .and_then(|core| core.refine(dtype, &list(inputs), read(vectors), read(pieces), write(nodes)))
-        .map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn combine(
-    dtype: f64,
-    result_dtype: f64,
-    inputs: Address,
-    element_counts: Address,
-    coefficients: Address,
-    out: Address,
-) -> Result<()> {
-    Engine::active()
-        .and_then(|core| {
-            core.combine(dtype, result_dtype, &list(inputs), read(element_counts), read(coefficients), write(out))
-        })
-        .map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn fold(op: f64, dtype: f64, inputs: Address, out: Address) -> Result<()> {
-    Engine::active().and_then(|core| core.fold(op, dtype, &list(inputs), write(out))).map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn quantize(
-    format: f64,
-    block_element_count: f64,
-    input: Address,
-    element_counts: Address,
-    residual: Address,
-    codes: Address,
-) -> Result<()> {
+    engine.reduce(op, dtype, result_dtype, &list(inputs), read(weights), read(pieces), results)
+});
+kernel!(gram(dtype; inputs, pieces, nodes) = |engine| {
+    engine.gram(dtype, &list(inputs), read(pieces), write(nodes))
+});
+kernel!(refine(dtype; inputs, vectors, pieces, nodes) = |engine| {
+    engine.refine(dtype, &list(inputs), read(vectors), read(pieces), write(nodes))
+});
+kernel!(combine(dtype, result_dtype; inputs, element_counts, coefficients, out) = |engine| {
+    engine.combine(dtype, result_dtype, &list(inputs), read(element_counts), read(coefficients), write(out))
+});
+kernel!(fold(op, dtype; inputs, out) = |engine| engine.fold(op, dtype, &list(inputs), write(out)));
+kernel!(quantize(format, block_element_count; input, element_counts, residual, codes) = |engine| {
     let (input, counts) = (read(input), read(element_counts));
-    Engine::active()
-        .and_then(|core| core.quantize(format, block_element_count, input, counts, write(residual), write(codes)))
-        .map_err(to_js)
-}
-
-#[wasm_bindgen]
-pub fn dequantize(
-    format: f64,
-    block_element_count: f64,
-    codes: Address,
-    element_counts: Address,
-    out: Address,
-) -> Result<()> {
-    Engine::active()
-        .and_then(|core| core.dequantize(format, block_element_count, read(codes), read(element_counts), write(out)))
-        .map_err(to_js)
-}
+    engine.quantize(format, block_element_count, input, counts, write(residual), write(codes))
+});
+kernel!(dequantize(format, block_element_count; codes, element_counts, out) = |engine| {
+    engine.dequantize(format, block_element_count, read(codes), read(element_counts), write(out))
+});

@@ -38,22 +38,8 @@ export const FORMAT_WIDTHS = {
   int8: { scale: 4, code: 1 },
 } as const
 
-/** Functions, not methods: each may be passed on alone. */
-export interface Binding {
-  /** Which implementation this is. The asynchronous forms of WebAssembly run on the calling thread. */
-  readonly kind: 'native' | 'wasm'
-  readonly abi: () => number
-  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`, `simd128`. */
-  readonly isa: () => string
-  /** Names of all instruction sets this CPU can run, scalar first. */
-  readonly isas: () => string[]
-
-  /** True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm leaves the finite range. */
-  readonly hasNonFinite: (dtype: number, input: Uint8Array, segmentElementCounts: Float64Array) => boolean
-
-  /** How many tree nodes the cut pieces have together. */
-  readonly nodeCount: (pieces: Float64Array) => number
-
+/** What works on vectors. Each kernel has an asynchronous form, too: one more is a signature here and a line in ASYNC_NAMES. */
+export interface Kernels {
   /**
    * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
    * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
@@ -80,30 +66,6 @@ export interface Binding {
 
   /** Nodes of every piece, whole or cut, in order (a whole piece has one node, its root). */
   readonly gram: (dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array) => void
-
-  /**
-   * Adds the nodes of one segment into its Gram matrix. `runs` has two numbers a run, [firstElement, elementCount]; the
-   * runs cover the segment in ascending order, and `nodes` holds their nodes in the same order. Returns productCount numbers.
-   */
-  readonly gramFinish: (
-    segmentElementCount: number,
-    runs: Float64Array,
-    nodes: Float64Array,
-    productCount: number,
-  ) => Float64Array
-
-  /**
-   * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
-   * Returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)] as in `stats`, or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
-   * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
-   * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
-   */
-  readonly coefficients: (
-    dtype: number,
-    weights: Float64Array,
-    gram: Float64Array,
-    refinements: Float64Array,
-  ) => Float64Array
 
   /**
    * For each of m coefficient vectors (m x k numbers) the vector x = sum c_i g_i is formed in f64, and its products
@@ -162,6 +124,75 @@ export interface Binding {
     elementCounts: Float64Array,
     out: Uint8Array,
   ) => void
+}
+
+/** The same off the calling thread, under names that end in Async. */
+type AsyncKernels = {
+  readonly [K in keyof Kernels as `${K}Async`]: (...args: Parameters<Kernels[K]>) => Promise<ReturnType<Kernels[K]>>
+}
+
+const ASYNC_NAMES = {
+  reduce: 'reduceAsync',
+  gram: 'gramAsync',
+  refine: 'refineAsync',
+  combine: 'combineAsync',
+  fold: 'foldAsync',
+  quantize: 'quantizeAsync',
+  dequantize: 'dequantizeAsync',
+} as const satisfies { readonly [K in keyof Kernels]: `${K}Async` }
+
+/** Both forms of all kernels, each made from its name. */
+export function kernelForms(
+  sync: (name: keyof Kernels) => Kernels[keyof Kernels],
+  async: (name: keyof Kernels) => AsyncKernels[keyof AsyncKernels],
+): Kernels & AsyncKernels {
+  const names = Object.keys(ASYNC_NAMES) as (keyof Kernels)[]
+  const forms = names.flatMap((name) => [
+    [name, sync(name)],
+    [ASYNC_NAMES[name], async(name)],
+  ])
+  return Object.fromEntries(forms) as Kernels & AsyncKernels
+}
+
+/** Functions, not methods: each may be passed on alone. */
+export interface Binding extends Kernels, AsyncKernels {
+  /** Which implementation this is. The asynchronous forms of WebAssembly run on the calling thread. */
+  readonly kind: 'native' | 'wasm'
+  readonly abi: () => number
+  /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`, `simd128`. */
+  readonly isa: () => string
+  /** Names of all instruction sets this CPU can run, scalar first. */
+  readonly isas: () => string[]
+
+  /** True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm leaves the finite range. */
+  readonly hasNonFinite: (dtype: number, input: Uint8Array, segmentElementCounts: Float64Array) => boolean
+
+  /** How many tree nodes the cut pieces have together. */
+  readonly nodeCount: (pieces: Float64Array) => number
+
+  /**
+   * Adds the nodes of one segment into its Gram matrix. `runs` has two numbers a run, [firstElement, elementCount]; the
+   * runs cover the segment in ascending order, and `nodes` holds their nodes in the same order. Returns productCount numbers.
+   */
+  readonly gramFinish: (
+    segmentElementCount: number,
+    runs: Float64Array,
+    nodes: Float64Array,
+    productCount: number,
+  ) => Float64Array
+
+  /**
+   * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
+   * Returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)] as in `stats`, or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
+   * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
+   * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
+   */
+  readonly coefficients: (
+    dtype: number,
+    weights: Float64Array,
+    gram: Float64Array,
+    refinements: Float64Array,
+  ) => Float64Array
 
   /** Copies as many bytes as `to` has, of other memory, past the cache; absent where `to.set(from)` does it as well. */
   readonly copy?: (from: Uint8Array, to: Uint8Array) => void
@@ -171,48 +202,4 @@ export interface Binding {
    * where it is. It is detached when the memory that it is part of has to grow.
    */
   readonly allocate?: (byteLength: number) => Uint8Array
-
-  readonly reduceAsync: (
-    op: number,
-    dtype: number,
-    resultDtype: number,
-    inputs: Uint8Array[],
-    weights: Float64Array,
-    pieces: Float64Array,
-    out: Uint8Array,
-    nodes: Float64Array,
-    stats: Float64Array,
-  ) => Promise<void>
-  readonly gramAsync: (dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array) => Promise<void>
-  readonly refineAsync: (
-    dtype: number,
-    inputs: Uint8Array[],
-    vectors: Float64Array,
-    pieces: Float64Array,
-    nodes: Float64Array,
-  ) => Promise<void>
-  readonly combineAsync: (
-    dtype: number,
-    resultDtype: number,
-    inputs: Uint8Array[],
-    elementCounts: Float64Array,
-    coefficients: Float64Array,
-    out: Uint8Array,
-  ) => Promise<void>
-  readonly foldAsync: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => Promise<void>
-  readonly quantizeAsync: (
-    format: number,
-    blockElementCount: number,
-    input: Uint8Array,
-    elementCounts: Float64Array,
-    residual: Uint8Array,
-    codes: Uint8Array,
-  ) => Promise<void>
-  readonly dequantizeAsync: (
-    format: number,
-    blockElementCount: number,
-    codes: Uint8Array,
-    elementCounts: Float64Array,
-    out: Uint8Array,
-  ) => Promise<void>
 }

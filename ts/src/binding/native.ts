@@ -5,7 +5,7 @@
  * from another version of the sources. Errors that leave it are AdasumErrors.
  */
 import { AdasumError } from '../errors.ts'
-import { ABI, type Binding } from './binding.ts'
+import { ABI, type Binding, kernelForms } from './binding.ts'
 import { ADDON, loadFailure, ownRequire } from './installation.ts'
 import { typedError } from './typed-error.ts'
 
@@ -49,6 +49,8 @@ function loadAddon(load: () => unknown): Omit<Binding, 'kind'> {
   }
 }
 
+type AnyCall<R> = (...args: unknown[]) => R
+
 function withTypedErrors(addon: Omit<Binding, 'kind'>): Binding {
   return {
     kind: 'native',
@@ -57,23 +59,13 @@ function withTypedErrors(addon: Omit<Binding, 'kind'>): Binding {
     isas: sync(addon.isas),
     hasNonFinite: sync(addon.hasNonFinite),
     nodeCount: sync(addon.nodeCount),
-    reduce: sync(addon.reduce),
-    gram: sync(addon.gram),
     gramFinish: sync(addon.gramFinish),
     coefficients: sync(addon.coefficients),
-    refine: sync(addon.refine),
-    combine: sync(addon.combine),
-    fold: sync(addon.fold),
-    quantize: sync(addon.quantize),
-    dequantize: sync(addon.dequantize),
     copy: sync(addon.copy!),
-    reduceAsync: async(addon.reduceAsync),
-    gramAsync: async(addon.gramAsync),
-    refineAsync: async(addon.refineAsync),
-    combineAsync: async(addon.combineAsync),
-    foldAsync: async(addon.foldAsync),
-    quantizeAsync: async(addon.quantizeAsync),
-    dequantizeAsync: async(addon.dequantizeAsync),
+    ...kernelForms(
+      (name) => sync(addon[name] as AnyCall<void>),
+      (name) => async(addon[`${name}Async`] as AnyCall<Promise<void>>),
+    ),
   }
 }
 

@@ -13,11 +13,23 @@ import { OP_CODES } from './binding.ts'
 import { isDetached, isShared, typedArrayName } from './typed-array.ts'
 
 /**
- * What an argument is. `Out`: written, and copied back if the call succeeds; doubles are copied in, too, since they may be
- * left as they are, and bytes if they are `InOut`. `reducedOut`: of which adasum writes only those of the `pieces` that cover their segments.
+ * Arguments that are arrays, by what they are. `Out`: written, and copied back if the call succeeds; doubles are copied in,
+ * too, since they may be left as they are, and bytes if they are `InOut`. `reducedOut`: of which adasum writes only those of
+ * the `pieces` that cover their segments.
  */
-export type Kind =
-  'number' | 'bytes' | 'doubles' | 'pieces' | 'list' | 'bytesOut' | 'bytesInOut' | 'doublesOut' | 'reducedOut'
+const ARRAYS = {
+  bytes: { name: 'Uint8Array', isRead: true, isWritten: false },
+  bytesOut: { name: 'Uint8Array', isRead: false, isWritten: true },
+  bytesInOut: { name: 'Uint8Array', isRead: true, isWritten: true },
+  reducedOut: { name: 'Uint8Array', isRead: false, isWritten: true },
+  doubles: { name: 'Float64Array', isRead: true, isWritten: false },
+  pieces: { name: 'Float64Array', isRead: true, isWritten: false },
+  doublesOut: { name: 'Float64Array', isRead: true, isWritten: true },
+} as const
+
+type ArrayKind = keyof typeof ARRAYS
+/** What an argument is; a list is one of `bytes`. */
+export type Kind = 'number' | 'list' | ArrayKind
 
 /** The memory of a module, as long as it does not grow. */
 export interface Room {
@@ -58,16 +70,6 @@ const WORD_BYTES = 4
 const PAIR_BYTES = 2 * WORD_BYTES
 /** Addresses have 32 bits. */
 const MEMORY_BYTES = 2 ** 32
-
-const ARRAY_NAMES: Partial<Record<Kind, string>> = {
-  bytes: 'Uint8Array',
-  bytesOut: 'Uint8Array',
-  bytesInOut: 'Uint8Array',
-  reducedOut: 'Uint8Array',
-  doubles: 'Float64Array',
-  pieces: 'Float64Array',
-  doublesOut: 'Float64Array',
-}
 
 function refuse(what: string): never {
   throw new AdasumError('ERR_ARGUMENT', `an argument ${what}.`)
@@ -133,7 +135,7 @@ export class WasmArguments {
     const memory = new Uint8Array(buffer)
     // Worked out before anything is written: a caller's tables may lie where results go.
     const written = this.#kinds.flatMap((kind, i) =>
-      kind.endsWith('Out') ? this.#rangesOf(kind, this.#arrays[i]![0]!) : [],
+      isWritten(kind) ? this.#rangesOf(kind, this.#arrays[i]![0]!) : [],
     )
     for (const { passed, begin, end } of written) {
       if (!passed.region || passed.region.isOwn) continue
@@ -148,6 +150,10 @@ export class WasmArguments {
     const pieces = this.#args[this.#kinds.indexOf('pieces')] as Float64Array
     return wholePieces(pieces, passed.byteLength).map((range) => ({ passed, ...range }))
   }
+}
+
+function isWritten(kind: Kind): boolean {
+  return kind !== 'number' && kind !== 'list' && ARRAYS[kind].isWritten
 }
 
 function elementsOf(list: unknown): unknown[] {
@@ -166,14 +172,14 @@ function passedArrays(kind: Kind, value: unknown): Passed[] {
   return [passedArray(kind, value)]
 }
 
-function passedArray(kind: Kind, value: unknown): Passed {
-  if (typedArrayName(value) !== ARRAY_NAMES[kind])
+function passedArray(kind: ArrayKind, value: unknown): Passed {
+  if (typedArrayName(value) !== ARRAYS[kind].name)
     refuse('is no Uint8Array or Float64Array where one is expected. Pass the kind that the contract names')
   const array = value as Bytes
   if (isShared(array)) refuse('lies in shared memory, which others may write meanwhile. Copy it into an ArrayBuffer')
   if (isDetached(array))
     refuse('has been detached: its memory was transferred. Pass an array that still has its memory')
-  const isRead = kind !== 'bytesOut' && kind !== 'reducedOut'
+  const { isRead } = ARRAYS[kind]
   return { array, begin: array.byteOffset, byteLength: array.byteLength, isRead, region: undefined }
 }
 

@@ -7,11 +7,11 @@
  */
 import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
 import { nextTurn } from '#platform'
-import { ABI, type Binding } from './binding.ts'
+import { ABI, type Binding, kernelForms, type Kernels } from './binding.ts'
 import { type Kind, WasmArguments } from './wasm-arguments.ts'
 
 /** The functions that take arrays. */
-type Call = Exclude<keyof Binding, 'kind' | 'abi' | 'isa' | 'isas' | 'allocate' | 'copy' | `${string}Async`>
+type Call = keyof Kernels | 'hasNonFinite' | 'nodeCount' | 'gramFinish' | 'coefficients'
 
 /** What their arguments are. */
 const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
@@ -82,8 +82,8 @@ export function wasmBinding(code: WasmCode, first: Instance = instantiateSync(co
   const sync = <C extends Call>(name: C): Binding[C] =>
     ((...args: unknown[]) => calls.run(name, args)) as unknown as Binding[C]
   const async =
-    <A extends unknown[]>(name: Call) =>
-    async (...args: A): Promise<void> => {
+    (name: Call) =>
+    async (...args: unknown[]): Promise<void> => {
       await nextTurn()
       calls.run(name, args)
     }
@@ -95,23 +95,10 @@ export function wasmBinding(code: WasmCode, first: Instance = instantiateSync(co
     isas: () => [...isas],
     hasNonFinite: sync('hasNonFinite'),
     nodeCount: sync('nodeCount'),
-    reduce: sync('reduce'),
-    gram: sync('gram'),
     gramFinish: sync('gramFinish'),
     coefficients: sync('coefficients'),
-    refine: sync('refine'),
-    combine: sync('combine'),
-    fold: sync('fold'),
-    quantize: sync('quantize'),
-    dequantize: sync('dequantize'),
+    ...kernelForms(sync, async),
     allocate: (byteLength) => calls.allocate(byteLength),
-    reduceAsync: async('reduce'),
-    gramAsync: async('gram'),
-    refineAsync: async('refine'),
-    combineAsync: async('combine'),
-    foldAsync: async('fold'),
-    quantizeAsync: async('quantize'),
-    dequantizeAsync: async('dequantize'),
   }
 }
 

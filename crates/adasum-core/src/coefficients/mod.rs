@@ -20,49 +20,12 @@
 //! All arithmetic is plain f64 in the order in which it stands here, so equal matrices give equal bits.
 
 mod solver;
+mod tree;
 
-use std::ops::Range;
+use solver::Solver;
 
-use crate::element::Element;
-use solver::{Atom, Solver};
-
-/// What a dtype means for the rule; see the constants of [`Element`].
-#[derive(Clone, Copy, Debug)]
-pub struct Thresholds {
-    /// Measure a node directly below this part of its terms' squared norms.
-    pub refine_below: f64,
-    /// Squared norms below this count as orthogonal to everything.
-    pub smallest_squared_norm: f64,
-}
-
-impl Thresholds {
-    /// The thresholds of an element type.
-    pub(crate) fn of<E: Element>() -> Self {
-        Self { refine_below: E::REFINE_BELOW, smallest_squared_norm: E::SMALLEST_SQUARED_NORM }
-    }
-}
-
-/// A node of the tree whose vector must be measured: x = sum of vector_i * g_i.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Index of the node's first input.
-    pub first: usize,
-    /// Number of inputs below the node.
-    pub count: usize,
-    /// One coefficient an input, 0 outside the node.
-    pub vector: Vec<f64>,
-}
-
-/// The answer to a [`Request`].
-#[derive(Clone, Copy, Debug)]
-pub struct Refinement<'a> {
-    /// Index of the node's first input.
-    pub first: usize,
-    /// Number of inputs below the node.
-    pub count: usize,
-    /// x.x, then x.g_i for every input.
-    pub products: &'a [f64],
-}
+pub use solver::{Memory, Refinement, Request, Thresholds};
+pub use tree::{is_inner_node, triangle_index};
 
 /// What the matrix says.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,34 +42,6 @@ pub enum Outcome<'m> {
     },
     /// These nodes must be measured first.
     Measure(Vec<Request>),
-}
-
-/// What one segment after another is worked out in: a model has thousands of small ones.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// The terms of all vectors under way; each vector's are consecutive.
-    atoms: Vec<(Atom, f64)>,
-    coefficients: Vec<f64>,
-    squared_norms: Vec<f64>,
-}
-
-/// Where the upper triangle of a k x k matrix, row by row, holds the entry of i and j.
-pub fn triangle_index(k: usize, i: usize, j: usize) -> usize {
-    let (i, j) = (i.min(j), i.max(j));
-    i * (2 * k + 1 - i) / 2 + (j - i)
-}
-
-/// True if (first, count) is an inner node of the tree over `n` inputs.
-pub fn is_inner_node(n: usize, first: usize, count: usize) -> bool {
-    let mut node = 0..n;
-    while node.len() > 1 {
-        if node.start == first && node.len() == count {
-            return true;
-        }
-        let middle = split(&node);
-        node = if first < middle { node.start..middle } else { middle..node.end };
-    }
-    false
 }
 
 /// The balanced coefficients of one segment. `weights` says how many ranks' vectors each input stands for. `gram` is the
@@ -142,9 +77,4 @@ fn not_finite<'m>(memory: &'m mut Memory, weights: &[f64]) -> Outcome<'m> {
     memory.coefficients.clear();
     memory.coefficients.extend(weights.iter().map(|&weight| if weight == 0.0 { 0.0 } else { f64::NAN }));
     Outcome::Done { orthogonality: f64::NAN, squared_norm_sum: f64::NAN, coefficients: &memory.coefficients }
-}
-
-/// ceil(n/2) inputs go left.
-fn split(node: &Range<usize>) -> usize {
-    node.start + node.len().div_ceil(2)
 }

@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::{Memory, Refinement, Request, Thresholds, split, triangle_index};
+use super::tree::{split, triangle_index};
+use crate::element::Element;
 
 /// Below this part of its inputs' squared norms a measured squared norm is rounding noise: the vector counts as zero.
 const ZERO_BELOW: f64 = 1e-14;
@@ -13,6 +14,53 @@ const ZERO_BELOW: f64 = 1e-14;
 /// Matrices with an entry above this are scaled down first, so that no product overflows.
 const LARGEST_ENTRY: f64 = f64::from_bits(0x7830_0000_0000_0000); // 2^900
 const SHRINK: f64 = f64::from_bits(0x3370_0000_0000_0000); // 2^-200, exact
+
+/// What a dtype means for the rule; see the constants of [`Element`].
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// Measure a node directly below this part of its terms' squared norms.
+    pub refine_below: f64,
+    /// Squared norms below this count as orthogonal to everything.
+    pub smallest_squared_norm: f64,
+}
+
+impl Thresholds {
+    /// The thresholds of an element type.
+    pub(crate) fn of<E: Element>() -> Self {
+        Self { refine_below: E::REFINE_BELOW, smallest_squared_norm: E::SMALLEST_SQUARED_NORM }
+    }
+}
+
+/// A node of the tree whose vector must be measured: x = sum of vector_i * g_i.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Index of the node's first input.
+    pub first: usize,
+    /// Number of inputs below the node.
+    pub count: usize,
+    /// One coefficient an input, 0 outside the node.
+    pub vector: Vec<f64>,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Copy, Debug)]
+pub struct Refinement<'a> {
+    /// Index of the node's first input.
+    pub first: usize,
+    /// Number of inputs below the node.
+    pub count: usize,
+    /// x.x, then x.g_i for every input.
+    pub products: &'a [f64],
+}
+
+/// What one segment after another is worked out in: a model has thousands of small ones.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The terms of all vectors under way; each vector's are consecutive.
+    atoms: Vec<(Atom, f64)>,
+    pub(super) coefficients: Vec<f64>,
+    squared_norms: Vec<f64>,
+}
 
 /// Sums like the tree itself, so that identical inputs stay exact where their number is a power of two.
 fn pairwise_sum<T>(items: &[T], value: &impl Fn(&T) -> f64) -> f64 {

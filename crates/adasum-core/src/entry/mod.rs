@@ -4,6 +4,7 @@
 //! that is refused has written nothing. See `ts/src/binding/binding.ts` for the contract; names and order of arguments
 //! are the same.
 
+mod by_dtype;
 mod copy;
 mod fold;
 mod layout;
@@ -21,47 +22,13 @@ pub use tables::{balanced_coefficients, gram_finish, node_count};
 pub use view::{View, ViewMut};
 
 use crate::blocks::Accumulator;
-use crate::dtype::Dtype;
 use crate::element::{Element, Output};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
-use crate::half::{Bf16, F16};
+use by_dtype::{with_element, with_elements};
 use layout::{Piece, Pieces, parse_parts};
 use reduction::{Reduction, input_elements, product_count};
 use view::Exclusive;
-
-/// Calls a generic function with the element type of a dtype code.
-macro_rules! with_element {
-    ($code:expr, $function:ident ( $($argument:expr),* )) => {
-        match Dtype::from_code($code)? {
-            Dtype::F32 => $function::<f32>($($argument),*),
-            Dtype::F64 => $function::<f64>($($argument),*),
-            Dtype::F16 => $function::<F16>($($argument),*),
-            Dtype::Bf16 => $function::<Bf16>($($argument),*),
-        }
-    };
-}
-use with_element;
-
-/// The same with the element types of the inputs and of the result: equal ones, or f32 from a half format.
-macro_rules! with_elements {
-    ($code:expr, $result_code:expr, $function:ident ( $($argument:expr),* )) => {
-        match (Dtype::from_code($code)?, Dtype::from_code($result_code)?) {
-            (Dtype::F32, Dtype::F32) => $function::<f32, f32>($($argument),*),
-            (Dtype::F64, Dtype::F64) => $function::<f64, f64>($($argument),*),
-            (Dtype::F16, Dtype::F16) => $function::<F16, F16>($($argument),*),
-            (Dtype::F16, Dtype::F32) => $function::<F16, f32>($($argument),*),
-            (Dtype::Bf16, Dtype::Bf16) => $function::<Bf16, Bf16>($($argument),*),
-            (Dtype::Bf16, Dtype::F32) => $function::<Bf16, f32>($($argument),*),
-            (inputs, result) => Err(argument_error!(
-                "the inputs are {}, the result is {}. Use one dtype, or f32 for the result of f16 or bf16.",
-                inputs.name(),
-                result.name()
-            )),
-        }
-    };
-}
-use with_elements;
 
 impl Engine {
     /// True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm is not finite.

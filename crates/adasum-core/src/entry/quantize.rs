@@ -7,7 +7,8 @@ use crate::dtype::Format;
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
 use crate::half::{Bf16, F16};
-use crate::kernel::{Code, Coding, Int8, Table};
+use crate::kernel::table::{Coding, Table};
+use crate::kernel::{Code, Int8};
 
 const SMALLEST_BLOCK: usize = 16;
 

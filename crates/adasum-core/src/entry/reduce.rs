@@ -4,18 +4,17 @@
 //! Gram of a segment takes turns with combine of the segment before it, chunk by chunk: combine works in the cache, and
 //! meanwhile memory brings what gram reads next.
 
+use super::by_dtype::with_elements;
 use super::layout::{Piece, Pieces};
 use super::reduction::{Combination, Reduction, input_elements, product_count};
 use super::tables::parse_weights;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
-use super::with_elements;
 use crate::blocks::Accumulator;
 use crate::coefficients::{Memory, Outcome, Refinement, Request, Thresholds, coefficients, triangle_index};
-use crate::dtype::{Dtype, Op};
+use crate::dtype::Op;
 use crate::element::{Element, Output};
 use crate::engine::Engine;
-use crate::error::{Result, argument_error};
-use crate::half::{Bf16, F16};
+use crate::error::Result;
 
 /// The memory that [`Engine::reduce`] writes.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
 use crate::element::{Element, Output, Stored};
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
-use crate::kernel::{Between, Pass, Term};
+use crate::kernel::table::{Between, Pass, Term};
 
 /// Most inputs of one call; their Gram matrix then has 64 MiB.
 pub const MAX_INPUTS: usize = 4096;

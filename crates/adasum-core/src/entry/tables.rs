@@ -1,15 +1,13 @@
 //! The entry points that see no vectors, only the small tables of numbers that ranks exchange.
 
+use super::by_dtype::with_element;
 use super::layout::{Pieces, count_of, parse_runs};
 use super::reduction::product_count;
 use super::view::View;
-use super::with_element;
 use crate::blocks::{Accumulator, Run};
 use crate::coefficients::{Memory, Outcome, Refinement, Thresholds, coefficients, is_inner_node};
-use crate::dtype::Dtype;
 use crate::element::Element;
 use crate::error::{Result, argument_error};
-use crate::half::{Bf16, F16};
 
 /// Weights up to this, of as many inputs as there may be, add up exactly.
 const LARGEST_WEIGHT: f64 = 4_294_967_296.0; // 2^32

@@ -38,6 +38,7 @@ impl<'a> View<'a> {
     /// # Safety
     /// For as long as `'a` lasts the bytes must be valid for reading, and nobody but the entry points may write them.
     pub unsafe fn new(ptr: *const u8, byte_length: usize) -> Self {
+        debug_assert!(byte_length == 0 || !ptr.is_null(), "bytes are somewhere");
         Self { ptr: if byte_length == 0 { EMPTY } else { ptr }, byte_length, lifetime: PhantomData }
     }
 
@@ -70,6 +71,7 @@ impl<'a> ViewMut<'a> {
     /// For as long as `'a` lasts the bytes must be valid for reading and writing, and nobody but the entry points may
     /// touch them.
     pub unsafe fn new(ptr: *mut u8, byte_length: usize) -> Self {
+        debug_assert!(byte_length == 0 || !ptr.is_null(), "bytes are somewhere");
         Self { ptr: if byte_length == 0 { EMPTY.cast_mut() } else { ptr }, byte_length, lifetime: PhantomData }
     }
 

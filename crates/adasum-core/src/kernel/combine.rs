@@ -5,21 +5,22 @@
 
 use std::ops::Range;
 
-use super::{Pass, Term, load_rest};
+use super::lanes::load_rest;
+use super::table::{Pass, Term};
 use crate::element::Element;
 use crate::simd::stream::{self, CACHE_LINE, STREAMS};
 use crate::simd::{Isa, LANES};
 
 /// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
 const UNROLL: usize = 4;
-/// Bytes between what is combined and what is asked for. A CPU looks ahead on its own; asking far beyond, in the next page
-/// of memory, makes it stop: measured.
+/// Bytes between what is combined and what is prefetched. A CPU looks ahead on its own; a prefetch far beyond, in the next
+/// page of memory, makes it stop: measured.
 const AHEAD: usize = 512;
-/// With more terms than this, asking costs more than it saves: measured.
-const MOST_ASKED: usize = 8;
+/// With more terms than this, prefetching costs more than it saves: measured.
+const MOST_PREFETCHED: usize = 8;
 
 /// # Safety
-/// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs, unless it is streamed.
+/// See [`Kernels`](super::table::Kernels); `out` must be valid for writing and may be one of the inputs, unless it is streamed.
 #[inline(always)]
 pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     terms: &[Term<E>],
@@ -27,6 +28,8 @@ pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     out: *mut O,
     pass: Pass,
 ) {
+    debug_assert!(terms.iter().all(|term| term.input.is_aligned()) && out.is_aligned(), "elements are aligned");
+    debug_assert!(elements.start <= elements.end, "the range is none that ends before it begins");
     let near = AHEAD / size_of::<E>();
     // SAFETY: handed on from the caller.
     unsafe {
@@ -55,6 +58,7 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
     out: *mut O,
     ahead: usize,
 ) {
+    debug_assert!(terms.iter().all(|term| !std::ptr::eq(term.input.cast(), out)), "what is streamed is no input");
     let skipped = out.wrapping_add(elements.start).align_offset(CACHE_LINE).min(elements.len());
     let mut element = elements.start + skipped;
     // SAFETY: the three ranges make up the elements, for which the caller vouches; strips of the second begin lines.
@@ -62,7 +66,7 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
         strips::<I, E, O, false>(terms, elements.start..element, out, ahead);
         if let Some((first, others)) = terms.split_first() {
             while element + UNROLL * LANES <= elements.end {
-                ask::<I, E, UNROLL, false>(terms, element.wrapping_add(ahead));
+                prefetch::<I, E, UNROLL, false>(terms, element.wrapping_add(ahead));
                 let mut strip = Strip([O::ZERO; UNROLL * LANES]);
                 store::<I, O, UNROLL>(sums::<I, E, UNROLL>(first, others, element), strip.0.as_mut_ptr());
                 let (from, to) = (strip.0.as_ptr().cast::<u8>(), out.add(element).cast::<u8>());
@@ -77,7 +81,7 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
     stream::end();
 }
 
-/// Asks for what lies so many elements ahead; IS_FAR: for something else to read.
+/// Prefetches what lies so many elements ahead; IS_FAR: for something else to read.
 ///
 /// # Safety
 /// See [`combine`].
@@ -101,7 +105,7 @@ unsafe fn strips<I: Isa, E: Element, O: Element, const IS_FAR: bool>(
     unsafe {
         let overlapping = if is_overlapping { sums::<I, E, 1>(first, others, last) } else { [I::splat(0.0)] };
         while element + UNROLL * LANES <= elements.end {
-            ask::<I, E, UNROLL, IS_FAR>(terms, element.wrapping_add(ahead));
+            prefetch::<I, E, UNROLL, IS_FAR>(terms, element.wrapping_add(ahead));
             store::<I, O, UNROLL>(sums::<I, E, UNROLL>(first, others, element), out.add(element));
             element += UNROLL * LANES;
         }
@@ -153,13 +157,13 @@ unsafe fn store<I: Isa, O: Element, const U: usize>(sums: [I::Lanes; U], out: *m
     }
 }
 
-/// Asks for the cache lines from `element` on that a later strip will need, or somebody else.
+/// Prefetches the cache lines from `element` on that a later strip will need, or somebody else.
 ///
 /// # Safety
 /// See [`Isa`].
 #[inline(always)]
-unsafe fn ask<I: Isa, E: Element, const U: usize, const IS_FAR: bool>(terms: &[Term<E>], element: usize) {
-    if !IS_FAR && terms.len() > MOST_ASKED {
+unsafe fn prefetch<I: Isa, E: Element, const U: usize, const IS_FAR: bool>(terms: &[Term<E>], element: usize) {
+    if !IS_FAR && terms.len() > MOST_PREFETCHED {
         return;
     }
     for term in terms {
@@ -175,6 +179,7 @@ unsafe fn ask<I: Isa, E: Element, const U: usize, const IS_FAR: bool>(terms: &[T
 /// See [`combine`]; `range` must hold fewer than eight elements, all of which exist.
 #[inline(always)]
 unsafe fn rest<I: Isa, E: Element, O: Element>(first: &Term<E>, others: &[Term<E>], range: Range<usize>, out: *mut O) {
+    debug_assert!(range.len() < LANES, "the rest is less than a group");
     // SAFETY: the caller vouches for the elements. All reads come before the write: `out` may be an input.
     unsafe {
         let mut sum =

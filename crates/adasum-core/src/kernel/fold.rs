@@ -5,41 +5,16 @@
 use std::ops::Range;
 
 use crate::element::Stored;
+use crate::rules::Rule;
 
 /// Elements whose keys are kept in the first-level cache while one input after the other is read.
 const STRIP: usize = 512;
 
-/// How elements of type `E` are joined: as keys, which are numbers that the rule's order or addition is plain for.
-pub trait Rule<E> {
-    /// What is computed on.
-    type Key: Copy + Default;
-
-    /// An element's key.
-    fn enter(element: E) -> Self::Key;
-    /// The key of two elements' join.
-    fn join(a: Self::Key, b: Self::Key) -> Self::Key;
-    /// The element of a key.
-    fn leave(key: Self::Key) -> E;
-}
-
-/// `fold(inputs, elements, out)`: the join of all inputs over these elements. `out` may be an input.
-pub type Fold<E> = unsafe fn(&[*const E], Range<usize>, *mut E);
-
-/// One dtype's folds on one instruction set; requirements as for [`Kernels`](super::Kernels).
-#[derive(Debug)]
-pub struct Folds<E> {
-    /// The smallest element.
-    pub min: Fold<E>,
-    /// The largest element.
-    pub max: Fold<E>,
-    /// The sum modulo 2^bits; of integers only.
-    pub sum: Option<Fold<E>>,
-}
-
 /// # Safety
-/// See [`Kernels`](super::Kernels); `out` must be valid for writing and may be one of the inputs.
+/// See [`Kernels`](super::table::Kernels); `out` must be valid for writing and may be one of the inputs.
 #[inline(always)]
 pub unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<usize>, out: *mut E) {
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()) && out.is_aligned(), "elements are aligned");
     let Some((first, others)) = inputs.split_first() else { return };
     let mut strip = [R::Key::default(); STRIP];
     let mut element = elements.start;

@@ -14,15 +14,16 @@
 //! A tile works on as many lanes at a time as the registers hold its sums for, and passes over the chunk once for each
 //! part of the lanes. Between chunks the sums wait in memory.
 //!
-//! Every pass asks for its share of the next chunk: a CPU looks ahead on its own, but not far enough for many inputs, and
-//! if all were asked for at once, memory would idle for the rest of the chunk. Where another kernel runs between the chunks,
-//! it asks instead.
+//! Every pass prefetches its share of the next chunk: a CPU looks ahead on its own, but not far enough for many inputs, and
+//! if all were prefetched at once, memory would idle for the rest of the chunk. Where another kernel runs between the chunks,
+//! it prefetches instead.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::few::{ask_near, few};
-use super::{Between, add_lanes, load_rest};
+use super::gram_small::{add_triangle, gram_small, most_elements, multiply_add, prefetch_near};
+use super::lanes::{add_lanes, load_rest};
+use super::table::Between;
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
@@ -32,19 +33,17 @@ const ROWS: usize = 4;
 const TRIANGLE: usize = ROWS * (ROWS + 1) / 2;
 /// Most rows and most columns whose sums are kept at once. More inputs than this are taken panel by panel.
 const PANEL: usize = 16;
-/// Fewer rows than this pass over all lanes at once and ask for what they will read next themselves: with one or two inputs
+/// Fewer rows than this pass over all lanes at once and prefetch what they will read next themselves: with one or two inputs
 /// there is just one pass, and memory is quicker with all streams at once than with one after the other.
 const SHARING: usize = 3;
 /// Of one chunk of all inputs: half of a first-level cache of 32 KiB.
 const CHUNK_BYTES: usize = 16 << 10;
-/// Most elements of a chunk if something else is done in between: measured.
-const SHARED_CHUNK: usize = 512;
 
 /// Of one pair.
 type Sum = [f64; LANES];
 
 /// # Safety
-/// See [`Kernels`](super::Kernels).
+/// See [`Kernels`](super::table::Kernels).
 #[inline(always)]
 pub unsafe fn gram<I: Isa, E: Element>(
     inputs: &[*const E],
@@ -54,16 +53,18 @@ pub unsafe fn gram<I: Isa, E: Element>(
 ) {
     let k = inputs.len();
     debug_assert_eq!(products.len(), k * (k + 1) / 2);
+    debug_assert!(elements.len() <= BLOCK_ELEMENTS, "gram takes one block");
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()), "elements are aligned");
     if elements.is_empty() {
         return products.fill(0.0);
     }
     // SAFETY: handed on from the caller.
     unsafe {
         match (k, I::Tile::WIDTH) {
-            (1, _) => return few::<I, E, 1, 1>(inputs, elements, products, between),
-            (2, _) => return few::<I, E, 2, 3>(inputs, elements, products, between),
-            (3, LANES) => return few::<I, E, 3, 6>(inputs, elements, products, between),
-            (4, LANES) => return few::<I, E, ROWS, TRIANGLE>(inputs, elements, products, between),
+            (1, _) => return gram_small::<I, E, 1, 1>(inputs, elements, products, between),
+            (2, _) => return gram_small::<I, E, 2, 3>(inputs, elements, products, between),
+            (3, LANES) => return gram_small::<I, E, 3, 6>(inputs, elements, products, between),
+            (4, LANES) => return gram_small::<I, E, ROWS, TRIANGLE>(inputs, elements, products, between),
             _ => (),
         }
     }
@@ -99,8 +100,8 @@ unsafe fn panel<I: Isa, E: Element>(
     let mut sums = Sums::new(rows.start, columns.start);
     let input_count = if is_diagonal { rows.len() } else { rows.len() + columns.len() };
     let most = chunk_elements(input_count * size_of::<E>(), between.is_some());
-    let is_asking = is_diagonal && between.is_none();
-    let ahead = Ahead::new::<I>(if is_asking { rows.len() } else { 0 }, rows.start, size_of::<E>());
+    let is_prefetching = is_diagonal && between.is_none();
+    let ahead = Ahead::new::<I>(if is_prefetching { rows.len() } else { 0 }, rows.start, size_of::<E>());
     for begin in elements.clone().step_by(most) {
         let (is_first, count) = (begin == elements.start, most.min(elements.end - begin));
         if let Some(between) = &mut between {
@@ -144,12 +145,6 @@ fn chunk_elements(byte_length: usize, is_shared: bool) -> usize {
     (CHUNK_BYTES / byte_length).clamp(LANES, most_elements(is_shared)) / LANES * LANES
 }
 
-/// Most elements of any chunk.
-#[inline(always)]
-pub(super) fn most_elements(is_shared: bool) -> usize {
-    if is_shared { SHARED_CHUNK } else { BLOCK_ELEMENTS }
-}
-
 /// The sums of a panel, initialised by its first chunk.
 struct Sums {
     sums: MaybeUninit<[[Sum; PANEL]; PANEL]>,
@@ -172,7 +167,7 @@ impl Sums {
     }
 }
 
-/// How far the passes over a chunk have asked for the next one, input after input.
+/// How far the passes over a chunk have prefetched the next one, input after input.
 #[derive(Clone, Copy)]
 struct Ahead {
     /// Bytes with each element of a pass.
@@ -221,16 +216,16 @@ impl<E: Element> Chunk<'_, E> {
         let full = self.count - self.count % LANES;
         for part in (0..LANES).step_by(A::WIDTH) {
             let is_near = R < SHARING || self.ahead.rate == 0;
-            let asked = if is_near { std::ptr::null() } else { self.next_share() };
+            let ahead = if is_near { std::ptr::null() } else { self.next_share() };
             // SAFETY: handed on from the caller.
             unsafe {
                 let mut sums = self.load::<A, P>(places, part);
                 let mut element = 0;
                 while element < full {
                     if is_near {
-                        rows.iter().for_each(|row| ask_near::<A, E>(row.wrapping_add(element)));
+                        rows.iter().for_each(|row| prefetch_near::<A, E>(row.wrapping_add(element)));
                     } else {
-                        A::prefetch(asked.wrapping_add(element * self.ahead.rate));
+                        A::prefetch(ahead.wrapping_add(element * self.ahead.rate));
                     }
                     let values = rows.map(|row| E::load::<A>(row.add(element + part)));
                     add_triangle::<A, E, R, P>(values, &mut sums);
@@ -240,7 +235,7 @@ impl<E: Element> Chunk<'_, E> {
                     let values = rows.map(|row| load_rest::<A, E>(row.add(full), self.count - full, part));
                     add_triangle::<A, E, R, P>(values, &mut sums);
                 }
-                keep::<A, P>(sums, places, part);
+                store_sums::<A, P>(sums, places, part);
             }
         }
     }
@@ -257,13 +252,13 @@ impl<E: Element> Chunk<'_, E> {
             std::array::from_fn(|c| std::array::from_fn(|r| self.sums.of(row + r, column + c)));
         let full = self.count - self.count % LANES;
         for part in (0..LANES).step_by(A::WIDTH) {
-            let asked = self.next_share();
+            let ahead = self.next_share();
             // SAFETY: handed on from the caller.
             unsafe {
                 let mut sums = places.map(|places| self.load::<A, ROWS>(places, part));
                 let mut element = 0;
                 while element < full {
-                    A::prefetch(asked.wrapping_add(element * self.ahead.rate));
+                    A::prefetch(ahead.wrapping_add(element * self.ahead.rate));
                     let rows = rows.map(|row| E::load::<A>(row.add(element + part)));
                     let columns = columns.map(|column| E::load::<A>(column.add(element + part)));
                     add_rectangle::<A, E, C>(rows, columns, &mut sums);
@@ -276,25 +271,25 @@ impl<E: Element> Chunk<'_, E> {
                     add_rectangle::<A, E, C>(rows, columns, &mut sums);
                 }
                 for (sums, places) in sums.into_iter().zip(places) {
-                    keep::<A, ROWS>(sums, places, part);
+                    store_sums::<A, ROWS>(sums, places, part);
                 }
             }
         }
         C
     }
 
-    /// Where one more pass begins to ask.
+    /// Where one more pass begins to prefetch.
     #[inline(always)]
     fn next_share(&mut self) -> *const u8 {
         let byte_length = self.count * size_of::<E>();
         let next = self.inputs[self.ahead.input.min(self.inputs.len() - 1)].wrapping_add(self.begin + self.count);
-        let asked = next.cast::<u8>().wrapping_add(self.ahead.offset);
+        let begin = next.cast::<u8>().wrapping_add(self.ahead.offset);
         self.ahead.offset += self.count * self.ahead.rate;
         while self.ahead.offset >= byte_length {
             self.ahead.offset -= byte_length;
             self.ahead.input += 1;
         }
-        asked
+        begin
     }
 
     #[inline(always)]
@@ -306,6 +301,7 @@ impl<E: Element> Chunk<'_, E> {
     /// The places must hold sums unless this is the first chunk; see [`Arithmetic`].
     #[inline(always)]
     unsafe fn load<A: Arithmetic, const P: usize>(&self, places: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
+        debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe {
             if self.is_first {
@@ -319,27 +315,11 @@ impl<E: Element> Chunk<'_, E> {
 /// # Safety
 /// The places must be valid for writing; see [`Arithmetic`].
 #[inline(always)]
-unsafe fn keep<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut Sum; P], part: usize) {
+unsafe fn store_sums<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut Sum; P], part: usize) {
+    debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
     for (sum, place) in sums.into_iter().zip(places) {
         // SAFETY: handed on from the caller; a sum has eight lanes.
-        unsafe { A::keep(sum, place.cast::<f64>().add(part)) };
-    }
-}
-
-/// # Safety
-/// See [`Arithmetic`].
-#[inline(always)]
-pub(super) unsafe fn add_triangle<A: Arithmetic, E: Element, const R: usize, const P: usize>(
-    values: [A::Lanes; R],
-    sums: &mut [A::Lanes; P],
-) {
-    let mut pair = 0;
-    for i in 0..R {
-        for j in i..R {
-            // SAFETY: handed on from the caller.
-            sums[pair] = unsafe { multiply_add::<A, E>(values[i], values[j], sums[pair]) };
-            pair += 1;
-        }
+        unsafe { A::store_lanes(sum, place.cast::<f64>().add(part)) };
     }
 }
 
@@ -357,12 +337,4 @@ unsafe fn add_rectangle<A: Arithmetic, E: Element, const C: usize>(
             sums[row] = unsafe { multiply_add::<A, E>(value, column, sums[row]) };
         }
     }
-}
-
-/// # Safety
-/// See [`Arithmetic`].
-#[inline(always)]
-unsafe fn multiply_add<A: Arithmetic, E: Element>(a: A::Lanes, b: A::Lanes, sum: A::Lanes) -> A::Lanes {
-    // SAFETY: handed on from the caller.
-    unsafe { if E::EXACT_PRODUCTS { A::mul_add_exact(a, b, sum) } else { A::add(A::mul(a, b), sum) } }
 }

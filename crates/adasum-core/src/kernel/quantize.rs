@@ -15,7 +15,7 @@
 //! The loops are over groups of eight, in plain f32 arithmetic, which is the same on every CPU; the compiler makes vectors of
 //! them for the features that are switched on around them.
 
-use super::padded;
+use super::lanes::padded;
 use crate::element::Element;
 use crate::half::{Bf16, F16};
 use crate::simd::{CANONICAL_NAN_F32, Isa, LANES};
@@ -54,23 +54,11 @@ pub trait Code {
     unsafe fn decode<I: Isa>(codes: &Self::Codes, scale: Self::Scale) -> Group;
 }
 
-/// `quantize(input, residual, element_count, codes)`: one block. The residual, if there is one, is replaced.
-pub type Quantize = unsafe fn(*const f32, Option<*mut f32>, usize, *mut u8);
-/// `dequantize(codes, element_count, out)`: one block.
-pub type Dequantize = unsafe fn(*const u8, usize, *mut f32);
-
-/// One format's kernels on one instruction set. They require that the CPU has it, and that all pointers are valid for so many
-/// elements, or their codes; those of f32 are aligned, codes lie anywhere.
-#[derive(Debug)]
-pub struct Coding {
-    pub quantize: Quantize,
-    pub dequantize: Dequantize,
-}
-
 /// # Safety
-/// See [`Coding`].
+/// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut f32>, count: usize, codes: *mut u8) {
+    debug_assert!(input.is_aligned() && residual.is_none_or(|residual| residual.is_aligned()), "f32 are aligned");
     // SAFETY: handed on from the caller.
     unsafe {
         match residual {
@@ -81,7 +69,7 @@ pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut
 }
 
 /// # Safety
-/// See [`Coding`]; `residual` is touched with FEEDBACK only.
+/// See [`Coding`](super::table::Coding); `residual` is touched with FEEDBACK only.
 #[inline(always)]
 unsafe fn quantize_block<I: Isa, C: Code, const FEEDBACK: bool>(
     input: *const f32,
@@ -124,6 +112,7 @@ unsafe fn quantize_group<I: Isa, C: Code, const FEEDBACK: bool>(
     scale: C::Scale,
     codes: *mut u8,
 ) {
+    debug_assert!(count <= LANES, "a group has eight numbers at most");
     // SAFETY: handed on from the caller.
     unsafe {
         let numbers = wanted::<FEEDBACK>(input, residual, at, count);
@@ -154,9 +143,10 @@ fn larger(magnitudes: [u32; LANES], numbers: &Group) -> [u32; LANES] {
 }
 
 /// # Safety
-/// See [`Coding`].
+/// See [`Coding`](super::table::Coding).
 #[inline(always)]
 pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *mut f32) {
+    debug_assert!(out.is_aligned(), "f32 are aligned");
     let whole = count - count % LANES;
     // SAFETY: every group ends where the elements end or before, and the caller vouches for them and their codes.
     unsafe {
@@ -172,9 +162,10 @@ pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *
 }
 
 /// # Safety
-/// See [`Coding`]; `count` elements from `at` on must exist, and be no more than eight.
+/// See [`Coding`](super::table::Coding); `count` elements from `at` on must exist, and be no more than eight.
 #[inline(always)]
 unsafe fn dequantize_group<I: Isa, C: Code>(codes: *const u8, at: usize, count: usize, scale: C::Scale, out: *mut f32) {
+    debug_assert!(count <= LANES, "a group has eight codes at most");
     // SAFETY: handed on from the caller.
     unsafe {
         let encoded = get::<C::Codes>(codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
@@ -198,6 +189,7 @@ unsafe fn group(p: *const f32, count: usize) -> Group {
 /// `p` must be valid for reading `byte_length` bytes, but no more than T has; zeros must be a T.
 #[inline(always)]
 unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
+    debug_assert!(byte_length <= size_of::<T>(), "no more is read than there is room for");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {
@@ -215,6 +207,7 @@ unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
 /// `p` must be valid for writing `byte_length` bytes, but no more than T has.
 #[inline(always)]
 unsafe fn put<T: Copy>(value: T, p: *mut u8, byte_length: usize) {
+    debug_assert!(byte_length <= size_of::<T>(), "no more is written than there is");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {

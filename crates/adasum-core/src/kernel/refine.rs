@@ -4,13 +4,14 @@
 //! and multiplied directly. The factors are not short enough for exact products: multiply, then add.
 
 use super::combine::combine;
-use super::{Pass, Scratch, Term, add_lanes, load_rest};
+use super::lanes::{add_lanes, load_rest};
+use super::table::{Pass, Scratch, Term};
 use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Isa, LANES};
 
 /// # Safety
-/// See [`Kernels`](super::Kernels); `products` must have one number more than there are inputs.
+/// See [`Kernels`](super::table::Kernels); `products` must have one number more than there are inputs.
 #[inline(always)]
 pub unsafe fn refine<I: Isa, E: Element>(
     terms: &[Term<E>],
@@ -20,6 +21,7 @@ pub unsafe fn refine<I: Isa, E: Element>(
     products: &mut [f64],
 ) {
     debug_assert_eq!(products.len(), inputs.len() + 1);
+    debug_assert!(inputs.iter().all(|input| input.is_aligned()), "elements are aligned");
     assert!(element_count <= BLOCK_ELEMENTS, "refine takes one block");
     let x = scratch.as_mut_ptr();
     // SAFETY: the scratch holds a block; everything else is handed on from the caller.

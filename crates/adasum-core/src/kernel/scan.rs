@@ -1,6 +1,6 @@
 //! Is every element finite? x * 0 is 0 for finite x and NaN otherwise, and a sum that met a NaN stays NaN.
 
-use super::load_rest;
+use super::lanes::load_rest;
 use crate::element::Element;
 use crate::simd::{Isa, LANES};
 
@@ -8,9 +8,10 @@ use crate::simd::{Isa, LANES};
 const UNROLL: usize = 4;
 
 /// # Safety
-/// See [`Kernels`](super::Kernels).
+/// See [`Kernels`](super::table::Kernels).
 #[inline(always)]
 pub unsafe fn is_finite<I: Isa, E: Element>(input: *const E, element_count: usize) -> bool {
+    debug_assert!(input.is_aligned(), "elements are aligned");
     // SAFETY: all loads stay below element_count; the caller vouches for the rest.
     unsafe {
         let zero = I::splat(0.0);

@@ -58,7 +58,7 @@ unsafe impl Arithmetic for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: __m256d, p: *mut f64) {
+    unsafe fn store_lanes(v: __m256d, p: *mut f64) {
         // SAFETY: the caller vouches for four numbers and enabled AVX2.
         unsafe { _mm256_storeu_pd(p, v) };
     }

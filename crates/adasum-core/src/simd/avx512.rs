@@ -52,7 +52,7 @@ unsafe impl Arithmetic for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: __m512d, p: *mut f64) {
+    unsafe fn store_lanes(v: __m512d, p: *mut f64) {
         // SAFETY: the caller vouches for eight numbers and enabled AVX-512.
         unsafe { _mm512_storeu_pd(p, v) };
     }

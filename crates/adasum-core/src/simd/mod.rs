@@ -53,7 +53,7 @@ pub unsafe trait Arithmetic {
     /// # Safety
     /// See [`Arithmetic`].
     unsafe fn mul_add_exact(a: Self::Lanes, b: Self::Lanes, sum: Self::Lanes) -> Self::Lanes;
-    /// Asks for the cache line at `p`, which may be anywhere: nothing is read.
+    /// Prefetches the cache line at `p`, which may be anywhere: nothing is read.
     ///
     /// # Safety
     /// See [`Arithmetic`].
@@ -69,7 +69,7 @@ pub unsafe trait Arithmetic {
     ///
     /// # Safety
     /// `p` must be valid for writing `WIDTH` numbers; see [`Arithmetic`].
-    unsafe fn keep(v: Self::Lanes, p: *mut f64);
+    unsafe fn store_lanes(v: Self::Lanes, p: *mut f64);
     /// Widens f32.
     ///
     /// # Safety
@@ -111,7 +111,7 @@ pub unsafe trait Isa: Arithmetic {
     unsafe fn to_array(v: Self::Lanes) -> [f64; LANES] {
         let mut lanes = [0.0; LANES];
         // SAFETY: the array has room for all lanes; the rest is handed on from the caller.
-        unsafe { Self::keep(v, lanes.as_mut_ptr()) };
+        unsafe { Self::store_lanes(v, lanes.as_mut_ptr()) };
         lanes
     }
     /// Rounds to eight f32, to nearest, every NaN canonical.

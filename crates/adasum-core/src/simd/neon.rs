@@ -57,7 +57,7 @@ unsafe impl Arithmetic for Pair {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: Registers, p: *mut f64) {
+    unsafe fn store_lanes(v: Registers, p: *mut f64) {
         for (i, register) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for four numbers.
             unsafe { vst1q_f64(p.add(2 * i), register) };

@@ -34,7 +34,7 @@ unsafe impl<const WIDTH: usize> Arithmetic for Scalar<WIDTH> {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: Self::Lanes, p: *mut f64) {
+    unsafe fn store_lanes(v: Self::Lanes, p: *mut f64) {
         // SAFETY: the caller vouches for the numbers.
         unsafe { p.cast::<[f64; WIDTH]>().write_unaligned(v) };
     }

@@ -44,7 +44,7 @@ unsafe impl<const COUNT: usize> Arithmetic for Registers<COUNT> {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: Self::Lanes, p: *mut f64) {
+    unsafe fn store_lanes(v: Self::Lanes, p: *mut f64) {
         for (i, register) in v.into_iter().enumerate() {
             // SAFETY: the caller vouches for as many numbers as there are lanes.
             unsafe { v128_store(p.add(2 * i).cast(), register) };

@@ -14,6 +14,7 @@ pub const STREAMS: bool = cfg!(target_arch = "x86_64");
 #[inline(always)]
 pub unsafe fn line(from: *const u8, to: *mut u8) {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+    debug_assert!(to.addr().is_multiple_of(CACHE_LINE), "a line begins at `to`");
     for part in (0..CACHE_LINE).step_by(size_of::<__m128i>()) {
         // SAFETY: all parts lie in the line, and are as aligned as they must be.
         unsafe { _mm_stream_si128(to.add(part).cast(), _mm_loadu_si128(from.add(part).cast())) };
@@ -46,6 +47,7 @@ pub fn end() {
 /// # Safety
 /// The bytes must be valid for reading at `from` and for writing at `to`, and must not overlap.
 pub unsafe fn copy(from: *const u8, to: *mut u8, byte_length: usize) {
+    debug_assert!(from.addr().abs_diff(to.addr()) >= byte_length, "the bytes do not overlap");
     let head = if STREAMS { to.align_offset(CACHE_LINE).min(byte_length) } else { byte_length };
     let tail = head + (byte_length - head) / CACHE_LINE * CACHE_LINE;
     // SAFETY: the three ranges make up the bytes, and the lines of the second begin lines of `to`.

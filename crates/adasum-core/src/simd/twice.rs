@@ -50,11 +50,11 @@ unsafe impl<A: Arithmetic> Arithmetic for Twice<A> {
     }
 
     #[inline(always)]
-    unsafe fn keep(v: Self::Lanes, p: *mut f64) {
+    unsafe fn store_lanes(v: Self::Lanes, p: *mut f64) {
         // SAFETY: the caller vouches for both halves.
         unsafe {
-            A::keep(v.0, p);
-            A::keep(v.1, p.add(A::WIDTH));
+            A::store_lanes(v.0, p);
+            A::store_lanes(v.1, p.add(A::WIDTH));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use adasum_core::dtype::Op;
 
-use super::Plan;
+use super::placement::Plan;
 use super::run::pairs_of;
 use crate::error::{Error, Result};
 use crate::solve::Solution;

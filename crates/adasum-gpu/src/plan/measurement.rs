@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::placement::{Plan, row_bytes};
 use super::products::Products;
 use super::run::{Run, binding, chunk_table, pairs_of};
-use super::{Plan, row_bytes};
 use crate::layout::{Batch, Chunk, Window};
 use crate::scaling::scale_of;
 use crate::shader::{Inputs, Kernel};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use adasum_core::dtype::Op;
 
-use super::Plan;
 use super::measurement::{Measurement, Node, answers};
+use super::placement::Plan;
 use super::products::Products;
 use super::run::Run;
 use crate::error::{Error, Result, argument_error};

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::Plan;
+use super::placement::Plan;
 use super::run::{Call, Run};
 use crate::error::{Result, argument_error};
 use crate::shader::{Element, Inputs, Kernel};

@@ -2,30 +2,12 @@
 
 use std::ops::Range;
 
-use super::GpuReducer;
+use super::memory::GpuReducer;
+use super::results::{Results, WindowResult};
 use crate::dispatch::{Dispatch, staging, storage};
 use crate::error::{Result, argument_error, caught};
 use crate::plan::run::binding;
 use crate::shader::Element;
-
-/// Memory for results of one dtype, made at the first reduction that stores it.
-pub(super) struct Results {
-    element: Element,
-    windows: Vec<WindowResult>,
-    dispatches: Vec<Dispatch>,
-}
-
-impl Results {
-    /// The kernel's runs that make the result.
-    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
-        self.dispatches.iter()
-    }
-}
-
-struct WindowResult {
-    buffer: wgpu::Buffer,
-    staging: wgpu::Buffer,
-}
 
 impl GpuReducer {
     /// Combines all slots by these factors, one list of bytes a batch. Does not wait for the device.

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::GpuReducer;
+use super::memory::GpuReducer;
 use crate::dispatch::{Dispatch, storage};
 use crate::error::{Result, caught};
 use crate::plan::run::binding;

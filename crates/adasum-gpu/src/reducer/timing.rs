@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use adasum_core::dtype::Op;
 
-use super::GpuReducer;
+use super::memory::GpuReducer;
 use crate::dispatch::{Dispatch, filled, storage};
 use crate::error::{Result, caught};
 use crate::gpu::Gpu;

@@ -1,6 +1,10 @@
 //! Systems on which no memory is shared between processes: every call says so.
 
-use super::*;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::ptr::NonNull;
+
+use super::kinds::{Access, Tag};
 
 /// Never made.
 pub enum Object {}

@@ -1,11 +1,12 @@
 //! Linux: files in memory without names, which a peer opens through /proc.
 
-use std::fs::{OpenOptions, read_link};
+use std::fs::{File, OpenOptions, read_link};
+use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
-use super::*;
+use super::kinds::{Access, Tag};
 
 /// What /proc shows of a segment's descriptor.
 const LINK: &str = "/memfd:adasum (deleted)";

@@ -4,14 +4,32 @@
 //! file `<pid>-<tag>` in a folder of this user. A process that makes its first segment takes away what dead processes have left.
 //! Names are random, and none is used again: taking one away can hit nothing else, and twice does no harm.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, File};
+use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Once;
 
-use super::*;
+use super::kinds::Tag;
+
+/// Of the tag, as much as fits: with the slash and the prefix a name has 31 characters at most.
+const NAME_DIGITS: usize = 22;
+
+/// The name of the object with a tag.
+pub fn name_of(tag: &Tag) -> Result<CString> {
+    let digits = format!("{:032x}", u128::from_be_bytes(*tag));
+    Ok(CString::new(format!("/adasum-{}", &digits[..NAME_DIGITS]))?)
+}
+
+/// Takes the name away: those who have the object mapped keep it, and nobody else can come to it.
+pub fn unlink(tag: &Tag) {
+    if let Ok(name) = name_of(tag) {
+        // SAFETY: the name is a C string. Whether it was still there does not matter.
+        unsafe { libc::shm_unlink(name.as_ptr()) };
+    }
+}
 
 /// To be called before the name is made.
 pub fn note(tag: &Tag) -> Result<()> {

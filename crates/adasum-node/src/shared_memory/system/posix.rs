@@ -6,15 +6,15 @@
 //! Nothing reserves the memory: macOS promises more than it has and pages out what does not fit, so no access to it fails as
 //! it would on a full tmpfs of Linux. It has no seals either, but gives an object its length once only.
 
-use std::ffi::CString;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
-use super::*;
+use super::kinds::{Access, Tag};
+use super::names::{self, name_of};
 
-/// Of the tag, as much as fits: with the slash and the prefix a name has 31 characters at most.
-const NAME_DIGITS: usize = 22;
 /// Of this user, and of nobody else.
 const MODE: u32 = 0o600;
 
@@ -37,7 +37,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        unlink(&self.tag);
+        names::unlink(&self.tag);
         names::forget(&self.tag);
     }
 }
@@ -100,14 +100,6 @@ pub unsafe fn unmap(memory: NonNull<u8>, byte_length: usize) {
     unsafe { libc::munmap(memory.as_ptr().cast(), byte_length) };
 }
 
-/// Takes the name away: those who have the object mapped keep it, and nobody else can come to it.
-pub fn unlink(tag: &Tag) {
-    if let Ok(name) = name_of(tag) {
-        // SAFETY: the name is a C string. Whether it was still there does not matter.
-        unsafe { libc::shm_unlink(name.as_ptr()) };
-    }
-}
-
 /// Takes the names of this process's objects away.
 pub fn unlink_all() {
     names::unlink_own();
@@ -127,9 +119,4 @@ fn open_object(tag: &Tag, flags: libc::c_int) -> Result<File> {
         return Err(Error::last_os_error());
     }
     Ok(file)
-}
-
-fn name_of(tag: &Tag) -> Result<CString> {
-    let digits = format!("{:032x}", u128::from_be_bytes(*tag));
-    Ok(CString::new(format!("/adasum-{}", &digits[..NAME_DIGITS]))?)
 }

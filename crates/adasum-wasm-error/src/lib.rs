@@ -1,6 +1,5 @@
-//! How errors cross the border.
+//! How errors leave adasum's WebAssembly modules.
 
-use adasum_gpu::Error;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 /// A result whose error is a JavaScript error with a stable code.
@@ -18,9 +17,9 @@ extern "C" {
     fn set_code(this: &JsError, code: &str);
 }
 
-/// An error of a plan as a JavaScript error.
-pub fn to_js(error: Error) -> JsValue {
-    let js = JsError::new(&error.message());
-    js.set_code(error.code());
+/// A JavaScript error with a code.
+pub fn js_error(code: &str, message: &str) -> JsValue {
+    let js = JsError::new(message);
+    js.set_code(code);
     js.into()
 }
