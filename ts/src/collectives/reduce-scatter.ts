@@ -16,8 +16,8 @@ import { withScratch } from './call-scratch.ts'
 export interface ReduceScatterJob extends Omit<AllReduceJob, 'out' | 'buckets'> {
   /** The only level of the single-shot plan. */
   readonly level: Level
-  /** First elements of the parts that the ranks want, and the element count: n + 1 numbers. */
-  readonly wanted: Float64Array
+  /** The first element of each rank's part, and the element count: n + 1 numbers. */
+  readonly partBegins: Float64Array
   /** Receives this rank's part of the result once nothing can fail any more. */
   readonly part: Uint8Array
 }
@@ -49,14 +49,14 @@ async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scra
  */
 async function scatter(
   context: LevelContext,
-  { level, wanted, resultDtype }: ReduceScatterJob,
+  { level, partBegins, resultDtype }: ReduceScatterJob,
   { vector, isSuspect }: OwnResult,
   gathered: Uint8Array,
 ): Promise<boolean> {
   const { call, sends } = context
   const span = call.begin('gather')
   const result = vector.parts[0]!
-  const mine = intervalAt(wanted, call.rank)
+  const mine = intervalAt(partBegins, call.rank)
   const partOf = (bytes: Uint8Array, { begin }: Interval, part: Interval): Uint8Array =>
     // Where two intervals have nothing in common, the part may begin beyond the bytes.
     bytes.subarray((part.begin - begin) * resultDtype.byteLength, (part.end - begin) * resultDtype.byteLength)
@@ -69,7 +69,7 @@ async function scatter(
     ])
   })
   for (const peer of peersOf(call)) {
-    const part = partOf(result, level, intersection(level, intervalAt(wanted, peer)))
+    const part = partOf(result, level, intersection(level, intervalAt(partBegins, peer)))
     sends.push([call.send(peer, STEP_GATHER, [part, reportBytes(context, level)], isSuspect ? NOT_FINITE : 0)])
   }
   const kept = intersection(level, mine)

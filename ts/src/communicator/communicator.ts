@@ -1,22 +1,14 @@
-/** The communicator: its methods check their arguments and join a collective with a reducer. */
-import { allReduce } from '../collectives/all-reduce.ts'
-import type { AllReduceOutcome } from '../collectives/job.ts'
+/** The communicator. Its methods check their arguments and run a collective; reductions.ts has those that reduce. */
 import { barrier, broadcast, exchange, exchangeNumbers, message } from '../collectives/move.ts'
-import { reduceScatter } from '../collectives/reduce-scatter.ts'
 import { broadcastSchedule } from '../collectives/schedule/schedule.ts'
 import { lengthOf } from '../binding/typed-array.ts'
 import type { CommunicatorMetrics } from '../call-records.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
-import type { Call } from '../group/call.ts'
 import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
-import { AgreedFailure } from '../group/failure.ts'
 import type { Group } from '../group/group.ts'
 import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
-import { makeReducer } from '../reduction/reducer.ts'
-import { reportSegments } from '../reduction/report.ts'
 import { bytesOf, checkArray, checkFlag, checkOptions, copyOptions } from '../tensor/check.ts'
-import { type ArraysByName, newArrayLike } from '../tensor/dtype.ts'
-import type { Layout } from '../tensor/layout.ts'
+import type { ArraysByName } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
 import {
   type AllReduceOptions,
@@ -35,14 +27,26 @@ import type { Membership, World } from '../world/world.ts'
 import { allocateArray } from './allocate.ts'
 import { checkColor, checkKey, ranksOfColor } from './color.ts'
 import { type Data, type Packed, layoutOf, newParts, pack, partCounts, partsOf, readData } from './data.ts'
-import { descriptorOf, describeExchange } from './descriptors.ts'
-import { type LocalStage, planLocalStage } from './micro-batches.ts'
-import * as known from './options.ts'
-import { allReduceJobOf, compressionOf } from './reduce-job.ts'
-import { ReducePlanner } from './reduce-plan.ts'
+import { descriptorOf, exchangeDescriptorOf } from './descriptors.ts'
+import {
+  ALL_TO_ALL_OPTIONS,
+  type AllToAllOptions,
+  BROADCAST_OPTIONS,
+  type BroadcastOptions,
+  GATHER_OPTIONS,
+  type GatherOptions,
+  type Gathered,
+  type MicroBatchOptions,
+  RECEIVE_OPTIONS,
+  type ReceiveOptions,
+  type ReduceScatterOptions,
+  SEND_OPTIONS,
+  type SendOptions,
+} from './options.ts'
+import { Reductions } from './reductions.ts'
 
-/** A rank's place among the others. */
-export interface Place {
+/** A rank's number among those on its machine, from 0, and how many these are. */
+export interface LocalRanks {
   readonly localRank: number
   readonly localSize: number
 }
@@ -57,31 +61,32 @@ export class Communicator implements AsyncDisposable {
   readonly rank: number
   /** How many ranks the world has. */
   readonly size: number
-  /** Number of this process among those on the same host, from 0. */
+  /** Number of this process among those on the same machine, from 0. */
   readonly localRank: number
-  /** How many ranks are on this host. */
+  /** How many ranks are on this machine. */
   readonly localSize: number
-  /** What rank 0 has handed out; groups made by `split` inherit it. */
+  /** The constants that rank 0 has given to all ranks. Groups made by `split` inherit them. */
   readonly tuning: Tuning
   readonly #world: World
   readonly #membership: Membership
   readonly #group: Group
-  readonly #planner: ReducePlanner
+  readonly #reductions: Reductions
 
-  constructor(world: World, membership: Membership, place: Place = world.placeOf(membership)) {
+  constructor(world: World, membership: Membership, local: LocalRanks = world.localRanksOf(membership)) {
     this.#world = world
     this.#membership = membership
     this.#group = membership.group
     this.rank = this.#group.rank
     this.size = this.#group.size
     this.tuning = this.#group.tuning
-    this.#planner = new ReducePlanner(this, world.machinesOf(membership))
-    this.localRank = place.localRank
-    this.localSize = place.localSize
+    this.#reductions = new Reductions(this.#group, world.binding, world.machinesOf(membership))
+    this.localRank = local.localRank
+    this.localSize = local.localSize
   }
 
   /**
-   * This rank's share of `count` items: as many for every rank, in rank order, the remainder dropped.
+   * This rank's share of `count` items, `end` excluded. All shares are equally long, in rank order; the remainder is
+   * dropped.
    * @throws AdasumError ERR_ARGUMENT if there are fewer items than ranks
    */
   shard(count: number): { begin: number; end: number } {
@@ -94,7 +99,7 @@ export class Communicator implements AsyncDisposable {
     return { begin: this.rank * share, end: (this.rank + 1) * share }
   }
 
-  /** How large messages reach the ranks of this communicator that it has been in touch with. */
+  /** How large messages travel between this rank and those of the communicator that it is connected to so far. */
   get transport(): 'tcp' | 'shared-memory' | 'mixed' {
     const found = new Set([...this.#group.links()].map(({ sharesMemory }) => sharesMemory))
     if (found.size > 1) return 'mixed'
@@ -102,29 +107,33 @@ export class Communicator implements AsyncDisposable {
   }
 
   /**
-   * A zeroed array that ranks of this machine can read where it lies, so that its collectives copy less. It is an array like
-   * any other, and lives as long as it is used, the communicator's end or not. Where no memory is shared, or there is no more
-   * of it, or it would be 64 KiB or shorter, it is one of the heap.
+   * A zeroed array that ranks of this machine can read where it lies, so that collectives copy less. It is an array
+   * like any other, and stays valid after the communicator's end. Where no memory is shared, where none is left, and
+   * for 64 KiB or less, it lies in the heap.
    *
-   * @throws AdasumError ERR_ARGUMENT for an unknown dtype, or a count that is no whole number or more than can be had
+   * @throws AdasumError ERR_ARGUMENT for an unknown dtype, or a count that is no whole number or more than there is
+   *   memory for
    */
   allocate<N extends keyof ArraysByName>(dtype: N, count: number): ArraysByName[N] {
     return allocateArray(this.#world.sharedMemory, dtype, count)
   }
 
-  /** Half formats, stored as f32; otherwise as below. (First, since objects of arrays would fit the general form, too.) */
+  /**
+   * Half formats with a result in f32; otherwise as below. (First, since objects of arrays would fit the general form,
+   * too.)
+   */
   allReduce<R extends Float32Array | NamedArrays<Float32Array>>(
     data: Uint16Array | NamedArrays<Uint16Array>,
     options: AllReduceOptions<R> & { out: R },
   ): Promise<Reduction<R>>
-  /** Integers: folded, element by element. */
+  /** Integers, which are folded element by element. */
   allReduce<D extends IntegerArray | NamedArrays<IntegerArray>>(
     data: D,
     options: AllReduceOptions<D, FoldOp>,
   ): Promise<Reduction<D>>
   /**
-   * Combines the data of all ranks; every rank gets the same bits. In place unless `out` is given: then the data is
-   * unchanged, and `out` undefined if the call fails.
+   * Combines the data of all ranks; every rank gets the same bits. The result replaces the data, unless `out` is given:
+   * then the data is unchanged, and the contents of `out` are undefined if the call fails.
    * @throws AdasumError ERR_ARGUMENT, ERR_WORLD_SIZE, ERR_NON_FINITE, ERR_NOT_READY (the group lives on after these),
    *   ERR_MISMATCH
    */
@@ -132,85 +141,41 @@ export class Communicator implements AsyncDisposable {
     data: D,
     options: AllReduceOptions<D>,
   ): Promise<Reduction<D>>
-  /** Micro-batches of half formats, stored as f32; otherwise as below. */
+  /** Micro-batches of half formats with a result in f32; otherwise as below. */
   allReduce<R extends Float32Array>(
     data: readonly Uint16Array[] | GpuReducer,
-    options: known.MicroBatchOptions<R> & { out: R },
+    options: MicroBatchOptions<R> & { out: R },
   ): Promise<Reduction<R>>
   /**
-   * Micro-batches: several arrays of one rank, or the slots of a GpuReducer, are combined by `local` first, in this process, and
-   * then once across ranks, each of which counts once. They are unchanged; the result goes to `out`, or to a new array.
+   * Micro-batches: this process combines its arrays, or the slots of a GpuReducer, by `local` first. Then `op` combines
+   * the ranks, each of which counts once. The inputs are unchanged; the result goes to `out`, or to a new array.
    * @throws AdasumError as above; ERR_UNSUPPORTED; ERR_OUT_OF_MEMORY and ERR_DEVICE_LOST, which end the group
    */
-  allReduce<A extends ReducibleArray>(data: readonly A[], options: known.MicroBatchOptions<A>): Promise<Reduction<A>>
-  allReduce<A extends GpuArray>(data: GpuReducer, options: known.MicroBatchOptions<A>): Promise<Reduction<A>>
-  async allReduce(
+  allReduce<A extends ReducibleArray>(data: readonly A[], options: MicroBatchOptions<A>): Promise<Reduction<A>>
+  allReduce<A extends GpuArray>(data: GpuReducer, options: MicroBatchOptions<A>): Promise<Reduction<A>>
+  allReduce(
     data: Data | readonly ReducibleArray[] | GpuReducer,
-    given: AllReduceOptions<Data>,
+    options: AllReduceOptions<Data>,
   ): Promise<Reduction<Data>> {
-    const options = copyOptions(given, known.MICRO_BATCH_OPTIONS)
-    const stage = reading('data', () => planLocalStage(data, options))
-    return stage ? this.#reduce(stage.data, stage.options, stage) : this.#reduce(data as Data, options)
+    return this.#reductions.allReduce(data, options)
   }
 
-  async #reduce(given: Data, options: AllReduceOptions<Data>, stage?: LocalStage): Promise<Reduction<Data>> {
-    const [data, target] = [readData(given, 'data'), readData(options?.out as Data, 'out')]
-    const taken = target === undefined ? options : { ...options, out: target }
-    const plan = reading('the arguments', () => this.#planner.allReduce(data, taken, stage?.localOp))
-    const { layout, outLayout, descriptor } = plan
-    const scratch = this.#group.scratch
-    const compression = compressionOf(plan, this.#world.binding, this.tuning, scratch)
-    const ran = this.#group.run(descriptor, options, async (call) => {
-      const local = stage && (await stage.run())
-      if (local) call.progressed()
-      const input = pack(data, scratch)
-      const out = outLayout && pack(target, scratch)
-      const check = (): void => [input, out].forEach((packed) => packed?.check())
-      const memory = { data: input.vector, out: out?.vector, scratch, check }
-      const release = (): void => [input, out].forEach((packed) => packed?.release())
-      const job = { ...allReduceJobOf(plan, this.#world.binding, this.tuning), ...memory, compression }
-      const outcome = await allReduce(call, job).catch((error: unknown) => {
-        // After any other failure a connection may still use the memory.
-        if (error instanceof AgreedFailure) release()
-        throw error
-      })
-      ;(out ?? input).unpack()
-      release()
-      return { ...reductionOf(options.out ?? given, layout, outcome, call), ...(local && { local }) }
-    })
-    return ran.finally(() => compression?.feedback?.release())
-  }
-
-  /** Half formats, stored as f32; otherwise as below. */
+  /** Half formats with a result in f32; otherwise as below. */
   reduceScatter(
     data: Uint16Array,
-    options: known.ReduceScatterOptions<Float32Array> & { out: Float32Array },
+    options: ReduceScatterOptions<Float32Array> & { out: Float32Array },
   ): Promise<Reduction<Float32Array>>
-  /** Integers: folded, element by element. */
-  reduceScatter<A extends IntegerArray>(data: A, options: known.ReduceScatterOptions<A, FoldOp>): Promise<Reduction<A>>
+  /** Integers, which are folded element by element. */
+  reduceScatter<A extends IntegerArray>(data: A, options: ReduceScatterOptions<A, FoldOp>): Promise<Reduction<A>>
   /**
-   * Combines the data of all ranks like allReduce, and gives rank r part r of the result, in `out` or in a new array. The
-   * parts are equal, or as long as `counts` says (one number a rank, the same on every rank). The data is unchanged.
+   * Combines the data of all ranks like allReduce, and gives rank r part r of the result, in `out` or in a new array.
+   * The parts are equal, or as long as `counts` says (one number a rank, the same on every rank). The data is
+   * unchanged.
    * @throws AdasumError ERR_ARGUMENT, ERR_NON_FINITE (the group lives on after these), ERR_MISMATCH
    */
-  reduceScatter<A extends ReducibleArray>(data: A, options: known.ReduceScatterOptions<A>): Promise<Reduction<A>>
-  async reduceScatter(
-    data: NumericArray,
-    given: known.ReduceScatterOptions<NumericArray>,
-  ): Promise<Reduction<NumericArray>> {
-    const options = copyOptions(given, known.REDUCE_SCATTER_OPTIONS)
-    const plan = reading('the arguments', () => this.#planner.reduceScatter(data, options))
-    const { op, layout, wanted, descriptor } = plan
-    const scratch = this.#group.scratch
-    const result = options.out ?? newArrayLike(data, wanted[this.rank + 1]! - wanted[this.rank]!)
-    return this.#group.run(descriptor, options, async (call) => {
-      const reducer = makeReducer(op, layout.dtype, this.#world.binding, this.tuning)
-      const [input, part] = [pack(data, scratch), pack(result, scratch)]
-      const check = (): void => [input, part].forEach((packed) => packed.check())
-      const memory = { data: input.vector, part: bytesOf(result), scratch, check }
-      const outcome = await reduceScatter(call, { ...plan, reducer, ...memory })
-      return reductionOf(result, layout, outcome, call)
-    })
+  reduceScatter<A extends ReducibleArray>(data: A, options: ReduceScatterOptions<A>): Promise<Reduction<A>>
+  reduceScatter(data: NumericArray, options: ReduceScatterOptions<NumericArray>): Promise<Reduction<NumericArray>> {
+    return this.#reductions.reduceScatter(data, options)
   }
 
   /**
@@ -219,11 +184,11 @@ export class Communicator implements AsyncDisposable {
    */
   async broadcast<D extends NumericArray | NamedArrays<NumericArray>>(
     given: D,
-    callOptions: known.BroadcastOptions = {},
+    callOptions: BroadcastOptions = {},
   ): Promise<D> {
-    const options = copyOptions(callOptions, known.BROADCAST_OPTIONS)
+    const options = copyOptions(callOptions, BROADCAST_OPTIONS)
     const data = readData(given, 'data')
-    checkOptions(options, known.BROADCAST_OPTIONS)
+    checkOptions(options, BROADCAST_OPTIONS)
     const { root = 0 } = options
     if (!Number.isSafeInteger(root) || root < 0 || root >= this.size)
       throw new AdasumError('ERR_ARGUMENT', `root is ${inspect(root)}; the ranks are 0 to ${this.size - 1}.`)
@@ -241,52 +206,50 @@ export class Communicator implements AsyncDisposable {
   }
 
   /**
-   * The data of all ranks, one after the other in rank order: a new array, size x data.length long. With `uneven`, ranks
-   * may have different lengths, 0 included; one short round more tells them, and they come back as `counts`.
+   * Gives every rank the data of all ranks, one after the other in rank order, in a new array of size x data.length
+   * elements. With `uneven`, ranks may have different lengths, 0 included: they exchange them in one more short round,
+   * and get them as `counts`.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  allGather<A extends NumericArray>(
-    data: A,
-    options: known.GatherOptions & { uneven: true },
-  ): Promise<known.Gathered<A>>
-  allGather<A extends NumericArray>(data: A, options?: known.GatherOptions): Promise<A>
-  async allGather<A extends NumericArray>(data: A, given: known.GatherOptions = {}): Promise<A | known.Gathered<A>> {
-    const options = copyOptions(given, known.GATHER_OPTIONS)
-    checkOptions(options, known.GATHER_OPTIONS)
+  allGather<A extends NumericArray>(data: A, options: GatherOptions & { uneven: true }): Promise<Gathered<A>>
+  allGather<A extends NumericArray>(data: A, options?: GatherOptions): Promise<A>
+  async allGather<A extends NumericArray>(data: A, given: GatherOptions = {}): Promise<A | Gathered<A>> {
+    const options = copyOptions(given, GATHER_OPTIONS)
+    checkOptions(options, GATHER_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = checkFlag(options.uneven, 'uneven')
     const layout = isUneven ? undefined : layoutOf(data, 'data')
-    const descriptor = describeExchange('all-gather', dtype, layout)
+    const descriptor = exchangeDescriptorOf('all-gather', dtype, layout)
     return this.#group.run(descriptor, options, async (call) => {
       const lengths = Array.from({ length: this.size }, () => lengthOf(data))
       const counts = isUneven ? await exchangeNumbers(call, lengths) : lengths
-      const { result, incoming } = newParts(data, counts)
+      const { result, parts } = newParts(data, counts)
       await exchange(
         call,
         counts.map(() => bytesOf(data)),
-        incoming,
+        parts,
       )
       return isUneven ? { result, counts } : result
     })
   }
 
   /**
-   * Part r of the data goes to rank r; the result has what each rank has for this one, in rank order. The parts are equal,
-   * or as long as `counts` says (one number a rank, adding up to the length; 0 is allowed): then all ranks must give
-   * counts, and one short round more tells each what it will get.
+   * Sends part r of the data to rank r. The result has the parts that the ranks have sent to this one, in rank order.
+   * The parts are equal, or as long as `counts` says (one number a rank, adding up to the length; 0 is allowed): then
+   * all ranks must give counts, and one more short round tells each rank how much it will get.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async allToAll<A extends NumericArray>(data: A, given: known.AllToAllOptions = {}): Promise<known.Gathered<A>> {
-    const options = copyOptions(given, known.ALL_TO_ALL_OPTIONS)
-    checkOptions(options, known.ALL_TO_ALL_OPTIONS)
+  async allToAll<A extends NumericArray>(data: A, given: AllToAllOptions = {}): Promise<Gathered<A>> {
+    const options = copyOptions(given, ALL_TO_ALL_OPTIONS)
+    checkOptions(options, ALL_TO_ALL_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = options.counts !== undefined
     const sent = partCounts(lengthOf(data), this.size, options.counts)
-    const descriptor = describeExchange('all-to-all', dtype, isUneven ? undefined : layoutOf(data, 'data'))
+    const descriptor = exchangeDescriptorOf('all-to-all', dtype, isUneven ? undefined : layoutOf(data, 'data'))
     return this.#group.run(descriptor, options, async (call) => {
       const counts = isUneven ? await exchangeNumbers(call, sent) : sent
-      const { result, incoming } = newParts(data, counts)
-      await exchange(call, partsOf(data, sent), incoming)
+      const { result, parts } = newParts(data, counts)
+      await exchange(call, partsOf(data, sent), parts)
       return { result, counts }
     })
   }
@@ -296,9 +259,9 @@ export class Communicator implements AsyncDisposable {
    * Messages between two ranks match in the order of the calls. Resolves when the data may change again.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async send(data: NumericArray | NamedArrays<NumericArray>, given: known.SendOptions): Promise<void> {
-    const options = copyOptions(given, known.SEND_OPTIONS)
-    checkOptions(options, known.SEND_OPTIONS)
+  async send(data: NumericArray | NamedArrays<NumericArray>, given: SendOptions): Promise<void> {
+    const options = copyOptions(given, SEND_OPTIONS)
+    checkOptions(options, SEND_OPTIONS)
     const pair = { from: this.rank, to: this.#checkPeer(options.to, 'to') }
     await this.#message(data, pair, options)
   }
@@ -307,9 +270,9 @@ export class Communicator implements AsyncDisposable {
    * Fills an array, or named arrays, with what one rank sends. Unchanged if the call fails.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
-  async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, given: known.ReceiveOptions): Promise<D> {
-    const options = copyOptions(given, known.RECEIVE_OPTIONS)
-    checkOptions(options, known.RECEIVE_OPTIONS)
+  async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, given: ReceiveOptions): Promise<D> {
+    const options = copyOptions(given, RECEIVE_OPTIONS)
+    checkOptions(options, RECEIVE_OPTIONS)
     const pair = { from: this.#checkPeer(options.from, 'from'), to: this.rank }
     await this.#message(data, pair, options)
     return data
@@ -334,7 +297,7 @@ export class Communicator implements AsyncDisposable {
     })
   }
 
-  /** What this rank has done in this communicator since it was made. `metricsText` writes it for Prometheus. */
+  /** Counters of this rank's calls in this communicator since it was made. `metricsText` writes them for Prometheus. */
   metrics(): CommunicatorMetrics {
     const { kind, isa } = this.#world.binding
     const worldRank = this.#membership.worldRanks[this.rank]!
@@ -349,9 +312,9 @@ export class Communicator implements AsyncDisposable {
   }
 
   /**
-   * Sub-groups: all ranks call it, and those that give the same color get a communicator of their own, numbered by key,
-   * then by rank here. A rank without a color gets undefined. The new communicator fails and closes by itself; closing
-   * the world closes it, too.
+   * Makes sub-groups. All ranks call it, and those that give the same color get a communicator of their own, with its
+   * ranks in the order of their keys, then of their ranks here. A rank without a color gets undefined. If the new
+   * communicator fails or is closed, this one goes on; closing the world closes it, too.
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async split(
@@ -380,8 +343,8 @@ export class Communicator implements AsyncDisposable {
   }
 
   /**
-   * Waits for this rank's calls, says goodbye to the other ranks and lets go of all connections; the world's communicator
-   * closes those split off from it, too. Never throws.
+   * Waits until this rank's calls have ended, tells the other ranks that it leaves, and closes all connections. The
+   * world's communicator closes those split off from it, too. Never throws.
    */
   async close(): Promise<void> {
     if (this.#membership.id === WORLD_GROUP_ID) await this.#world.close()
@@ -391,9 +354,4 @@ export class Communicator implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
-
-function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { bytesSent }: Call): Reduction<D> {
-  const { report, nonFiniteRanks } = outcome
-  return { result, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent }
 }

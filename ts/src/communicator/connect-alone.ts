@@ -9,7 +9,7 @@ import { ROUTE_TO_ONESELF } from '../world/route.ts'
 import { World } from '../world/world.ts'
 import { Communicator } from './communicator.ts'
 
-/** As `connect` in a browser. */
+/** What `connect` of connect-browser.ts does, which loads this file. */
 export async function connectAlone(given: ConnectOptions = {}): Promise<Communicator> {
   checkOptions(given, CONNECT_OPTIONS)
   const options = copyOptions(given, CONNECT_OPTIONS)

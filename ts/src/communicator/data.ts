@@ -1,6 +1,6 @@
 /**
- * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into scratch
- * memory, and unpacked at the end: a message of many short parts costs more than the copy.
+ * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into
+ * scratch memory, and unpacked at the end: a message of many short parts costs more than the copy.
  */
 import { isDetached, lengthOf, placeOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
@@ -13,21 +13,21 @@ import type { ScratchPool } from '../tensor/scratch.ts'
 import { Vector } from '../tensor/vector.ts'
 import type { NamedArrays, NumericArray } from '../types.ts'
 
-/** Of a list of names in a message. */
+/** The most characters of a list of names in an error message. */
 const NAMES_CHARACTERS = 1000
 
 export type Data = NumericArray | NamedArrays<NumericArray>
 
 export interface Packed {
   readonly vector: Vector
-  /** Writes back into the caller's arrays what is a copy. */
+  /** Copies packed arrays back into the caller's. */
   readonly unpack: () => void
   readonly release: () => void
   /** Throws if the caller's memory has been transferred away. */
   readonly check: () => void
 }
 
-/** The same arrays, the names and where they lie read once: what a getter or a proxy says later counts for nothing. */
+/** The same arrays, with each name and array read once: a getter or a proxy cannot give others later. */
 export function readData(data: Data, what: string): Data {
   if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data)) return data
   return reading(what, () => (Array.isArray(data) ? data : { ...data }))
@@ -81,9 +81,9 @@ export function checkOut(data: Data, out: unknown, layout: Layout): Layout {
 /** The dtype of a part of the result; ERR_ARGUMENT unless `out` can hold it and shares no memory with the data. */
 export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, elementCount: number): Dtype {
   const found = checkArray(out, 'out')
-  const wanted = resultDtypeOf(dtype, found)
+  const resultDtype = resultDtypeOf(dtype, found)
   const length = lengthOf(out)
-  if (found.Array !== wanted.Array || length !== elementCount)
+  if (found.Array !== resultDtype.Array || length !== elementCount)
     throw new AdasumError(
       'ERR_ARGUMENT',
       `out is ${found.name}[${length}], this rank's part is ${dtype.name}[${elementCount}]. Use equal length and dtype; ` +
@@ -93,13 +93,13 @@ export function checkPart(out: NumericArray, dtype: Dtype, data: NumericArray, e
     { array: data, what: 'data' },
     { array: out, what: 'out' },
   ])
-  return wanted
+  return resultDtype
 }
 
-/** More than a world has ranks. */
+/** A world has fewer ranks. */
 const MOST_PARTS = 1 << 16
 
-/** Shorter arrays are packed. */
+/** Arrays of fewer bytes are packed. */
 const SHORT_BYTE_LENGTH = 64 << 10
 
 export function pack(data: Data, scratch: ScratchPool): Packed {
@@ -109,31 +109,32 @@ export function pack(data: Data, scratch: ScratchPool): Packed {
   }
   if (arrays.length === 1)
     return { vector: Vector.of(bytesOf(arrays[0]!)), unpack: () => undefined, release: () => undefined, check }
-  const runs = runsOf(arrays.map(bytesOf).filter(({ length }) => length > 0))
-  const copies = new Map(runs.filter(({ length }) => length > 1).map((run) => [run, packRun(run, scratch)]))
+  const bundles = bundlesOf(arrays.map(bytesOf).filter(({ length }) => length > 0))
+  const isCopied = ({ length }: readonly Uint8Array[]): boolean => length > 1
+  const copies = new Map(bundles.filter(isCopied).map((bundle) => [bundle, packBundle(bundle, scratch)]))
   return {
-    vector: new Vector(runs.map((run) => copies.get(run) ?? run[0]!)),
-    unpack: () => copies.forEach((bytes, run) => copyParts([bytes], run)),
+    vector: new Vector(bundles.map((bundle) => copies.get(bundle) ?? bundle[0]!)),
+    unpack: () => copies.forEach((bytes, bundle) => copyParts([bytes], bundle)),
     release: () => copies.forEach((bytes) => scratch.release(bytes)),
     check,
   }
 }
 
-/** Short arrays that follow each other, and every other one alone. */
-function runsOf(arrays: readonly Uint8Array[]): Uint8Array[][] {
+/** Bundles of short arrays that follow each other; every other array is a bundle of its own. */
+function bundlesOf(arrays: readonly Uint8Array[]): Uint8Array[][] {
   const isShort = ({ length }: Uint8Array): boolean => length < SHORT_BYTE_LENGTH
-  const runs: Uint8Array[][] = []
+  const bundles: Uint8Array[][] = []
   for (const array of arrays) {
-    const last = runs.at(-1)
+    const last = bundles.at(-1)
     if (last && isShort(last[0]!) && isShort(array)) last.push(array)
-    else runs.push([array])
+    else bundles.push([array])
   }
-  return runs
+  return bundles
 }
 
-function packRun(run: readonly Uint8Array[], scratch: ScratchPool): Uint8Array {
-  const bytes = scratch.acquire(totalByteLength(run))
-  copyParts(run, [bytes])
+function packBundle(bundle: readonly Uint8Array[], scratch: ScratchPool): Uint8Array {
+  const bytes = scratch.acquire(totalByteLength(bundle))
+  copyParts(bundle, [bytes])
   return bytes
 }
 
@@ -157,7 +158,7 @@ export function partCounts(elementCount: number, size: number, counts: ArrayLike
   throw new AdasumError('ERR_ARGUMENT', `${what}. Give one whole number a rank.`)
 }
 
-/** Consecutive parts of an array. */
+/** Consecutive parts of an array: the same memory. */
 export function partsOf(array: NumericArray, counts: readonly number[]): Uint8Array[] {
   const length = lengthOf(array)
   const elementByteLength = length === 0 ? 0 : placeOf(array).byteLength / length
@@ -166,14 +167,14 @@ export function partsOf(array: NumericArray, counts: readonly number[]): Uint8Ar
   return counts.map((count) => bytes.subarray(at, (at += count * elementByteLength)))
 }
 
-/** A new array like `array` for parts of so many elements. */
+/** A new array like `array`, long enough for parts of so many elements, and these parts of its memory. */
 export function newParts<A extends NumericArray>(
   array: A,
   counts: readonly number[],
-): { result: A; incoming: Uint8Array[] } {
+): { result: A; parts: Uint8Array[] } {
   const result = newArrayLike(
     array,
     counts.reduce((sum, count) => sum + count, 0),
   )
-  return { result, incoming: partsOf(result, counts) }
+  return { result, parts: partsOf(result, counts) }
 }

@@ -1,12 +1,12 @@
-/** What all ranks must agree on, for each kind of call. */
+/** Descriptors of calls: what all ranks must agree on. */
 import { COLLECTIVES, type CollectiveName, SCHEDULES, UNEVEN } from '../group/descriptor.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import { layoutHash } from '../tensor/layout-hash.ts'
 import type { Layout } from '../tensor/layout.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
 
-/** All ranks must have the same layout, or (undefined) only the same dtype. */
-export function describeExchange(collective: CollectiveName, dtype: Dtype, layout: Layout | undefined): Descriptor {
+/** @param layout - what all ranks must have alike; undefined: only the dtype */
+export function exchangeDescriptorOf(collective: CollectiveName, dtype: Dtype, layout: Layout | undefined): Descriptor {
   if (layout) return { ...descriptorOf(collective, layout), schedule: SCHEDULES.flat }
   const code = COLLECTIVES[collective]
   return { ...NO_DESCRIPTOR, collective: code, dtype: dtype.code, flags: UNEVEN, schedule: SCHEDULES.flat }

@@ -1,7 +1,7 @@
 /**
- * Micro-batches: several vectors of one rank, combined in this process first, on the CPU or on a device, so that one of them
- * leaves it. What is found to be wrong before that is this rank's affair; what goes wrong while it is done fails the group,
- * since the other ranks wait for it.
+ * Micro-batches: several vectors of one rank. This process combines them first, on the CPU or on a device, and sends
+ * only the result. An argument that is wrong throws on this rank alone, before any work begins. An error while the
+ * vectors are combined fails the group, since the other ranks already wait for this one.
  */
 import { lengthOf, typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError } from '../errors.ts'
@@ -26,11 +26,11 @@ export interface LocalStage {
 
 type Options = MicroBatchOptions<ReducibleArray>
 
-/** What the two kinds of micro-batches need. */
-type Plan = Pick<LocalStage, 'data' | 'options' | 'run'> & { readonly inputCount: number }
+/** How micro-batches are combined, be they arrays or the slots of a GpuReducer. */
+type MicroBatchPlan = Pick<LocalStage, 'data' | 'options' | 'run'> & { readonly inputCount: number }
 
 /**
- * Undefined for data that is combined with that of the other ranks as it is.
+ * Undefined for data that are no micro-batches: they are combined with those of the other ranks as they are.
  *
  * @throws AdasumError ERR_ARGUMENT, ERR_UNSUPPORTED
  */
@@ -45,16 +45,16 @@ export function planLocalStage(data: unknown, options: object): LocalStage | und
   const plan = isGpuReducer(data) ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
   const run = async (): Promise<LocalReduction> => {
     const found = await plan.run()
-    // Ranks agree on what is not finite, so all of them must hear of it: by what this rank contributes. Where some micro-batches
-    // may be left out, it is the rank that is if all of them are.
+    // The ranks find out together whose input is not finite, by what each contributes. So this rank contributes NaN if
+    // one such micro-batch is enough to throw, or if none is finite: then the whole rank is left out.
     const { length } = found.nonFiniteInputs
-    if (length > 0 && (policy === 'throw' || length === plan.inputCount)) spoil(plan.data)
+    if (length > 0 && (policy === 'throw' || length === plan.inputCount)) makeNonFinite(plan.data)
     return found
   }
   return { localOp, data: plan.data, options: plan.options, run }
 }
 
-function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
+function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'local'>): MicroBatchPlan {
   if (!Array.isArray(data))
     throw new AdasumError(
       'ERR_ARGUMENT',
@@ -64,25 +64,25 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   const { backend, ...others } = options
   if (inputs.length > 0) checkArray(inputs[0], 'inputs[0]')
   const like = inputs[0] ?? new Float32Array(0)
-  const place = placeOf(others, like, lengthOf(like))
+  const target = localTargetOf(others, like, lengthOf(like))
   const { dtype, segments, coefficients } = others
   const reduce = planReduction(localOp, inputs, {
-    out: place.data,
+    out: target.data,
     onNonFinite: localPolicy(others),
     ...(backend !== undefined && { backend }),
     ...(dtype !== undefined && { dtype }),
     ...(segments !== undefined && { segments }),
     ...(coefficients !== undefined && { coefficients }),
   })
-  if (place.options.out !== undefined && dtypeOf(place.options.out)) checkApart(inputs, place.options.out)
+  if (target.options.out !== undefined && dtypeOf(target.options.out)) checkApart(inputs, target.options.out)
   const run = async (): Promise<LocalReduction> => {
     const { segments, nonFiniteRanks } = await reduce()
     return { segments, nonFiniteInputs: nonFiniteRanks }
   }
-  return { ...place, inputCount: inputs.length, run }
+  return { ...target, inputCount: inputs.length, run }
 }
 
-function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options, 'local'>): Plan {
+function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options, 'local'>): MicroBatchPlan {
   const { layout, dtype, slotCount } = reducer
   if (reducer.isClosed) throw new AdasumError('ERR_ARGUMENT', 'the GpuReducer is closed. Make another one.')
   for (const name of ['backend', 'dtype', 'segments'] as const)
@@ -96,17 +96,17 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
       `out has ${lengthOf(out)} elements, a slot has ${layout.elementCount}. Use equal lengths.`,
     )
   const like = new dtype.Array(0) as ReducibleArray
-  const { data, options: others } = placeOf(options, like, layout.elementCount)
+  const { data, options: others } = localTargetOf(options, like, layout.elementCount)
   const half = dtype.name === 'f32' ? {} : { dtype: dtype.name as HalfDtype }
   const run = async (): Promise<LocalReduction> => {
-    // Asked for at once: nothing that the caller asks of the reducer meanwhile comes between them.
-    const asked = [
+    // Both begin at once, so that no other call of the caller's comes between them.
+    const both = [
       reducer.reduce(localOp, { onNonFinite: localPolicy(options) }),
       reducer.read(data as GpuArray),
     ] as const
     // Neither touches the memory any more when the first failure is thrown.
-    await Promise.allSettled(asked)
-    const [record] = await Promise.all(asked)
+    await Promise.allSettled(both)
+    const [record] = await Promise.all(both)
     const report = { op: localOp, inputCount: slotCount, withCoefficients: coefficients === true }
     return { segments: reportGpuSegments(layout, record, report), nonFiniteInputs: record.nonFinite }
   }
@@ -114,8 +114,11 @@ function planSlots(reducer: GpuReducer, localOp: ReduceOp, options: Omit<Options
   return { data, options: { ...others, ...half, segments }, inputCount: slotCount, run }
 }
 
-/** The local result goes to `out`; to a new array like `like` without it, and where it is f32 while halves are sent. */
-function placeOf(
+/**
+ * Where the local result goes: to `out`. It goes to a new array like `like` if there is no `out`, or one of f32 while
+ * the data sent is of a half format.
+ */
+function localTargetOf(
   options: AllReduceOptions<ReducibleArray>,
   like: ReducibleArray,
   elementCount: number,
@@ -133,7 +136,9 @@ function checkApart(inputs: readonly ReducibleArray[], out: ReducibleArray): voi
     ])
 }
 
-/** A micro-batch that is not finite is told, not thrown: ranks throw together, if they do. */
+/**
+ * The policy while a rank combines its micro-batches. It is never to throw: if the ranks throw, they do so together.
+ */
 function localPolicy({ op, onNonFinite }: Pick<Options, 'op' | 'onNonFinite'>): OnNonFinite {
   return checkOnNonFinite(onNonFinite, op) === 'propagate' ? 'propagate' : 'skip'
 }
@@ -141,6 +146,6 @@ function localPolicy({ op, onNonFinite }: Pick<Options, 'op' | 'onNonFinite'>): 
 /** Bits that are NaN in both half formats. */
 const HALF_NAN = 0x7fff
 
-function spoil(data: ReducibleArray): void {
+function makeNonFinite(data: ReducibleArray): void {
   data[0] = typedArrayName(data) === 'Uint16Array' ? HALF_NAN : NaN
 }

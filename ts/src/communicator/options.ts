@@ -41,20 +41,22 @@ export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
   extends Omit<ReduceOptions<R>, 'out'>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
   op: Op
-  /** Receives this rank's part; as long as that, of the data's dtype, or f32 where that is a half format. */
+  /** Receives this rank's part. It must be as long, and of the data's dtype, or f32 where that is a half format. */
   out?: R
   /** Elements of the parts, in rank order. Default: equal parts. */
   counts?: ArrayLike<number>
 }
 
 export interface MicroBatchOptions<R, Op extends AllReduceOp = AllReduceOp> extends AllReduceOptions<R, Op> {
-  /** By what the micro-batches of a rank are combined, before ranks are by `op`. The same on every rank. */
+  /**
+   * The operator by which a rank combines its micro-batches, before `op` combines the ranks. The same on every rank.
+   */
   local: ReduceOp
-  /** Where this rank combines its arrays, as in the local functions; each rank as it likes. Default `cpu`. */
+  /** Where this rank combines its arrays, as in the local functions. Ranks may differ. Default `cpu`. */
   backend?: Backend
 }
 
-/** What all ranks have for this one. */
+/** What all ranks have sent to this one. */
 export interface Gathered<A> {
   /** In rank order. */
   result: A

@@ -1,4 +1,4 @@
-/** From the plan of an all-reduce to what does its work: reducers and quantisers over a binding. */
+/** Makes of an all-reduce's plan what does its work: reducers and quantisers over a binding. */
 import type { Binding } from '../binding/binding.ts'
 import { Feedback } from '../collectives/compression/feedback.ts'
 import type { Compression } from '../collectives/compression/quantizer.ts'
@@ -11,7 +11,7 @@ import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Tuning } from '../tuning.ts'
 import type { AllReducePlan } from './reduce-plan.ts'
 
-/** All but what is compressed, and the memory. */
+/** The job of an all-reduce, but for its compression and its memory. */
 export function allReduceJobOf(
   plan: AllReducePlan,
   binding: Binding,
@@ -23,7 +23,7 @@ export function allReduceJobOf(
   return {
     ...{ layout, onNonFinite, buckets, detail, hierarchy },
     resultDtype: (outLayout ?? layout).dtype,
-    // Gradients of one machine may cancel what is not finite, or overflow: the machines' Gram matrices show nothing for sure.
+    // Gradients of one machine may cancel what is not finite, or overflow: the Gram matrices of machines prove nothing.
     reducer: hierarchy ? { ...reducer, seesNonFinite: false } : reducer,
   }
 }
@@ -36,7 +36,7 @@ function hierarchyOf({ hierarchy, layout }: AllReducePlan, binding: Binding, tun
   return { order, innerLevelCount: tree.innerLevelCount, innerReducer, innerCoefficients }
 }
 
-/** @throws AdasumError ERR_NOT_READY if another call has a segment of the compressor's */
+/** @throws AdasumError ERR_NOT_READY if another call is using a segment of the compressor */
 export function compressionOf(
   { compressor, layout }: AllReducePlan,
   binding: Binding,

@@ -1,4 +1,4 @@
-/** From the arguments of a reduction, checked, to what is to be done: layouts, schedule, descriptor. */
+/** Checks the arguments of a reduction, and plans what is to be done: layouts, schedule, descriptor. */
 import { sha256 } from '#platform'
 import { type Bucket, planBuckets } from '../collectives/schedule/buckets.ts'
 import { type Level, LevelPlanner } from '../collectives/schedule/level-plan.ts'
@@ -47,30 +47,30 @@ interface ReducePlan {
   readonly op: AllReduceOp
   readonly onNonFinite: OnNonFinite
   readonly layout: Layout
-  /** What every rank is to know of every segment. */
+  /** What every rank learns of every segment. */
   readonly detail: ReportDetail
   readonly descriptor: Descriptor
 }
 
 export interface AllReducePlan extends ReducePlan {
-  /** That of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */
+  /** The layout of `out`, if it was given: as `layout`, but possibly f32 where that is a half format. */
   readonly outLayout: Layout | undefined
   /** This rank's part in the schedule; undefined for the direct one. */
   readonly buckets: readonly Bucket[] | undefined
-  /** If machines reduce among themselves first: by what, and who is where. */
+  /** If the ranks of each machine are combined first: by which operator, and which ranks they are. */
   readonly hierarchy: (MachinePlan & { readonly innerOp: ReduceOp }) | undefined
   readonly compressor: Compressor | undefined
 }
 
 export interface ReduceScatterPlan extends ReducePlan {
   readonly level: Level
-  /** First elements of the ranks' parts, and the element count. */
-  readonly wanted: Float64Array
-  /** Of the part: the data's, or f32 where that is a half format. */
+  /** The first element of each rank's part, and the element count: n + 1 numbers. */
+  readonly partBegins: Float64Array
+  /** The dtype of the part: the data's, or f32 where that is a half format. */
   readonly resultDtype: Dtype
 }
 
-const KEPT_PLANS = 8
+const CACHED_PLANS = 8
 
 /** How the world is cut into levels: by a schedule, or at its machines. */
 type Cut = LevelKind | 'machines'
@@ -83,7 +83,7 @@ export class ReducePlanner {
   readonly #planners = new Map<Cut, LevelPlanner>()
   #machinePlan: MachinePlan | undefined
   /** A training loop has the same few layouts all the time. */
-  readonly #kept = new Map<string, readonly Bucket[]>()
+  readonly #cache = new Map<string, readonly Bucket[]>()
 
   /** @param machines - the number of each rank's machine */
   constructor({ rank, size, tuning }: { rank: number; size: number; tuning: Tuning }, machines: readonly number[]) {
@@ -93,7 +93,7 @@ export class ReducePlanner {
     this.#machines = machines
   }
 
-  /** @param localOp - by what the data was combined of micro-batches, if it was */
+  /** @param localOp - the operator that has combined micro-batches into the data, if any has */
   allReduce(data: Data, options: AllReduceOptions<Data>, localOp?: ReduceOp): AllReducePlan {
     checkOptions(options, ALL_REDUCE_OPTIONS)
     const { op, onNonFinite, layout, detail } = planReduce(data, options)
@@ -108,13 +108,13 @@ export class ReducePlanner {
     const schedule = this.#scheduleOf(layout, hierarchy ? 'levels' : algorithm)
     const buckets =
       schedule === 'direct' ? undefined : this.#buckets(hierarchy ? 'machines' : schedule, layout, bucketBytes)
-    const reducing = describeReduce('all-reduce', { op, onNonFinite, layout }, options)
+    const common = reduceDescriptorOf('all-reduce', { op, onNonFinite, layout }, options)
     const descriptor = {
-      ...reducing,
+      ...common,
       op: opCode(op, { innerOp, localOp }),
       resultDtype: (outLayout ?? layout).dtype.code,
       schedule: SCHEDULES[schedule],
-      flags: reducing.flags | compressionFlags(compressor),
+      flags: common.flags | compressionFlags(compressor),
       layoutHash: this.#hashOf(layout, buckets && bucketBytes, innerOp),
     }
     const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
@@ -126,7 +126,7 @@ export class ReducePlanner {
     return algorithm === 'auto' ? allReduceSchedule(this.#size, byteLength, this.#tuning) : algorithm
   }
 
-  /** Ranks with other buckets or machines must notice it. */
+  /** The hash that ranks compare: it differs where their buckets or machines do, too. */
   #hashOf(layout: Layout, bucketBytes: number | undefined, innerOp: ReduceOp | undefined): Uint8Array {
     const hash =
       bucketBytes === undefined ? layoutHash(layout) : hashOf(layoutHash(layout), Float64Array.of(bucketBytes))
@@ -142,29 +142,29 @@ export class ReducePlanner {
     checkArray(data, 'data')
     const { op, onNonFinite, layout, detail } = planReduce(data, options)
     const counts = partCounts(layout.elementCount, this.#size, options.counts)
-    const wanted = new Float64Array(this.#size + 1)
-    counts.forEach((count, rank) => (wanted[rank + 1] = wanted[rank]! + count))
+    const partBegins = new Float64Array(this.#size + 1)
+    counts.forEach((count, rank) => (partBegins[rank + 1] = partBegins[rank]! + count))
     const resultDtype =
       options.out === undefined ? layout.dtype : checkPart(options.out, layout.dtype, data, counts[this.#rank]!)
     const [bucket] = this.#buckets('single-shot', layout)
     const descriptor = {
-      ...describeReduce('reduce-scatter', { op, onNonFinite, layout }, options),
+      ...reduceDescriptorOf('reduce-scatter', { op, onNonFinite, layout }, options),
       resultDtype: resultDtype.code,
       schedule: SCHEDULES['single-shot'],
-      // Ranks that want other parts must notice it.
-      layoutHash: hashOf(layoutHash(layout), wanted),
+      // It differs where the parts do, too.
+      layoutHash: hashOf(layoutHash(layout), partBegins),
     }
-    return { op, onNonFinite, layout, detail, resultDtype, level: bucket!.levels[0]!, wanted, descriptor }
+    return { op, onNonFinite, layout, detail, resultDtype, level: bucket!.levels[0]!, partBegins, descriptor }
   }
 
   #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
     const key = [kind, layout.elementCount, layout.dtype.name, ...layoutHash(layout), bucketBytes].join()
-    let buckets = this.#kept.get(key)
+    let buckets = this.#cache.get(key)
     if (buckets) return buckets
     const planner = this.#plannerOf(kind)
     buckets = planBuckets(layout, bucketBytes, (part) => planner.plan(part))
-    this.#kept.set(key, buckets)
-    for (const oldest of this.#kept.keys()) if (this.#kept.size > KEPT_PLANS) this.#kept.delete(oldest)
+    this.#cache.set(key, buckets)
+    for (const oldest of this.#cache.keys()) if (this.#cache.size > CACHED_PLANS) this.#cache.delete(oldest)
     return buckets
   }
 
@@ -185,10 +185,11 @@ function hashOf(hashOfLayout: Uint8Array, numbers: Float64Array): Uint8Array {
   return sha256(hashOfLayout, bytesOf(numbers)).subarray(0, 8)
 }
 
-type Reducing = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>
+/** The options that all reductions have in common. */
+type CommonOptions = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>
 
-/** What all reductions have in common. */
-function planReduce(data: Data, options: Reducing): Omit<ReducePlan, 'descriptor'> {
+/** The part of a plan that all reductions have in common. */
+function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descriptor'> {
   const op = checkAllReduceOp(options.op)
   const found = layoutOf(data, 'data', options.segments)
   const layout = { ...found, dtype: checkDtype(found.dtype, options.dtype, op) }
@@ -199,10 +200,10 @@ function planReduce(data: Data, options: Reducing): Omit<ReducePlan, 'descriptor
   return { op, onNonFinite, layout, detail }
 }
 
-function describeReduce(
+function reduceDescriptorOf(
   collective: CollectiveName,
   { op, onNonFinite, layout }: Pick<ReducePlan, 'op' | 'onNonFinite' | 'layout'>,
-  { coefficients }: Reducing,
+  { coefficients }: CommonOptions,
 ): Descriptor {
   return {
     ...descriptorOf(collective, layout),

@@ -92,7 +92,7 @@ export class World {
   }
 
   /** Number of a member among those on its machine, and how many they are. */
-  placeOf(membership: Membership): { localRank: number; localSize: number } {
+  localRanksOf(membership: Membership): { localRank: number; localSize: number } {
     const { group } = membership
     const machines = this.machinesOf(membership)
     const local = [...machines.keys()].filter((member) => machines[member] === machines[group.rank])
