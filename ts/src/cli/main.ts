@@ -10,7 +10,8 @@ import { defineTimeline } from './timeline/command.ts'
 
 /**
  * @param args - what follows `adasum` on the command line
- * @returns the exit code: 0; 1 for a failure; 2 for a command line that is wrong; for `run` that of the rank that failed
+ * @returns the exit code: 0; 1 for a failure; 2 for a command line that is wrong; for `run` that of the rank that
+ *   failed
  */
 export async function runCli(args: readonly string[]): Promise<number> {
   const program = withOneLineErrors(new Command('adasum'), 'adasum')

@@ -2,7 +2,7 @@
  * What every rank of a calibration runs. Rank 0 answers the questions and prints.
  *
  * Each way has connections of its own, opened with its tuning. The ways of a question take turns, call by call, in an
- * order that changes with the round, so that what else the machine does meets all of them alike. A time is that of the
+ * order that changes with the round, so that other load on the machine meets all of them alike. A time is that of the
  * slowest rank, from a barrier to the end of the call. Ranks beyond the world size of a case wait for the others.
  */
 import type { Communicator } from '../../communicator/communicator.ts'
@@ -18,7 +18,7 @@ export interface CalibrationSettings {
   /** How long to measure, in all. */
   readonly seconds: number
   readonly json: boolean
-  /** How ranks are to reach each other, if that was asked for. */
+  /** How ranks are to reach each other, if the command line says so. */
   readonly transport?: string
 }
 
@@ -94,7 +94,7 @@ async function firstRanks(worlds: readonly Communicator[], count: number): Promi
   return groups.length > 0 ? groups : undefined
 }
 
-/** What is measured, case by case; nothing on ranks that are not part of one. */
+/** Measures the cases of a question, one by one. A rank that takes part in none has no measurements. */
 async function* casesOf(
   world: Communicator,
   question: Question,
@@ -115,10 +115,10 @@ async function* casesOf(
   await Promise.all(worlds.map((way) => way.close()))
 }
 
-async function main({ seconds, json, transport: wanted }: CalibrationSettings): Promise<void> {
-  const options = optionsFor(wanted)
+async function main({ seconds, json, transport: requested }: CalibrationSettings): Promise<void> {
+  const options = optionsFor(requested)
   const world = await connect({ ...options, tuning: DEFAULT_TUNING })
-  const transport = await transportOf(world, wanted)
+  const transport = await transportOf(world, requested)
   if (transport === undefined) return world.close()
   const report = calibrationReport(json, transport, world.rank === 0 ? console.log : () => {})
   const questions = questionsFor(world.size)
@@ -128,15 +128,15 @@ async function main({ seconds, json, transport: wanted }: CalibrationSettings): 
   )
   let tuning: Tuning = DEFAULT_TUNING
   for (const question of questions) {
-    report.begun(question)
+    report.begin(question)
     const cases: Case[] = []
     for await (const found of casesOf(world, question, options, (seconds * 1e3) / caseCount)) {
       cases.push(found)
-      report.measured(question, found)
+      report.add(question, found)
     }
     if (world.rank === 0) tuning = { ...tuning, ...answer(question, cases) }
   }
-  report.ended(tuning)
+  report.end(tuning)
   await world.close()
 }
 

@@ -3,15 +3,15 @@ import { DEFAULT_TUNING, type Tuning, TUNING_NAMES, formatTuning } from '../../t
 import type { Measurement, Question } from './calibration.ts'
 import { significant } from './result.ts'
 
-/** A measurement, and from how many rounds. */
+/** A measurement, and how many rounds it is from. */
 export interface Case extends Measurement {
   readonly rounds: number
 }
 
 export interface CalibrationReport {
-  begun(question: Question): void
-  measured(question: Question, found: Case): void
-  ended(tuning: Tuning): void
+  begin(question: Question): void
+  add(question: Question, found: Case): void
+  end(tuning: Tuning): void
 }
 
 export function calibrationReport(
@@ -24,12 +24,12 @@ export function calibrationReport(
 
 function jsonReport(transport: string, print: (line: string) => void): CalibrationReport {
   return {
-    begun: () => {},
-    measured: ({ decides, collective, ways }, { n, byteLength: bytes, rounds, p50Us }) => {
+    begin: () => {},
+    add: ({ decides, collective, ways }, { n, byteLength: bytes, rounds, p50Us }) => {
       const medians = Object.fromEntries(ways.map(({ name }, i) => [name, significant(p50Us[i]!)]))
       print(JSON.stringify({ decides, op: collective, n, bytes, transport, rounds, p50Us: medians }))
     },
-    ended: (tuning) => print(JSON.stringify({ tuning })),
+    end: (tuning) => print(JSON.stringify({ tuning })),
   }
 }
 
@@ -38,12 +38,12 @@ const row = (cells: readonly (string | number)[]): string => cells.map((cell) =>
 
 function tableReport(transport: string, print: (line: string) => void): CalibrationReport {
   return {
-    begun: ({ decides, collective, ways }) => {
+    begin: ({ decides, collective, ways }) => {
       print(`# ${decides.join(', ')}: ${collective} over ${transport}, p50(us) of each way`)
       print(row(['ranks', 'size(B)', 'rounds', ...ways.map(({ name }) => name)]))
     },
-    measured: (_, { n, byteLength, rounds, p50Us }) => print(row([n, byteLength, rounds, ...p50Us.map(significant)])),
-    ended: (tuning) => {
+    add: (_, { n, byteLength, rounds, p50Us }) => print(row([n, byteLength, rounds, ...p50Us.map(significant)])),
+    end: (tuning) => {
       print(`\n# ${changesOf(tuning).join(', ') || 'no difference above the noise: the defaults'}`)
       print(`ADASUM_TUNING=${formatTuning(tuning)}`)
     },

@@ -1,18 +1,18 @@
 /**
  * What a calibration measures, and what follows from it. Pure functions.
  *
- * A question compares ways of doing the same thing, each of them what a tuning asks for, at sizes around the threshold
- * between them. The answer is the threshold under which the slower way is taken least: the sum, over all sizes, of how
- * many times slower, as a logarithm. Differences that noise can make count nothing, and of equal answers the one
- * nearest to the default is given, so what does not matter stays as it is.
+ * A question compares ways of doing the same thing, each of which a tuning chooses, at sizes around the threshold
+ * between them. The answer is the threshold that loses least: the loss is the sum, over all sizes, of the logarithm of
+ * how many times slower the way chosen is than the fastest. A difference that noise can make counts nothing. Of equal
+ * answers the one nearest to the default wins, so that what does not matter stays as it is.
  */
 import { SINGLE_SHOT_SIZE } from '../../collectives/schedule/schedule.ts'
 import { DEFAULT_TUNING, type Tuning, type TuningName, TUNING_BOUNDS } from '../../tuning.ts'
 
-/** Less than this much slower is as fast. */
+/** A way that is slower by less than this share counts as equally fast. */
 const NOISE = 0.05
 
-/** One of the things compared: what it is called, and the tuning that asks for it. */
+/** One of the ways compared: its name, and the tuning that chooses it. */
 export interface Way {
   readonly name: string
   readonly tuning: Partial<Tuning>
@@ -31,7 +31,7 @@ export interface Question {
 export interface Measurement {
   readonly n: number
   readonly byteLength: number
-  /** By way. */
+  /** One for each way, in the order of the question's ways. */
   readonly p50Us: readonly number[]
 }
 
@@ -41,9 +41,9 @@ const least = (name: TuningName): Partial<Tuning> => ({ [name]: TUNING_BOUNDS[na
 const most = (...names: TuningName[]): Partial<Tuning> =>
   Object.fromEntries(names.map((name) => [name, TUNING_BOUNDS[name][1]]))
 /** Powers of two times a unit. */
-const doubled = (unit: number, count: number): number[] => Array.from({ length: count }, (_, i) => unit * 2 ** i)
+const doublings = (unit: number, count: number): number[] => Array.from({ length: count }, (_, i) => unit * 2 ** i)
 
-/** What ranks of a world of `size` can find out: two have no choice but how to go direct. */
+/** The questions that a world of `size` ranks can answer. Two ranks always go direct, so that fewer concern them. */
 export function questionsFor(size: number): Question[] {
   return [direct(size), scatter(size), offThread(size), STREAM, WRITE].filter(({ worldSizes }) => worldSizes.length > 0)
 }
@@ -53,7 +53,7 @@ function direct(size: number): Question {
     decides: ['directSize', 'directByteLength'],
     collective: 'all-reduce',
     worldSizes: Array.from({ length: Math.max(0, Math.min(size, SINGLE_SHOT_SIZE) - 2) }, (_, i) => 3 + i),
-    byteLengths: doubled(8 * KIB, 7),
+    byteLengths: doublings(8 * KIB, 7),
     ways: [
       { name: 'direct', tuning: most('directSize', 'directByteLength') },
       { name: 'single-shot', tuning: least('directByteLength') },
@@ -66,7 +66,7 @@ function scatter(size: number): Question {
     decides: ['scatterByteLength'],
     collective: 'broadcast',
     worldSizes: size > 2 ? [size] : [],
-    byteLengths: doubled(64 * KIB, 6),
+    byteLengths: doublings(64 * KIB, 6),
     ways: [
       { name: 'flat', tuning: most('scatterByteLength') },
       { name: 'scatter-gather', tuning: least('scatterByteLength') },
@@ -80,7 +80,7 @@ function offThread(size: number): Question {
     decides: ['offThreadByteLength'],
     collective: 'all-reduce',
     worldSizes: size > 2 ? [Math.min(size, SINGLE_SHOT_SIZE)] : [],
-    byteLengths: doubled(256 * KIB, 6),
+    byteLengths: doublings(256 * KIB, 6),
     ways: [
       { name: 'main-thread', tuning: most('offThreadByteLength') },
       { name: 'off-thread', tuning: least('offThreadByteLength') },
@@ -92,7 +92,7 @@ const STREAM: Question = {
   decides: ['streamByteLength'],
   collective: 'all-reduce',
   worldSizes: [2],
-  byteLengths: doubled(256 * KIB, 6),
+  byteLengths: doublings(256 * KIB, 6),
   ways: [
     { name: 'at-once', tuning: most('streamByteLength') },
     { name: 'streamed', tuning: least('streamByteLength') },
@@ -110,12 +110,15 @@ const WRITE: Question = {
   })),
 }
 
-/** What to change in the default tuning; what keeps its default is included. */
+/** The values of the tuning that a question decides, also those that keep their default. */
 export function answer(question: Question, measurements: readonly Measurement[]): Partial<Tuning> {
   const candidates = candidatesFor(question, measurements).toSorted((a, b) => distance(a) - distance(b))
   const lossOf = (candidate: Partial<Tuning>): number =>
-    measurements.reduce((sum, measured) => sum + loss(measured.p50Us, wayUnder(candidate, question, measured)), 0)
-  // Of those that are as good, the first: the nearest to the default.
+    measurements.reduce(
+      (sum, measurement) => sum + loss(measurement.p50Us, wayUnder(candidate, question, measurement)),
+      0,
+    )
+  // The first of equally good ones is the nearest to the default.
   return candidates.reduce((best, candidate) => (lossOf(candidate) < lossOf(best) - 1e-9 ? candidate : best))
 }
 
@@ -148,13 +151,14 @@ function directCandidates(measurements: readonly Measurement[], byteLengths: rea
   const candidates = sizes.flatMap((directSize) =>
     [DEFAULT_TUNING.directByteLength, 0, ...byteLengths].map((directByteLength) => ({ directSize, directByteLength })),
   )
-  // Longer vectors in worlds larger than those measured would be a guess, and everyone sends everything to everyone there.
+  // Longer vectors in worlds larger than those measured would be a guess, and everyone sends everything to everyone
+  // there.
   return candidates.filter(
     ({ directSize, directByteLength }) => directSize <= largest || directByteLength <= DEFAULT_TUNING.directByteLength,
   )
 }
 
-/** How many times the values are doubled or halved. */
+/** How far a tuning is from the default: how many times its values are doubled or halved. */
 function distance(tuning: Partial<Tuning>): number {
   return Object.entries(tuning).reduce((sum, [name, value]) => {
     const usual = DEFAULT_TUNING[name as TuningName]

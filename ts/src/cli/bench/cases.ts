@@ -1,4 +1,4 @@
-/** What a benchmark run measures: the cross product of operators, dtypes, sizes and placements. */
+/** What a benchmark measures: the cross product of operators, dtypes, sizes and placements. */
 import { COMPRESSION_FORMATS, type CompressionFormat } from '../../compressor.ts'
 import type { AllReduceOp, FloatArray, IntegerArray } from '../../types.ts'
 import { CommandError } from '../command-error.ts'
@@ -34,7 +34,7 @@ export interface BenchCase {
   readonly compress?: CompressionFormat
 }
 
-/** As commander hands them over; lists separated by commas. */
+/** The options as commander gives them. Lists are separated by commas. */
 export interface BenchOptions {
   ranks: number
   op: string

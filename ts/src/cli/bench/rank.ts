@@ -1,9 +1,9 @@
 /**
  * What every rank of a benchmark runs. Rank 0 prints.
  *
- * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call. Results
- * are compared bit for bit with what one process computes from all ranks' inputs, once a case; compressed ones with rank 0's,
- * and then it is told how far they are off. A barrier has no result.
+ * A time is that of the slowest rank, from a barrier to the call's end. Buffers are filled anew before each call.
+ * Results are compared bit for bit with what one process computes from all ranks' inputs, once a case. Compressed ones
+ * are compared with rank 0's, and their relative error is printed. A barrier has no result.
  */
 import { allReduceSchedule } from '../../collectives/schedule/schedule.ts'
 import type { Communicator } from '../../communicator/communicator.ts'
@@ -19,7 +19,7 @@ import { fill } from './vectors.ts'
 
 interface Settings {
   readonly cases: readonly BenchCase[]
-  /** What was asked for, if anything. */
+  /** How ranks are to reach each other, if the command line says so. */
   readonly transport?: string
   /** Where vectors lie: in memory that peers can read, if there is some, or in the heap. */
   readonly memory: 'allocated' | 'heap'
@@ -27,7 +27,7 @@ interface Settings {
   readonly json: boolean
 }
 
-/** Enough that the compiler has seen what a training loop would have shown it; fewer for a quick look of few iterations. */
+/** Enough for the compiler to optimise as it does in a training loop; fewer where few iterations are to be measured. */
 function warmUpsFor(byteLength: number, iterations: number): number {
   return Math.max(3, Math.min(2000, 16 * iterations, Math.floor((256 << 20) / byteLength)))
 }
@@ -47,7 +47,7 @@ function allReduce(
 }
 
 interface Preparation {
-  /** Before the barrier, outside the time. */
+  /** Called before the barrier, outside the time. */
   readonly refill: () => void
   readonly call: () => Promise<unknown>
 }
@@ -147,8 +147,8 @@ async function main(settings: Settings): Promise<void> {
     const verdict = await judge(comm, bench)
     const { op, dtype, byteLength: bytes, inPlace, compress } = bench
     const schedule = scheduleOf(op, comm, bytes)
-    const place = { op, dtype, n: comm.size, bytes, transport, schedule, inPlace, ...(compress && { compress }) }
-    const result = resultOf({ ...place, ...verdict }, times)
+    const key = { op, dtype, n: comm.size, bytes, transport, schedule, inPlace, ...(compress && { compress }) }
+    const result = resultOf({ ...key, ...verdict }, times)
     if (comm.rank === 0) console.log(settings.json ? JSON.stringify(result) : tableRow(result, isCompressed))
     if (verdict.wrong > 0) process.exitCode = 1
   }

@@ -10,7 +10,7 @@ const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
 export function reduceByDefinition(op: AllReduceOp, inputs: readonly BenchArray[]): BenchArray {
   const isFloat = dtypeOf(inputs[0])?.isFloat === true
   if (isFloat && op !== 'min' && op !== 'max') return LOCAL[op](inputs as FloatArray[]).result
-  // Of one kind: numbers or bigints.
+  // All of them have numbers, or all have bigints.
   const [first, ...others] = inputs as readonly Int32Array[]
   const want = first!.slice()
   for (const other of others)
@@ -19,7 +19,7 @@ export function reduceByDefinition(op: AllReduceOp, inputs: readonly BenchArray[
 }
 
 function join(op: 'sum' | 'min' | 'max', a: number, b: number): number {
-  // What is stored wraps.
+  // The array wraps what it stores.
   if (op === 'sum') return a + b
   return (op === 'min') === a < b ? a : b
 }

@@ -1,4 +1,4 @@
-/** What a benchmark prints of a case, as JSON and in the columns of nccl-tests. */
+/** What a benchmark prints for each case, as JSON and in the columns of nccl-tests. */
 
 import type { CompressionFormat } from '../../compressor.ts'
 import type { CommunicatorMetrics } from '../../call-records.ts'
@@ -19,8 +19,8 @@ export interface BenchResult {
   readonly algbwGBps: number
   readonly busbwGBps: number
   /**
-   * Elements that differ from what one process computes from the same inputs, over all ranks; of a compressed call, from what
-   * rank 0 has.
+   * How many elements, over all ranks, differ from what one process computes from the same inputs; where the call is
+   * compressed, from rank 0's.
    */
   readonly wrong: number
   readonly compress?: CompressionFormat
@@ -28,20 +28,21 @@ export interface BenchResult {
   readonly relativeError?: number
 }
 
-type Place = Omit<BenchResult, 'minUs' | 'p50Us' | 'p99Us' | 'algbwGBps' | 'busbwGBps'>
+/** What identifies a case, and what the check of its result has found. */
+type CheckedCase = Omit<BenchResult, 'minUs' | 'p50Us' | 'p99Us' | 'algbwGBps' | 'busbwGBps'>
 
-export function resultOf(place: Place, timesUs: Float64Array): BenchResult {
+export function resultOf(checked: CheckedCase, timesUs: Float64Array): BenchResult {
   const sorted = timesUs.toSorted()
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
-  const algbwGBps = place.bytes / (at(0.5) * 1e3)
-  const { wrong, compress, relativeError, ...rest } = place
+  const algbwGBps = checked.bytes / (at(0.5) * 1e3)
+  const { wrong, compress, relativeError, ...rest } = checked
   return {
     ...rest,
     minUs: significant(sorted[0]!),
     p50Us: significant(at(0.5)),
     p99Us: significant(at(0.99)),
     algbwGBps: significant(algbwGBps),
-    busbwGBps: significant((algbwGBps * 2 * (place.n - 1)) / place.n),
+    busbwGBps: significant((algbwGBps * 2 * (checked.n - 1)) / checked.n),
     wrong,
     ...(compress !== undefined && { compress }),
     ...(relativeError !== undefined && { relativeError: significant(relativeError) }),

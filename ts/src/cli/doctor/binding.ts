@@ -14,7 +14,7 @@ export interface BindingSection {
   abi: number | null
   /** The instruction set in use; null if the binding does not load. */
   isa: string | null
-  /** All that this processor can run. */
+  /** All instruction sets that this processor can run. */
   isas: string[]
 }
 

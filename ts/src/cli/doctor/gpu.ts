@@ -12,15 +12,15 @@ export interface GpuSection {
   used: number | null
 }
 
-/** Names an adapter by a part of its name. */
+/** The variable in which a part of an adapter's name chooses it. */
 const ADAPTER_VARIABLE = 'ADASUM_GPU_ADAPTER'
 
-/** Nothing here is essential: whoever has no GPU needs none. */
+/** No problem here is essential: a machine without a GPU needs none. */
 export async function examineGpu(report: (problem: Problem) => void): Promise<GpuSection> {
   try {
     const found = await adapters()
     if (found.length === 0) reportNoAdapter(report)
-    return { isInstalled: true, adapters: found, used: usedAmong(found, report) }
+    return { isInstalled: true, adapters: found, used: usedAdapter(found, report) }
   } catch (error) {
     const isAbsent = error instanceof AdasumError && error.code === 'ERR_UNSUPPORTED'
     if (!isAbsent) {
@@ -37,7 +37,7 @@ function reportNoAdapter(report: (problem: Problem) => void): void {
   report({ section: 'gpu', essential: false, message, action })
 }
 
-function usedAmong(found: readonly GpuAdapter[], report: (problem: Problem) => void): number | null {
+function usedAdapter(found: readonly GpuAdapter[], report: (problem: Problem) => void): number | null {
   const part = process.env[ADAPTER_VARIABLE]
   const isUsed = ({ name, isDefault }: GpuAdapter): boolean =>
     part ? name.toLowerCase().includes(part.toLowerCase()) : isDefault

@@ -8,7 +8,7 @@ import type { SharedMemorySection } from './shared-memory.ts'
 import type { VersionsSection } from './versions.ts'
 
 export interface Report {
-  /** No problem is essential. */
+  /** Whether no problem is essential. */
   ok: boolean
   versions: VersionsSection
   machine: MachineSection

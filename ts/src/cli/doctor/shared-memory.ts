@@ -6,9 +6,12 @@ import { HAS_UNIX_TRANSPORT, unixTransport } from '../../transport/unix.ts'
 import type { Problem } from './problem.ts'
 
 export interface SharedMemorySection {
-  /** ADASUM_SHARED_MEMORY does not switch it off. */
+  /** Whether ADASUM_SHARED_MEMORY leaves it on. */
   isWanted: boolean
-  /** A process can make such memory, open it as a peer would, and be reached over a Unix socket, where there are any. */
+  /**
+   * Whether a process can make such memory, open it as a peer would, and be reached over a Unix socket, where there are
+   * any.
+   */
   isUsable: boolean
   /** The most bytes that a rank reserves, if ADASUM_SHARED_MEMORY says so. */
   limitBytes: number | null
@@ -20,17 +23,17 @@ export async function examineSharedMemory(
 ): Promise<SharedMemorySection> {
   const section = 'sharedMemory'
   const limit = limitOf(env, report)
-  const wanted = { isWanted: limit > 0, limitBytes: Number.isFinite(limit) && limit > 0 ? limit : null }
-  if (!HAS_SHARED_MEMORY) return { ...wanted, isUsable: false }
+  const setting = { isWanted: limit > 0, limitBytes: Number.isFinite(limit) && limit > 0 ? limit : null }
+  if (!HAS_SHARED_MEMORY) return { ...setting, isUsable: false }
   try {
     new SharedMemory(loadSharedMemory()).probe()
     if (HAS_UNIX_TRANSPORT) await listenOnce()
-    return { ...wanted, isUsable: true }
+    return { ...setting, isUsable: true }
   } catch (error) {
     const message = `ranks of this machine cannot share memory: ${(error as Error).message}`
     const action = 'nothing, if TCP is fast enough; else see whether a container or sandbox keeps processes apart'
     report({ section, essential: false, message, action })
-    return { ...wanted, isUsable: false }
+    return { ...setting, isUsable: false }
   }
 }
 

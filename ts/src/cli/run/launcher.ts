@@ -1,4 +1,4 @@
-/** Starts the ranks of this machine, hosts the store they meet at, and sees them to their end. */
+/** Starts the ranks of this machine, hosts the store at which they meet, and waits until they have ended. */
 import { systemCode } from '../../errors.ts'
 import { dialledHost } from '../../rendezvous/stores/tcp/address.ts'
 import { type HostedStore, hostStore } from '../../rendezvous/stores/tcp/host-store.ts'
@@ -6,21 +6,21 @@ import { formatAddress } from '../../transport/address.ts'
 import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
 import { RankProcess, rankEnvironment } from './rank-process.ts'
-import { resolvedInTime } from './resolved-in-time.ts'
+import { retryUntilResolved } from './retry-until-resolved.ts'
 import { Supervisor } from './supervisor.ts'
 
 /**
- * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n; 1 if
- *   one ended with 0 while others wait for it in connect()
- * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given; CommandError if Node.js may start no
- *   process
+ * @returns 0 if every rank ended with 0, else the exit code of the first that failed by itself, 128 + n for signal n; 1
+ *   if one ended with 0 while others wait for it in connect()
+ * @throws AdasumError ERR_STORE if the store cannot be hosted at the address given; CommandError if Node.js may start
+ *   no process
  */
 export async function launch(plan: LaunchPlan): Promise<number> {
   let supervisor: Supervisor | undefined
-  const onWaiting = (ranks: readonly number[]): void => supervisor?.waiting(ranks)
+  const onWaiting = (ranks: readonly number[]): void => supervisor?.onWaiting(ranks)
   const store = plan.hostsStore ? await storeOf(plan, onWaiting) : undefined
   const storeAddress = dialledAddress(plan, store)
-  // Each rank's two streams are piped into the same two; the default bound is for listeners that were forgotten.
+  // The streams of all ranks are piped into these two. So many listeners are no mistake, of which Node.js would warn.
   for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0)
   try {
     const ranks = Array.from({ length: plan.localSize }, (_, localRank) => {
@@ -59,5 +59,5 @@ function storeOf(
   onWaiting: (ranks: readonly number[]) => void,
 ): Promise<HostedStore> {
   const host = listen ?? store.host
-  return resolvedInTime(host, () => hostStore({ host, port: store.port, size: worldSize, secret, onWaiting }))
+  return retryUntilResolved(host, () => hostStore({ host, port: store.port, size: worldSize, secret, onWaiting }))
 }

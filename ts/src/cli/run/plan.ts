@@ -1,4 +1,4 @@
-/** From the command line to what is started: every check that can fail stands here, before anything runs. */
+/** Turns the command line into the plan of a launch. Every check that can fail stands here, before anything runs. */
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -8,10 +8,10 @@ import { readSecret, readSecretFile } from '../../rendezvous/secret.ts'
 import { type Address, parseAddress } from '../../transport/address.ts'
 import { addressesOf, firstOf, systemLookup } from '../../transport/names.ts'
 import { CommandError } from '../command-error.ts'
-import { resolvedInTime } from './resolved-in-time.ts'
+import { retryUntilResolved } from './retry-until-resolved.ts'
 import { loaderOptions, resolveScript } from './script.ts'
 
-/** As commander hands them over. */
+/** The options as commander gives them. */
 export interface RunOptions {
   ranks?: number
   only?: number
@@ -34,12 +34,12 @@ export interface LaunchPlan {
   /** Where the store is, or is to be hosted; port 0 stands for any free one. */
   store: Address
   hostsStore: boolean
-  /** Address at which the launcher hosts the store, if that is another one. */
+  /** Address at which the launcher hosts the store, if that is not `store`. */
   listen: string | undefined
   secret: string
   /** Address at which the ranks of this machine listen; absent: their own default. */
   host: string | undefined
-  /** The one rank whose output is shown, bare. */
+  /** The only rank whose output is shown, without a prefix; undefined: that of all ranks is shown. */
   onlyRank: number | undefined
 }
 
@@ -53,7 +53,7 @@ export async function planLaunch(
   // Checked here, for commander would complain of this before it names a misspelt option.
   if (options.ranks === undefined) throw new CommandError('-n <count> is missing: how many ranks to start here')
   const worldSize = options.ranks * options.nodes
-  checkPlace(options, worldSize)
+  checkRanks(options, worldSize)
   const scriptPath = resolveScript(script)
   const store = storeAddress(options)
   const secret = secretOf(options, environment)
@@ -71,7 +71,7 @@ export async function planLaunch(
   }
 }
 
-function checkPlace({ node, nodes, only, ranks }: RunOptions, worldSize: number): void {
+function checkRanks({ node, nodes, only, ranks }: RunOptions, worldSize: number): void {
   if (worldSize > MAX_WORLD_SIZE) {
     throw new CommandError(
       `-n ${ranks} on --nodes ${nodes} makes ${worldSize} ranks, but this version connects at most ${MAX_WORLD_SIZE} in all`,
@@ -98,7 +98,7 @@ function storeAddress({ store, nodes }: RunOptions): Address {
   return address
 }
 
-/** Where the store is hosted if its address is not this machine's own. The launcher's own choice of a store always is. */
+/** Where the store is hosted if its address is not this machine's own. Without --store it always is. */
 function listenAddress({ listen, store }: RunOptions, environment: NodeJS.ProcessEnv): string | undefined {
   if (store !== undefined) return checkListen(listen, environment)
   if (listen === undefined) return undefined
@@ -113,7 +113,7 @@ function checkListen(listen: string | undefined, environment: NodeJS.ProcessEnv)
   }
 }
 
-/** Fresh for ranks on one machine; given for several, because all their launchers must have the same. */
+/** A new secret for ranks on one machine. For several it must be given, because all launchers must have the same. */
 function secretOf({ nodes, secretFile }: RunOptions, environment: NodeJS.ProcessEnv): string {
   if (secretFile !== undefined) return secretIn(secretFile)
   if (nodes === 1) return randomBytes(32).toString('hex')
@@ -138,7 +138,7 @@ function secretIn(path: string): string {
 /** The address this machine sends from on its way to the store, hence one at which the others reach it. */
 async function addressTowards({ host, port }: Address): Promise<string> {
   try {
-    const addresses = await resolvedInTime(host, (signal) => addressesOf(host, systemLookup, signal))
+    const addresses = await retryUntilResolved(host, (signal) => addressesOf(host, systemLookup, signal))
     return await firstOf(
       addresses,
       (address) => sourceAddress(address, port),

@@ -8,15 +8,17 @@ import { LinePrefixer } from './line-prefixer.ts'
 import type { LaunchPlan } from './plan.ts'
 import { TailBuffer } from './tail-buffer.ts'
 
-/** How a rank came to its end; one of the two is null, as in Node.js's `exit` event. */
+/** How a rank ended: with a code or by a signal. The other one is null, as in Node.js's `exit` event. */
 export interface RankExit {
   code: number | null
   signal: NodeJS.Signals | null
-  /** Why it could not be started, if so. */
+  /** Why the rank could not be started, if it could not. */
   startError?: Error
 }
 
-/** How long a pipe may be silent after its rank's end: a process that the rank left behind may hold it open for ever. */
+/**
+ * How long a pipe may be silent after its rank's end: a process that the rank left behind may hold it open for ever.
+ */
 const SILENCE_MS = 1_000
 const TAIL_BYTES = 16 * 1024
 const LAUNCHER_PIPE = 3
@@ -24,13 +26,13 @@ const WATCHER: string = import.meta.resolve(`./watch-launcher${import.meta.url.s
 
 export class RankProcess {
   readonly rank: number
-  readonly exited: Promise<RankExit>
+  readonly exit: Promise<RankExit>
   readonly #child: ChildProcess
   readonly #prefix: string
   readonly #isShown: boolean
   #hasExited = false
-  #drained: Promise<unknown> | undefined
-  /** The end of what a rank that is not shown has said, for the case that it fails. */
+  #drain: Promise<unknown> | undefined
+  /** The last errors that a rank without shown output has printed, in case it fails. */
   readonly #hiddenErrors = new TailBuffer(TAIL_BYTES)
 
   constructor(plan: LaunchPlan, localRank: number, environment: NodeJS.ProcessEnv) {
@@ -46,7 +48,7 @@ export class RankProcess {
     })
     if (this.#isShown) this.#showOutput()
     else this.#child.stderr?.pipe(this.#hiddenErrors)
-    this.exited = this.#watchExit()
+    this.exit = this.#watchExit()
   }
 
   /** Sends a signal to the rank and to what it has started. */
@@ -61,16 +63,16 @@ export class RankProcess {
     }
   }
 
-  /** Resolves when all that the rank has printed has been passed on. To be called when it has ended. */
-  drained(): Promise<unknown> {
-    this.#drained ??= Promise.all([
-      drained(this.#child.stdout, process.stdout),
-      drained(this.#child.stderr, this.#isShown ? process.stderr : this.#hiddenErrors),
+  /** Resolves when everything that the rank has printed has been passed on. To be called when the rank has ended. */
+  drainOutput(): Promise<unknown> {
+    this.#drain ??= Promise.all([
+      drain(this.#child.stdout, process.stdout),
+      drain(this.#child.stderr, this.#isShown ? process.stderr : this.#hiddenErrors),
     ])
-    return this.#drained
+    return this.#drain
   }
 
-  /** What a rank that is not shown has said last, each line with its prefix. */
+  /** The last errors that a rank without shown output has printed, each line with its prefix. */
   hiddenErrors(): string {
     return this.#hiddenErrors.text().replaceAll(/^(?=.)/gm, this.#prefix)
   }
@@ -83,7 +85,7 @@ export class RankProcess {
   #show(stream: Readable | null, target: Writable): void {
     const prefixer = new LinePrefixer(this.#prefix)
     stream?.pipe(prefixer).pipe(target, { end: false })
-    // A pipe that had to be given up has no end of its own, but perhaps half a line.
+    // A stream that had to be destroyed does not end the prefixer, which may still hold half a line.
     stream?.once('close', () => prefixer.end())
   }
 
@@ -104,7 +106,7 @@ export class RankProcess {
 }
 
 /** Resolves when the stream has closed, or has been silent while its reader was not behind. */
-function drained(stream: Readable | null, reader: Writable): Promise<void> {
+function drain(stream: Readable | null, reader: Writable): Promise<void> {
   if (stream === null || stream.closed) return Promise.resolve()
   return new Promise((resolve) => {
     let cancel: () => void
@@ -153,8 +155,8 @@ export function shellExitCode({ code, signal }: RankExit): number {
   return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
 }
 
-/** For a sentence that begins with the rank. */
-export function describeExit({ code, signal, startError }: RankExit): string {
+/** How a rank ended, for a sentence that begins with the rank. */
+export function exitText({ code, signal, startError }: RankExit): string {
   if (startError !== undefined) return `could not be started (${startError.message})`
   return signal === null ? `exited with code ${code}` : `was ended by ${signal}`
 }

@@ -1,4 +1,4 @@
-/** The script of a run: where it is, and what Node.js needs to run it. */
+/** The script of a launch: where it is, and what Node.js needs to run it. */
 import { statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'

@@ -1,22 +1,25 @@
-/** What the launcher does while ranks run: passes signals on, and ends all ranks when one fails or is waited for in vain. */
+/**
+ * What the launcher does while ranks run: passes signals on, and ends all ranks when one fails or is waited for in
+ * vain.
+ */
 import { constants } from 'node:os'
 import { FAILURE } from '../command-error.ts'
-import { type RankProcess, describeExit, shellExitCode } from './rank-process.ts'
+import { type RankProcess, exitText, shellExitCode } from './rank-process.ts'
 
-/** From the request to end until the ranks that have not are killed. */
+/** How long ranks that are asked to end may take before they are killed. */
 const GRACE_MS = 5_000
 const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 export class Supervisor {
   readonly #ranks: readonly RankProcess[]
   readonly #handlers = new Map<NodeJS.Signals, () => void>()
-  /** The exit code of the first rank that failed, and whether the reader has been told. */
-  #failure: { exitCode: number; isReported: Promise<void> } | undefined
-  /** Those that ended with code 0. */
-  readonly #ended: RankProcess[] = []
-  /** Those that wait at the store, also ranks of other machines. */
-  #waiting: readonly number[] = []
-  /** Set once the ranks have been told to end, for a signal or because nobody reads the output any more. */
+  /** The exit code of the first rank that failed; the promise resolves when stderr has the report of it. */
+  #failure: { exitCode: number; whenReported: Promise<void> } | undefined
+  /** Ranks that ended with code 0. */
+  readonly #endedRanks: RankProcess[] = []
+  /** Ranks that wait at the store, those of other machines included. */
+  #waitingRanks: readonly number[] = []
+  /** Set once the ranks have been asked to end, because of a signal or because nobody reads the output any more. */
   #stopSignal: NodeJS.Signals | undefined
   #interrupts = 0
   #killTimer: NodeJS.Timeout | undefined
@@ -34,35 +37,35 @@ export class Supervisor {
       clearTimeout(this.#killTimer)
       for (const [signal, handler] of this.#handlers) process.removeListener(signal, handler)
     }
-    await this.#failure?.isReported
+    await this.#failure?.whenReported
     if (this.#stopSignal === 'SIGPIPE') return 128 + constants.signals.SIGPIPE
     return this.#failure?.exitCode ?? 0
   }
 
-  /** The store says who waits for others there, whenever that has changed. */
-  waiting(ranks: readonly number[]): void {
-    this.#waiting = ranks
+  /** The store calls it with the ranks that wait there for others, whenever these have changed. */
+  onWaiting(ranks: readonly number[]): void {
+    this.#waitingRanks = ranks
     this.#requirePresence()
   }
 
   async #follow(rank: RankProcess): Promise<void> {
-    const exit = await rank.exited
+    const exit = await rank.exit
     const exitCode = shellExitCode(exit)
-    if (exitCode === 0) this.#ended.push(rank)
+    if (exitCode === 0) this.#endedRanks.push(rank)
     if (exitCode === 0) this.#requirePresence()
-    else this.#fail(rank, exitCode, describeExit(exit))
-    await rank.drained()
+    else this.#fail(rank, exitCode, exitText(exit))
+    await rank.drainOutput()
   }
 
   /**
-   * A rank that has ended will not come: whoever waits at the store waits in vain. Only the store knows who does: a rank
-   * that has its answer may be long in noticing, while another is done with its work and ends.
+   * A rank that has ended will not come to the store, so the ranks that wait there wait in vain. Only the store knows
+   * which do: a rank may notice its answer late, when another one has done its work and ended already.
    */
   #requirePresence(): void {
-    const absent = this.#ended.find(({ rank }) => !this.#waiting.includes(rank))
-    if (absent === undefined || this.#waiting.length === 0) return
-    const [subject, verb] = this.#waiting.length === 1 ? ['rank', 'waits'] : ['ranks', 'wait']
-    const waiting = `${subject} ${this.#waiting.join(', ')} still ${verb} in connect()`
+    const absent = this.#endedRanks.find(({ rank }) => !this.#waitingRanks.includes(rank))
+    if (absent === undefined || this.#waitingRanks.length === 0) return
+    const [subject, verb] = this.#waitingRanks.length === 1 ? ['rank', 'waits'] : ['ranks', 'wait']
+    const waiting = `${subject} ${this.#waitingRanks.join(', ')} still ${verb} in connect()`
     this.#fail(
       absent,
       FAILURE,
@@ -72,9 +75,9 @@ export class Supervisor {
 
   #fail(rank: RankProcess, exitCode: number, words: string): void {
     if (this.#failure !== undefined) return
-    const isAsked = this.#stopSignal !== undefined
-    this.#failure = { exitCode, isReported: isAsked ? Promise.resolve() : this.#report(rank, words) }
-    if (!isAsked) this.#endOthers()
+    const isStopping = this.#stopSignal !== undefined
+    this.#failure = { exitCode, whenReported: isStopping ? Promise.resolve() : this.#report(rank, words) }
+    if (!isStopping) this.#endOthers()
   }
 
   #endOthers(): void {
@@ -86,9 +89,9 @@ export class Supervisor {
     this.#killTimer ??= setTimeout(() => this.#killAll('SIGKILL'), GRACE_MS)
   }
 
-  /** Comes after the rank's own last words, so that the reader has both in order. */
+  /** Waits for the rank's own last output, so that the report comes after it. */
   async #report(rank: RankProcess, words: string): Promise<void> {
-    await rank.drained()
+    await rank.drainOutput()
     if (this.#stopSignal !== undefined) return
     const others = this.#ranks.length > 1 ? '; ending the other ranks' : ''
     process.stderr.write(`${rank.hiddenErrors()}adasum run: rank ${rank.rank} ${words}${others}\n`)

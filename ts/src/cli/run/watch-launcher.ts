@@ -1,10 +1,10 @@
 /**
- * Loaded into every rank before its script (`node --import`): ends the rank when its launcher is gone, however that
- * came about. The launcher holds the other end of a pipe; whatever kills it, the kernel closes that end.
+ * Ends a rank when its launcher is gone, however that came about. Every rank loads this file before its script
+ * (`node --import`). The launcher holds the other end of a pipe; whatever kills it, the kernel closes that end.
  *
  * A thread of its own reads the pipe, because a rank may compute for minutes, or for ever, without turning its event
- * loop. Where Node.js may make no thread (its permission model), the main thread reads it: late, but at all. Neither the
- * thread nor the pipe keeps a rank alive that has come to its end.
+ * loop. Where Node.js may make no thread (its permission model), the main thread reads it, and may notice late. Neither
+ * the thread nor the pipe keeps a rank alive that has come to its end.
  */
 import { Socket } from 'node:net'
 import { Worker, isMainThread, workerData } from 'node:worker_threads'

@@ -1,4 +1,4 @@
-/** What the launcher does with a name that does not resolve yet: it asks again as long as the ranks themselves would. */
+/** While a name does not resolve, the launcher tries again for as long as the ranks themselves would. */
 import { systemCause } from '../../errors.ts'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../rendezvous/environment.ts'
 import { Notices } from '../../rendezvous/notices.ts'
@@ -6,8 +6,8 @@ import { whenResolved } from '../../rendezvous/unresolved.ts'
 import { Limit } from '../../timing/limit.ts'
 import { systemReason } from '../../transport/names.ts'
 
-/** @throws what `attempt` throws; if it is of a name that did not resolve, then only after a minute in which it never has */
-export async function resolvedInTime<T>(host: string, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/** @throws what `attempt` throws; where that is a name that does not resolve, only after a minute of attempts */
+export async function retryUntilResolved<T>(host: string, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = new Limit(DEFAULT_CONNECT_TIMEOUT_MS)
   let last: unknown
   const notices = new Notices(DEFAULT_CONNECT_TIMEOUT_MS, (_, leftMs) => {
