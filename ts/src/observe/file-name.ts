@@ -1,6 +1,6 @@
 /**
- * The name of a rank's file: `%r` stands for the rank, `%p` for the process id, `%%` for a percent sign. Without `%r`, the ranks of
- * a world of several put theirs before the extension: `trace.json` is `trace.2.json` on rank 2.
+ * The name of a rank's file: `%r` stands for the rank, `%p` for the process id, `%%` for a percent sign. Without `%r`,
+ * the ranks of a world of several put theirs before the extension: `trace.json` is `trace.2.json` on rank 2.
  */
 import { extname } from 'node:path'
 

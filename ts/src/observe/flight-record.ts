@@ -9,7 +9,7 @@ import type { CallWords, ObservedCall, Span } from './observer.ts'
 export const FLIGHT_RECORD_LENGTH = 100
 
 class Slot {
-  /** Until it has ended. */
+  /** The call, until it has ended. */
   call: ObservedCall | undefined
   words: CallWords | undefined
   sequence = 0
@@ -20,7 +20,7 @@ class Slot {
   sharedBytes = 0
   lastFrom = -1
   code: ErrorCode | undefined
-  // No whole numbers from the start on: then they are changed in place.
+  // These start as fractions, so that the engine stores them as doubles that change in place.
   beginMs = 0.5
   endMs = 0.5
 
@@ -96,7 +96,7 @@ export class FlightRecord {
     }
   }
 
-  /** The calls from the oldest on, as they stand now. */
+  /** The calls as they stand now, the oldest first. */
   entries(titleOf: (operation: string, sequence: number) => string): FlightEntry[] {
     const first = Math.max(0, this.#count - FLIGHT_RECORD_LENGTH)
     return Array.from({ length: this.#count - first }, (_, i) =>

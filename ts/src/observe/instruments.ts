@@ -1,4 +1,4 @@
-/** What a connection and its groups are watched with: files, and whom to tell of a call that stands still. */
+/** What watches a world and its groups: the files of a timeline and of flight records, and the caller's `onStall`. */
 import { emitWarning } from '#platform'
 import { appendFileSync } from 'node:fs'
 import type { FlightEntry } from '../call-records.ts'

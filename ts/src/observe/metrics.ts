@@ -1,4 +1,4 @@
-/** Counters of a communicator's calls, from the beginning on. */
+/** Counters of a communicator's calls since it was made. */
 import type { CallMetrics, CommunicatorMetrics } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
 import { type CallWords, PHASES, type Phase, type Span } from './observer.ts'
@@ -9,7 +9,7 @@ export const DURATION_BUCKETS_S: readonly number[] = [
   ...[0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
 ]
 
-/** Of calls with one operation and op. */
+/** Counters of the calls with one operation and op. */
 class Row {
   readonly operation: string
   readonly op: string
@@ -22,7 +22,7 @@ class Row {
   offThreadKernels = 0
   readonly phaseMs: Float64Array = new Float64Array(PHASES.length)
   readonly durationCounts: Float64Array = new Float64Array(DURATION_BUCKETS_S.length + 1)
-  /** One number: as a field it would be made anew each time it is changed. */
+  /** One number in an array, because the engine would allocate a new one each time that a field changes. */
   readonly durationSumMs: Float64Array = new Float64Array(1)
 
   constructor(operation: string, op: string) {
@@ -37,7 +37,7 @@ class Row {
     this.durationCounts[bucketOf(ms / 1000)]! += 1
     this.durationSumMs[0]! += ms
     if (code !== undefined) {
-      // What has gone and come of it is not known.
+      // How much of it has been sent and received is not known.
       this.failed++
       return
     }
@@ -99,7 +99,7 @@ export class CallCounters {
   }
 }
 
-/** The first bucket that is long enough. */
+/** The first bucket in which a duration fits. */
 function bucketOf(seconds: number): number {
   let bucket = 0
   while (bucket < DURATION_BUCKETS_S.length && seconds > DURATION_BUCKETS_S[bucket]!) bucket++

@@ -5,7 +5,7 @@ import { AdasumError, inspect, reading } from '../errors.ts'
 type Labels = Readonly<Record<string, string | number>>
 
 interface Sample {
-  /** What follows the name of the family. */
+  /** What follows the family's name in the name of the sample. */
   readonly suffix?: string
   readonly labels: Labels
   readonly value: number
@@ -100,8 +100,8 @@ function histogram({ durations, calls }: CallMetrics, labels: Labels): Sample[] 
 }
 
 /**
- * What `metrics()` of one communicator or of several has given, in the text format that Prometheus reads. Every sample has the
- * labels `rank` (in the world) and `group`.
+ * What `metrics()` of one communicator or of several has given, in the text format that Prometheus reads. Every sample
+ * has the labels `rank` (in the world) and `group`.
  * @throws AdasumError ERR_ARGUMENT for anything else
  */
 export function metricsText(...all: readonly CommunicatorMetrics[]): string {

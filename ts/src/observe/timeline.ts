@@ -20,7 +20,7 @@ interface Row {
 
 /** Rows for the phases of one call; the first is the call's own. */
 interface CallRows {
-  /** Their place among all. */
+  /** Their index among those of all calls. */
   readonly index: number
   readonly call: Row
   readonly phases: Row[]
@@ -47,7 +47,7 @@ export class Timeline {
     return this.#file.path
   }
 
-  /** Watches a group of that name. */
+  /** A watcher for a group of that name. */
   group(name: string): Watcher {
     return new GroupTimeline(this, name, this.#groupCount++)
   }
@@ -66,7 +66,7 @@ export class Timeline {
     this.#file.event({ name, cat: category, ph: 'X', ts, dur: end - ts, pid: this.#rank, tid: thread, args })
   }
 
-  /** Begins to write what there is. */
+  /** Writes all events until now to the file. */
   flush(): Promise<void> {
     return this.#file.flush()
   }
@@ -76,7 +76,7 @@ export class Timeline {
   }
 }
 
-/** Groups are far enough apart for all their rows to be shown together. */
+/** Sort indices of groups are so far apart that a group's rows are shown together. */
 const ROWS_A_GROUP = 100_000
 const ROWS_A_CALL = 100
 
@@ -85,7 +85,7 @@ class GroupTimeline implements Watcher {
   readonly #name: string
   readonly #index: number
   readonly #calls: CallRows[] = []
-  /** All call rows before it are taken. */
+  /** All call rows before this index are taken. */
   #firstFree = 0
   readonly #rows = new Map<Span, Row>()
   readonly #rowsOf = new Map<object, CallRows>()
@@ -127,7 +127,7 @@ class GroupTimeline implements Watcher {
   #argsOf({ call, code }: Span, isCall: boolean): object {
     const { sequence, words, elementCount, segmentCount, bytesSent, bytesReceived, sharedBytes, lastFrom } = call!
     const { op, dtype, schedule, format, elementByteLength } = words
-    const known = {
+    const present = {
       ...(op && { op }),
       ...(dtype && { dtype }),
       ...(schedule && { schedule }),
@@ -135,7 +135,7 @@ class GroupTimeline implements Watcher {
     }
     const outcome = isCall && { elementCount, segmentCount, bytesSent, bytesReceived, sharedBytes, lastFrom }
     const bytes = elementCount * elementByteLength
-    return { sequence, group: this.#name, ...known, bytes, ...outcome, ...(code && { code }) }
+    return { sequence, group: this.#name, ...present, bytes, ...outcome, ...(code && { code }) }
   }
 
   #freeCallRows(): CallRows {
@@ -158,7 +158,7 @@ class GroupTimeline implements Watcher {
     return row
   }
 
-  #newRow(name: string, place: number): Row {
-    return { thread: this.#timeline.newThread(name, this.#index * ROWS_A_GROUP + place), isTaken: false }
+  #newRow(name: string, indexInGroup: number): Row {
+    return { thread: this.#timeline.newThread(name, this.#index * ROWS_A_GROUP + indexInGroup), isTaken: false }
   }
 }

@@ -1,10 +1,10 @@
 /**
- * A file of trace events in Chrome's JSON array format, one a line. The comma between two is written with the second, so that
- * what is there can be read at any time, also after the process has been killed: readers add the bracket that is missing at
- * the end.
+ * A file of trace events in Chrome's JSON array format, one event a line. The comma between two events is written with
+ * the second, so that the file can be read at any time, also after the process has been killed: readers add the bracket
+ * that is missing at the end.
  *
- * Nothing waits for the disk: events are kept in memory and written in the background. If the disk cannot keep up, or fails,
- * events are dropped, and a warning says so.
+ * Nothing waits for the disk: events are kept in memory and written in the background. If the disk cannot keep up, or
+ * fails, events are dropped, and a warning says so.
  */
 import { emitWarning } from '#platform'
 import { closeSync, openSync, write, writeSync } from 'node:fs'
@@ -12,17 +12,17 @@ import { AdasumError, type ErrorCode, systemCode } from '../errors.ts'
 
 const FLUSH_BYTE_LENGTH = 64 << 10
 const FLUSH_AFTER_MS = 500
-/** Events that wait for the disk. */
+/** The most events that may wait for the disk. */
 const MOST_BYTE_LENGTH = 32 << 20
 
-/** What is open, for the end of the process. */
+/** The files that are open: the end of the process closes them. */
 const open = new Set<TraceFile>()
-/** How often this process has used a name: who connects again must not write over what is there. */
+/** How often this process has used a name: a second world must not write over the file of the first. */
 const uses = new Map<string, number>()
 
 export interface TraceFileOptions {
   readonly path: string
-  /** What set the name, for messages: `option "timeline"`. */
+  /** The setting that names the file, for messages: `option "timeline"`. */
   readonly origin: string
   readonly code: ErrorCode
 }
@@ -30,10 +30,10 @@ export interface TraceFileOptions {
 export class TraceFile {
   readonly path: string
   readonly #descriptor: number
-  /** Characters, which for what we write are bytes but for a few. */
+  /** Events that wait to be written, and their length in characters, which are bytes but for a few. */
   #waiting: string[] = []
   #waitingLength = 0
-  /** What is being written, and where. */
+  /** The bytes that are being written, and their position in the file. */
   #chunk: Buffer = Buffer.alloc(0)
   #position = 0
   #writing: Promise<void> | undefined
@@ -85,12 +85,12 @@ export class TraceFile {
   closeNow(): void {
     if (!this.#isOver) this.#keep('\n]\n')
     this.#isOver = true
-    // What was being written is written once more, to the same place.
+    // The chunk that was being written is written once more, at the same position.
     const rest = Buffer.concat([this.#chunk, Buffer.from(this.#waiting.join(''))])
     try {
       for (let at = 0; at < rest.length;) at += writeSync(this.#descriptor, rest, at, undefined, this.#position + at)
     } catch {
-      // Nobody is left to be told.
+      // Nobody is left to hear of it.
     }
   }
 
@@ -115,7 +115,7 @@ export class TraceFile {
     this.#writing = undefined
   }
 
-  /** The calls go on, the timeline does not. */
+  /** The calls go on without a timeline. */
   #overflow(): void {
     this.#warn(`${MOST_BYTE_LENGTH >> 20} MiB of events wait to be written`)
     this.#keep('\n]\n')
