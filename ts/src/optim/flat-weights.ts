@@ -12,7 +12,10 @@ export function newFlat(dtype: WeightDtype, elementCount: number): FlatWeights {
   return new ARRAY_TYPES[dtype](elementCount)
 }
 
-/** Bytes in the machine's order, at the beginning of a buffer of their own, as elements. */
+/**
+ * The elements that bytes hold, in the same memory.
+ * @param bytes - in the machine's order, at the beginning of a buffer of their own
+ */
 export function flatOf(dtype: WeightDtype, bytes: Uint8Array): FlatWeights {
   return new ARRAY_TYPES[dtype](bytes.buffer as ArrayBuffer)
 }

@@ -1,4 +1,7 @@
-/** Where each weight of a model lies in one flat buffer. Ranks match weights by position, shape and dtype, never by name. */
+/**
+ * Where each weight of a model lies in one flat buffer. Ranks match weights by position, shape and dtype, never by
+ * name.
+ */
 import type { FlatWeights } from './flat-weights.ts'
 
 export interface WeightSpec {
@@ -8,14 +11,14 @@ export interface WeightSpec {
   readonly dtype: string
 }
 
-export interface WeightPlace extends WeightSpec {
+export interface WeightLocation extends WeightSpec {
   /** First element in the flat buffer. */
   readonly offset: number
   readonly elementCount: number
 }
 
 export interface WeightLayout {
-  readonly weights: readonly WeightPlace[]
+  readonly weights: readonly WeightLocation[]
   readonly elementCount: number
 }
 
@@ -23,9 +26,9 @@ export function weightLayout(specs: readonly WeightSpec[]): WeightLayout {
   let offset = 0
   const weights = specs.map(({ name, shape, dtype }) => {
     const elementCount = shape.reduce((product, size) => product * size, 1)
-    const place = { name, shape, dtype, offset, elementCount }
+    const location = { name, shape, dtype, offset, elementCount }
     offset += elementCount
-    return place
+    return location
   })
   return { weights, elementCount: offset }
 }
@@ -35,6 +38,6 @@ export function viewsOf<A extends FlatWeights>(layout: WeightLayout, flat: A): A
   return layout.weights.map(({ offset, elementCount }) => flat.subarray(offset, offset + elementCount) as A)
 }
 
-export function describeWeight({ shape, dtype }: Pick<WeightSpec, 'shape' | 'dtype'>): string {
+export function weightText({ shape, dtype }: Pick<WeightSpec, 'shape' | 'dtype'>): string {
   return `${dtype}[${shape.join(', ')}]`
 }

@@ -14,12 +14,12 @@ export interface ReducibleArrayConstructor<A extends ReducibleArray> {
 }
 
 /**
- * Arrays in the memory in which the kernels run, zeroed. Where WebAssembly computes, the local functions use these where they
- * are, as inputs and as `out`, and copy every other array; the native addon copies none.
+ * Arrays in the memory in which the kernels run, zeroed. Where WebAssembly computes, the local functions use these
+ * where they are, as inputs and as `out`, and copy every other array; the native addon copies none.
  *
- * The memory is taken for good. Ask for all arrays at once and before the first reduction: like every view of WebAssembly's
- * memory they are detached when it has to grow, as by another call of this function, or by a reduction of hundreds of inputs.
- * A detached array is refused by the local functions, never misread.
+ * The memory is never given back. Ask for all arrays at once and before the first reduction: like every view of
+ * WebAssembly's memory they are detached when it has to grow, as by another call of this function, or by a reduction of
+ * hundreds of inputs. The local functions refuse a detached array.
  *
  * @param type - Float32Array, Float64Array, or Uint16Array for half formats
  * @param elementCount - of each array
@@ -44,7 +44,7 @@ export async function allocateArrays<A extends ReducibleArray>(
 
 const ALIGNMENT = 16
 
-/** By what it makes, and not by what it is: it may be of another realm. */
+/** Judges a class by the array that it makes, since the class may be of another realm. */
 function isReducible(type: unknown): boolean {
   if (typeof type !== 'function' || !['Float32Array', 'Float64Array', 'Uint16Array'].includes(type.name)) return false
   return typedArrayName(new (type as ReducibleArrayConstructor<ReducibleArray>)(0)) === type.name

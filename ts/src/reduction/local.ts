@@ -1,6 +1,6 @@
 /**
- * The local functions: gradients that lie in one process, such as those of accumulated micro-batches, combined without a
- * network. They run the same kernels in the same order as the collectives and give the same bits.
+ * The local functions: gradients that lie in one process, such as those of accumulated micro-batches, combined without
+ * a network. They run the same kernels in the same order as the collectives and give the same bits.
  */
 import { isReady, loadBinding, readyBinding } from '#binding'
 import type { Binding } from '../binding/binding.ts'
@@ -41,15 +41,16 @@ import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
 export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
   /**
-   * Where to compute: `gpu` takes the package adasum-gpu, or a browser's WebGPU, and brings the inputs to a device and back, `auto` does so if it can,
-   * and warns once if it cannot. A GPU's results differ from the CPU's by the last rounding at most. Default `cpu`.
+   * Where to compute: `gpu` takes the package adasum-gpu, or a browser's WebGPU, and brings the inputs to a device and
+   * back, `auto` does so if it can, and warns once if it cannot. A GPU's results differ from the CPU's by the last
+   * rounding at most. Default `cpu`.
    */
   backend?: Backend
 }
 
 export type Backend = 'cpu' | 'gpu' | 'auto'
 
-/** Far more than a Gram matrix of all of them has room for. */
+/** A Gram matrix of even fewer inputs would be too large. */
 const MOST_INPUTS = 1 << 16
 
 const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
@@ -60,8 +61,8 @@ const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: t
 type WideningOptions = LocalOptions<Float32Array> & { out: Float32Array }
 
 /**
- * Combines gradients by adaptive summation (arXiv 2006.02924): the sum where they are orthogonal, the mean where they are
- * parallel, segment by segment, by the count-weighted balanced tree over the order of `inputs`.
+ * Combines gradients by adaptive summation (arXiv 2006.02924): the sum where they are orthogonal, the mean where they
+ * are parallel, segment by segment, by the count-weighted balanced tree over the order of `inputs`.
  *
  * @param inputs - arrays of one dtype and length, unchanged; Uint16Arrays hold f16 or bf16, as `dtype` says
  * @returns the result in `out`, or in a new array
@@ -133,7 +134,9 @@ async function reduceLocally(
   return planReduction(op, inputs, options)()
 }
 
-/** Checks the arguments of a reduction, and gives what does it: for those who must not begin what cannot be done. */
+/**
+ * Checks the arguments of a reduction, and returns a function that runs it: a caller may have more to check in between.
+ */
 export function planReduction(
   op: ReduceOp,
   inputs: readonly ReducibleArray[],
@@ -146,7 +149,7 @@ export function planReduction(
     try {
       return await perform(job, options.backend)
     } catch (error) {
-      // Whatever a kernel says of memory that is gone.
+      // If memory was transferred away, that is the error, whatever a kernel has made of it.
       checkAttached(job)
       throw error
     }
@@ -288,7 +291,7 @@ function finish(
   nonFiniteRanks: number[],
 ): Reduction {
   const { op, layout, inputs, out, withCoefficients } = job
-  // Of no vectors at all the result is zero.
+  // The result of no vectors at all is zero.
   if (!statistics) bytesOf(out).fill(0)
   const detail = reportDetail(op, withCoefficients)
   const newRows = statistics ? newReport : reportOfNothing

@@ -27,7 +27,10 @@ export function isFold(op: AllReduceOp, dtype: Dtype): op is FoldOp {
 
 const FOLDS = FOLD_OPS.join(', ')
 
-/** The dtype in which an all-reduce combines data, or ERR_ARGUMENT: one that can be reduced, or an integer that is folded. */
+/**
+ * The dtype in which an all-reduce combines data, or ERR_ARGUMENT: one that can be reduced, or an integer that is
+ * folded.
+ */
 export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype {
   const isNamed = named === undefined || named === found.name
   if (!found.isFoldedInteger || !isNamed)
@@ -87,7 +90,7 @@ export function checkLocalOp(localOp: unknown): ReduceOp {
   return oneOf(localOp, REDUCE_OPS, 'local', hint)
 }
 
-/** What quantises; undefined for nothing. Only f32 is quantised, and only what is added up. */
+/** The compressor; undefined for none. Only f32 is quantised, and only for operators that add. */
 export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dtype): Compressor | undefined {
   if (compressor === undefined) return undefined
   if (!isCompressor(compressor))

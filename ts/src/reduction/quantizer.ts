@@ -9,7 +9,7 @@ import type { Tuning } from '../tuning.ts'
 export function makeQuantizer(coding: Coding, binding: Binding, tuning: Tuning): Quantizer {
   const run = ({ numbers, memory, check }: QuantizeJob, tasks: readonly KernelTask[]): Promise<void> => {
     check()
-    // Nobody is told: they are a part of the exchange or the gather around them.
+    // No observer is told of these tasks: they are a part of the exchange or the gather around them.
     const runTasks = isOffThread(binding, memory, numbers.byteLength, tuning) ? offThread() : cooperative(check)
     return runTasks(tasks, binding, 'exchange')
   }

@@ -16,7 +16,10 @@ export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding, tun
   return isFold(op, dtype) ? makeFolder(op, binding, tuning) : makeCombiner(op, binding, tuning)
 }
 
-/** The coefficients of an operator that does not look at the vectors, from the weights of its inputs; undefined for adasum. */
+/**
+ * The coefficients of an operator that does not look at the vectors, from the weights of its inputs; undefined for
+ * adasum.
+ */
 export function linearCoefficients(op: ReduceOp): ((weights: Float64Array) => Float64Array) | undefined {
   if (op === 'adasum') return undefined
   return (weights) => {

@@ -21,7 +21,7 @@ export function reportSegments(layout: Layout, report: SegmentRows): SegmentRedu
   })
 }
 
-/** The same of what a GPU has found. Segments of which it says nothing, because no input took part, have NaN. */
+/** The same, from the record of a GPU. Segments that it does not report, because no input took part, have NaN. */
 export function reportGpuSegments(
   layout: Layout,
   { orthogonality, coefficients }: ReductionRecord,

@@ -8,7 +8,10 @@ import { nextTurn } from '#platform'
 /** Bytes scanned at a time. */
 const SCAN_BYTE_LENGTH = 16 << 20
 
-/** Whether a vector has NaN or infinity in it, or (f64) a segment whose squared norm overflows; lets the event loop turn. */
+/**
+ * Whether a vector has NaN or infinity in it, or (f64) a segment whose squared norm overflows; lets the event loop
+ * turn.
+ */
 export async function scanNonFinite(
   binding: Binding,
   layout: Layout,
@@ -49,7 +52,9 @@ async function inTurns(steps: Generator<boolean>, check: () => void): Promise<bo
   return false
 }
 
-/** The kernel for f64 looks at squared norms; what has none to look at is seen through here. */
+/**
+ * The kernel for f64 looks at squared norms, which may overflow where every element is finite: here each is looked at.
+ */
 function* f64Steps(data: Vector): Generator<boolean> {
   for (const part of portionsOf(data)) {
     const count = part.length / Float64Array.BYTES_PER_ELEMENT
@@ -63,13 +68,15 @@ function* elementSteps(binding: Binding, { dtype }: Layout, data: Vector): Gener
     yield binding.hasNonFinite(dtype.code, part, Float64Array.of(part.length / dtype.byteLength))
 }
 
-/** What is scanned in a step. */
+/** The portions of a vector that are scanned in one step each. */
 function* portionsOf({ parts }: Vector): Generator<Uint8Array> {
   for (const part of parts)
     for (let at = 0; at < part.length; at += SCAN_BYTE_LENGTH) yield part.subarray(at, at + SCAN_BYTE_LENGTH)
 }
 
-/** Segments as many at a time as fit in a step; of one that does not, the squared norm is put together from its parts. */
+/**
+ * Scans as many segments at a time as fit in a step. The squared norm of a longer one is put together from its parts.
+ */
 function* normSteps(binding: Binding, layout: Layout, data: Vector): Generator<boolean> {
   const { dtype, segmentElementCounts, segmentBegins } = layout
   const byteOffset = (segment: number): number => segmentBegins[segment]! * dtype.byteLength
@@ -84,7 +91,7 @@ function* normSteps(binding: Binding, layout: Layout, data: Vector): Generator<b
   }
 }
 
-/** A squared norm that is not finite also tells of every NaN and infinity. */
+/** A NaN or an infinity makes the squared norm non-finite, too. */
 function* largeNormSteps(binding: Binding, layout: Layout, segment: number, data: Uint8Array): Generator<boolean> {
   const { dtype, segmentBegins } = layout
   const slice = sliceOf(

@@ -1,4 +1,6 @@
-/** Checks that all ranks were set up alike, before the first difference becomes a wrong result or a wait without end. */
+/**
+ * Checks that all ranks were set up alike, before the first difference becomes a wrong result or a wait without end.
+ */
 import { AdasumError } from '../errors.ts'
 import type { CallOptions } from '../types.ts'
 import type { Collectives } from './collectives.ts'

@@ -4,8 +4,8 @@
  *
  *     start + op(local - start)
  *
- * The optimizer is not linear in the gradient (Adam, momentum), so what is combined is what it made of it. Its state
- * stays with its rank.
+ * The optimizer is not linear in the gradient (Adam, momentum), so the ranks combine the changes that it has made, and
+ * not the gradients. Its state stays with its rank.
  */
 import type { Collectives } from './collectives.ts'
 import { type Exchange, type ExchangeOptions, FlatExchange } from './flat-exchange.ts'

@@ -9,8 +9,8 @@ export class DeltaRound {
   readonly layout: WeightLayout
   readonly #access: WeightAccess
   readonly #exchange: DeltaExchange
-  /** The content each weight had when `start` was last equal to it. */
-  #known: readonly unknown[] | undefined
+  /** The content ids of the weights when `start` was last equal to them. */
+  #startIds: readonly unknown[] | undefined
 
   constructor(comm: Collectives, access: WeightAccess, options: ExchangeOptions, notesPerRank = 0) {
     this.#access = access
@@ -24,15 +24,15 @@ export class DeltaRound {
   }
 
   /**
-   * Takes the present weights for the start of a round. Weights that nobody has assigned since the last exchange are
-   * not read again.
+   * Reads the present weights as the start of a round. Weights that nobody has assigned since the last exchange are not
+   * read again.
    */
   async begin(): Promise<void> {
     const ids = this.#access.contentIds?.()
-    const known = this.#known
-    const isKnown = (index: number): boolean => known !== undefined && ids?.[index] === known[index]
-    await readWeights(this.#access, viewsOf(this.layout, this.start), isKnown)
-    this.#known = ids
+    const startIds = this.#startIds
+    const isCurrent = (index: number): boolean => startIds !== undefined && ids?.[index] === startIds[index]
+    await readWeights(this.#access, viewsOf(this.layout, this.start), isCurrent)
+    this.#startIds = ids
   }
 
   /** Ends the round: all ranks get start + op(local - start). If it fails, the model keeps its local weights. */
@@ -40,11 +40,11 @@ export class DeltaRound {
     const { weights } = this.#exchange
     const views = viewsOf(this.layout, weights)
     await readWeights(this.#access, views)
-    this.#known = undefined
+    this.#startIds = undefined
     const exchange = await this.#exchange.combine(notes)
     this.#access.writeWeights(views)
     this.start.set(weights)
-    this.#known = this.#access.contentIds?.()
+    this.#startIds = this.#access.contentIds?.()
     return exchange
   }
 }

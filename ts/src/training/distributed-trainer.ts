@@ -2,7 +2,7 @@
  * Distributed training, whatever the framework: batches in, optimizer steps and exchanges out.
  *
  * Gradients of `accumulate` batches make one step, and a mode decides what a step is: `delta-steps.ts` or
- * `gradient-steps.ts`. A framework is a `TrainedModel`, and its adapter adds how gradients are computed.
+ * `gradient-steps.ts`. The trainer sees a framework as a `TrainedModel`; its adapter computes the gradients.
  */
 import { AdasumError } from '../errors.ts'
 import { checkAgreement } from './agreement.ts'
@@ -21,7 +21,7 @@ import { checkTrainerOptions, type TrainerOptions, type TrainerSettings, type Tr
 export interface Batch<G, L> {
   /** The same one in every batch. */
   model: TrainedModel<G>
-  /** The trainer's from now on. */
+  /** They belong to the trainer from now on. */
   gradients: Gradients<G>
   loss: L | PromiseLike<L>
 }
@@ -63,8 +63,8 @@ export class DistributedTrainer<G> {
   }
 
   /**
-   * Takes a batch, and, when `accumulate` batches are together, an optimizer step; when `localSteps` steps are together,
-   * an exchange.
+   * Takes a batch, and, when `accumulate` batches are together, an optimizer step; when `localSteps` steps are
+   * together, an exchange.
    *
    * @param computeBatch is called at once, unless the last call has not settled
    * @returns the batch's loss
@@ -84,7 +84,7 @@ export class DistributedTrainer<G> {
 
   /**
    * Takes a step with the gradients that wait for `accumulate`, and exchanges the steps that wait for `localSteps`;
-   * nothing if none wait. To be called by all ranks at the same point: they compare how much is pending.
+   * nothing if none wait. All ranks must call it at the same point: they compare how much is pending.
    *
    * @throws AdasumError ERR_MISMATCH with both counts if they differ; ERR_NOT_READY; the communicator's errors
    */
@@ -109,12 +109,12 @@ export class DistributedTrainer<G> {
     this.#training?.mean.dispose()
   }
 
-  async #exclusively<T>(caller: string, run: () => Promise<T>): Promise<T> {
+  async #exclusively<T>(caller: string, work: () => Promise<T>): Promise<T> {
     if (this.#isBusy)
       throw new AdasumError('ERR_NOT_READY', `${caller} was called before the last call had settled. Await each call.`)
     this.#isBusy = true
     try {
-      return await run()
+      return await work()
     } finally {
       this.#isBusy = false
     }
@@ -133,7 +133,7 @@ export class DistributedTrainer<G> {
       return training
     } catch (error) {
       disposeAll(model, gradients)
-      // Nobody asks for it any more, and it must not fail unheard.
+      // Nobody awaits the loss any more, and its failure must not count as unhandled.
       await Promise.allSettled([loss])
       throw error
     }

@@ -1,14 +1,14 @@
 /**
  * Training by epochs on all ranks, as a sequence of collectives that is the same everywhere although each rank knows
- * only itself. A loop of somebody else's takes the batches, such as a framework's `fit`, and tells where it stands.
+ * only itself. The loop that takes the batches, such as a framework's `fit`, tells the session where it stands.
  *
- * Every exchange carries two notes of each rank: where it stands (within its epoch or at the end of it, and whether it
- * wishes to stop) and how many batches of the epoch it has done. No rank leaves its loop by itself: the notes with a
- * first wish in them make all ranks leave, after the same batch. A rank at the end of its epoch while
- * others are within theirs has run out of data, which is a mistake.
+ * Every exchange carries two notes of each rank: its state (within its epoch or at the end of it, and whether it wishes
+ * to stop) and how many batches of the epoch it has done. No rank leaves its loop by itself: the first notes with a
+ * wish to stop make all ranks leave, after the same batch. A rank at the end of its epoch while others are within
+ * theirs has run out of data, which is a mistake.
  *
- * An epoch ends with an exchange unless there is nothing to say: the rank has done all its batches, the last of them
- * exchanged, or all are about to stop. Then, when the loop has ended its epoch, comes a vote for the wishes made since.
+ * An epoch ends with an exchange, unless the rank has done all its batches and exchanged the last of them, or all ranks
+ * are about to stop. When the loop has ended its epoch, the ranks vote on the wishes made since.
  */
 import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
@@ -22,7 +22,7 @@ import type { Exchange, ExchangeOptions, StepReduction } from './flat-exchange.t
 import { callOptionsOf } from './options.ts'
 import type { WeightAccess } from './weight-access.ts'
 
-/** The model that a loop trains. Each kind of its weights is asked for when it is needed. */
+/** The model that a loop trains. The session asks for each kind of its weights when it needs them. */
 export interface EpochModel {
   /** All weights. */
   weights(): WeightAccess<FlatWeights>
@@ -32,9 +32,9 @@ export interface EpochModel {
 
 /** The loop that takes the batches. */
 export interface EpochLoop {
-  /** Whether this rank wishes to stop, all ranks told or not. */
+  /** Whether this rank wishes to stop, whether or not the others know it. */
   readonly isStopWanted: boolean
-  /** All ranks have agreed: the loop ends after this batch. */
+  /** Makes the loop end after this batch, since all ranks have agreed to. */
   stop(): void
 }
 
@@ -119,7 +119,7 @@ export class EpochSession {
   }
 
   async beginBatch(): Promise<void> {
-    if (this.#pendingBatches === 0) await this.#running().begin()
+    if (this.#pendingBatches === 0) await this.#requireRound().begin()
   }
 
   async endBatch(): Promise<void> {
@@ -135,7 +135,7 @@ export class EpochSession {
   async endEpoch(logs: Logs): Promise<void> {
     const hasNews = this.#pendingBatches > 0 || this.#epochBatches !== this.#batchesPerEpoch
     if (hasNews && !this.#hasAgreedToStop) {
-      if (this.#pendingBatches === 0) await this.#running().begin()
+      if (this.#pendingBatches === 0) await this.#requireRound().begin()
       await this.#exchange(AT_EPOCH_END)
     }
     await averageFlat(this.#model.nonTrainableWeights(), this.#comm, this.#call)
@@ -143,10 +143,10 @@ export class EpochSession {
     this.#epochs++
   }
 
-  /** The last word of an epoch: stops all ranks if any of them wishes to since the last exchange. */
+  /** Ends an epoch with a vote: it stops all ranks if one of them has wished to since the last exchange. */
   async vote(): Promise<void> {
     if (this.#hasAgreedToStop) return
-    // Apart from the weights: no rank can be left out of it (onNonFinite: 'skip').
+    // A call of its own, apart from the weights, so that no rank can be left out of it (onNonFinite: 'skip').
     const votes = Float32Array.of(this.#loop.isStopWanted ? 1 : 0)
     await this.#comm.allReduce(votes, { op: 'sum', ...this.#call })
     if (votes[0]! > 0) this.#stop()
@@ -158,29 +158,29 @@ export class EpochSession {
     await this.#agree(settings, this.#words.sameEpochs)
   }
 
-  #running(): DeltaRound {
+  #requireRound(): DeltaRound {
     if (this.#round) return this.#round
     throw new AdasumError('ERR_NOT_READY', `${this.#words.caller}: ${this.#words.notBegun}`)
   }
 
-  async #exchange(place: typeof GOING_ON | typeof AT_EPOCH_END): Promise<void> {
-    const standing = place | (this.#loop.isStopWanted ? WANTS_TO_STOP : 0)
-    const { reduction, notes } = await this.#running().combine([standing, this.#epochBatches])
+  async #exchange(position: typeof GOING_ON | typeof AT_EPOCH_END): Promise<void> {
+    const state = position | (this.#loop.isStopWanted ? WANTS_TO_STOP : 0)
+    const { reduction, notes } = await this.#requireRound().combine([state, this.#epochBatches])
     this.#pendingBatches = 0
     this.#readNotes(notes)
     this.#options.onReduction?.(reduction)
   }
 
   #readNotes(notes: Exchange['notes']): void {
-    const known = notes.flatMap((note, rank) => (note ? [{ rank, standing: note[0]!, batches: note[1]! }] : []))
-    const ended = known.find(({ standing }) => standing & AT_EPOCH_END)
-    const ongoing = known.find(({ standing }) => !(standing & AT_EPOCH_END))
+    const ranks = notes.flatMap((note, rank) => (note ? [{ rank, state: note[0]!, batches: note[1]! }] : []))
+    const ended = ranks.find(({ state }) => state & AT_EPOCH_END)
+    const ongoing = ranks.find(({ state }) => !(state & AT_EPOCH_END))
     if (ended && ongoing) {
       const numbers = `rank ${ended.rank} ended its epoch after ${ended.batches} batches, rank ${ongoing.rank} is at batch ${ongoing.batches}`
       const advice = 'Give every rank the same number of batches.'
       throw new AdasumError('ERR_MISMATCH', `${this.#words.caller}: ${numbers}. ${advice}`)
     }
-    if (known.some(({ standing }) => standing & WANTS_TO_STOP)) this.#stop()
+    if (ranks.some(({ state }) => state & WANTS_TO_STOP)) this.#stop()
   }
 
   #stop(): void {

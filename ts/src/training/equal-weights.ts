@@ -1,4 +1,6 @@
-/** Makes the weights of all ranks equal. Those of one dtype travel in one buffer; weights of no elements not at all. */
+/**
+ * Makes the weights of all ranks equal. Weights of one dtype travel in one buffer, those without elements not at all.
+ */
 import { type FlatWeights, newFlat, type WeightDtype } from '../optim/flat-weights.ts'
 import { viewsOf, weightLayout } from '../optim/weight-layout.ts'
 import type { CallOptions } from '../types.ts'
@@ -56,7 +58,7 @@ async function copiesOf(access: WeightAccess<FlatWeights>): Promise<Copies> {
     const members = [...access.weights.entries()].filter(([, weight]) => weight.dtype === dtype)
     const layout = weightLayout(members.map(([, weight]) => weight))
     const flat = newFlat(dtype, layout.elementCount)
-    viewsOf(layout, flat).forEach((view, place) => (copies.values[members[place]![0]] = view))
+    viewsOf(layout, flat).forEach((view, member) => (copies.values[members[member]![0]] = view))
     if (flat.length === 0) continue
     if (dtype === 'float32') copies.floats.push(flat as Float32Array)
     else copies.others.push(flat)

@@ -3,8 +3,9 @@
  *
  * Notes (a vote to stop, a count of batches) ride in one more segment of the same message, so that they cost no round
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
- * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone. Notes must come to the bit:
- * where the numbers are compressed, or machines reduce among themselves first, they are a message of their own beside it.
+ * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone. Notes must arrive
+ * exactly. So they are a message of their own where the numbers are compressed, or where the ranks of each machine
+ * reduce first.
  */
 import type { Compressor } from '../compressor.ts'
 import {
@@ -20,11 +21,13 @@ import type { WeightLayout } from '../optim/weight-layout.ts'
 
 export interface ExchangeOptions extends CallOptions {
   op: ReduceOp
-  /** Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite. */
+  /**
+   * Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite.
+   */
   onNonFinite?: OnNonFinite
-  /** With op `adasum`: by what the ranks of each machine are combined first. */
+  /** With op `adasum`: the operator that combines the ranks of each machine first. */
   hierarchy?: ReduceOp
-  /** Quantises what is sent. One that nobody else uses. */
+  /** Quantises what is sent. No other exchange may use the same one. */
   compressor?: Compressor
 }
 
@@ -100,7 +103,7 @@ export class FlatExchange {
       this.#comm.allReduce(this.values, options),
       this.#comm.allReduce(tail, { op: 'sum', ...call }),
     ] as const
-    // Both have ended when the first failure is thrown: nobody touches the memory any more.
+    // Both calls have ended when the first failure is thrown, so that nothing touches the memory any more.
     await Promise.allSettled(both)
     const [reduction, notes] = await Promise.all(both)
     return { ...reduction, bytesSent: reduction.bytesSent + notes.bytesSent }

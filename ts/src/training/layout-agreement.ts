@@ -1,7 +1,9 @@
-/** Checks that all ranks train the same weights: a difference is found by one number of each, and then looked for. */
+/**
+ * Checks that all ranks train the same weights: one number of each rank shows that they differ, a table shows where.
+ */
 import { AdasumError } from '../errors.ts'
 import { fingerprint } from '../optim/fingerprint.ts'
-import { describeWeight, type WeightLayout } from '../optim/weight-layout.ts'
+import { weightText, type WeightLayout } from '../optim/weight-layout.ts'
 import { type AgreementCall, checkAgreement } from './agreement.ts'
 
 const DTYPES = ['float32', 'int32', 'bool']
@@ -39,8 +41,7 @@ async function firstDifference(table: Int32Array, { comm, caller, advice, call }
     for (let index = 0; index < table.length; index++) {
       if (at(rank, index) === at(0, index)) continue
       const weight = Math.floor(index / TABLE_DIMENSIONS)
-      const shown = (of: number): string =>
-        describeRow(all.subarray(of * table.length).subarray(weight * TABLE_DIMENSIONS))
+      const shown = (of: number): string => rowText(all.subarray(of * table.length).subarray(weight * TABLE_DIMENSIONS))
       const message = `${caller}: weight ${weight} is ${shown(0)} on rank 0 and ${shown(rank)} on rank ${rank}. ${advice}`
       return new AdasumError('ERR_MISMATCH', message, { rank: comm.rank, peerRank: rank })
     }
@@ -48,7 +49,7 @@ async function firstDifference(table: Int32Array, { comm, caller, advice, call }
   return new AdasumError('ERR_MISMATCH', `${caller}: the weights differ between ranks. ${advice}`)
 }
 
-function describeRow(row: Int32Array): string {
+function rowText(row: Int32Array): string {
   const shape = [...row.subarray(1, TABLE_DIMENSIONS)].filter((size) => size >= 0)
-  return describeWeight({ shape, dtype: DTYPES[row[0]!] ?? 'unknown' })
+  return weightText({ shape, dtype: DTYPES[row[0]!] ?? 'unknown' })
 }

@@ -8,9 +8,12 @@ export function checkCount(value: unknown, label: string, otherwise: number): nu
   return value === undefined ? otherwise : wholeNumber(value, label, { least: 1 })
 }
 
-/** The options that every exchange takes, checked, and none of the others, which must be among `known`. */
-export function checkExchangeOptions<O extends ExchangeOptions>(options: O, known: OptionNames<O>): ExchangeOptions {
-  checkOptions(options, known)
+/**
+ * The options that every exchange takes, checked, without the others.
+ * @param names - of all options that there may be
+ */
+export function checkExchangeOptions<O extends ExchangeOptions>(options: O, names: OptionNames<O>): ExchangeOptions {
+  checkOptions(options, names)
   const op = checkOp(options.op)
   const hierarchy = checkHierarchy(options.hierarchy, op, 'auto')
   const compressor = checkCompressor(options.compressor, op, checkArray(new Float32Array(0), 'the weights'))
@@ -22,7 +25,7 @@ export function checkExchangeOptions<O extends ExchangeOptions>(options: O, know
   }
 }
 
-/** Of an exchange's options, those that every collective takes. */
+/** The options of an exchange that every collective takes. */
 export function callOptionsOf({ timeoutMs, signal }: CallOptions): CallOptions {
   return { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }
 }

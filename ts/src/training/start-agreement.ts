@@ -7,7 +7,7 @@ import { checkSameLayout } from './layout-agreement.ts'
 import { callOptionsOf } from './options.ts'
 import { MODES, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
 
-/** Whether all ranks begin alike: with the same options, the same weights and the same bits in them. Asked once. */
+/** Checks once that all ranks begin alike: with the same options, the same weights and the same bits in them. */
 export class StartAgreement {
   readonly #comm: Collectives
   readonly #settings: TrainerSettings

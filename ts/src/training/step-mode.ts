@@ -1,7 +1,7 @@
 import type { StepReduction } from './flat-exchange.ts'
 import type { Gradients } from './trained-model.ts'
 
-/** When ranks exchange what: a step of an optimizer, as one of the modes takes it. */
+/** One of the modes of training: how it takes an optimizer step, and when ranks exchange what. */
 export interface StepMode<G> {
   /** Steps that this rank has taken since the last exchange. */
   readonly pendingSteps: number

@@ -11,9 +11,9 @@ export type Gradients<G> = readonly (G | undefined)[]
  * disposes of it, so that frameworks without garbage collection keep none.
  */
 export interface TrainedModel<G> extends WeightAccess {
-  /** The sum of the two, which it takes over; the gradient itself where there is no sum yet. */
+  /** Takes over both arguments, and returns their sum; the gradient itself where there is no sum yet. */
   addGradient(sum: G | undefined, gradient: G): G
-  /** The sum over a count, to which it belongs. */
+  /** Takes over the sum, and returns it divided by the count. */
   divideGradient(sum: G, count: number): G
   /** Copies the values of a gradient into `target`, which has as many elements. */
   readGradient(gradient: G, target: Float32Array): Promise<void> | void

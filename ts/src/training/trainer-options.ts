@@ -21,7 +21,7 @@ export interface TrainerOptions extends ExchangeOptions {
   onReduction?: (reduction: StepReduction) => void
 }
 
-/** The options after their checks: none is missing. */
+/** The options after their checks, with defaults for those that were left out. */
 export interface TrainerSettings {
   exchange: ExchangeOptions
   mode: Mode

@@ -16,21 +16,21 @@ export interface WeightAccess<A extends FlatWeights = Float32Array> {
    */
   writeWeights(values: readonly A[]): void
   /**
-   * For each weight something that is another one (`===`) after every assignment. What has not been assigned since it
-   * was written is not read again; without this method, all weights are.
+   * A value for each weight that differs (by `!==`) after every assignment. Weights that have not been assigned since
+   * they were written are not read again; without this method, all are.
    */
   contentIds?(): readonly unknown[]
 }
 
-/** Copies the weights into an array each; those for which `isKnown` holds are left alone. */
+/** Copies the weights into an array each, but for those whose array is current. */
 export async function readWeights<A extends FlatWeights>(
   access: WeightAccess<A>,
   targets: readonly A[],
-  isKnown: (index: number) => boolean = () => false,
+  isCurrent: (index: number) => boolean = () => false,
 ): Promise<void> {
   await Promise.all(
     targets.map(async (target, index) => {
-      if (!isKnown(index)) await access.readWeight(index, target)
+      if (!isCurrent(index)) await access.readWeight(index, target)
     }),
   )
 }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../errors.ts'
 import { flatOf, type WeightDtype } from '../../optim/flat-weights.ts'
-import { describeWeight } from '../../optim/weight-layout.ts'
+import { weightText } from '../../optim/weight-layout.ts'
 import { type ByteSource, decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
 import { variablesOf, type Weights } from './variables.ts'
 
@@ -16,8 +16,8 @@ const MAX_CALL_BYTES = 2 ** 30
  * there: it is written beside its place, flushed to the disk and then renamed. In a distributed run one rank is
  * enough: `if (comm.rank === 0) await saveWeights(model, path)`.
  *
- * @throws AdasumError ERR_ARGUMENT for what is no model or path, for names that the format cannot hold (`__metadata__`, the
- *   same one twice), and with the system's error as cause if the file cannot be written
+ * @throws AdasumError ERR_ARGUMENT for what is no model or path, for names that the format cannot hold (`__metadata__`,
+ *   the same one twice), and with the system's error as cause if the file cannot be written
  */
 export async function saveWeights(weights: Weights, path: string): Promise<void> {
   checkPath(path)
@@ -74,7 +74,7 @@ function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredT
       `${path} holds ${stored.length} weights, the model has ${variables.length}. Load it into the model that was saved.`,
     )
   variables.forEach((variable, index) => {
-    const [mine, theirs] = [describeWeight(variable), describeWeight(stored[index]!)]
+    const [mine, theirs] = [weightText(variable), weightText(stored[index]!)]
     if (mine === theirs) return
     const names = `weight ${index} (${variable.name}, in the file ${stored[index]!.name})`
     const message = `${path}: ${names} is ${mine} in the model and ${theirs} in the file. Load it into the model that was saved.`
