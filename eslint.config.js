@@ -13,7 +13,7 @@ const BROWSER_GLOBALS = [
 ]
 
 // Classes that answer for values of any realm, or that only our own code throws. tfjs decides by what its objects can do.
-const OWN_ERRORS = ['AdasumError', 'AgreedFailure', 'PipeEnded', 'CommandError', 'CommanderError', 'Malformed']
+const OWN_ERRORS = ['AdasumError', 'AgreedFailure', 'PipeEnded', 'CommandError', 'CommanderError', 'FormatError']
 const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.property.name="AgreedFailure"], [right.object.name="tf"]`
 
 export default defineConfig(

@@ -1,8 +1,8 @@
 /**
  * Tensors of tfjs's webgpu backend, such as the gradients of micro-batches, combined where they lie.
  *
- * `dataToGPU` hands out a copy of a tensor, and `tf.tensor` makes one of a buffer, so that both sides may give their memory back
- * when they like: k + 1 copies on the device. Nothing but partial sums is brought to the host.
+ * `dataToGPU` hands out a copy of a tensor, and `tf.tensor` makes one of a buffer, so that both sides may give their
+ * memory back when they like: k + 1 copies on the device. Nothing but partial sums is brought to the host.
  */
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
@@ -37,15 +37,15 @@ export interface TensorReduction<T extends Tensors> {
   readonly nonFinite: number[]
 }
 
-/** What is used of tfjs's backend. */
+/** The part of tfjs's backend that is used. */
 interface WebGpuBackend {
   readonly device: WebGpuDevice
   /** Small tensors may lie in the host's memory until they are used. */
   uploadToGPU(dataId: object): void
 }
 
-/** Memory for tensors of certain sizes. */
-interface Prepared {
+/** The reducer and the results' memory for tensors of certain sizes. */
+interface Workspace {
   readonly key: string
   readonly reducer: BufferReducer
   readonly out: WebBuffer[]
@@ -55,7 +55,7 @@ interface Prepared {
 export class TensorReducer {
   readonly #inPlace: TensorReducerOptions
   #last: Promise<unknown> = Promise.resolve()
-  #prepared: Prepared | undefined
+  #workspace: Workspace | undefined
 
   /** @throws AdasumError ERR_ARGUMENT for an option that is unknown */
   constructor(options: TensorReducerOptions = {}) {
@@ -64,11 +64,12 @@ export class TensorReducer {
   }
 
   /**
-   * Combines the tensors of each place over all inputs, a segment a tensor. The inputs stay the caller's.
+   * Combines the tensors with the same index, or name, over all inputs, a segment a tensor. The inputs stay the
+   * caller's.
    *
-   * @throws AdasumError ERR_UNSUPPORTED if tfjs runs on another backend, or for more than 16 inputs; ERR_ARGUMENT for inputs that
-   *   differ or are not float32; ERR_NON_FINITE if an input is not finite and the policy is to throw; ERR_DEVICE_LOST;
-   *   ERR_OUT_OF_MEMORY
+   * @throws AdasumError ERR_UNSUPPORTED if tfjs runs on another backend, or for more than 16 inputs; ERR_ARGUMENT for
+   *   inputs that differ or are not float32; ERR_NON_FINITE if an input is not finite and the policy is to throw;
+   *   ERR_DEVICE_LOST; ERR_OUT_OF_MEMORY
    */
   combine<T extends Tensors>(
     op: ReduceOp,
@@ -99,8 +100,8 @@ export class TensorReducer {
     checkOptions(options, COMBINE_OPTIONS)
     const backend = webGpuBackend()
     const { names, lists } = checkInputs(inputs)
-    const { reducer, out } = await this.#prepare(backend, lists)
-    const copies = lists.map((list) => list.map((tensor) => onGpu(backend, tensor)))
+    const { reducer, out } = await this.#workspaceFor(backend, lists)
+    const copies = lists.map((list) => list.map((tensor) => gpuCopyOf(backend, tensor)))
     try {
       const buffers = copies.map((list) => list.map(({ buffer }) => buffer))
       const { orthogonality, nonFinite } = await reducer.reduce(op, buffers, out, options)
@@ -115,25 +116,25 @@ export class TensorReducer {
     }
   }
 
-  async #prepare({ device }: WebGpuBackend, lists: readonly (readonly tf.Tensor[])[]): Promise<Prepared> {
+  async #workspaceFor({ device }: WebGpuBackend, lists: readonly (readonly tf.Tensor[])[]): Promise<Workspace> {
     const segments = lists[0]!.map(({ size }) => size)
     const key = `${lists.length}: ${segments.join()}`
-    if (this.#prepared?.key === key) return this.#prepared
+    if (this.#workspace?.key === key) return this.#workspace
     await this.#release()
     const own = await ownDevice(device)
     const reducer = await BufferReducer.create({ device: own, inputs: lists.length, segments, ...this.#inPlace })
     const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget
     // As long as the tensor: tfjs reads a buffer to its end.
     const out = segments.map((count) => device.createBuffer({ size: 4 * count, usage }))
-    this.#prepared = { key, reducer, out }
-    return this.#prepared
+    this.#workspace = { key, reducer, out }
+    return this.#workspace
   }
 
   async #release(): Promise<void> {
-    const prepared = this.#prepared
-    this.#prepared = undefined
-    for (const buffer of prepared?.out ?? []) buffer.destroy()
-    await prepared?.reducer.close()
+    const workspace = this.#workspace
+    this.#workspace = undefined
+    for (const buffer of workspace?.out ?? []) buffer.destroy()
+    await workspace?.reducer.close()
   }
 }
 
@@ -160,7 +161,7 @@ function webGpuBackend(): WebGpuBackend {
   )
 }
 
-function onGpu(backend: WebGpuBackend, tensor: tf.Tensor): { tensorRef: tf.Tensor; buffer: PageBuffer } {
+function gpuCopyOf(backend: WebGpuBackend, tensor: tf.Tensor): { tensorRef: tf.Tensor; buffer: PageBuffer } {
   backend.uploadToGPU(tensor.dataId)
   const { tensorRef, buffer } = tensor.dataToGPU()
   return { tensorRef, buffer: buffer as unknown as PageBuffer }

@@ -30,8 +30,8 @@ export type FitCallbacks = CallbackInstance
 
 /**
  * Callbacks with which `model.fit` trains one model on all ranks. Compile the model with a plain optimizer; every rank
- * fits its own shard in batches of `batchSize`, which is per rank, and after each batch (or `localSteps` batches) the changes of the weights are combined:
- * start + op(local - start).
+ * fits its own shard in batches of `batchSize`, which is per rank, and after each batch (or `localSteps` batches) the
+ * changes of the weights are combined: start + op(local - start).
  *
  * - At the beginning the weights of rank 0 are given to all, and it is checked that samples, batch size, steps and
  *   epochs agree: a rank with one batch more would wait for the others for ever.
@@ -41,10 +41,10 @@ export type FitCallbacks = CallbackInstance
  *   next exchange, or at the end of the epoch.
  *
  * With others: `callbacks: [first, distribute(...), last]`, plain objects and instances of callback classes such as
- * EarlyStopping alike (for a model that is not sequential, a list that was made before the call of `fit`); those before it
- * see this rank's logs, those after it the averages. `stopTraining`, `fit` and `fitDataset` of this model become
- * properties of its own.
- * With `fit`, validation of an epoch runs before its last exchange, on this rank's weights (tfjs order).
+ * EarlyStopping alike (for a model that is not sequential, a list that was made before the call of `fit`); those before
+ * it see this rank's logs, those after it the averages. `stopTraining`, `fit` and `fitDataset` of this model become
+ * properties of its own. With `fit`, validation of an epoch runs before its last exchange, on this rank's weights (tfjs
+ * order).
  *
  * An error of any callback rejects `fit`: ERR_MISMATCH with the two numbers, ERR_NON_FINITE, the communicator's errors.
  *
@@ -62,7 +62,7 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
   const session = new EpochSession({ model: epochModelOf(model), loop: hooks }, comm, checked, WORDS)
   let given: FitParams | undefined
   return {
-    // Called where the list is one of instances.
+    // fit calls these two where the list has instances of callback classes.
     setParams: (params) => void (given = params),
     setModel: () => undefined,
     async onTrainBegin(this: unknown) {
@@ -77,7 +77,7 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
   }
 }
 
-/** Its weights as they are then: layers may be frozen in between. */
+/** Looks up the weights each time that they are needed, since layers may be frozen in between. */
 function epochModelOf(model: TrainableModel): EpochModel {
   return {
     weights: () => new VariableWeights(variablesOf(model)),

@@ -2,15 +2,15 @@
  * What `distribute` has to know of a call of `fit` and cannot learn as one of its callbacks:
  *
  * - When `stopTraining` is set. TensorFlow.js leaves its loop as soon as it sees it, and a rank that left alone would
- *   keep the others waiting. While ranks train together the property is a wish, kept here until an exchange has told all
- *   of it; only then does TensorFlow.js see it.
+ *   keep the others waiting. While ranks train together the property is a wish, kept here until an exchange has told it
+ *   to all ranks; only then does TensorFlow.js see it.
  * - When the last callback of an epoch has run. Only then can ranks vote on a wish of any of them. The last one is the
  *   History that each call of `fit` makes.
  * - Which callbacks stand beside it (see plain-callbacks.ts). No callback sees the list.
  *
- * For these, one model gets a `stopTraining`, a `fit`, a `fitDataset` and a `fitLoop` of its own, over those of its class.
- * A sequential model hands its calls to a model within, which gets them as well: in `model.fit(x, y, { callbacks:
- * distribute(model, ...) })` the outer `fit` has been looked up when `distribute` is called.
+ * For this, one model gets a `stopTraining`, a `fit`, a `fitDataset` and a `fitLoop` of its own, over those of its
+ * class. A sequential model hands its calls to a model within, which gets them as well: in `model.fit(x, y, {
+ * callbacks: distribute(model, ...) })` the outer `fit` has been looked up when `distribute` is called.
  */
 import { asPlainCallbacks, checkKinds } from './plain-callbacks.ts'
 import type { WeightedModel } from './variables.ts'
@@ -20,7 +20,7 @@ export interface TrainableModel extends WeightedModel {
   stopTraining: boolean
 }
 
-/** Who is asked at the end of each epoch, when all callbacks have run. */
+/** Votes at the end of each epoch, when all callbacks have run. */
 export interface EpochVoter {
   vote(): Promise<void>
 }
@@ -43,7 +43,7 @@ const hooked = new WeakMap<TrainableModel, FitHooks>()
 const wrapped = new WeakSet<object>()
 
 export class FitHooks {
-  /** Whether this rank wishes to stop, all ranks told or not. */
+  /** Whether this rank wishes to stop, whether or not the others know it. */
   isStopWanted = false
   readonly #model: TrainableModel
   readonly #stopTraining: Flag
@@ -52,7 +52,7 @@ export class FitHooks {
   /** The call of `fit` for which the wish was made; undefined: for the next one. */
   #wishedDuring: object | undefined
 
-  /** Those of a model; the first call puts them in place. */
+  /** The hooks of a model. The first call installs them. */
   static of(model: TrainableModel): FitHooks {
     const hooks = hooked.get(model) ?? new FitHooks(model)
     hooked.set(model, hooks)
@@ -67,7 +67,9 @@ export class FitHooks {
     Object.defineProperty(model, 'stopTraining', { configurable: true, ...this.#wish() })
   }
 
-  /** From now on, until the call of `fit` under way has ended, nobody stops alone. Wishes of earlier calls are over. */
+  /**
+   * From now on, until the current call of `fit` has ended, no rank stops alone. Wishes of earlier calls are forgotten.
+   */
   begin(voter: EpochVoter): void {
     const { history } = this.#running
     if (this.#wishedDuring !== undefined && this.#wishedDuring !== history) this.isStopWanted = false
@@ -80,7 +82,7 @@ export class FitHooks {
     }
   }
 
-  /** All ranks have agreed: TensorFlow.js leaves its loop. */
+  /** Makes TensorFlow.js leave its loop, since all ranks have agreed to. */
   stop(): void {
     this.#stopTraining.set(true)
   }
@@ -90,14 +92,14 @@ export class FitHooks {
     return model ?? (this.#model as RunningModel)
   }
 
-  /** The call of `fit` that is under way. */
-  get #underWay(): object | undefined {
+  /** The current call of `fit`, by its History. */
+  get #currentFit(): object | undefined {
     const { isTraining, history } = this.#running
     return (isTraining && history) || undefined
   }
 
   #isTogether(): boolean {
-    return this.#together !== undefined && this.#together === this.#underWay
+    return this.#together !== undefined && this.#together === this.#currentFit
   }
 
   #wish(): Flag {
@@ -105,7 +107,7 @@ export class FitHooks {
       get: () => this.#stopTraining.get() || (this.#isTogether() && this.isStopWanted),
       set: (value) => {
         this.isStopWanted = value
-        this.#wishedDuring = this.#underWay
+        this.#wishedDuring = this.#currentFit
         if (!this.#isTogether()) this.#stopTraining.set(value)
       },
     }
@@ -127,11 +129,11 @@ function wrapCalls(target: object, model: TrainableModel): void {
   wrapped.add(target)
   wrapMethod(target, 'fit', (args) => mixIn(model, args, 2))
   wrapMethod(target, 'fitDataset', (args) => mixIn(model, args, 1))
-  // Where `fit` was looked up too early to be ours, it is too late to mix, and not to say so.
+  // Where `fit` was looked up before it was ours, it is too late to mix kinds, but an error can say so.
   wrapMethod(target, 'fitLoop', (args) => (checkKinds(args[FIT_LOOP_CALLBACKS]), args))
 }
 
-/** Place of the callbacks among the arguments of LayersModel.fitLoop. */
+/** Index of the callbacks among the arguments of LayersModel.fitLoop. */
 const FIT_LOOP_CALLBACKS = 6
 
 function mixIn(model: object, args: readonly unknown[], at: number): unknown[] {

@@ -10,15 +10,15 @@ export interface FitParams {
 }
 
 export function planOf(params: FitParams): EpochPlan {
-  const known = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined)
+  const numberOf = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined)
   return {
     batchesPerEpoch: batchesPerEpoch(params),
     settings: [
-      { label: 'the number of samples', value: known(params.samples) },
-      { label: 'the batch size', value: known(params.batchSize) },
-      { label: 'the number of steps per epoch', value: known(params.steps) },
-      { label: 'the number of epochs', value: known(params.epochs) },
-      { label: 'the initial epoch', value: known(params.initialEpoch) },
+      { label: 'the number of samples', value: numberOf(params.samples) },
+      { label: 'the batch size', value: numberOf(params.batchSize) },
+      { label: 'the number of steps per epoch', value: numberOf(params.steps) },
+      { label: 'the number of epochs', value: numberOf(params.epochs) },
+      { label: 'the initial epoch', value: numberOf(params.initialEpoch) },
     ],
   }
 }

@@ -38,24 +38,26 @@ export function selectVariables(
 }
 
 /**
- * Variables are fixed by the first call: the optimizer's state and the exchange go by position.
+ * Checks that a call has the variables of the first one: the optimizer's state and the exchange go by position.
+ *
+ * @param first - the variables of the first call
  * @throws AdasumError ERR_ARGUMENT
  */
 export function checkVariables(
-  known: readonly tf.Variable[],
+  first: readonly tf.Variable[],
   variables: readonly tf.Variable[] | undefined,
   grads: tf.NamedTensorMap,
 ): void {
   const given = trainableOnly(variables)
   if (
     given !== undefined &&
-    (given.length !== known.length || given.some((variable, index) => variable !== known[index]))
+    (given.length !== first.length || given.some((variable, index) => variable !== first[index]))
   )
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `the ${given.length} variables are not the ${known.length} of the first call. Use one optimizer for each list.`,
+      `the ${given.length} variables are not the ${first.length} of the first call. Use one optimizer for each list.`,
     )
-  const names = new Set(known.map(({ name }) => name))
+  const names = new Set(first.map(({ name }) => name))
   const stranger = Object.keys(grads).find((name) => !names.has(name))
   if (stranger !== undefined)
     throw new AdasumError(

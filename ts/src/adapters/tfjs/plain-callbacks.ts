@@ -1,7 +1,7 @@
 /**
- * Callbacks of both kinds in one list. `fit` takes plain objects of functions, and it takes instances of its classes, such
- * as EarlyStopping; which of them a list holds, it decides by the first entry. So instances are given to it as plain
- * objects whose functions call them.
+ * Callbacks of both kinds in one list. `fit` takes plain objects of functions, and it takes instances of its classes,
+ * such as EarlyStopping; which of them a list holds, it decides by the first entry. So instances are given to it as
+ * plain objects whose functions call them.
  */
 import { AdasumError } from '../../errors.ts'
 import type { Logs } from '../../training/epoch-session.ts'
@@ -86,8 +86,8 @@ function isTornFromInstance(callback: object): boolean {
 }
 
 /**
- * The parameters of `fit`. tfjs-layers calls each function of a plain object on the instance that it made of it, which has
- * them.
+ * The parameters of `fit`. tfjs-layers calls each function of a plain object on the instance that it made of it, which
+ * has them.
  */
 export function paramsOf(receiver: unknown): FitParams | undefined {
   return (receiver as { params?: FitParams } | undefined)?.params

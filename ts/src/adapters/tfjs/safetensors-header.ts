@@ -3,12 +3,12 @@
  *
  *     {"__metadata__": {"key": "text", ...}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
  *
- * A reader of its own for this much of JSON, because JSON.parse keeps the last of two equal names without a word, rounds
- * large numbers, takes arrays nested without end, and has a special name, `__proto__`.
+ * A reader of its own for this much of JSON, because JSON.parse keeps the last of two equal names without a word,
+ * rounds large numbers, takes arrays nested without end, and has a special name, `__proto__`.
  */
 
 /** What is wrong with a file; the caller adds which one. */
-export class Malformed extends Error {}
+export class FormatError extends Error {}
 
 /** A tensor's entry. Offsets count bytes from the end of the header. */
 export interface HeaderEntry {
@@ -25,7 +25,7 @@ export interface Header {
   readonly metadata: ReadonlyMap<string, string>
 }
 
-/** The name that is no tensor's. */
+/** The name of the entry that is not a tensor's. */
 export const METADATA = '__metadata__'
 const FIELDS = ['dtype', 'shape', 'data_offsets'] as const
 
@@ -42,10 +42,11 @@ const DTYPE_BITS = new Map<string, number>([
 /**
  * @param text - the header, decoded
  * @param dataByteLength - bytes that follow it in the file
- * @throws Malformed
+ * @throws FormatError
  */
 export function readHeader(text: string, dataByteLength: number): Header {
-  if (!text.startsWith('{')) throw new Malformed(`its header begins with ${shown(text.slice(0, 1))} instead of {`)
+  if (!text.startsWith('{'))
+    throw new FormatError(`its header begins with ${displayText(text.slice(0, 1))} instead of {`)
   const reader = new JsonReader(text)
   const entries: HeaderEntry[] = []
   let metadata: ReadonlyMap<string, string> = new Map()
@@ -55,11 +56,11 @@ export function readHeader(text: string, dataByteLength: number): Header {
   })
   reader.end()
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
-  checkPlaces(entries, dataByteLength)
+  checkLocations(entries, dataByteLength)
   return { entries, metadata }
 }
 
-/** A list of names as `JSON.stringify` writes it. @throws Malformed */
+/** A list of names as `JSON.stringify` writes it. @throws FormatError */
 export function readNames(text: string): string[] {
   const reader = new JsonReader(text)
   const names: string[] = []
@@ -83,12 +84,15 @@ function readEntry(reader: JsonReader, name: string): HeaderEntry {
     if (field === 'dtype') dtype = reader.string()
     else if (field === 'shape') reader.array(() => shape.push(reader.integer()))
     else if (field === 'data_offsets') reader.array(() => offsets.push(reader.integer()))
-    else throw new Malformed(`its entry for ${shown(name)} has a field ${shown(field)}, which the format does not know`)
+    else
+      throw new FormatError(
+        `its entry for ${displayText(name)} has a field ${displayText(field)}, which the format does not know`,
+      )
   })
   const missing = FIELDS.find((field) => !seen.has(field))
-  if (missing !== undefined) throw new Malformed(`its entry for ${shown(name)} has no ${missing}`)
+  if (missing !== undefined) throw new FormatError(`its entry for ${displayText(name)} has no ${missing}`)
   if (offsets.length !== 2)
-    throw new Malformed(`its entry for ${shown(name)} has ${offsets.length} data_offsets instead of 2`)
+    throw new FormatError(`its entry for ${displayText(name)} has ${offsets.length} data_offsets instead of 2`)
   const entry = { name, dtype: dtype!, shape, begin: offsets[0]!, end: offsets[1]! }
   checkSize(entry)
   return entry
@@ -96,43 +100,49 @@ function readEntry(reader: JsonReader, name: string): HeaderEntry {
 
 function checkSize({ name, dtype, shape, begin, end }: HeaderEntry): void {
   const bits = DTYPE_BITS.get(dtype)
-  if (bits === undefined) throw new Malformed(`its entry for ${shown(name)} has the unknown dtype ${shown(dtype)}`)
-  const wanted = bitsOf(shape, bits)
-  if (wanted === BigInt(end - begin) * 8n) return
+  if (bits === undefined)
+    throw new FormatError(`its entry for ${displayText(name)} has the unknown dtype ${displayText(dtype)}`)
+  const bitCount = bitCountOf(shape, bits)
+  if (bitCount === BigInt(end - begin) * 8n) return
   const sizes = shape.length > 8 ? `${shape.slice(0, 8).join(', ')}, ...` : shape.join(', ')
-  const needed = wanted === undefined ? 'more than 2^64' : `${wanted}`
-  throw new Malformed(`${shown(name)}, ${dtype}[${sizes}], has ${needed} bits and lies at bytes ${begin} to ${end}`)
+  const needed = bitCount === undefined ? 'more than 2^64' : `${bitCount}`
+  throw new FormatError(
+    `${displayText(name)}, ${dtype}[${sizes}], has ${needed} bits and lies at bytes ${begin} to ${end}`,
+  )
 }
 
-/** Without rounding; undefined above 2^64, where nothing lies and a product of a million sizes would take for ever. */
-function bitsOf(shape: readonly number[], bits: number): bigint | undefined {
+/**
+ * How many bits a tensor has, without rounding. Undefined above 2^64: no file is so long, and a product of a million
+ * sizes would take for ever.
+ */
+function bitCountOf(shape: readonly number[], bits: number): bigint | undefined {
   if (shape.includes(0)) return 0n
   let product = BigInt(bits)
   for (const size of shape) if ((product *= BigInt(size)) > 1n << 64n) return undefined
   return product
 }
 
-/** Every byte belongs to one tensor. */
-function checkPlaces(entries: readonly HeaderEntry[], dataByteLength: number): void {
+/** Checks that every byte belongs to one tensor. */
+function checkLocations(entries: readonly HeaderEntry[], dataByteLength: number): void {
   let covered = 0
   for (const { name, begin, end } of entries) {
     if (begin < covered)
-      throw new Malformed(`${shown(name)} begins at byte ${begin}, the tensor before it ends at ${covered}`)
+      throw new FormatError(`${displayText(name)} begins at byte ${begin}, the tensor before it ends at ${covered}`)
     if (begin > covered)
-      throw new Malformed(`the bytes ${covered} to ${begin}, before ${shown(name)}, belong to no tensor`)
+      throw new FormatError(`the bytes ${covered} to ${begin}, before ${displayText(name)}, belong to no tensor`)
     covered = end
   }
   if (covered !== dataByteLength)
-    throw new Malformed(`its tensors end at byte ${covered} of the data, of which the file has ${dataByteLength}`)
+    throw new FormatError(`its tensors end at byte ${covered} of the data, of which the file has ${dataByteLength}`)
 }
 
 /** A name for a message: short, and without control characters. */
-export function shown(name: string): string {
+export function displayText(name: string): string {
   return JSON.stringify(name.length > 60 ? `${name.slice(0, 57)}...` : name)
 }
 
 const BLANKS = ' \t\r\n'
-/** As many as 2^53 has. */
+/** As many digits as 2^53 has. */
 const MAX_DIGITS = 16
 
 class JsonReader {
@@ -148,7 +158,7 @@ class JsonReader {
     const names = new Set<string>()
     this.#list('{', '}', () => {
       const name = this.string()
-      if (names.has(name)) throw new Malformed(`its header has ${shown(name)} twice`)
+      if (names.has(name)) throw new FormatError(`its header has ${displayText(name)} twice`)
       names.add(name)
       this.#expect(':')
       member(name)
@@ -205,7 +215,7 @@ class JsonReader {
       throw this.#wrong('a string')
     }
     if (isWellFormed(text)) return text
-    throw new Malformed(`its header has ${shown(text)}, which is no Unicode text`)
+    throw new FormatError(`its header has ${displayText(text)}, which is no Unicode text`)
   }
 
   #expect(character: string): void {
@@ -223,9 +233,9 @@ class JsonReader {
     while (this.#at < this.#text.length && BLANKS.includes(this.#text[this.#at]!)) this.#at++
   }
 
-  #wrong(expected: string): Malformed {
-    const found = this.#at < this.#text.length ? shown(this.#text.slice(this.#at, this.#at + 12)) : 'its end'
-    return new Malformed(
+  #wrong(expected: string): FormatError {
+    const found = this.#at < this.#text.length ? displayText(this.#text.slice(this.#at, this.#at + 12)) : 'its end'
+    return new FormatError(
       `its header is not that of the format: ${found} at character ${this.#at}, instead of ${expected}`,
     )
   }

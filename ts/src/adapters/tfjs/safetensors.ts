@@ -1,8 +1,8 @@
 /**
- * The safetensors format: 8 bytes with the length of a JSON header, the header with dtype, shape and place of each
+ * The safetensors format: 8 bytes with the length of a JSON header, the header with dtype, shape and location of each
  * tensor, then the tensors' bytes, little-endian. Other tools can read such files; nothing in them can execute. The
- * `__metadata__` entry adds the order of the tensors and a SHA-256 over header entries and data, without which a file is
- * not loaded.
+ * `__metadata__` entry adds the order of the tensors and a SHA-256 over header entries and data, without which a file
+ * is not loaded.
  */
 import { createHash } from 'node:crypto'
 import { AdasumError } from '../../errors.ts'
@@ -11,11 +11,11 @@ import {
   type Header,
   type HeaderEntry,
   isWellFormed,
-  Malformed,
+  FormatError,
   METADATA,
   readHeader,
   readNames,
-  shown,
+  displayText,
 } from './safetensors-header.ts'
 
 export interface StoredTensor {
@@ -34,7 +34,7 @@ export interface ByteSource {
 }
 
 const DTYPE_NAMES: Record<WeightDtype, string> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
-/** Says in the metadata who wrote a file. */
+/** The name in the metadata of the tool that wrote a file. */
 const FORMAT = 'adasum'
 const LENGTH_BYTES = 8
 /** The format's own limit. */
@@ -56,7 +56,7 @@ export function encodeSafetensors(tensors: readonly StoredTensor[]): Uint8Array[
   return [...encodeHeader([[METADATA, metadata], ...entries]), ...tensors.map(({ bytes }) => bytes)]
 }
 
-interface Found {
+interface ParsedFile {
   header: Header
   /** First byte of the data in the file. */
   dataBegin: number
@@ -73,13 +73,16 @@ function checkNames(names: readonly string[]): void {
   for (const name of names) {
     const why = !isWellFormed(name) ? 'is no Unicode text' : seen.has(name) ? 'is taken' : undefined
     if (why !== undefined)
-      throw new AdasumError('ERR_ARGUMENT', `a variable has the name ${shown(name)}, which ${why}. Give it another.`)
+      throw new AdasumError(
+        'ERR_ARGUMENT',
+        `a variable has the name ${displayText(name)}, which ${why}. Give it another.`,
+      )
     seen.add(name)
   }
 }
 
 function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array, header: Uint8Array] {
-  // Not by an object: it would sort names that are numbers, and has its own idea of __proto__.
+  // Not JSON of an object, which would sort names that are numbers, and treats __proto__ specially.
   const members = entries.map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`)
   const header = new TextEncoder().encode(`{${members.join()}}`)
   if (header.length + LENGTH_BYTES > MAX_HEADER_BYTES)
@@ -98,15 +101,15 @@ function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array
 /**
  * The tensors in the order in which they were saved.
  *
- * @throws AdasumError ERR_ARGUMENT if the file is truncated, damaged or of another kind; ERR_UNSUPPORTED if it is a whole
- *   one of another tool
+ * @throws AdasumError ERR_ARGUMENT if the file is truncated, damaged or of another kind; ERR_UNSUPPORTED if it is a
+ *   whole one of another tool
  */
 export async function decodeSafetensors(source: ByteSource, path: string): Promise<StoredTensor[]> {
   try {
     const { header, dataBegin } = await headerOf(source)
-    return await readTensors(source, { header, dataBegin, ...originOf(header, path) })
+    return await readTensors(source, { header, dataBegin, ...readSaveMetadata(header, path) })
   } catch (error) {
-    if (!(error instanceof Malformed)) throw error
+    if (!(error instanceof FormatError)) throw error
     const message = `${path} is not a whole file of saveWeights(): ${error.message}. Use an undamaged one.`
     throw new AdasumError('ERR_ARGUMENT', message)
   }
@@ -114,15 +117,15 @@ export async function decodeSafetensors(source: ByteSource, path: string): Promi
 
 async function headerOf(source: ByteSource): Promise<{ header: Header; dataBegin: number }> {
   if (source.byteLength < LENGTH_BYTES)
-    throw new Malformed(`it has ${source.byteLength} bytes, of at least ${LENGTH_BYTES}`)
+    throw new FormatError(`it has ${source.byteLength} bytes, of at least ${LENGTH_BYTES}`)
   const length = new Uint8Array(LENGTH_BYTES)
   await source.read(0, length)
   const declared = new DataView(length.buffer).getBigUint64(0, true)
   if (declared > BigInt(MAX_HEADER_BYTES))
-    throw new Malformed(`its header is to have ${declared} bytes, of at most ${MAX_HEADER_BYTES}`)
+    throw new FormatError(`its header is to have ${declared} bytes, of at most ${MAX_HEADER_BYTES}`)
   const dataBegin = LENGTH_BYTES + Number(declared)
   if (dataBegin > source.byteLength)
-    throw new Malformed(`its header is to end at byte ${dataBegin}, the file has ${source.byteLength}`)
+    throw new FormatError(`its header is to end at byte ${dataBegin}, the file has ${source.byteLength}`)
   const bytes = new Uint8Array(dataBegin - LENGTH_BYTES)
   await source.read(LENGTH_BYTES, bytes)
   return { header: readHeader(textOf(bytes), source.byteLength - dataBegin), dataBegin }
@@ -132,12 +135,15 @@ function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    throw new Malformed('its header is not UTF-8')
+    throw new FormatError('its header is not UTF-8')
   }
 }
 
-/** What saveWeights() has added to the format. @throws AdasumError ERR_UNSUPPORTED where nothing was added */
-function originOf({ entries, metadata }: Header, path: string): { order: readonly HeaderEntry[]; sha256: string } {
+/** What saveWeights() adds to the format. @throws AdasumError ERR_UNSUPPORTED if it is missing */
+function readSaveMetadata(
+  { entries, metadata }: Header,
+  path: string,
+): { order: readonly HeaderEntry[]; sha256: string } {
   const [order, sha256] = [metadata.get('order'), metadata.get('sha256')]
   if (metadata.get('format') !== FORMAT || order === undefined || sha256 === undefined)
     throw new AdasumError(
@@ -147,14 +153,18 @@ function originOf({ entries, metadata }: Header, path: string): { order: readonl
   const byName = new Map(entries.map((entry) => [entry.name, entry]))
   const ordered = readNames(order).map((name) => {
     const entry = byName.get(name)
-    if (!byName.delete(name)) throw new Malformed(`its order has ${shown(name)}, of which there is no tensor left`)
+    if (!byName.delete(name))
+      throw new FormatError(`its order has ${displayText(name)}, of which there is no tensor left`)
     return entry!
   })
-  if (byName.size > 0) throw new Malformed(`its order has ${ordered.length} tensors, its header ${entries.length}`)
+  if (byName.size > 0) throw new FormatError(`its order has ${ordered.length} tensors, its header ${entries.length}`)
   return { order: ordered, sha256 }
 }
 
-async function readTensors(source: ByteSource, { header, dataBegin, order, sha256 }: Found): Promise<StoredTensor[]> {
+async function readTensors(
+  source: ByteSource,
+  { header, dataBegin, order, sha256 }: ParsedFile,
+): Promise<StoredTensor[]> {
   const stored = order.map(({ name, dtype, shape, begin, end }): StoredEntry => {
     return [name, { dtype, shape, data_offsets: [begin, end] }]
   })
@@ -167,7 +177,7 @@ async function readTensors(source: ByteSource, { header, dataBegin, order, sha25
     contents.set(entry, bytes)
   }
   const actual = hash.digest('hex')
-  if (actual !== sha256) throw new Malformed(`its SHA-256 is ${actual}, its header says ${shown(sha256)}`)
+  if (actual !== sha256) throw new FormatError(`its SHA-256 is ${actual}, its header says ${displayText(sha256)}`)
   return order.map((entry) => {
     const { name, shape } = entry
     return { name, dtype: dtypeOf(entry), shape, bytes: contents.get(entry)! }
@@ -178,7 +188,7 @@ function allocate({ name, begin, end }: HeaderEntry): Uint8Array {
   try {
     return new Uint8Array(end - begin)
   } catch (cause) {
-    const message = `${shown(name)} has ${end - begin} bytes, for which there is no memory. Use a machine with more.`
+    const message = `${displayText(name)} has ${end - begin} bytes, for which there is no memory. Use a machine with more.`
     throw new AdasumError('ERR_OUT_OF_MEMORY', message, { cause })
   }
 }
@@ -186,5 +196,5 @@ function allocate({ name, begin, end }: HeaderEntry): Uint8Array {
 function dtypeOf({ name, dtype }: HeaderEntry): WeightDtype {
   const known = (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
   if (known !== undefined) return known
-  throw new Malformed(`${shown(name)} is ${dtype}, which saveWeights() does not write`)
+  throw new FormatError(`${displayText(name)} is ${dtype}, which saveWeights() does not write`)
 }

@@ -19,9 +19,10 @@ const ours = new WeakSet<tf.KernelFunc>()
  *   has, but not through its fast path;
  * - `Sum` of more than 1,024 terms, such as the gradient of a bias, for accuracy.
  *
- * Results agree with the cpu backend's to a relative L2 error of 1e-6. Float32 and NHWC only, like the kernels replaced.
- * A second call does nothing. It may come before or after `tf.setBackend('wasm')`. Programs that have imported other
- * backends only (tfjs-node's, webgl, webgpu, cpu) may call it as well: those have kernels of their own, and nothing is done.
+ * Results agree with the cpu backend's to a relative L2 error of 1e-6. Float32 and NHWC only, like the kernels
+ * replaced. A second call does nothing. It may come before or after `tf.setBackend('wasm')`. Programs that have
+ * imported other backends only (tfjs-node's, webgl, webgpu, cpu) may call it as well: those have kernels of their own,
+ * and nothing is done.
  *
  * @throws AdasumError ERR_NOT_READY if no backend has been imported, or one of wasm without its kernels
  */

@@ -13,13 +13,13 @@ export class VariableModel extends VariableWeights implements TrainedModel<tf.Te
 
   addGradient(sum: tf.Tensor | undefined, gradient: tf.Tensor): tf.Tensor {
     if (sum === undefined) return tf.keep(gradient)
-    const total = replaced(sum, tf.add(sum, gradient))
+    const total = replace(sum, tf.add(sum, gradient))
     gradient.dispose()
     return tf.keep(total)
   }
 
   divideGradient(sum: tf.Tensor, count: number): tf.Tensor {
-    return replaced(sum, tf.div(sum, count))
+    return replace(sum, tf.div(sum, count))
   }
 
   readGradient(gradient: tf.Tensor, target: Float32Array): Promise<void> {
@@ -41,7 +41,7 @@ export class VariableModel extends VariableWeights implements TrainedModel<tf.Te
   }
 }
 
-function replaced(old: tf.Tensor, fresh: tf.Tensor): tf.Tensor {
+function replace(old: tf.Tensor, fresh: tf.Tensor): tf.Tensor {
   old.dispose()
   return fresh
 }

@@ -9,7 +9,7 @@ export interface ModelWeight {
   read(): tf.Tensor
 }
 
-/** What is used of a tfjs-layers model (tf.LayersModel, tf.Sequential). */
+/** The part of a tfjs-layers model (tf.LayersModel, tf.Sequential) that is used. */
 export interface WeightedModel {
   readonly weights: readonly ModelWeight[]
   readonly trainableWeights: readonly ModelWeight[]
@@ -22,7 +22,7 @@ export type Weights = WeightedModel | readonly tf.Variable[]
 /** @throws AdasumError ERR_ARGUMENT for what has no weights, such as a model written with tfjs-core alone */
 export function checkModel(model: unknown): void {
   const isObject = typeof model === 'object' && model !== null
-  // Not their values: a model that is still to be built has none.
+  // Their values are not read: a model that is still to be built has none.
   if (isObject && ['weights', 'trainableWeights', 'nonTrainableWeights'].every((name) => name in model)) return
   const given = kindOf(model)
   throw new AdasumError('ERR_ARGUMENT', `model must be one of tfjs-layers; got ${given}. Pass a tf.LayersModel.`)

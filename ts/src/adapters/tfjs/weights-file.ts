@@ -13,7 +13,7 @@ const MAX_CALL_BYTES = 2 ** 30
 
 /**
  * Writes all weights of a model, or a list of variables, to a file in the safetensors format. The file is whole or not
- * there: it is written beside its place, flushed to the disk and then renamed. In a distributed run one rank is
+ * there: it is written beside its final path, flushed to the disk and then renamed. In a distributed run one rank is
  * enough: `if (comm.rank === 0) await saveWeights(model, path)`.
  *
  * @throws AdasumError ERR_ARGUMENT for what is no model or path, for names that the format cannot hold (`__metadata__`,

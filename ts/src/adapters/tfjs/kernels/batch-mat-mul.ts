@@ -5,7 +5,7 @@
  * either folded into the rows of one product or taken matrix by matrix.
  */
 import { broadcast_util, util, type TensorInfo } from '@tensorflow/tfjs-core'
-import { free, reshaped, runKernel, type Kernel, type KernelCall, type WasmBackend } from './runtime.ts'
+import { free, reshape, runKernel, type Kernel, type KernelCall, type WasmBackend } from './runtime.ts'
 
 /** Multiply-adds from which a matrix of a batch is worth a call of its own: below, copies and set-up cost as much. */
 const MIN_PRODUCT_SIZE = 1 << 17
@@ -14,10 +14,10 @@ export function batchMatMul(stock: Kernel): Kernel {
   return (call: KernelCall): TensorInfo => {
     const { backend, inputs, attrs } = call
     const { a, b } = inputs as { a: TensorInfo; b: TensorInfo }
-    const plan = planOf(a, b, attrs['transposeA'] === true, attrs['transposeB'] === true)
+    const plan = planProduct(a, b, attrs['transposeA'] === true, attrs['transposeB'] === true)
     if (plan === undefined) return stock(call)
-    const left = attrs['transposeA'] === true ? transposed(backend, a) : a
-    const right = attrs['transposeB'] === true ? transposed(backend, b) : b
+    const left = attrs['transposeA'] === true ? transpose(backend, a) : a
+    const right = attrs['transposeB'] === true ? transpose(backend, b) : b
     const product = plan.isFolded
       ? foldedProduct(stock, backend, left, right, plan)
       : productOfEach(stock, backend, left, right, plan)
@@ -27,7 +27,7 @@ export function batchMatMul(stock: Kernel): Kernel {
   }
 }
 
-interface Plan {
+interface ProductPlan {
   /** b is one matrix: the batch of a becomes rows. */
   isFolded: boolean
   batch: number
@@ -37,8 +37,8 @@ interface Plan {
   outShape: number[]
 }
 
-/** How to go about the product, or undefined where the stock kernel does as well or has to complain. */
-function planOf(a: TensorInfo, b: TensorInfo, transposeA: boolean, transposeB: boolean): Plan | undefined {
+/** How to compute the product; undefined where the stock kernel does as well, or has to throw. */
+function planProduct(a: TensorInfo, b: TensorInfo, transposeA: boolean, transposeB: boolean): ProductPlan | undefined {
   if (a.dtype !== 'float32' || b.dtype !== 'float32') return undefined
   const [outerA, outerB] = [a.shape.slice(0, -2), b.shape.slice(0, -2)]
   const [batchA, batchB] = [util.sizeFromShape(outerA), util.sizeFromShape(outerB)]
@@ -56,7 +56,7 @@ function lastTwo(shape: number[], isTransposed: boolean): [number, number] {
   return isTransposed ? [second, first] : [first, second]
 }
 
-function transposed(backend: WasmBackend, x: TensorInfo): TensorInfo {
+function transpose(backend: WasmBackend, x: TensorInfo): TensorInfo {
   const perm = x.shape.map((_, axis) => axis)
   perm.push(perm.pop()!, perm.pop()!)
   return runKernel('Transpose', backend, { x }, { perm })
@@ -66,14 +66,26 @@ function plainProduct(stock: Kernel, backend: WasmBackend, a: TensorInfo, b: Ten
   return stock({ backend, inputs: { a, b }, attrs: { transposeA: false, transposeB: false } })
 }
 
-function foldedProduct(stock: Kernel, backend: WasmBackend, a: TensorInfo, b: TensorInfo, plan: Plan): TensorInfo {
-  const rows = reshaped(a, [plan.batch * plan.rows, plan.inner])
-  const product = plainProduct(stock, backend, rows, reshaped(b, [plan.inner, plan.columns]))
+function foldedProduct(
+  stock: Kernel,
+  backend: WasmBackend,
+  a: TensorInfo,
+  b: TensorInfo,
+  plan: ProductPlan,
+): TensorInfo {
+  const rows = reshape(a, [plan.batch * plan.rows, plan.inner])
+  const product = plainProduct(stock, backend, rows, reshape(b, [plan.inner, plan.columns]))
   product.shape = plan.outShape
   return product
 }
 
-function productOfEach(stock: Kernel, backend: WasmBackend, a: TensorInfo, b: TensorInfo, plan: Plan): TensorInfo {
+function productOfEach(
+  stock: Kernel,
+  backend: WasmBackend,
+  a: TensorInfo,
+  b: TensorInfo,
+  plan: ProductPlan,
+): TensorInfo {
   const { batch, rows, inner, columns } = plan
   const out = backend.makeOutput(plan.outShape, 'float32')
   for (let index = 0; index < batch; index++) {

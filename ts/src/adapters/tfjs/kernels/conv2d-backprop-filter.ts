@@ -10,9 +10,9 @@
  * there is no im2col: XNNPACK reads the shifted windows where they lie, and the batch, its innermost axis, is the
  * vector that it streams.
  *
- * XNNPACK adds up each output in one f32 accumulator. Over a whole batch that is tens of thousands of terms (50,176
- * for LeNet's first layer at batch 64), and the error grows with their square root, to 4e-6 for random signs. The sum
- * is therefore cut into tiles of at most `TILE_TERMS` terms, whose results are added afterwards: 5e-7, at the same speed.
+ * XNNPACK adds up each output in one f32 accumulator. Over a whole batch that is tens of thousands of terms (50,176 for
+ * LeNet's first layer at batch 64), and the error grows with their square root, to 4e-6 for random signs. The sum is
+ * therefore cut into tiles of at most `TILE_TERMS` terms, whose results are added afterwards: 5e-7, at the same speed.
  */
 import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../../errors.ts'
@@ -43,8 +43,8 @@ export function conv2dBackpropFilter({ backend, inputs, attrs }: KernelCall): Te
   for (let image = 0; image < geometry.batch; image += TILE_IMAGES) {
     const images = Math.min(TILE_IMAGES, geometry.batch - image)
     // Batch innermost in x, next to innermost in dy.
-    const channelsFirst = transposedImages(backend, x, image, images, [3, 1, 2, 0])
-    const filters = transposedImages(backend, dy, image, images, [1, 2, 0, 3])
+    const channelsFirst = transposeImages(backend, x, image, images, [3, 1, 2, 0])
+    const filters = transposeImages(backend, dy, image, images, [1, 2, 0, 3])
     for (const tile of tilesOf(geometry, image, images)) {
       const part = partialGradient(backend, geometry, channelsFirst, filters, tile)
       const values = backend.typedArrayFromHeap(part)
@@ -60,7 +60,7 @@ export function conv2dBackpropFilter({ backend, inputs, attrs }: KernelCall): Te
   return gradient
 }
 
-function transposedImages(
+function transposeImages(
   backend: WasmBackend,
   tensor: TensorInfo,
   image: number,
@@ -124,12 +124,12 @@ function inputWindow(backend: WasmBackend, geometry: Geometry, channelsFirst: Te
   const firstColumn = Math.max(0, left)
   const lastColumn = Math.min(inWidth, left + width)
   if (lastColumn <= firstColumn) return window
-  const run = (lastColumn - firstColumn) * tile.images
+  const rowLength = (lastColumn - firstColumn) * tile.images
   for (let channel = 0; channel < inChannels; channel++) {
     for (let row = Math.max(0, top); row < Math.min(inHeight, top + height); row++) {
       const from = ((channel * inHeight + row) * inWidth + firstColumn) * tile.images
       const to = ((channel * height + row - top) * width + firstColumn - left) * tile.images
-      target.set(source.subarray(from, from + run), to)
+      target.set(source.subarray(from, from + rowLength), to)
     }
   }
   return window
@@ -142,10 +142,10 @@ function filterWindow(backend: WasmBackend, geometry: Geometry, filters: TensorI
   const source = backend.typedArrayFromHeap(filters)
   const target = backend.typedArrayFromHeap(window)
   const perPixel = tile.images * outChannels
-  const run = tile.columns * perPixel
+  const rowLength = tile.columns * perPixel
   for (let row = 0; row < tile.rows; row++) {
     const from = ((tile.row + row) * outWidth + tile.column) * perPixel
-    target.set(source.subarray(from, from + run), row * run)
+    target.set(source.subarray(from, from + rowLength), row * rowLength)
   }
   return window
 }

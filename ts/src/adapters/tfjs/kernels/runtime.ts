@@ -45,7 +45,7 @@ export function free(backend: WasmBackend, ...tensors: tf.TensorInfo[]): void {
 }
 
 /** The same memory under another shape; it is freed with `tensor`, not by itself. */
-export function reshaped(tensor: tf.TensorInfo, shape: number[]): tf.TensorInfo {
+export function reshape(tensor: tf.TensorInfo, shape: number[]): tf.TensorInfo {
   return { dataId: tensor.dataId, dtype: tensor.dtype, shape }
 }
 

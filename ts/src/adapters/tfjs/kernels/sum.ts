@@ -4,7 +4,7 @@
  * pieces' results summed again, with the stock kernel for both.
  */
 import { util, type TensorInfo } from '@tensorflow/tfjs-core'
-import { free, reshaped, type Kernel, type KernelCall } from './runtime.ts'
+import { free, reshape, type Kernel, type KernelCall } from './runtime.ts'
 
 const MAX_PIECE = 1024
 /** Pieces shorter than this are not worth the second pass; lengths with no divisor in between stay as they are. */
@@ -20,7 +20,7 @@ export function sum(stock: Kernel): Kernel {
     if (x.dtype !== 'float32' || blocks === undefined || piece === undefined) return stock(call)
     const pieces = blocks.length / piece
     const [shape, axis] = blocks.isLeading ? [[pieces, piece, blocks.rest], 1] : [[blocks.rest, pieces, piece], 2]
-    const partial = stock({ backend, inputs: { x: reshaped(x, shape) }, attrs: { axis: [axis], keepDims: false } })
+    const partial = stock({ backend, inputs: { x: reshape(x, shape) }, attrs: { axis: [axis], keepDims: false } })
     // Again through this kernel: there may be many pieces.
     const total = kernel({
       backend,
