@@ -40,7 +40,7 @@ function unchanged(before) {
   return check('unchanged checkout', after === before)
 }
 
-/** Within which each suite ends; all of them together are to take less. */
+/** The limit for each suite. All of them together are to take less. */
 const LIMIT_MINUTES = 40
 
 /** @param {string} script @param {readonly string[]} args */

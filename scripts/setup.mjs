@@ -37,7 +37,7 @@ async function setUp(requested) {
 
 /** @param {readonly string[]} names */
 async function buildOutdated(names) {
-  // Asked again: whoever held the lock before may have done it all.
+  // Asked once more, since the process that held the lock before may have done it all.
   const outdated = outdatedSteps(root, names)
   if (outdated.length === 0) return
   const begin = performance.now()

@@ -20,9 +20,9 @@ import { summaryLine } from './lib/results.mjs'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const RANK = join('test', 'closing', '_rank.mjs')
 const WORLDS = join('test', 'closing', '_worlds.mjs')
-/** For the processes of one command; those that hang are ended, and all their runs have failed. */
+/** The limit for the processes of one command. Those that hang are ended, and all their runs have failed. */
 const LIMIT_MS = 10 * 60_000
-/** Of each command: so a failure is seen soon. */
+/** Runs of each command: few, so that a failure is seen soon. */
 const WORLDS_A_COMMAND = 20
 
 const { values } = parseArgs({

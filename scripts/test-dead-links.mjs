@@ -49,7 +49,7 @@ class Rank {
     /** @type {Plan} */
     const plan = { place: { rank, size, store, host: address, timeoutMs }, ...does }
     const args = ['netns', 'exec', namespace, process.execPath, RANK, JSON.stringify(plan)]
-    // Or they would find out that they share a machine, and its memory.
+    // Otherwise they would find out that they share a machine, and use its memory.
     const env = { ...process.env, ADASUM_SECRET: secret, ADASUM_MACHINE: namespace }
     this.#child = spawn('ip', args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child.stderr.on('data', (/** @type {Buffer} */ data) => (this.#stderr += data.toString()))

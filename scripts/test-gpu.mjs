@@ -29,7 +29,7 @@ function softwareDrivers() {
   const swiftshader = () => SWIFTSHADER.find((path) => existsSync(path))
   installPackages(['libvulkan1', 'mesa-vulkan-drivers'], () => lavapipe() !== undefined)
   installPackages(['chromium'], () => swiftshader() !== undefined)
-  // One that is missing even now makes its suite fail for want of an adapter.
+  // If a driver is still missing, its suite fails for want of an adapter.
   return { llvmpipe: join(ICDS, lavapipe() ?? 'missing'), swiftshader: swiftshader() ?? 'missing' }
 }
 
@@ -60,7 +60,7 @@ function clippy() {
 const KEYS = ['adapter', 'kernel', 'k', 'dtype', 'bytes', 'gbps', 'copyGbps', 'ratio', 'maxRelativeError']
 /** @type {Record<string, number>} */
 const LARGEST_ERRORS = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
-/** Of products, relative to the norms. */
+/** The largest error of dot products, relative to the norms. */
 const LARGEST_GRAM_ERROR = 1e-12
 
 const LAUNCH_KEYS = 'adapter,case,k,dtype,bytes,reduceUs,kernelsUs,overheadUs,emptyUs'

@@ -13,7 +13,7 @@ import { readCargo, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const TARGET = 'aarch64-unknown-linux-gnu'
-/** Those in which an instruction set shows: the conversions, the golden hashes, the identities. */
+/** The tests in which an instruction set shows: the conversions, the golden hashes, the identities. */
 const TESTS = ['half', 'golden', 'identities', 'threads']
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))

@@ -9,7 +9,7 @@ import { installPackages, works } from './lib/debian.mjs'
 import { readCargo, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
-/** Hostile arguments, conversions, odd offsets and lengths, threads. */
+/** The tests of hostile arguments, conversions, odd offsets and lengths, and threads. */
 const TESTS = ['hostile', 'half', 'canonical', 'threads']
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))

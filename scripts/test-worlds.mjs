@@ -9,7 +9,7 @@ import { wholeNumber } from './lib/options.mjs'
 import { readRanks, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
-/** The first beyond single-shot, an odd one, and the largest: a power of two. */
+/** World sizes: the first beyond single-shot, an odd one, and the largest, which is a power of two. */
 const SIZES = '17,33,64'
 
 const { values } = parseArgs({ options: { sizes: { type: 'string', default: SIZES } } })

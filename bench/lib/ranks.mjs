@@ -26,7 +26,7 @@ export async function runRanks(network, program, settings) {
     hosts.map(({ namespace, address }, rank) => {
       const argument = JSON.stringify({ place: { rank, size: hosts.length, store, host: address }, settings })
       const args = ['netns', 'exec', namespace, process.execPath, program, argument]
-      // Or they would find out that they share one, and its memory.
+      // Otherwise they would find out that they share a machine, and use its memory.
       return outputOf('ip', args, { ...common, ADASUM_MACHINE: namespace })
     }),
   )

@@ -1,4 +1,4 @@
-// From what the programs printed to the rows of the result, and what they say about the targets.
+// Makes of what the programs printed the rows of the result, and compares these with the targets.
 
 /**
  * @typedef {import('./run.mjs').Line} Line

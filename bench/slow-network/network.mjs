@@ -81,7 +81,7 @@ function join(hub, { namespace, address }, index, link) {
   run('ip', '-n', namespace, 'link', 'set', 'dev', 'eth0', 'up')
   run('ip', '-n', hub, 'link', 'set', 'dev', port, 'master', 'bridge')
   run('ip', '-n', hub, 'link', 'set', 'dev', port, 'up')
-  // What the host sends, and what it is sent. Delay and loss once, on the way out.
+  // The rate holds for what the host sends and for what it is sent; delay and loss only for what it sends.
   limit(namespace, 'eth0', link)
   limit(hub, port, { ...link, delayMs: 0, lossPercent: 0 })
 }

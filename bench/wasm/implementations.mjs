@@ -35,7 +35,7 @@ export async function implementations(byteLength) {
 
 /** @returns {Promise<Binding>} */
 async function loadNative() {
-  // Read when the addon is first asked for its instruction set.
+  // The addon reads it when it is first asked for its instruction set.
   process.env['ADASUM_ISA'] ??= process.arch === 'x64' ? 'avx2' : ''
   const { loadBinding } = await import('../../dist/binding/native.js')
   return loadBinding()

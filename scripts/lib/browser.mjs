@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core'
 import { installPackages, works } from './debian.mjs'
 
 const EXECUTABLE = '/usr/bin/chromium'
-/** Not root's sandbox, and nothing that asks the network by itself. */
+/** Options without the sandbox, which root cannot have, and without anything that uses the network by itself. */
 const FLAGS = [
   '--no-sandbox',
   '--disable-quic',

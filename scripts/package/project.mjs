@@ -19,7 +19,7 @@ function whereIs(name) {
     try {
       return realpathSync(join(folder, name))
     } catch {
-      // Not in this folder.
+      // This folder does not have it.
     }
   }
   throw new Error(`there is no ${name} on PATH`)
