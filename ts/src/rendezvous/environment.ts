@@ -65,7 +65,8 @@ export function resolvePlace(options: ConnectOptions, variables: Environment = p
   checkOptions(options, CONNECT_OPTIONS)
   const secret = readSecret(options.secret, variables)
   const env = hasLauncher(options.launcher, variables) ? variables : ownVariables(variables)
-  const timeoutMs = checkTimeout(options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, 'option "timeoutMs"')
+  const { timeoutMs: given = DEFAULT_CONNECT_TIMEOUT_MS } = options
+  const timeoutMs = checkTimeout(given, 'option "timeoutMs"')
   const launches = launchesIn(env)
   const full = launches.filter(isFull)
   const source = sourceOf(full) ?? ownLaunch(env)
