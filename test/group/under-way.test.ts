@@ -3,11 +3,11 @@ import anyTest from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Call } from '../../ts/src/group/call.ts'
 import { MOST_ANNOUNCED, MOST_CALLS_UNDER_WAY, messageSequence } from '../../ts/src/group/numbering.ts'
-import { Roster } from '../../ts/src/group/roster.ts'
+import { CallTable } from '../../ts/src/group/call-table.ts'
 import { type FrameHeader, NO_DESCRIPTOR } from '../../ts/src/wire/frame.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { type EagerFrame, EagerFrames } from '../../ts/src/group/eager-frames.ts'
-import type { Outgoing } from '../../ts/src/group/outgoing.ts'
+import type { OutgoingMessage } from '../../ts/src/group/outgoing-message.ts'
 import { Queue } from '../../ts/src/queue.ts'
 import { fc } from '../_property.ts'
 
@@ -18,42 +18,42 @@ const times = <T>(count: number, make: (index: number) => T): T[] => Array.from(
 const callOf = (sequence: number): Call => ({ sequence }) as Call
 
 for (const [what, take] of Object.entries({
-  collectives: (roster: Roster) => roster.takeCollective(),
-  'messages from rank 2 to rank 0': (roster: Roster) => roster.takeMessage({ from: 2, to: 0 }),
+  collectives: (table: CallTable) => table.takeCollective(),
+  'messages from rank 2 to rank 0': (table: CallTable) => table.takeMessage({ from: 2, to: 0 }),
 }))
   test(`${what}: one more than may be under way is refused, until one has ended`, (t) => {
-    const roster = new Roster(3)
-    const calls = times(MOST_CALLS_UNDER_WAY, () => callOf(take(roster)))
-    for (const call of calls) roster.begun(call)
+    const table = new CallTable(3)
+    const calls = times(MOST_CALLS_UNDER_WAY, () => callOf(take(table)))
+    for (const call of calls) table.add(call)
     const expected = {
       instanceOf: AdasumError,
       code: 'ERR_NOT_READY',
       message: `65536 ${what} are under way, and there may be 65536. Await some of them first.`,
     }
-    t.throws(() => take(roster), expected)
+    t.throws(() => take(table), expected)
     // The others have counts of their own, and a number that was refused is not used up.
-    roster.takeMessage({ from: 0, to: 2 })
-    roster.ended(calls[1]!)
-    const [next, last] = [take(roster), calls.at(-1)!.sequence]
+    table.takeMessage({ from: 0, to: 2 })
+    table.remove(calls[1]!)
+    const [next, last] = [take(table), calls.at(-1)!.sequence]
     t.is(next - last, calls[1]!.sequence - calls[0]!.sequence)
-    t.throws(() => take(roster), expected)
+    t.throws(() => take(table), expected)
   })
 
 test('the oldest collective is the first that has not ended, in whatever order they end', (t) => {
-  const roster = new Roster(2)
-  t.is(roster.oldestSequence(), Infinity)
-  const calls = times(6, () => callOf(roster.takeCollective()))
-  for (const call of calls) roster.begun(call)
+  const table = new CallTable(2)
+  t.is(table.oldestSequence(), Infinity)
+  const calls = times(6, () => callOf(table.takeCollective()))
+  for (const call of calls) table.add(call)
   const oldest = (ended: number): number => {
-    roster.ended(calls[ended]!)
-    roster.completed(calls[ended]!)
-    return roster.oldestSequence()
+    table.remove(calls[ended]!)
+    table.noteCompleted(calls[ended]!)
+    return table.oldestSequence()
   }
   t.deepEqual([1, 0, 4, 2, 3, 5].map(oldest), [1, 3, 3, 4, 6, Infinity])
-  t.is(roster.lastCompleted, 6)
-  const after = callOf(roster.takeCollective())
-  roster.begun(after)
-  t.is(roster.oldestSequence(), 7)
+  t.is(table.lastCompleted, 6)
+  const after = callOf(table.takeCollective())
+  table.add(after)
+  t.is(table.oldestSequence(), 7)
 })
 
 test('a rank hears of all that a peer may have under way, and of more than it can have takes offence', async (t) => {
@@ -115,7 +115,7 @@ test('a queue gives what was put in, in order, whatever the order of putting in 
   )
 })
 
-function frameOf(sequence: number, step: number): Outgoing {
+function frameOf(sequence: number, step: number): OutgoingMessage {
   const header = { kind: 'data', rankFlags: 0, payloadByteLength: 0, credit: 0, descriptor: NO_DESCRIPTOR } as const
   return { header: { ...header, sequence, step }, parts: [], resolve: () => undefined, reject: () => undefined }
 }
@@ -125,7 +125,7 @@ test('small frames: the first of all and the first of a collective are those of 
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
       const frames = new EagerFrames()
-      const list: Outgoing[] = []
+      const list: OutgoingMessage[] = []
       const same = (frame: EagerFrame | undefined, index: number): void => {
         t.is(frame?.outgoing, list[index])
         if (!frame) return

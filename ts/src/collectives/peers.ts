@@ -22,7 +22,7 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
     isShared: (parts) => call.isShared(parts),
     begin: (phase) => call.begin(phase),
     end: (span) => call.end(span),
-    wentOffThread: (count) => call.wentOffThread(count),
+    countOffThread: (count) => call.countOffThread(count),
   }
 }
 

@@ -54,7 +54,7 @@ export class Reductions {
     const compression = compressionOf(plan, this.#binding, tuning, scratch)
     const ran = this.#group.run(descriptor, options, async (call) => {
       const local = stage && (await stage.run())
-      if (local) call.progressed()
+      if (local) call.noteProgress()
       const input = pack(data, scratch)
       const out = outLayout && pack(target, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())

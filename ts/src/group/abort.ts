@@ -18,8 +18,8 @@ export function encodeCause(cause: AdasumError): Uint8Array {
 }
 
 /**
- * Takes nothing on trust: fields of the wrong type are left out, as are ranks that the group does not have, and text cannot do
- * more than be read.
+ * Reads a cause that a peer has sent, without trusting it: fields of the wrong type are left out, as are ranks that the
+ * group does not have, and control characters in its text are escaped.
  */
 export function decodeCause(
   payload: readonly Uint8Array[],
@@ -30,11 +30,11 @@ export function decodeCause(
   const message = textOf(fields.message, MESSAGE_CHARACTERS) ?? `Rank ${from} ended the group.`
   const operation = textOf(fields.operation, OPERATION_CHARACTERS)
   return new AdasumError(code, message, {
-    rank: wholeNumber(fields.rank, size) ?? from,
-    peerRank: wholeNumber(fields.peerRank, size),
+    rank: numberBelow(fields.rank, size) ?? from,
+    peerRank: numberBelow(fields.peerRank, size),
     peerAddress: textOf(fields.peerAddress, ADDRESS_CHARACTERS),
     operation: operation !== undefined && Object.hasOwn(COLLECTIVES, operation) ? operation : undefined,
-    sequence: wholeNumber(fields.sequence, Infinity),
+    sequence: numberBelow(fields.sequence, Infinity),
   })
 }
 
@@ -47,12 +47,12 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   }
 }
 
-function wholeNumber(value: unknown, below: number): number | undefined {
+function numberBelow(value: unknown, below: number): number | undefined {
   const isWhole = Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < below
   return isWhole ? (value as number) : undefined
 }
 
-/** Undefined for what is no text, or empty. */
+/** The text, made printable; undefined if the value is no string, or an empty one. */
 function textOf(value: unknown, most: number): string | undefined {
   return typeof value === 'string' && value !== '' ? printable(value, most) : undefined
 }
@@ -63,14 +63,14 @@ export function abortError(title: string, signal: AbortSignal | undefined, rank?
   return new AdasumError('ERR_ABORTED', `${title} was aborted ${by}.`, { rank, cause: signal?.reason })
 }
 
-/** What a failure of this rank's own code is for the others. */
-export function unexpected(reason: unknown): AdasumError {
+/** The error by which the other ranks learn of a failure in this rank's own code. */
+export function unexpectedError(reason: unknown): AdasumError {
   const message = reasonOf(reason)
   return new AdasumError('ERR_ABORTED', `This rank failed inside a collective: ${message}`, { cause: reason })
 }
 
 /** The fields of an error that say where it came about, as far as they are known. */
-export function placeOf({ rank, peerRank, peerAddress, operation, sequence }: AdasumError): Record<string, unknown> {
+export function originOf({ rank, peerRank, peerAddress, operation, sequence }: AdasumError): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries({ rank, peerRank, peerAddress, operation, sequence }).filter(([, value]) => value !== undefined),
   )

@@ -1,4 +1,4 @@
-/** What this rank reads in one peer's memory instead of receiving it; the other side of lender.ts. */
+/** Reads large messages in one peer's memory instead of receiving them; the other side of lender.ts. */
 import { reasonOf } from '../errors.ts'
 import type { Borrowed } from '../shared-memory/offer.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
@@ -7,31 +7,31 @@ import { decodeOffer } from '../wire/offer.ts'
 
 export class Borrower {
   readonly #memory: SharedMemory
-  /** For messages: its rank and address. */
+  /** The peer's rank and address, for messages. */
   readonly #peer: () => string
   #isBorrowing = true
-  /** Why not, until it has been said. */
-  #reason: string | undefined
+  /** Why the peer's memory cannot be read, until a warning has said so. */
+  #warningReason: string | undefined
 
   constructor(memory: SharedMemory, peer: () => string) {
     this.#memory = memory
     this.#peer = peer
   }
 
-  /** Whether this rank can read the peer's memory, as far as it has tried. */
+  /** Whether this rank can read the peer's memory: true until an attempt has failed. */
   get isBorrowing(): boolean {
     return this.#isBorrowing
   }
 
-  /** Whether a message comes as an offer, rather than when it is asked for. */
+  /** Whether the peer offers a message of this length by itself, so that this rank need not ask for it. */
   awaitsOffer(byteLength: number): boolean {
     return this.#isBorrowing && byteLength > EAGER_BYTE_LENGTH
   }
 
   /**
-   * Where an offered message lies; undefined if it has to come through the connection.
+   * Opens an offer; undefined if the message has to come through the connection.
    *
-   * @throws AdasumError ERR_MISMATCH if that is no offer
+   * @throws AdasumError ERR_MISMATCH if the body is no offer
    */
   open(body: Uint8Array): Borrowed | undefined {
     if (body.length === 0 || !this.#isBorrowing) return undefined
@@ -40,21 +40,22 @@ export class Borrower {
       return this.#memory.borrow(offer)
     } catch (error) {
       this.#isBorrowing = false
-      this.#reason = reasonOf(error)
+      this.#warningReason = reasonOf(error)
       return undefined
     }
   }
 
   /**
-   * A message that could not be read has come through the connection: the peer is well, and will not be read from now on. (Of
-   * one that has died the memory is gone, too; that is told otherwise.)
+   * Warns, once, that messages come through the connection although the peer is on this machine. It is called when a
+   * message that could not be read has come that way: only then is it sure that the peer is alive. A peer that has died
+   * takes its memory with it, which is reported as a lost peer.
    */
-  replaced(): void {
-    if (this.#reason === undefined) return
+  warnOfReplacement(): void {
+    if (this.#warningReason === undefined) return
     this.#memory.warn(
-      `${this.#peer()} is on this machine, but its memory cannot be read (${this.#reason}): large messages come through the ` +
+      `${this.#peer()} is on this machine, but its memory cannot be read (${this.#warningReason}): large messages come through the ` +
         'connection. Is it another container, or another user? sharedMemory: false on every rank leaves it out.',
     )
-    this.#reason = undefined
+    this.#warningReason = undefined
   }
 }

@@ -1,4 +1,4 @@
-/** Checks of what every call takes. */
+/** Checks of the options that every call takes. */
 import { AdasumError, reading } from '../errors.ts'
 
 /** @throws AdasumError ERR_ARGUMENT */

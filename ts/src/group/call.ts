@@ -10,41 +10,47 @@ import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName, wordsOf } from './descriptor.ts'
 import { isEager, messageOf } from './numbering.ts'
 import type { Peer } from './peer.ts'
-import type { Progress, Received, Want } from './slot.ts'
+import type { OnProgress, ReceivedMessage, ReceiveRequest } from './slot.ts'
 
+/** What a call asks and tells its group. */
 export interface CallLinks {
   readonly rank: number
   readonly size: number
-  /** What follows the names of calls; empty for the world. */
+  /** A suffix that follows the names of calls in messages; empty for the world. */
   readonly name: string
   readonly tuning: Tuning
   readonly recorder: Recorder
+  /** Whether all parts lie in memory that this process shares with others of its machine. */
   isShared(parts: readonly Uint8Array[]): boolean
   linkTo(peer: number): Peer
-  /** To the peers that this rank has been in touch with. */
+  /** The links to all peers that this rank has been in touch with. */
   links(): Iterable<Peer>
-  /** Nothing has moved for a while: whoever this rank waits for should hear what it is waiting in. */
-  announced(call: Call): void
-  /** Nothing has moved for `stallMs`; the call goes on. */
-  stalled(call: Call): void
-  /** Nothing has moved for `timeoutMs`. */
-  timedOut(call: Call): void
+  /**
+   * Tells the peers that this rank waits for which call it waits in; a call asks for it when nothing has moved for a
+   * while.
+   */
+  announceCall(call: Call): void
+  /** The call has made no progress for `stallMs`; it goes on. */
+  onStall(call: Call): void
+  /** The call has made no progress for `timeoutMs`. */
+  onTimeout(call: Call): void
 }
 
-/** How long a call may be without any progress before it tells those that it waits for. */
+/** After how long without any progress a call is announced to the peers that it waits for. */
 const ANNOUNCE_MS = 1000
 
-/** How long a call may be without any progress before this is reported, and before it fails. */
+/** After how long without any progress a call is reported, and after how long it fails. */
 export interface CallLimits {
   readonly stallMs: number
   readonly timeoutMs: number
 }
 
-/** A message that may stay where the sender has it. */
+/** A message that may stay in the sender's memory. */
 export interface BorrowedMessage {
-  /** Where it lies, or will lie: in memory of this rank, or of the sender. */
+  /** The memory in which it lies, or will lie: this rank's, or the sender's. */
   readonly parts: Promise<readonly Uint8Array[]>
-  readonly received: Promise<Received>
+  /** Resolves when the whole message can be read. */
+  readonly received: Promise<ReceivedMessage>
 }
 
 export class Call implements PhaseObserver, ObservedCall {
@@ -55,9 +61,11 @@ export class Call implements PhaseObserver, ObservedCall {
   readonly timeoutMs: number
   /** Bytes handed to connections, headers included. */
   bytesSent = 0
-  /** Bytes that connections are to bring, headers included: when the call is complete, they have come. */
+  /**
+   * Bytes that this rank has asked for through connections, headers included: all have come when the call is complete.
+   */
   bytesReceived = 0
-  /** Bytes that are read in the memory of ranks on the same machine. */
+  /** Bytes that this rank reads in the memory of ranks on the same machine. */
   sharedBytes = 0
   earlyBytes = 0
   offThreadKernels = 0
@@ -65,11 +73,11 @@ export class Call implements PhaseObserver, ObservedCall {
   readonly openSpans: Span[] = []
   readonly #links: CallLinks
   readonly #span: Span
-  #isHeard = false
+  #hasHeard = false
   #lastProgress = performance.now()
   #timer: NodeJS.Timeout
-  /** The progress after which it has told that it stands still. */
-  #announcedAfter = -1
+  /** The value of `#lastProgress` when the call was last announced. */
+  #progressWhenAnnounced = -1
   #isReported = false
   #isOver = false
 
@@ -114,39 +122,39 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
-  receive(from: number, step: number, parts: readonly Uint8Array[], progress?: Progress): Promise<number> {
-    const want = { byteLength: totalByteLength(parts), memory: () => parts, borrows: false, progress }
-    return ignoreRejection(this.#receive(from, step, want).then(({ rankFlags }) => rankFlags))
+  receive(from: number, step: number, parts: readonly Uint8Array[], onProgress?: OnProgress): Promise<number> {
+    const request = { byteLength: totalByteLength(parts), memory: () => parts, mayBorrow: false, onProgress }
+    return ignoreRejection(this.#receive(from, step, request).then(({ rankFlags }) => rankFlags))
   }
 
   /**
-   * The same for a message that is only read: where memory is shared it stays with the sender, and `memory` is not asked for.
-   * Whoever has read it calls `finish`, whether it came so or not.
+   * Receives a message that is only read. Between ranks that share memory it stays with the sender, and `memory` is not
+   * called. The caller calls `finish` of the received message once it has read it, wherever the message lies.
    */
   borrow(
     from: number,
     step: number,
     byteLength: number,
     memory: () => readonly Uint8Array[],
-    progress?: Progress,
+    onProgress?: OnProgress,
   ): BorrowedMessage {
-    let received: Promise<Received> | undefined
-    const parts = new Promise<readonly Uint8Array[]>((located, reject) => {
-      received = this.#receive(from, step, { byteLength, memory, borrows: true, located, progress })
+    let received: Promise<ReceivedMessage> | undefined
+    const parts = new Promise<readonly Uint8Array[]>((onLocated, reject) => {
+      received = this.#receive(from, step, { byteLength, memory, mayBorrow: true, onLocated, onProgress })
       received.catch(reject)
     })
     return { parts: ignoreRejection(parts), received: received! }
   }
 
-  #receive(from: number, step: number, want: Want): Promise<Received> {
+  #receive(from: number, step: number, request: ReceiveRequest): Promise<ReceivedMessage> {
     const link = this.#links.linkTo(from)
-    const { byteLength } = want
+    const { byteLength } = request
     const throughConnection = link.receivedByteLength(byteLength)
     this.bytesReceived += throughConnection
     this.sharedBytes += HEADER_BYTE_LENGTH + byteLength - throughConnection
-    // A large message is asked for by a READY frame, or its reader says DONE.
+    // For a large message this rank sends a READY frame before it, or a DONE frame after it has read it.
     if (!isEager(this.sequence, byteLength)) this.bytesSent += HEADER_BYTE_LENGTH
-    return ignoreRejection(link.receive(this.sequence, step, this.descriptor, want))
+    return ignoreRejection(link.receive(this.sequence, step, this.descriptor, request))
   }
 
   /** Sends to a peer; resolves when the memory may change again. */
@@ -159,40 +167,45 @@ export class Call implements PhaseObserver, ObservedCall {
     return ignoreRejection(link.send(header, parts))
   }
 
-  /** @param from - the rank from which something has come, if it has not gone */
-  progressed(from: number = this.lastFrom): void {
+  /**
+   * A part of a message has been sent or received.
+   *
+   * @param from - the rank from which it has come; by default the last one, for what has been sent
+   */
+  noteProgress(from: number = this.lastFrom): void {
     this.#lastProgress = performance.now()
     this.lastFrom = from
   }
 
-  /** A peer has been heard of in this call. */
-  heard(): void {
-    if (this.#isHeard) return
-    this.#isHeard = true
-    this.#links.recorder.heard(this)
+  /** A first frame of this call has come from a peer. */
+  onHeard(): void {
+    if (this.#hasHeard) return
+    this.#hasHeard = true
+    this.#links.recorder.onHeard(this)
   }
 
   /**
-   * Whether all of it is memory that this process shares: ranks of this machine read it where it is, and it is never
-   * transferred away, so other threads may touch it, too.
+   * Whether all parts lie in memory that this process shares. Ranks of this machine read such memory where it is, and
+   * it is never transferred away, so other threads may use it, too.
    */
   isShared(parts: readonly Uint8Array[]): boolean {
     return this.#links.isShared(parts)
   }
 
-  /** Peers this call waits for. */
-  waitingFor(): Peer[] {
-    return [...this.#links.links()].filter((link) => link.isWaiting(this.sequence))
+  /** The peers that this call waits for. */
+  awaitedPeers(): Peer[] {
+    return [...this.#links.links()].filter((link) => link.isAwaited(this.sequence))
   }
 
   /**
-   * The peers without which it cannot go on, as far as this rank can tell; the one that has been silent the longest first. Those
-   * that this rank waits for may in turn wait for others: whoever does says so once it stands still, and is not to blame.
+   * The peers that hold this call up, as far as this rank can tell; the one that has been silent for the longest comes
+   * first. A peer that this rank waits for may itself wait for another. Such a peer announces the call once it stands
+   * still (ANNOUNCE_MS), so it has been heard of, and a silent peer is blamed instead.
    */
-  missing(): Peer[] {
+  missingPeers(): Peer[] {
     const partners = new Set(this.partners())
     const linked = [...this.#links.links()].filter(({ peer }) => partners.has(peer))
-    const waiting = linked.filter((link) => link.isWaiting(this.sequence))
+    const waiting = linked.filter((link) => link.isAwaited(this.sequence))
     if (waiting.length === 0) return []
     const unheard = (links: Peer[]): Peer[] => links.filter((link) => !link.hasHeard(this.sequence))
     const silent = (links: Peer[]): Peer[] => links.filter(({ heardAt }) => heardAt <= this.#lastProgress)
@@ -200,24 +213,24 @@ export class Call implements PhaseObserver, ObservedCall {
     return suspects.find(({ length }) => length > 0)!.sort((a, b) => a.heardAt - b.heardAt)
   }
 
-  waitingRanks(): number[] {
-    return this.waitingFor().map(({ peer }) => peer)
+  awaitedRanks(): number[] {
+    return this.awaitedPeers().map(({ peer }) => peer)
   }
 
-  /** The ranks that take part, but for this one. */
+  /** The other ranks that take part. */
   partners(): number[] {
     const message = messageOf(this.sequence, this.size)
     return message ? [message.from === this.rank ? message.to : message.from] : peersOf(this)
   }
 
-  /** Of those, the ones that have come to this call, as far as this rank has heard. */
-  arrived(): number[] {
+  /** The partners from which a frame of this call has come. */
+  arrivedRanks(): number[] {
     const here = new Set<number>()
     for (const link of this.#links.links()) if (link.hasHeard(this.sequence)) here.add(link.peer)
     return this.partners().filter((rank) => here.has(rank))
   }
 
-  // ---- for those who watch
+  // ---- observation
 
   begin(phase: Phase): Span {
     return this.#isOver ? NO_SPAN : this.#links.recorder.begin(this, phase)
@@ -227,23 +240,29 @@ export class Call implements PhaseObserver, ObservedCall {
     if (span.call === this) this.#links.recorder.end(span)
   }
 
-  wentOffThread(count: number): void {
+  countOffThread(count: number): void {
     this.offThreadKernels += count
   }
 
-  /** @param code - why it has failed, if it has */
-  ended(code?: ErrorCode): void {
+  /**
+   * Ends the call for its timer and for observers.
+   *
+   * @param code - why it has failed, if it has
+   */
+  finish(code?: ErrorCode): void {
     this.#isOver = true
     clearTimeout(this.#timer)
-    this.#links.recorder.callEnded(this, this.#span, code)
+    this.#links.recorder.endCall(this, this.#span, code)
   }
 
   /** Whether it has made no progress for `stallMs`. */
-  get standsStill(): boolean {
+  get isStalled(): boolean {
     return performance.now() - this.#lastProgress >= this.stallMs
   }
 
-  /** When the next thing is done about standing still: telling others, the report, once, then the deadline. */
+  /**
+   * After how long without progress the next step is due: the announcement, then the report (once), then the deadline.
+   */
   #idleLimitMs(): number {
     const reportMs = this.#isReported ? this.timeoutMs : this.stallMs
     const announceMs = Math.min(ANNOUNCE_MS, this.stallMs / 2, this.timeoutMs / 2)
@@ -251,47 +270,51 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   get #isAnnounced(): boolean {
-    return this.#announcedAfter === this.#lastProgress
+    return this.#progressWhenAnnounced === this.#lastProgress
   }
 
   #wakeAfter(waitMs: number): NodeJS.Timeout {
-    // Referenced: connections are not, and a process must not exit while it waits for a collective.
+    // The timer stays referenced: connections are not, and a process must not exit while it waits for a collective.
     return setTimeout(() => void this.#look(), waitMs)
   }
 
   async #look(): Promise<void> {
     const idleMs = (): number => performance.now() - this.#lastProgress
-    // After a long synchronous computation timers run before data that has long been there: let that come first.
+    // After a long synchronous computation Node runs timers before it reads data that has long arrived: let it read
+    // first.
     for (let turn = 0; turn < 2 && idleMs() >= this.#idleLimitMs(); turn++) await nextTurn()
     if (this.#isOver) return
-    if (idleMs() >= this.timeoutMs) return this.#links.timedOut(this)
-    if (idleMs() >= this.#idleLimitMs()) this.#standStill()
+    if (idleMs() >= this.timeoutMs) return this.#links.onTimeout(this)
+    if (idleMs() >= this.#idleLimitMs()) this.#onIdle()
     this.#timer = this.#wakeAfter(Math.max(1, this.#idleLimitMs() - idleMs()))
   }
 
-  #standStill(): void {
+  #onIdle(): void {
     if (!this.#isAnnounced) {
-      this.#announcedAfter = this.#lastProgress
-      return this.#links.announced(this)
+      this.#progressWhenAnnounced = this.#lastProgress
+      return this.#links.announceCall(this)
     }
     this.#isReported = true
-    this.#links.stalled(this)
+    this.#links.onStall(this)
   }
 }
 
 /** `all-reduce #17`, `message #3 from rank 0 to rank 2` */
 export function titleOf(operation: string, sequence: number, group: { size: number; name: string }): string {
   const message = messageOf(sequence, group.size)
-  const place = message ? `${message.index + 1} from rank ${message.from} to rank ${message.to}` : sequence
-  return `${operation} #${place}${group.name}`
+  const number = message ? `${message.index + 1} from rank ${message.from} to rank ${message.to}` : sequence
+  return `${operation} #${number}${group.name}`
 }
 
-/** All other ranks, nearest higher one first, so that not all ranks start with the same peer. */
+/** All other ranks, starting with the next higher one, so that not all ranks begin with the same peer. */
 export function peersOf({ rank, size }: { rank: number; size: number }): number[] {
   return Array.from({ length: size - 1 }, (_, i) => (rank + i + 1) % size)
 }
 
-/** A promise whose rejection somebody will look at later, or nobody needs to: the group's failure is what counts. */
+/**
+ * Marks a promise's rejection as handled: its caller may look at it late or never, because the group's failure reports
+ * it.
+ */
 function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise

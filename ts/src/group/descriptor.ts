@@ -1,4 +1,4 @@
-/** Codes and words of what a collective's descriptor says. */
+/** The codes in a collective's descriptor, and the words for them. */
 import { hexOf } from '../bytes.ts'
 import { FOLD_OP_CODES, FORMAT_CODES, OP_CODES } from '../binding/binding.ts'
 import type { Compressor } from '../compressor.ts'
@@ -36,9 +36,12 @@ export const NOT_FINITE = 1
 /** All-reduce operators, as in the binding; 0 is also what the other collectives carry. */
 export const ALL_REDUCE_OP_CODES: Readonly<Record<AllReduceOp, number>> = { ...OP_CODES, ...FOLD_OP_CODES }
 
-/** Codes above say by which operator machines reduce among themselves first. */
+/**
+ * The op code has a second digit, of this weight: 0, or 1 plus the operator by which the ranks of each machine are
+ * combined first.
+ */
 const INNER_OP_FACTOR = 16
-/** Codes above this by which operator each rank has combined its micro-batches. */
+/** The third digit, of this weight: 0, or 1 plus the operator by which each rank has combined its micro-batches. */
 const LOCAL_OP_FACTOR = 64
 
 export interface LowerOps {
@@ -53,7 +56,10 @@ export function opCode(op: AllReduceOp, { innerOp, localOp }: LowerOps): number 
   return ALL_REDUCE_OP_CODES[op] + INNER_OP_FACTOR * code(innerOp) + LOCAL_OP_FACTOR * code(localOp)
 }
 
-/** Eight bits are few: a format has three of them, the logarithm of a block's length three. */
+/**
+ * The call flags of a compressor. A format takes three of the eight bits, the logarithm of a block's length another
+ * three.
+ */
 export function compressionFlags(compressor: Compressor | undefined): number {
   if (!compressor) return 0
   const { format, blockElementCount } = compressor
@@ -70,7 +76,7 @@ export function collectiveName(descriptor: Descriptor): string {
   return nameOf(COLLECTIVES, descriptor.collective)
 }
 
-/** Whether it computes: all others carry no op. */
+/** Whether the collective computes; the others carry no op. */
 const hasOp = ({ collective }: Descriptor): boolean =>
   collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
 
@@ -79,7 +85,7 @@ const wordsByCodes = new Map<number, CallWords>()
 /** What the codes of a descriptor mean; the same object for the same codes. */
 export function wordsOf(descriptor: Descriptor): CallWords {
   const { collective, op, dtype, schedule } = descriptor
-  // Collectives and schedules are few: the sum is a small integer.
+  // There are few collectives and schedules, so this is a small integer.
   const codes = (((collective << 8) | op) << 16) | (dtype << 8) | (formatOf(descriptor) << 5) | schedule
   let words = wordsByCodes.get(codes)
   if (!words) wordsByCodes.set(codes, (words = newWords(descriptor)))
@@ -89,7 +95,7 @@ export function wordsOf(descriptor: Descriptor): CallWords {
 function newWords(descriptor: Descriptor): CallWords {
   const operation = collectiveName(descriptor)
   const op = hasOp(descriptor) ? opName(descriptor.op) : ''
-  // The code of a dtype may be 0, as where there are no elements.
+  // Code 0 is a dtype's, too, so it cannot stand for "no elements".
   const hasElements = descriptor.collective !== COLLECTIVES.barrier && descriptor.collective !== COLLECTIVES.split
   const elementByteLength = hasElements ? dtypeByteLength(descriptor.dtype) : 0
   const dtype = hasElements ? dtypeName(descriptor.dtype) : ''
@@ -98,13 +104,13 @@ function newWords(descriptor: Descriptor): CallWords {
   return { operation, op, dtype, elementByteLength, schedule, format, key: `${operation} ${op}` }
 }
 
-/** Code of the format in which numbers travel; 0: as they are. */
+/** The code of the format in which numbers travel; 0 if they are not compressed. */
 function formatOf({ flags }: Descriptor): number {
   return (flags >> FORMAT_SHIFT) & 7
 }
 
-/** In words, for instance `adasum f32[61706], 10 segments`. */
-export function describeCall(descriptor: Descriptor): string {
+/** What a call does, in words: for instance `adasum f32[61706], 10 segments`. */
+export function callInWords(descriptor: Descriptor): string {
   const array = `${dtypeName(descriptor.dtype)}[${descriptor.elementCount}]`
   const segments = descriptor.segmentCount > 1 ? `, ${descriptor.segmentCount} segments` : ''
   switch (descriptor.collective) {
@@ -144,8 +150,8 @@ function flagsInWords(descriptor: Descriptor): string {
   return `${coefficients}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
 }
 
-/** What the descriptions above leave out, where the two differ in it. */
-function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
+/** Words for the first difference between two descriptors that `callInWords` leaves out. */
+function remainingDifference(mine: Descriptor, theirs: Descriptor): [string, string] {
   if (mine.onNonFinite !== theirs.onNonFinite) {
     const words = (d: Descriptor): string => `, onNonFinite '${nameOf(NON_FINITE_CODES, d.onNonFinite)}'`
     return [words(mine), words(theirs)]
@@ -163,10 +169,11 @@ function finePrint(mine: Descriptor, theirs: Descriptor): [string, string] {
   return [words(mine), words(theirs)]
 }
 
+/** One of two ranks whose calls differ. */
 interface Side {
   readonly rank: number
   readonly descriptor: Descriptor
-  /** Undefined for this rank itself. */
+  /** The peer's address; undefined for this rank itself. */
   readonly address?: string
 }
 
@@ -175,10 +182,10 @@ interface Side {
  *
  * @param title - `all-reduce #17`
  */
-export function mismatch(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
-  let [a, b] = [describeCall(mine.descriptor), describeCall(theirs.descriptor)]
+export function mismatchError(title: string, sequence: number, mine: Side, theirs: Side): AdasumError {
+  let [a, b] = [callInWords(mine.descriptor), callInWords(theirs.descriptor)]
   if (a === b) {
-    const [moreA, moreB] = finePrint(mine.descriptor, theirs.descriptor)
+    const [moreA, moreB] = remainingDifference(mine.descriptor, theirs.descriptor)
     ;[a, b] = [a + moreA, b + moreB]
   }
   const sides = [

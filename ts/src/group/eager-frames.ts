@@ -1,9 +1,9 @@
-/** Small frames that wait for credit: in order, and those of each collective in theirs. */
+/** Small frames that wait for credit: one queue of all, and one for each collective, each in the order of sending. */
 import { Queue } from '../queue.ts'
-import type { Outgoing } from './outgoing.ts'
+import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface EagerFrame {
-  readonly outgoing: Outgoing
+  readonly outgoing: OutgoingMessage
   isGone: boolean
 }
 
@@ -11,7 +11,7 @@ export class EagerFrames {
   readonly #inOrder = new Queue<EagerFrame>()
   readonly #bySequence = new Map<number, Queue<EagerFrame>>()
 
-  push(outgoing: Outgoing): void {
+  push(outgoing: OutgoingMessage): void {
     const frame = { outgoing, isGone: false }
     this.#inOrder.push(frame)
     const { sequence } = outgoing.header
@@ -29,7 +29,7 @@ export class EagerFrames {
     return this.#bySequence.get(sequence)?.first
   }
 
-  /** @param frame - the first of its collective, as the first of all is, too */
+  /** @param frame - the first one of its collective (`first` is always such a frame) */
   remove(frame: EagerFrame): void {
     const { sequence } = frame.outgoing.header
     const same = this.#bySequence.get(sequence)!
@@ -38,7 +38,8 @@ export class EagerFrames {
     frame.isGone = true
   }
 
-  drain(): Outgoing[] {
+  /** Takes all frames, in order. */
+  drain(): OutgoingMessage[] {
     this.#bySequence.clear()
     return this.#inOrder
       .drain()

@@ -1,14 +1,14 @@
 /**
- * How a group fails: the first cause, what its calls throw because of it, and the words of the causes that a rank sees by
- * itself. Causes that come later are consequences of the first, and are dropped.
+ * How a group fails: the first cause, the errors that its calls throw because of it, and the messages of the causes
+ * that a rank finds by itself. Later causes are consequences of the first, and are dropped.
  */
 import type { FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorDetails } from '../errors.ts'
 import type { StallReport } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
-import { placeOf, unexpected } from './abort.ts'
+import { originOf, unexpectedError } from './abort.ts'
 import type { Call } from './call.ts'
-import { collectiveName, describeCall } from './descriptor.ts'
+import { collectiveName, callInWords } from './descriptor.ts'
 import { MOST_CALLS_UNDER_WAY, messageOf } from './numbering.ts'
 import type { NamedPeer } from './peer.ts'
 
@@ -21,13 +21,13 @@ export class AgreedFailure extends Error {
   }
 }
 
-/** Why a group has failed, if it has. */
+/** The first cause of a group's failure, once there is one. */
 export class Failure {
   readonly #rank: number
   #cause: AdasumError | undefined
   #flightRecord: readonly FlightEntry[] = []
 
-  /** @param rank - this one, where nobody says otherwise */
+  /** @param rank - this rank, which counts as the origin of a cause that names none */
   constructor(rank: number) {
     this.#rank = rank
   }
@@ -36,47 +36,48 @@ export class Failure {
     return this.#cause
   }
 
-  /** Keeps the first cause, where it was seen, and what the group was doing. */
+  /** Keeps the first cause, with the call in which it was seen and the flight record of that moment. */
   record(reason: unknown, call: Call | undefined, flightRecord: readonly FlightEntry[]): AdasumError {
     this.#flightRecord = flightRecord
-    // ERR_ARGUMENT is a call's own; an argument that went bad under way is this rank's failure for all others.
-    const isWorldError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
-    const error = isWorldError ? reason : unexpected(reason)
-    const place = call && { operation: call.operation, sequence: call.sequence }
+    // ERR_ARGUMENT concerns one call of one rank. If an argument goes bad under way, the other ranks see a failure of
+    // this rank.
+    const isGroupError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
+    const error = isGroupError ? reason : unexpectedError(reason)
+    const origin = call && { operation: call.operation, sequence: call.sequence }
     return (this.#cause = new AdasumError(error.code, error.message, {
-      ...{ rank: this.#rank, ...place, ...placeOf(error) },
+      ...{ rank: this.#rank, ...origin, ...originOf(error) },
       cause: error.cause,
     }))
   }
 
-  /** What a call throws that was under way. */
-  of(call: Call, lastCompleted: number): AdasumError {
+  /** The error of a call that was under way when the group failed. */
+  errorFor(call: Call, lastCompleted: number): AdasumError {
     const cause = this.#cause!
-    const place = { operation: call.operation, sequence: call.sequence, ...placeOf(cause), lastCompleted }
-    // Not the first cause itself, which says the same: what lies behind it.
-    return new AdasumError(cause.code, cause.message, { ...place, ...this.#behind(cause) })
+    const origin = { operation: call.operation, sequence: call.sequence, ...originOf(cause), lastCompleted }
+    // `cause` is the cause of the first error, since that error itself says the same as this one.
+    return new AdasumError(cause.code, cause.message, { ...origin, ...this.#detailsOf(cause) })
   }
 
-  /** What a call throws that comes when all is over. */
-  later(descriptor: Descriptor, lastCompleted: number): AdasumError {
+  /** The error of a call that is made after the group has failed. */
+  errorForLaterCall(descriptor: Descriptor, lastCompleted: number): AdasumError {
     const cause = this.#cause!
-    const place = { operation: collectiveName(descriptor), ...placeOf(cause), lastCompleted }
+    const origin = { operation: collectiveName(descriptor), ...originOf(cause), lastCompleted }
     return new AdasumError(
       cause.code,
       `The group has failed, and ${collectiveName(descriptor)} cannot run in it. First cause: ${cause.message}`,
-      { ...place, ...this.#behind(cause) },
+      { ...origin, ...this.#detailsOf(cause) },
     )
   }
 
-  #behind({ cause }: AdasumError): Pick<ErrorDetails, 'cause' | 'flightRecord'> {
+  #detailsOf({ cause }: AdasumError): Pick<ErrorDetails, 'cause' | 'flightRecord'> {
     return { cause, flightRecord: this.#flightRecord }
   }
 }
 
-const placeAt = ({ peer, address }: NamedPeer) => ({ peerRank: peer, peerAddress: address })
+const peerFields = ({ peer, address }: NamedPeer) => ({ peerRank: peer, peerAddress: address })
 
-/** @param call - the earliest under way: the one in which the peer is most likely missed */
-export function peerLost(
+/** @param call - the earliest call under way: most likely the one that the peer is missing from */
+export function peerLostError(
   peer: NamedPeer,
   call: Call | undefined,
   reason: string,
@@ -85,78 +86,80 @@ export function peerLost(
   const when = call ? ` in ${call.title}` : ''
   const why = cause ? `${reason} (${cause.message})` : reason
   const message = `Lost rank ${peer.peer} (${peer.address})${when}: ${why}. Look at that rank's output, then connect again.`
-  return new AdasumError('ERR_PEER_LOST', message, { ...placeAt(peer), cause })
+  return new AdasumError('ERR_PEER_LOST', message, { ...peerFields(peer), cause })
 }
 
-/** The peer has closed after its collective `lastSequence`, and the call needs it. */
-export function peerDeparted(peer: NamedPeer, call: Call, lastSequence: number): AdasumError {
+/** The error of a call that needs a peer which has closed after its collective `lastSequence`. */
+export function peerDepartedError(peer: NamedPeer, call: Call, lastSequence: number): AdasumError {
   const what = `Rank ${peer.peer} (${peer.address}) closed its communicator after collective #${lastSequence}`
   const message = `${what}; ${call.title} needs it. Call the same collectives on every rank.`
-  return new AdasumError('ERR_PEER_LOST', message, placeAt(peer))
+  return new AdasumError('ERR_PEER_LOST', message, peerFields(peer))
 }
 
-/** The same, of a peer that cannot be reached any more. */
-export function hasLeft({ peer, address }: NamedPeer, lastSequence: number, cause: unknown): AdasumError {
+/** The error of a dial to a peer that has closed after its collective `lastSequence`. */
+export function peerLeftError({ peer, address }: NamedPeer, lastSequence: number, cause: unknown): AdasumError {
   const message = `rank ${peer} (${address}) has closed its communicator, after collective #${lastSequence}: call the same collectives on every rank`
-  return new AdasumError('ERR_PEER_LOST', message, { ...placeAt({ peer, address }), cause })
+  return new AdasumError('ERR_PEER_LOST', message, { ...peerFields({ peer, address }), cause })
 }
 
-/** What went wrong with a peer's frames; its place is the peer's where it says none. */
-export function peerFailed(peer: NamedPeer, error: AdasumError): AdasumError {
-  return new AdasumError(error.code, error.message, { ...placeAt(peer), ...placeOf(error), cause: error.cause })
+/** An error that a peer's frames have caused; it names the peer unless it names another rank itself. */
+export function peerFailedError(peer: NamedPeer, error: AdasumError): AdasumError {
+  return new AdasumError(error.code, error.message, { ...peerFields(peer), ...originOf(error), cause: error.cause })
 }
 
-/** What a peer has sent against the rules. */
-export function violation(peer: NamedPeer, what: string): AdasumError {
+/** @param what - the peer has sent against the protocol */
+export function violationError(peer: NamedPeer, what: string): AdasumError {
   const message = `Rank ${peer.peer} (${peer.address}) sent ${what}. Run the same version of adasum on every rank.`
-  return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
+  return new AdasumError('ERR_MISMATCH', message, peerFields(peer))
 }
 
-export function sentTooMuch(peer: NamedPeer, call: Call): AdasumError {
+export function sentTooMuchError(peer: NamedPeer, call: Call): AdasumError {
   const message = `Rank ${peer.peer} (${peer.address}) sent more data for ${call.title} than belongs to it.`
-  return new AdasumError('ERR_MISMATCH', message, placeAt(peer))
+  return new AdasumError('ERR_MISMATCH', message, peerFields(peer))
 }
 
-/** @param what - the calls that are counted together, such as `collectives` */
-export function tooManyUnderWay(what: string, count: number): AdasumError {
+/** @param what - which calls are counted, such as `collectives` */
+export function tooManyUnderWayError(what: string, count: number): AdasumError {
   const message = `${count} ${what} are under way, and there may be ${MOST_CALLS_UNDER_WAY}. Await some of them first.`
   return new AdasumError('ERR_NOT_READY', message)
 }
 
-/** @param refusals - of connections that were turned away: a clause */
-export function timedOut(call: Call, refusals: string): AdasumError {
-  const message = `${standstill(call, call.timeoutMs, refusals)}, or raise timeoutMs.`
-  const [first] = call.missing()
-  return new AdasumError('ERR_TIMEOUT', message, first && placeAt(first))
+/** @param refusals - a clause about connections that were turned away; empty if none were */
+export function timeoutError(call: Call, refusals: string): AdasumError {
+  const message = `${stallSentences(call, call.timeoutMs, refusals)}, or raise timeoutMs.`
+  const [first] = call.missingPeers()
+  return new AdasumError('ERR_TIMEOUT', message, first && peerFields(first))
 }
 
-/** The report of a call that stands still, and of others behind it. */
+/** The warning about a call that stands still, and about the calls behind it. */
 export function stallWarning(call: Call, refusals: string, laterCallCount: number): string {
-  const stands = standstill(call, call.stallMs, refusals, laterCallCount)
+  const stands = stallSentences(call, call.stallMs, refusals, laterCallCount)
   return `${stands}: the call fails after ${call.timeoutMs} ms without progress.`
 }
 
 /**
- * @param group - what the group is called
+ * The report about a call that stands still, as `onStall` gets it.
+ *
+ * @param group - the group's label
  * @param laterCallCount - how many calls that have begun later wait for the same ranks, or some of them
  */
 export function stallReport(call: Call, group: string, laterCallCount: number): StallReport {
   const { title, operation, sequence, descriptor, rank, size, stallMs } = call
-  const arrived = call.arrived()
+  const arrived = call.arrivedRanks()
   const index = messageOf(sequence, size)?.index
   return {
     ...{ title, operation, group, rank, laterCallCount },
     sequence: index === undefined ? sequence : index + 1,
-    what: describeCall(descriptor),
+    what: callInWords(descriptor),
     idleMs: stallMs,
-    waitingFor: call.waitingFor().map(({ peer, address }) => ({ rank: peer, address })),
+    waitingFor: call.awaitedPeers().map(({ peer, address }) => ({ rank: peer, address })),
     arrived,
     notHeard: call.partners().filter((partner) => !arrived.includes(partner)),
   }
 }
 
-/** An unfinished sentence of advice at the end. */
-function standstill(call: Call, idleMs: number, refusals: string, laterCallCount = 0): string {
+/** What stands still and why, in sentences, of which the last (advice) is left for the caller to finish. */
+function stallSentences(call: Call, idleMs: number, refusals: string, laterCallCount = 0): string {
   const { title, what, rank, waitingFor, arrived, notHeard } = stallReport(call, '', laterCallCount)
   const waiting = waitingFor.map((peer) => `rank ${peer.rank} (${peer.address})`)
   const whom = waiting.length > 0 ? waiting.join(', ') : 'no rank: its own kernels'
@@ -173,7 +176,7 @@ function heardOf(arrived: readonly number[], notHeard: readonly number[]): strin
   return notHeard.length === 0 ? 'all other ranks' : `${ranksIn(arrived)}, and not of ${ranksIn(notHeard)},`
 }
 
-/** Ranks that a sentence names before it counts. */
+/** How many ranks a sentence names; it counts the others. */
 const NAMED_RANKS = 8
 
 function ranksIn(ranks: readonly number[]): string {

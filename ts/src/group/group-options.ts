@@ -1,4 +1,4 @@
-/** What a group is made with. */
+/** The options of a group. */
 import type { Monitor } from '../observe/monitor.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Pipe } from '../transport/transport.ts'
@@ -10,22 +10,23 @@ export const STALL_REPORT_MS = 10_000
 export interface GroupOptions {
   readonly rank: number
   readonly size: number
-  /** Default for calls. */
+  /** The default `timeoutMs` of its calls. */
   readonly timeoutMs?: number
   /** Time without any progress of a call after which a warning names the ranks that it waits for. */
   readonly stallMs?: number
-  /** What follows the names of its calls in messages. */
+  /** A suffix that follows the names of its calls in messages; empty for the world. */
   readonly name?: string
-  /** The same for all ranks. */
+  /** The tuning, which must be the same on all ranks. */
   readonly tuning?: Tuning
   /** How the group opens connections; a group of one needs none. */
   readonly dialler?: Dialler
-  /** What this rank shares with those peers that `dialler` says. */
+  /** The memory that this rank shares with the peers for which `dialler.sharesMemory` is true. */
   readonly sharedMemory?: SharedMemory | undefined
-  /** Who watches it. */
+  /** The observer of its calls. */
   readonly monitor?: Monitor
 }
 
+/** How a group reaches its peers. */
 export interface Dialler {
   /** Where a peer listens, `host:port`. */
   addressOf(peer: number): string
@@ -34,7 +35,9 @@ export interface Dialler {
   /** Whether this rank and a peer may read each other's memory. */
   sharesMemory(peer: number): boolean
   /** A peer has said that it leaves the group. */
-  hasLeft?(peer: number, lastSequence: number): void
-  /** Connections that were turned away: a clause for messages about ranks that do not come. */
+  onDeparture?(peer: number, lastSequence: number): void
+  /**
+   * A clause about connections that were turned away, for messages about ranks that do not come; empty if none were.
+   */
   refusals(): string
 }

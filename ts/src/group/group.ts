@@ -1,8 +1,9 @@
 /**
  * A group: ranks that run collectives together, and the state they share when something goes wrong.
  *
- * A failed group is finished. The first failure that a rank sees (a peer lost, a mismatch, an abort, a deadline) ends
- * all its calls, is told to every peer, and every later call throws it too. To go on, one connects again.
+ * A group that has failed cannot be used again. The first failure that a rank sees (a lost peer, a mismatch, an abort,
+ * a deadline) ends all calls of that rank; the rank tells every peer, and every later call throws the same failure. To
+ * go on, the program connects again.
  */
 import type { CommunicatorMetrics, FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorCode, reading } from '../errors.ts'
@@ -17,7 +18,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { abortError } from './abort.ts'
 import { checkSignal } from './call-options.ts'
 import { Call, type CallLinks, titleOf } from './call.ts'
-import { collectiveName, mismatch } from './descriptor.ts'
+import { collectiveName, mismatchError } from './descriptor.ts'
 import * as failure from './failure.ts'
 import { COLLECTIVE_TIMEOUT_MS, type Dialler, type GroupOptions, STALL_REPORT_MS } from './group-options.ts'
 import { abortFrame, dismiss, goodbyeFrame, type Farewell } from './last-words.ts'
@@ -26,7 +27,7 @@ import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { Links } from './links.ts'
 import type { NamedPeer, Peer } from './peer.ts'
-import { Roster } from './roster.ts'
+import { CallTable } from './call-table.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
 import { Stalls } from './stalls.ts'
@@ -35,10 +36,10 @@ export class Group implements LinkOwner, CallLinks {
   readonly rank: number
   readonly size: number
   readonly scratch: ScratchPool
-  /** Default for calls. */
+  /** The default `timeoutMs` of its calls. */
   readonly timeoutMs: number
   readonly stallMs: number
-  /** What follows the names of its calls; empty for the world. */
+  /** A suffix that follows the names of its calls in messages; empty for the world. */
   readonly name: string
   readonly tuning: Tuning
   readonly recorder: Recorder
@@ -46,16 +47,16 @@ export class Group implements LinkOwner, CallLinks {
   readonly #dialler: Dialler | undefined
   readonly #memory: LinkMemory | undefined
   readonly #links: Links
-  readonly #roster: Roster
+  readonly #calls: CallTable
   readonly #signals = new Signals()
   readonly #stalls = new Stalls({
-    calls: () => this.#roster.calls(),
-    isUnderWay: (call) => this.#roster.get(call.sequence) === call,
+    calls: () => this.#calls.calls(),
+    isUnderWay: (call) => this.#calls.get(call.sequence) === call,
     report: (call, laterCallCount) => this.#reportStall(call, laterCallCount),
   })
   readonly #failure: failure.Failure
   #closing: Promise<Farewell | undefined> | undefined
-  #whenIdle: (() => void) | undefined
+  #onIdle: (() => void) | undefined
 
   constructor(options: GroupOptions) {
     const { rank, size, timeoutMs = COLLECTIVE_TIMEOUT_MS, stallMs = STALL_REPORT_MS, name = '' } = options
@@ -71,54 +72,59 @@ export class Group implements LinkOwner, CallLinks {
     this.#memory = memory && { memory, staging: new Staging(memory, this.scratch) }
     this.#monitor = options.monitor ?? new Monitor('world')
     this.recorder = this.#monitor.recorder
-    this.#roster = new Roster(size)
+    this.#calls = new CallTable(size)
     this.#failure = new failure.Failure(rank)
     this.#links = new Links(this, options.dialler)
   }
 
   /**
-   * Takes the connection that a peer has dialled, on which this rank writes; dials back if it has not dialled before. Who comes
-   * when all is over is told so: the promise is there then, and settles when that has left.
+   * Takes the connection that a peer has dialled, on which this rank writes, and dials back if it has not dialled that
+   * peer before. After the group's end it sends its last words over the connection instead; only then it returns a
+   * promise, which settles when they have left.
    */
-  accepted(peer: number, pipe: Pipe): Promise<void> | undefined {
+  accept(peer: number, pipe: Pipe): Promise<void> | undefined {
     const { lastWords } = this
-    if (!lastWords) this.#links.accepted(peer, pipe)
-    // While this rank says goodbye, what waits for the peer comes first.
+    if (!lastWords) this.#links.accept(peer, pipe)
+    // While this rank says goodbye, frames that wait for this peer go first.
     else if (!this.#isLeaving || !this.#links.attach(peer, pipe)) return dismiss(pipe, lastWords)
     return undefined
   }
 
   get #isLeaving(): boolean {
-    return !this.#failure.cause && this.#closing !== undefined && this.#roster.isEmpty
+    return !this.#failure.cause && this.#closing !== undefined && this.#calls.isEmpty
   }
 
-  /** What a peer that comes when all is over is told; undefined before. */
+  /** The frame that a peer gets which connects after the group's end; undefined before the end. */
   get lastWords(): Uint8Array | undefined {
     if (this.#failure.cause) return abortFrame(this.#failure.cause)
-    return this.#isLeaving ? goodbyeFrame(this.#roster.lastBegun) : undefined
+    return this.#isLeaving ? goodbyeFrame(this.#calls.lastBegun) : undefined
   }
 
-  /** The sequence number of the last collective up to which all are complete. */
+  /** The sequence number up to which all collectives are complete. */
   get lastCompleted(): number {
-    return this.#roster.lastCompleted
+    return this.#calls.lastCompleted
   }
 
   /**
-   * Runs a collective. The sequence number is taken, and `body` started, before this returns. If the body fails, the
-   * group does, unless with an AgreedFailure; the promise settles only when no connection uses the call's memory.
+   * Runs a collective. It takes the sequence number, and starts `body`, before it returns. If the body fails, so does
+   * the group, except with an AgreedFailure. The promise settles only when no connection uses the call's memory any
+   * more.
    */
   run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
-    return this.#run(descriptor, options, () => this.#roster.takeCollective(), body)
+    return this.#run(descriptor, options, () => this.#calls.takeCollective(), body)
   }
 
-  /** The same for a message between two ranks, of which this is one; they match by order. */
+  /**
+   * Runs one end of a message between this rank and another. Sends and receives of a pair of ranks are matched in their
+   * order.
+   */
   runMessage<T>(
     pair: { from: number; to: number },
     descriptor: Descriptor,
     options: CallOptions,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    return this.#run(descriptor, options, () => this.#roster.takeMessage(pair), body)
+    return this.#run(descriptor, options, () => this.#calls.takeMessage(pair), body)
   }
 
   async #run<T>(
@@ -129,7 +135,7 @@ export class Group implements LinkOwner, CallLinks {
   ): Promise<T> {
     const { call, unwatch } = this.#begin(descriptor, options, takeSequence)
     try {
-      for (const link of this.#links.all()) link.begun(call.sequence, descriptor)
+      for (const link of this.#links.all()) link.beginCall(call.sequence, descriptor)
       const result = await body(call)
       this.#complete(call)
       return result
@@ -140,8 +146,8 @@ export class Group implements LinkOwner, CallLinks {
       }
       this.#fail(error, call)
       this.#end(call, this.#failure.cause!.code)
-      await this.#links.closed()
-      throw this.#failure.of(call, this.lastCompleted)
+      await this.#links.whenClosed()
+      throw this.#failure.errorFor(call, this.lastCompleted)
     } finally {
       unwatch()
     }
@@ -155,10 +161,10 @@ export class Group implements LinkOwner, CallLinks {
     const timeoutMs = checkTimeout(given)
     checkSignal(signal)
     if (reading('signal', () => signal?.aborted)) throw abortError(collectiveName(descriptor), signal)
-    if (this.#failure.cause) throw this.#failure.later(descriptor, this.lastCompleted)
+    if (this.#failure.cause) throw this.#failure.errorForLaterCall(descriptor, this.lastCompleted)
     if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
     let call: Call | undefined
-    // Before the call has a number: what a signal of the caller's own throws is this call's affair alone.
+    // This comes before the call takes a number: if the caller's own signal object throws, only this call fails.
     const unwatch = reading('signal', () => this.#signals.watch(signal, () => call && this.#abort(call, signal)))
     try {
       call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
@@ -166,22 +172,22 @@ export class Group implements LinkOwner, CallLinks {
       unwatch()
       throw error
     }
-    this.#roster.begun(call)
+    this.#calls.add(call)
     return { call, unwatch }
   }
 
-  /** @param code - of the failure on which all ranks agree, if there is one */
+  /** @param code - the code of the failure on which all ranks agree, if there is one */
   #complete(call: Call, code?: ErrorCode): void {
     this.#end(call, code)
     for (const link of this.#links.all())
-      if (!link.finished(call.sequence)) this.#fail(failure.sentTooMuch(link, call), call)
-    this.#roster.completed(call)
+      if (!link.finishCall(call.sequence)) this.#fail(failure.sentTooMuchError(link, call), call)
+    this.#calls.noteCompleted(call)
   }
 
   #end(call: Call, code?: ErrorCode): void {
-    call.ended(code)
-    this.#roster.ended(call)
-    if (this.#roster.isEmpty) this.#whenIdle?.()
+    call.finish(code)
+    this.#calls.remove(call)
+    if (this.#calls.isEmpty) this.#onIdle?.()
   }
 
   metrics(): Omit<CommunicatorMetrics, 'worldRank' | 'binding'> {
@@ -190,14 +196,15 @@ export class Group implements LinkOwner, CallLinks {
     return { group, rank: this.rank, ...recorder.counters.snapshot(), openConnections }
   }
 
-  /** Its last calls, the oldest first. */
+  /** The group's last calls, the oldest first. */
   flightRecord(): FlightEntry[] {
     return this.recorder.flight.entries((operation, sequence) => titleOf(operation, sequence, this))
   }
 
   /**
-   * Waits for this rank's calls, says goodbye to all peers that it has been in touch with and lets go of the connections. Peers
-   * go on among themselves as long as they can do without this rank. Undefined if the group has failed.
+   * Waits for this rank's calls, says goodbye to all peers that it has been in touch with and closes the connections.
+   * The peers go on among themselves as long as they can do without this rank. Resolves with undefined if the group has
+   * failed.
    */
   close(): Promise<Farewell | undefined> {
     this.#closing ??= this.#close()
@@ -205,13 +212,13 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   async #close(): Promise<Farewell | undefined> {
-    if (!this.#roster.isEmpty) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    const lastSequence = this.#roster.lastBegun
+    if (!this.#calls.isEmpty) await new Promise<void>((resolve) => (this.#onIdle = resolve))
+    const lastSequence = this.#calls.lastBegun
     const { cause } = this.#failure
     let farewell: Farewell | undefined
-    if (cause) await this.#links.closed()
-    else farewell = { lastSequence, told: await this.#links.goodbye(lastSequence) }
-    // Their memory goes with them. Whoever comes later is told how the group has ended, and gets no link.
+    if (cause) await this.#links.whenClosed()
+    else farewell = { lastSequence, informedRanks: await this.#links.goodbye(lastSequence) }
+    // This frees their memory. A peer that connects later gets the last words, and no link.
     this.#links.clear()
     this.scratch.clear()
     return farewell
@@ -222,45 +229,46 @@ export class Group implements LinkOwner, CallLinks {
   /** Ends the group, unless it has ended already. */
   #fail(reason: unknown, call?: Call): void {
     if (this.#failure.cause) return
-    // Before the links forget what they wait for.
+    // The record is taken before the links forget what they wait for.
     const flightRecord = this.flightRecord()
     const cause = this.#failure.record(reason, call, flightRecord)
     this.#links.abort(cause)
-    // Only from where it was seen first: all others pass the word on to those they know.
-    if (cause.rank === this.rank) this.#links.tellStrangers(abortFrame(cause))
-    this.#monitor.failed(cause, flightRecord)
+    // Only the rank that has seen the failure first tells these; all others tell the peers that they have links to.
+    if (cause.rank === this.rank) this.#links.tellUnlinkedPeers(abortFrame(cause))
+    this.#monitor.reportFailure(cause, flightRecord)
   }
 
   #abort(call: Call, signal: AbortSignal | undefined): void {
-    if (this.#roster.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
+    if (this.#calls.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
   }
 
-  timedOut(call: Call): void {
-    this.#fail(failure.timedOut(call, this.#refusals()), call)
+  onTimeout(call: Call): void {
+    this.#fail(failure.timeoutError(call, this.#refusals()), call)
   }
 
-  announced(call: Call): void {
-    // By one collective a rank shows all others that it is there: which one has fallen silent, they can tell then.
-    const isShown = call.sequence === this.#roster.oldestSequence()
-    const listeners = isShown ? this.#links.all() : call.waitingFor()
+  announceCall(call: Call): void {
+    // A rank announces its oldest collective to all peers, not only to those it waits for: so it is not taken for
+    // silent.
+    const isForAll = call.sequence === this.#calls.oldestSequence()
+    const listeners = isForAll ? this.#links.all() : call.awaitedPeers()
     for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
   }
 
-  stalled(call: Call): void {
-    this.recorder.counters.stalled()
+  onStall(call: Call): void {
+    this.recorder.counters.countStall()
     this.#stalls.add(call)
   }
 
   #reportStall(call: Call, laterCallCount: number): void {
     const report = failure.stallReport(call, this.#monitor.group, laterCallCount)
-    this.#monitor.stalled(failure.stallWarning(call, this.#refusals(), laterCallCount), report)
+    this.#monitor.reportStall(failure.stallWarning(call, this.#refusals(), laterCallCount), report)
   }
 
   #refusals(): string {
     return this.#dialler?.refusals() ?? ''
   }
 
-  // ---- what links tell (LinkOwner)
+  // ---- what links ask and tell (LinkOwner)
 
   linkTo(peer: number): Link {
     return this.#links.to(peer)
@@ -279,13 +287,13 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   stateOf(sequence: number): Descriptor | 'finished' | undefined {
-    if (this.#roster.isToCome(sequence)) return undefined
-    return this.#roster.get(sequence)?.descriptor ?? 'finished'
+    if (this.#calls.isYetToBegin(sequence)) return undefined
+    return this.#calls.get(sequence)?.descriptor ?? 'finished'
   }
 
   mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
     const me = { rank: this.rank, descriptor: mine }
-    return mismatch(titleOf(collectiveName(mine), sequence, this), sequence, me, {
+    return mismatchError(titleOf(collectiveName(mine), sequence, this), sequence, me, {
       rank: peer.peer,
       descriptor: theirs,
       address: peer.address,
@@ -293,44 +301,44 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   oldestSequence(): number {
-    return this.#roster.oldestSequence()
+    return this.#calls.oldestSequence()
   }
 
-  progressed(sequence: number, from?: number): void {
-    this.#roster.get(sequence)?.progressed(from)
+  onProgress(sequence: number, from?: number): void {
+    this.#calls.get(sequence)?.noteProgress(from)
   }
 
-  heard(sequence: number): void {
-    this.#roster.get(sequence)?.heard()
+  onHeard(sequence: number): void {
+    this.#calls.get(sequence)?.onHeard()
   }
 
-  cameEarly(sequence: number, byteLength: number): void {
-    const call = this.#roster.get(sequence)
+  onEarlyBytes(sequence: number, byteLength: number): void {
+    const call = this.#calls.get(sequence)
     if (call) call.earlyBytes += byteLength
   }
 
-  aborted(cause: AdasumError): void {
-    this.#fail(cause, this.#roster.oldest())
+  onAbort(cause: AdasumError): void {
+    this.#fail(cause, this.#calls.oldest())
   }
 
-  broken(peer: NamedPeer, error: Error): void {
-    if (!(error instanceof AdasumError)) return this.lost(peer, error.message, error)
-    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailed(peer, error), this.#roster.oldest())
+  onLinkError(peer: NamedPeer, error: Error): void {
+    if (!(error instanceof AdasumError)) return this.onPeerLost(peer, error.message, error)
+    this.#fail(error.code === 'ERR_ARGUMENT' ? error : failure.peerFailedError(peer, error), this.#calls.oldest())
   }
 
-  lost(peer: NamedPeer, reason: string, cause?: Error): void {
-    const call = this.#roster.oldest()
-    this.#fail(failure.peerLost(peer, call, reason, cause), call)
+  onPeerLost(peer: NamedPeer, reason: string, cause?: Error): void {
+    const call = this.#calls.oldest()
+    this.#fail(failure.peerLostError(peer, call, reason, cause), call)
   }
 
-  departed(peer: Peer, lastSequence: number): void {
-    this.#dialler?.hasLeft?.(peer.peer, lastSequence)
-    for (const call of this.#roster.calls())
-      if (peer.misses(call.sequence)) this.#fail(failure.peerDeparted(peer, call, lastSequence), call)
+  onPeerDeparture(peer: Peer, lastSequence: number): void {
+    this.#dialler?.onDeparture?.(peer.peer, lastSequence)
+    for (const call of this.#calls.calls())
+      if (peer.isRequired(call.sequence)) this.#fail(failure.peerDepartedError(peer, call, lastSequence), call)
   }
 
-  unreachable(peer: Peer, error: AdasumError): void {
-    const call = [...this.#roster.calls()].find(({ sequence }) => peer.isWaiting(sequence))
-    if (call) this.#fail(failure.peerFailed(peer, error), call)
+  onPeerUnreachable(peer: Peer, error: AdasumError): void {
+    const call = [...this.#calls.calls()].find(({ sequence }) => peer.isAwaited(sequence))
+    if (call) this.#fail(failure.peerFailedError(peer, error), call)
   }
 }

@@ -1,12 +1,13 @@
 /**
- * What this rank lets one peer read in its memory instead of sending it: large messages between ranks of one machine.
+ * Offers large messages to one peer of the same machine, which reads them in this rank's memory, instead of sending
+ * them.
  *
- *     sender    OFFER (where it lies)  ->
+ *     sender    OFFER (its location)   ->
  *                                      <-   DONE, once the peer has read it
  *     or                               <-   READY: it cannot, or will not; the message comes through the connection
  *
- * An offer needs no memory of the receiver, so it waits for nothing. One that the peer could not read makes this rank stop
- * offering: from then on large messages wait for READY, as they do between machines.
+ * An offer needs no memory of the receiver, so it waits for nothing. Once the peer has refused an offer because it
+ * cannot read it, this rank offers no more: from then on large messages wait for READY, as they do between machines.
  */
 import { transferredAway } from '../tensor/check.ts'
 import type { Placement } from '../shared-memory/offer.ts'
@@ -15,8 +16,8 @@ import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { OFFER_BYTE_LENGTH, encodeOffer } from '../wire/offer.ts'
 import { isMessage } from './numbering.ts'
 import type { Outbox } from './outbox.ts'
-import { type Outgoing, hasLostMemory } from './outgoing.ts'
-import type { Staged, Staging } from './staging.ts'
+import { type OutgoingMessage, hasLostMemory } from './outgoing-message.ts'
+import type { StagedMessage, Staging } from './staging.ts'
 
 /** Memory that ranks of a group share with each other. */
 export interface LinkMemory {
@@ -24,18 +25,22 @@ export interface LinkMemory {
   readonly staging: Staging
 }
 
-export interface Offered {
-  readonly outgoing: Outgoing
-  /** None if the message does not lie in shared memory. */
+/** A message that the peer has been offered. */
+export interface OfferedMessage {
+  readonly outgoing: OutgoingMessage
+  /**
+   * Undefined if the message does not lie in shared memory: the offer then has no body, and the peer asks for the
+   * message.
+   */
   readonly placement: Placement | undefined
-  readonly staged: Staged | undefined
+  readonly staged: StagedMessage | undefined
 }
 
 export class Lender {
   readonly #memory: SharedMemory
   readonly #staging: Staging
   readonly #outbox: Outbox
-  /** For messages: its rank and address. */
+  /** The peer's rank and address, for messages. */
   readonly #peer: () => string
   #isLending = true
 
@@ -46,27 +51,31 @@ export class Lender {
     this.#peer = peer
   }
 
-  /** Whether the peer reads what it is offered. */
+  /** Whether this rank offers messages at all: true until the peer has refused one. */
   get isLending(): boolean {
     return this.#isLending
   }
 
-  /** Whether a message is offered, rather than kept until the peer asks for it. */
-  lends(byteLength: number): boolean {
+  /** Whether a message of this length is offered, rather than kept until the peer asks for it. */
+  willOffer(byteLength: number): boolean {
     return this.#isLending && byteLength > EAGER_BYTE_LENGTH
   }
 
-  /** Offers a message. Throws ERR_ARGUMENT if its memory has been transferred away. */
-  offer(outgoing: Outgoing): Offered {
+  /**
+   * Offers a message.
+   *
+   * @throws AdasumError ERR_ARGUMENT if its memory has been transferred away
+   */
+  offer(outgoing: OutgoingMessage): OfferedMessage {
     if (hasLostMemory(outgoing)) throw transferredAway()
     const { sequence, step, rankFlags, descriptor } = outgoing.header
     const placed = this.#place(outgoing)
-    this.#outbox.control('offer', { sequence, step, rankFlags, descriptor }, placed?.body)
+    this.#outbox.sendControl('offer', { sequence, step, rankFlags, descriptor }, placed?.body)
     return { outgoing, placement: placed?.placement, staged: placed?.staged }
   }
 
-  #place({ header, parts }: Outgoing) {
-    // Any number of messages may wait for their receiver: no copies are made for them.
+  #place({ header, parts }: OutgoingMessage) {
+    // Point-to-point messages may wait in any number for their receiver, so they are not copied.
     const isCopied = !isMessage(header.sequence)
     const staged = isCopied || this.#memory.holdsAll(parts) ? this.#staging.stage(parts) : undefined
     const placement = staged && this.#memory.place(staged.parts)
@@ -77,16 +86,16 @@ export class Lender {
     return undefined
   }
 
-  /** The peer has read it. False if it has not. */
-  isSettled({ outgoing, placement, staged }: Offered): boolean {
+  /** Completes an offer that the peer has read. Returns false, and changes nothing, if the peer has not read it. */
+  settleIfRead({ outgoing, placement, staged }: OfferedMessage): boolean {
     if (placement?.isFinished() !== true) return false
     staged?.release()
     outgoing.resolve()
     return true
   }
 
-  /** The peer asks for it through the connection. */
-  refused({ outgoing, placement, staged }: Offered): void {
+  /** The peer asks for an offered message through the connection. */
+  onRefusal({ outgoing, placement, staged }: OfferedMessage): void {
     if (placement) {
       this.#isLending = false
       placement.withdraw()
@@ -99,15 +108,18 @@ export class Lender {
     this.#outbox.sendLarge(outgoing)
   }
 
-  /** The peer has closed, and needed no more of it. */
-  unwanted({ outgoing, placement, staged }: Offered): void {
+  /** Completes an offer that nobody will read: the peer has closed, and did not need it. */
+  dropUnwanted({ outgoing, placement, staged }: OfferedMessage): void {
     placement?.withdraw()
     staged?.release()
     outgoing.resolve()
   }
 
-  /** The group has failed. The copy is not used again: the peer may still read it, though it will not use what it reads. */
-  withdraw({ outgoing, placement }: Offered, cause: Error): void {
+  /**
+   * Takes an offer back because the group has failed. A staged copy is not given back for use: the peer may still be
+   * reading it, though it will not use what it reads.
+   */
+  withdraw({ outgoing, placement }: OfferedMessage, cause: Error): void {
     placement?.withdraw()
     outgoing.reject(cause)
   }

@@ -4,30 +4,37 @@ import type { Descriptor } from '../wire/frame.ts'
 import type { LinkMemory } from './lender.ts'
 import type { NamedPeer, Peer } from './peer.ts'
 
-/** What a link asks of its group. */
+/** What a link asks and tells its group. */
 export interface LinkOwner {
   /** This rank's number, and how many there are. */
   readonly rank: number
   readonly size: number
   readonly tuning: Tuning
-  /** Memory that a peer and this rank may read of each other; undefined if they share none. */
+  /** The memory that this rank and a peer share; undefined if they share none. */
   memoryWith(peer: number): LinkMemory | undefined
   /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
   stateOf(sequence: number): Descriptor | 'finished' | undefined
   mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError
   /** The sequence number of the oldest collective under way here; infinity if there is none. */
   oldestSequence(): number
-  /** A byte of that collective has gone, or has come from a rank. */
-  progressed(sequence: number, from?: number): void
-  /** A peer has been heard of in that collective, for the first time. */
-  heard(sequence: number): void
-  /** So much of it has come before this rank asked for it. */
-  cameEarly(sequence: number, byteLength: number): void
-  aborted(cause: AdasumError): void
-  lost(peer: NamedPeer, reason: string, cause?: Error): void
+  /**
+   * A part of a message of that collective has been sent, or has come.
+   *
+   * @param from - the rank from which it has come; absent for what has been sent
+   */
+  onProgress(sequence: number, from?: number): void
+  /** The first frame of that collective has come from a peer. */
+  onHeard(sequence: number): void
+  /** That many bytes of the collective have come before this rank asked for them. */
+  onEarlyBytes(sequence: number, byteLength: number): void
+  /** A peer has sent the cause of the group's failure. */
+  onAbort(cause: AdasumError): void
+  /** The connections to a peer have ended without a word. */
+  onPeerLost(peer: NamedPeer, reason: string, cause?: Error): void
   /** The peer has closed after its collective `lastSequence`: calls that cannot do without it fail. */
-  departed(peer: Peer, lastSequence: number): void
+  onPeerDeparture(peer: Peer, lastSequence: number): void
   /** The peer cannot be dialled: calls that wait for it fail. */
-  unreachable(peer: Peer, error: AdasumError): void
-  broken(peer: NamedPeer, error: Error): void
+  onPeerUnreachable(peer: Peer, error: AdasumError): void
+  /** The link cannot go on: a peer broke the protocol, or memory of a call was transferred away. */
+  onLinkError(peer: NamedPeer, error: Error): void
 }

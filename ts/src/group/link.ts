@@ -1,16 +1,16 @@
 /**
- * One peer of a group: the connection that this rank reads from (frame-receiver.ts has what comes there), and the one that it
- * writes to.
+ * This rank's end of its exchange with one peer of a group. It has two connections: this rank reads from one
+ * (frame-receiver.ts takes the frames) and writes to the other (outbox.ts).
  *
- * Flow. A payload of up to 64 KiB is sent at once, against 1 MiB of credit, which the receiver gives back as its calls
- * consume what came (outbox.ts says how it is spent). A larger one waits until the receiver has posted its memory and said
- * READY (inbox.ts). So a reader never stops reading, what comes early is bounded, and calls awaited in different orders on
- * different ranks cannot block each other.
- * Between ranks that share memory a larger one is offered instead, and read where it lies (lender.ts).
+ * Flow. The sender sends a payload of up to 64 KiB at once, against 1 MiB of credit, which the receiver gives back as
+ * its calls consume what came (outbox.ts says how credit is spent). A larger payload waits until the receiver has
+ * posted memory for it and sent READY (inbox.ts). So a reader never stops reading, the bytes that come early are
+ * bounded, and calls that are awaited in different orders on different ranks cannot block each other. Between ranks
+ * that share memory the sender offers the larger payload instead, and the receiver reads it where it lies (lender.ts).
  *
- * The end. A peer that says goodbye has had everything from this rank that it asked for, and has written everything that it
- * had to: what is left to do for a call that it has been through is done (parting.ts says how the word comes). Calls fail
- * only if they cannot do without the peer.
+ * The end. A peer says goodbye only after it has got everything that it asked this rank for, and has written everything
+ * that it had to send. So nothing is left to do for calls that the peer has completed, and only calls that still need
+ * the peer fail (parting.ts says how the goodbye comes).
  */
 import { AdasumError } from '../errors.ts'
 import { NOBODY } from '../transport/nobody.ts'
@@ -19,7 +19,7 @@ import type { PendingPipe } from '../transport/pending.ts'
 import { FrameDecoder } from '../wire/decoder.ts'
 import { type Descriptor, type FrameHeader, HEADER_BYTE_LENGTH, sameDescriptor } from '../wire/frame.ts'
 import { Borrower } from './borrower.ts'
-import { violation } from './failure.ts'
+import { violationError } from './failure.ts'
 import { FrameReceiver } from './frame-receiver.ts'
 import { Inbox } from './inbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
@@ -27,11 +27,11 @@ import { Lender } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { isEager, isMessage } from './numbering.ts'
 import { Outbox } from './outbox.ts'
-import type { Outgoing } from './outgoing.ts'
-import { rejectOutstanding, settleFinished } from './outstanding.ts'
+import type { OutgoingMessage } from './outgoing-message.ts'
+import { rejectOutstanding, settleRead } from './outstanding.ts'
 import { Parting } from './parting.ts'
 import type { Peer } from './peer.ts'
-import { type Received, Slots, type Want } from './slot.ts'
+import { type ReceivedMessage, Slots, type ReceiveRequest } from './slot.ts'
 
 export class Link implements Peer {
   readonly peer: number
@@ -46,9 +46,9 @@ export class Link implements Peer {
   readonly #lender: Lender | undefined
   readonly #borrower: Borrower | undefined
   readonly #parting: Parting
-  /** Collectives under way in which this rank has sent the peer something, or asked it for something. */
+  /** The collectives under way in which this rank has sent something to the peer, or asked it for something. */
   readonly #involved = new Set<number>()
-  #ended = false
+  #hasEnded = false
   #cause: Error | undefined
 
   constructor(peer: number, reader: PendingPipe, writer: PendingPipe, owner: LinkOwner) {
@@ -59,25 +59,25 @@ export class Link implements Peer {
     this.#outbox = new Outbox(writer, {
       writeByteLength: owner.tuning.writeByteLength,
       oldestSequence: () => owner.oldestSequence(),
-      progressed: (sequence) => owner.progressed(sequence),
-      failed: (error) => this.#failed(error),
+      onProgress: (sequence) => owner.onProgress(sequence),
+      onError: (error) => this.#onError(error),
     })
     const shared = owner.memoryWith(peer)
     const name = (): string => `Rank ${this.peer} (${this.address})`
     this.#lender = shared && new Lender(shared, this.#outbox, name)
     this.#borrower = shared && new Borrower(shared.memory, name)
     this.#inbox = new Inbox(this.#slots, this.#outbox, this.#borrower, {
-      violation: (what) => violation(this, what),
-      failed: (error) => this.#failed(error),
-      cause: () => (this.#ended ? this.#cause : undefined),
-      cameEarly: (sequence, byteLength) => owner.cameEarly(sequence, byteLength),
+      violation: (what) => violationError(this, what),
+      onError: (error) => this.#onError(error),
+      cause: () => (this.#hasEnded ? this.#cause : undefined),
+      onEarlyBytes: (sequence, byteLength) => owner.onEarlyBytes(sequence, byteLength),
     })
     this.#parting = new Parting({
       hasDialled: () => writer.isOpen,
-      hasEnded: () => this.#ended,
-      settleFinished: () => settleFinished(this.#slots, this.#lender),
-      lost: (reason, error) => owner.lost(this, reason, error),
-      unreachable: (error) => owner.unreachable(this, error),
+      hasEnded: () => this.#hasEnded,
+      settleRead: () => settleRead(this.#slots, this.#lender),
+      onLost: (reason, error) => owner.onPeerLost(this, reason, error),
+      onUnreachable: (error) => owner.onPeerUnreachable(this, error),
     })
     this.receiver = new FrameReceiver(this, owner, {
       ...{ reader, writer },
@@ -86,8 +86,8 @@ export class Link implements Peer {
       outbox: this.#outbox,
       lender: this.#lender,
       parting: this.#parting,
-      hasEnded: () => this.#ended,
-      failed: (error) => this.#failed(error),
+      hasEnded: () => this.#hasEnded,
+      onError: (error) => this.#onError(error),
     })
     reader.unref()
     writer.unref()
@@ -103,8 +103,8 @@ export class Link implements Peer {
     return this.#parting.heardAt
   }
 
-  /** The peer has dialled: what is written arrives. */
-  opened(): void {
+  /** Begins to send: the peer has dialled, so that what is written arrives. */
+  open(): void {
     this.#outbox.open()
   }
 
@@ -118,7 +118,7 @@ export class Link implements Peer {
   }
 
   sentByteLength(byteLength: number): number {
-    return HEADER_BYTE_LENGTH + (this.#lender?.lends(byteLength) ? 0 : byteLength)
+    return HEADER_BYTE_LENGTH + (this.#lender?.willOffer(byteLength) ? 0 : byteLength)
   }
 
   receivedByteLength(byteLength: number): number {
@@ -132,85 +132,92 @@ export class Link implements Peer {
 
   // ---- calls of this rank
 
-  /** This rank has begun a collective: what the peer said of it earlier must agree. */
-  begun(sequence: number, descriptor: Descriptor): void {
-    const theirs = this.#slots.known(sequence)?.descriptor
+  /**
+   * This rank begins a collective.
+   *
+   * @throws AdasumError ERR_MISMATCH if an earlier frame of the peer has another descriptor of it
+   */
+  beginCall(sequence: number, descriptor: Descriptor): void {
+    const theirs = this.#slots.get(sequence)?.descriptor
     if (theirs && !sameDescriptor(descriptor, theirs))
       throw this.#owner.mismatchError(this, sequence, descriptor, theirs)
-    if (this.hasHeard(sequence)) this.#owner.heard(sequence)
+    if (this.hasHeard(sequence)) this.#owner.onHeard(sequence)
   }
 
   hasHeard(sequence: number): boolean {
-    return this.#slots.known(sequence)?.isHeard ?? false
+    return this.#slots.get(sequence)?.hasHeard ?? false
   }
 
-  /** This rank is done with a collective. Returns false if the peer sent more for it than was asked for. */
-  finished(sequence: number): boolean {
-    const slot = this.#slots.known(sequence)
+  /** This rank is done with a collective. Returns false if the peer has sent more for it than the call received. */
+  finishCall(sequence: number): boolean {
+    const slot = this.#slots.get(sequence)
     this.#slots.delete(sequence)
     this.#involved.delete(sequence)
-    this.receiver.finished(slot)
+    this.receiver.finishCall(slot)
     this.#outbox.flush()
     return (slot?.early.size ?? 0) === 0
   }
 
-  receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received> {
-    if (this.#ended) return Promise.reject(this.#cause!)
+  receive(sequence: number, step: number, descriptor: Descriptor, request: ReceiveRequest): Promise<ReceivedMessage> {
+    if (this.#hasEnded) return Promise.reject(this.#cause!)
     this.#involve(sequence)
-    return this.#inbox.receive(sequence, step, descriptor, want)
+    return this.#inbox.receive(sequence, step, descriptor, request)
   }
 
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#ended) return Promise.reject(this.#cause!)
+    if (this.#hasEnded) return Promise.reject(this.#cause!)
     if (this.#parting.isOver(header.sequence)) return Promise.resolve()
     this.#involve(header.sequence)
     return new Promise((resolve, reject) => {
-      const outgoing: Outgoing = { header, parts, resolve, reject }
+      const outgoing: OutgoingMessage = { header, parts, resolve, reject }
       if (isEager(header.sequence, header.payloadByteLength)) return this.#outbox.sendEager(outgoing)
-      const { ready, offered, waiting } = this.#slots.of(header.sequence)
+      const { ready, offered, waiting } = this.#slots.getOrCreate(header.sequence)
       if (ready.has(header.step)) this.#outbox.sendLarge(outgoing)
-      else if (this.#lender?.lends(header.payloadByteLength)) offered.set(header.step, this.#lender.offer(outgoing))
+      else if (this.#lender?.willOffer(header.payloadByteLength)) offered.set(header.step, this.#lender.offer(outgoing))
       else waiting.set(header.step, outgoing)
     })
   }
 
-  /** A call needs the peer, which may have left. */
+  /** Notes that a call needs the peer. If the peer has left, the call's failure follows in a microtask. */
   #involve(sequence: number): void {
     if (!isMessage(sequence)) this.#involved.add(sequence)
     const { lastSequence, dialError } = this.#parting
-    if (lastSequence !== undefined) queueMicrotask(() => this.#owner.departed(this, lastSequence))
-    if (dialError) queueMicrotask(() => this.#owner.unreachable(this, dialError))
+    if (lastSequence !== undefined) queueMicrotask(() => this.#owner.onPeerDeparture(this, lastSequence))
+    if (dialError) queueMicrotask(() => this.#owner.onPeerUnreachable(this, dialError))
   }
 
-  misses(sequence: number): boolean {
-    return this.needs(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
+  isRequired(sequence: number): boolean {
+    return this.owesAnything(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
   }
 
-  /** Whether the peer still has to send something for that call, or to say that it is ready or done. */
-  needs(sequence: number): boolean {
-    const slot = this.#slots.known(sequence)
+  /** Whether this rank waits for a frame of that call: for data, READY or DONE. */
+  owesAnything(sequence: number): boolean {
+    const slot = this.#slots.get(sequence)
     return slot !== undefined && slot.posted.size + slot.waiting.size + slot.offered.size > 0
   }
 
-  isWaiting(sequence: number): boolean {
-    return this.needs(sequence) || this.#outbox.isHolding(sequence)
+  isAwaited(sequence: number): boolean {
+    return this.owesAnything(sequence) || this.#outbox.isHolding(sequence)
   }
 
   announce(sequence: number, descriptor: Descriptor): void {
-    if (!this.#ended) this.#outbox.control('call', { sequence, descriptor })
+    if (!this.#hasEnded) this.#outbox.sendControl('call', { sequence, descriptor })
   }
 
   // ---- the end
 
-  /** Says goodbye after everything written; resolves when it has left, with whether there was a way to say it. */
+  /**
+   * Says goodbye after everything written. Resolves when the goodbye has left, with whether there was a connection for
+   * it.
+   */
   goodbye(lastSequence: number): Promise<boolean> {
     this.#end(new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.'))
     return sayGoodbye(this.#reader, this.#writer, lastSequence)
   }
 
-  /** Drops everything queued, tells the peer why if there is time, and lets go of all memory. */
+  /** Drops everything queued, tells the peer the cause if there is time, and releases all memory of calls. */
   abort(cause: AdasumError): void {
-    if (this.#ended) return
+    if (this.#hasEnded) return
     this.#end(cause)
     this.#rejectAll(cause)
     const lastWords = abortFrame(cause)
@@ -218,24 +225,24 @@ export class Link implements Peer {
     this.#reader.setSink(NOBODY)
     this.#reader.write(lastWords)
     this.#reader.end()
-    // Who comes later is told by the group.
+    // A peer that connects later is told by the group.
     for (const pipe of [this.#reader, this.#writer]) if (!pipe.isOpen) pipe.destroy()
     void within(LAST_WORDS_MS, this.closed).then(() => this.destroy())
   }
 
-  /** Lets go of both connections at once. */
+  /** Closes both connections at once. */
   destroy(): void {
     this.#reader.destroy()
     this.#writer.destroy()
   }
 
   #end(cause: Error): void {
-    this.#ended = true
+    this.#hasEnded = true
     this.#cause = cause
   }
 
-  #failed(error: Error): void {
-    if (!this.#ended) this.#owner.broken(this, error)
+  #onError(error: Error): void {
+    if (!this.#hasEnded) this.#owner.onLinkError(this, error)
   }
 
   #rejectAll(cause: Error): void {

@@ -1,6 +1,6 @@
 /**
- * The links of a group, and the connections beneath them. They open on first use: this rank dials the connections that it
- * reads, its peers those on which it writes.
+ * The links of a group, and the connections beneath them. They open on first use: this rank dials the connections that
+ * it reads, its peers those on which it writes.
  */
 import type { AdasumError } from '../errors.ts'
 import { Limit } from '../timing/limit.ts'
@@ -19,7 +19,7 @@ export class Links {
   readonly #owner: LinkOwner
   readonly #dialler: Dialler | undefined
   readonly #links = new Map<number, Link>()
-  /** Of each link. */
+  /** The connections of each link, by peer. */
   readonly #pipes = new Map<number, { readonly reader: PendingPipe; readonly writer: PendingPipe }>()
   readonly #dialling = new Limit(undefined)
   /** Why the group has failed, once it has. */
@@ -31,12 +31,12 @@ export class Links {
     this.#dialler = dialler
   }
 
-  /** Made, and dialled, if there is none yet. */
+  /** The link to a peer; if there is none yet it is made, and the peer dialled. */
   to(peer: number): Link {
     return this.#links.get(peer) ?? this.#connect(peer)
   }
 
-  /** To the peers that this rank has been in touch with. */
+  /** The links to all peers that this rank has been in touch with. */
   all(): Iterable<Link> {
     return this.#links.values()
   }
@@ -49,7 +49,7 @@ export class Links {
     this.#links.set(peer, link)
     this.#pipes.set(peer, { reader, writer })
     if (this.#cause) {
-      // A call that goes on meanwhile learns it here.
+      // A call that is still running gets the cause from this link.
       link.abort(this.#cause)
       return link
     }
@@ -61,19 +61,19 @@ export class Links {
   }
 
   /** Takes the connection that a peer has dialled; dials back if this rank has not dialled before. */
-  accepted(peer: number, pipe: Pipe): void {
+  accept(peer: number, pipe: Pipe): void {
     const link = this.to(peer)
-    // A second connection can only be a mistake or a replay: the first one counts.
-    if (this.attach(peer, pipe)) link.opened()
+    // A second connection can only be a mistake or a replay, so the first one is kept.
+    if (this.attach(peer, pipe)) link.open()
     else pipe.destroy()
   }
 
-  /** Whether a link has waited for that connection; what it has written goes over it. */
+  /** Gives a link the connection that it writes to. Returns false if no link waits for one from that peer. */
   attach(peer: number, pipe: Pipe): boolean {
     return this.#pipes.get(peer)?.writer.attach(pipe) ?? false
   }
 
-  /** How many connections are open, of both directions. */
+  /** How many connections are open, both directions counted. */
   get openPipeCount(): number {
     const pipes = [...this.#pipes.values()].flatMap(({ reader, writer }) => [reader, writer])
     return pipes.filter(({ isOpen }) => isOpen).length
@@ -81,17 +81,17 @@ export class Links {
 
   // ---- the end
 
-  /** Says goodbye to all; resolves with the peers that know. */
+  /** Says goodbye to all peers. Resolves with those that know that this rank has left. */
   async goodbye(lastSequence: number): Promise<ReadonlySet<number>> {
-    const told = new Set<number>()
-    const part = async (link: Link): Promise<void> => {
-      if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) told.add(link.peer)
+    const informedRanks = new Set<number>()
+    const sayGoodbye = async (link: Link): Promise<void> => {
+      if ((await link.goodbye(lastSequence)) || link.lastSequence !== undefined) informedRanks.add(link.peer)
     }
-    await Promise.all([...this.all()].map(part))
-    return told
+    await Promise.all([...this.all()].map(sayGoodbye))
+    return informedRanks
   }
 
-  /** The group has failed: says so to all, and to those to whom there will be links. */
+  /** Aborts all links with the cause of the group's failure; links that are made later get it, too. */
   abort(cause: AdasumError): void {
     this.#cause = cause
     for (const link of this.all()) link.abort(cause)
@@ -99,24 +99,24 @@ export class Links {
   }
 
   /**
-   * Tells those who have no connection with this rank why the group has failed. They would not hear otherwise why a call of
-   * theirs cannot end: it may wait for a rank that waits for this one.
+   * Tells the peers that have no link to this rank why the group has failed. They would not hear of it otherwise,
+   * although a call of theirs may wait for a rank that waits for this one.
    */
-  tellStrangers(lastWords: Uint8Array): void {
+  tellUnlinkedPeers(lastWords: Uint8Array): void {
     const limit = new Limit(TELL_MS)
-    const told = peersOf(this.#owner)
+    const attempts = peersOf(this.#owner)
       .filter((peer) => !this.#links.has(peer))
       .map(async (peer) => dismiss(await this.#dialler!.dial(peer, limit.signal), lastWords))
-    // Those that cannot be reached have ended, or find out by themselves.
-    void Promise.allSettled(told).then(() => limit.release())
+    // Peers that cannot be reached have ended, or find out by themselves.
+    void Promise.allSettled(attempts).then(() => limit.release())
   }
 
   /** Settles when no connection uses memory of a call any more. */
-  async closed(): Promise<void> {
+  async whenClosed(): Promise<void> {
     await Promise.all([...this.all()].map((link) => link.closed))
   }
 
-  /** Lets go of all, and of what is being dialled. */
+  /** Forgets all links, and stops dialling. */
   clear(): void {
     this.#dialling.abort()
     this.#links.clear()

@@ -6,16 +6,22 @@ import { EAGER_BYTE_LENGTH, type FrameHeader } from '../wire/frame.ts'
 
 const FIRST_MESSAGE = 2 ** 52
 
-/** Collectives of a group, and messages of an ordered pair, that a rank may have under way: peers keep something of each. */
+/**
+ * How many collectives of a group, and messages of an ordered pair, a rank may have under way: peers keep something for
+ * each.
+ */
 export const MOST_CALLS_UNDER_WAY: number = 1 << 16
-/** What a peer may have said of calls that are not over here: it is ahead by no more calls than that, each of a few messages. */
+/**
+ * How many READY and OFFER frames of a peer are kept for calls that are not over here. The peer is ahead by at most
+ * MOST_CALLS_UNDER_WAY calls, each of a few messages.
+ */
 export const MOST_ANNOUNCED: number = 16 * MOST_CALLS_UNDER_WAY
 
 /** Which message a sequence number stands for. */
 export interface MessageNumber {
   readonly from: number
   readonly to: number
-  /** From 0. */
+  /** The number of the message among those of its pair, from 0. */
   readonly index: number
 }
 
@@ -23,7 +29,7 @@ export function messageSequence({ from, to, index }: MessageNumber, size: number
   return FIRST_MESSAGE + index * size * size + from * size + to
 }
 
-/** Undefined for a collective. */
+/** The message that a sequence number stands for; undefined for a collective. */
 export function messageOf(sequence: number, size: number): MessageNumber | undefined {
   if (!isMessage(sequence)) return undefined
   const [index, pair] = [Math.floor((sequence - FIRST_MESSAGE) / size ** 2), (sequence - FIRST_MESSAGE) % size ** 2]
@@ -35,14 +41,14 @@ export function isMessage(sequence: number): boolean {
 }
 
 /**
- * Whether a payload is sent at once, against credit. Of messages none is: a rank may send any number of them before the
- * other asks for the first, and what it sends for collectives must not wait behind them.
+ * Whether a payload is sent at once, against credit. A message never is: a rank may send any number of them before the
+ * other rank receives the first one, and frames of collectives must not wait behind them.
  */
 export function isEager(sequence: number, byteLength: number): boolean {
   return byteLength <= EAGER_BYTE_LENGTH && !isMessage(sequence)
 }
 
-/** What is wrong with the ranks that a peer's frame speaks of; undefined if nothing is. */
+/** What is wrong with the ranks that a peer's frame names, in words; undefined if nothing is. */
 export function wrongRanks(
   { sequence, descriptor: { root } }: FrameHeader,
   peer: number,

@@ -1,13 +1,13 @@
 /**
- * The written connection of a link: frames out, in order, small ones against the peer's credit.
+ * The connection of a link that this rank writes to. Frames leave in order, small ones against the peer's credit.
  *
- * Credit. Of the peer's credit the calls that are not this rank's oldest may use half: otherwise, where one rank issues many
- * calls at once and another awaits each, frames of calls that the peer has not begun would keep back the next step of
- * the one that it waits for.
+ * Credit. This rank's oldest call may use all of the peer's credit, all other calls together only half of it. Suppose
+ * that one rank issues many calls at once, and another awaits each before the next. Without that rule, frames of calls
+ * that the second has not begun could use up the credit which the next step of its current call needs.
  *
- * Memory. A small frame is one buffer and one write, so its payload is copied. A large payload is handed over where it lies, chunk
- * by chunk, and everything behind it waits: the caller may transfer the memory away at any time, and then not a byte may
- * follow that the peer would take for the rest of the payload.
+ * Memory. A small frame is one buffer and one write, so its payload is copied. A large payload is written from where it
+ * lies, chunk by chunk, and everything behind it waits. The caller may transfer the memory away at any time; then no
+ * byte may follow, because the peer would take it for the rest of the payload.
  */
 import { uninitializedBytes } from '#platform'
 import { transferredAway } from '../tensor/check.ts'
@@ -22,7 +22,7 @@ import {
 } from '../wire/frame.ts'
 import { copyParts } from '../tensor/parts.ts'
 import { type EagerFrame, EagerFrames } from './eager-frames.ts'
-import { type Outgoing, frameByteLength, hasLostMemory } from './outgoing.ts'
+import { type OutgoingMessage, frameByteLength, hasLostMemory } from './outgoing-message.ts'
 import { Queue } from '../queue.ts'
 
 export interface OutboxOwner {
@@ -31,9 +31,9 @@ export interface OutboxOwner {
   /** The sequence number of the oldest call under way; infinity if there is none. */
   readonly oldestSequence: () => number
   /** A part of that collective has been handed over. */
-  readonly progressed: (sequence: number) => void
-  /** A message can never be sent, and the peer will wait for it in vain. */
-  readonly failed: (error: Error) => void
+  readonly onProgress: (sequence: number) => void
+  /** A message can never be sent, so the peer would wait for it in vain. */
+  readonly onError: (error: Error) => void
 }
 
 interface Chunk {
@@ -49,12 +49,12 @@ export class Outbox {
   /** Eager bytes that the peer has not reported as consumed. */
   #uncreditedBytes = 0
   /** The large payload that is being written, and what waits behind it: encoded frames and large payloads. */
-  #payload: Outgoing | undefined
-  readonly #queuedBehindPayload = new Queue<Uint8Array | Outgoing>()
-  /** How many frames with a payload are still to be written, by collective. */
+  #payload: OutgoingMessage | undefined
+  readonly #queuedBehindPayload = new Queue<Uint8Array | OutgoingMessage>()
+  /** How many frames with a payload are still to be written, by sequence number. */
   readonly #held = new Map<number, number>()
   #isOpen = false
-  /** A payload could not be handed over whole: the connection has ended. */
+  /** Whether the connection has ended inside a payload. */
   #isBroken = false
   #hasPeerDeparted = false
 
@@ -64,28 +64,28 @@ export class Outbox {
   }
 
   /**
-   * The connection is there. Until then small frames are kept here, and count as not sent: a rank that has sent all of
-   * its may end.
+   * Begins to send, once the connection is open. Until then small frames are kept here and count as not sent, since a
+   * rank may end as soon as all of its frames count as sent.
    */
   open(): void {
     this.#isOpen = true
     this.flush()
   }
 
-  /** Sends as soon as the peer's credit allows. */
-  sendEager(outgoing: Outgoing): void {
+  /** Sends a small frame as soon as the peer's credit allows. */
+  sendEager(outgoing: OutgoingMessage): void {
     this.#hold(outgoing)
     this.#eager.push(outgoing)
     this.flush()
   }
 
-  /** The peer has consumed that many eager bytes. */
-  credit(byteLength: number): void {
+  /** Gives credit back: the peer has consumed that many eager bytes. */
+  addCredit(byteLength: number): void {
     this.#uncreditedBytes = Math.max(0, this.#uncreditedBytes - byteLength)
     this.flush()
   }
 
-  /** Sends the small frames for which there is credit, those of the oldest call first. */
+  /** Sends the small frames that the credit allows, those of the oldest call first. */
   flush(): void {
     for (let next = this.#nextEager(); next; next = this.#nextEager()) {
       this.#eager.remove(next)
@@ -105,9 +105,9 @@ export class Outbox {
     return first && fits(first, CREDIT_BYTE_LENGTH / 2) ? first : undefined
   }
 
-  #writeEager(outgoing: Outgoing): void {
+  #writeEager(outgoing: OutgoingMessage): void {
     this.#letGo(outgoing)
-    if (hasLostMemory(outgoing)) return this.#lose(outgoing)
+    if (hasLostMemory(outgoing)) return this.#failForLostMemory(outgoing)
     const byteLength = frameByteLength(outgoing)
     this.#uncreditedBytes += byteLength
     const frame = uninitializedBytes(byteLength)
@@ -117,37 +117,37 @@ export class Outbox {
     outgoing.resolve()
   }
 
-  /** Sends a payload that the peer has posted memory for. */
-  sendLarge(outgoing: Outgoing): void {
+  /** Sends a message that the peer has posted memory for. */
+  sendLarge(outgoing: OutgoingMessage): void {
     this.#hold(outgoing)
     this.#write(outgoing)
   }
 
-  /** Sends a frame of the link's own, at once unless a payload is being written. */
-  control(kind: FrameKind, fields: Partial<FrameHeader>, payload?: Uint8Array): void {
+  /** Sends a control frame: at once, or behind the payload that is being written. */
+  sendControl(kind: FrameKind, fields: Partial<FrameHeader>, payload?: Uint8Array): void {
     this.#write(encodeFrame(kind, fields, payload))
   }
 
-  /** Whether frames of that collective are still to be written. */
+  /** Whether frames with a payload of that call are still to be written. */
   isHolding(sequence: number): boolean {
     return this.#held.has(sequence)
   }
 
-  #hold({ header: { sequence } }: Outgoing): void {
+  #hold({ header: { sequence } }: OutgoingMessage): void {
     this.#held.set(sequence, (this.#held.get(sequence) ?? 0) + 1)
   }
 
-  #letGo({ header: { sequence } }: Outgoing): void {
+  #letGo({ header: { sequence } }: OutgoingMessage): void {
     const left = this.#held.get(sequence)! - 1
     if (left > 0) this.#held.set(sequence, left)
     else this.#held.delete(sequence)
   }
 
   /**
-   * The peer has closed. What it was through with before counts as sent, and so does what it had asked for: it says goodbye
-   * only when that has come.
+   * The peer has closed. Frames of collectives that it has completed count as sent, and so do large payloads that it
+   * had asked for: it says goodbye only after these have come.
    */
-  departed(isOverThere: (sequence: number) => boolean): void {
+  onPeerDeparture(isOverThere: (sequence: number) => boolean): void {
     this.#hasPeerDeparted = true
     for (const outgoing of this.#eager.drain()) {
       if (isOverThere(outgoing.header.sequence)) this.#settle(outgoing)
@@ -156,19 +156,22 @@ export class Outbox {
     if (this.#isBroken) this.#settleAsked()
   }
 
-  /** Nothing more can be written. */
+  /** Counts the large payloads that the peer had asked for as sent, because nothing more can be written. */
   #settleAsked(): void {
     const asked = [this.#payload, ...this.#queuedBehindPayload.drain()].filter((entry) => entry && isOutgoing(entry))
     this.#payload = undefined
-    for (const outgoing of asked as Outgoing[]) this.#settle(outgoing)
+    for (const outgoing of asked as OutgoingMessage[]) this.#settle(outgoing)
   }
 
-  #settle(outgoing: Outgoing): void {
+  #settle(outgoing: OutgoingMessage): void {
     this.#letGo(outgoing)
     outgoing.resolve()
   }
 
-  /** Drops what has not been handed over. Then sends `last`, unless the peer would take it for the rest of a payload. */
+  /**
+   * Drops everything that has not been written. Then sends `last`, unless the peer would take it for the rest of a
+   * payload.
+   */
   abort(cause: Error, last: Uint8Array): void {
     const dropped = [...this.#eager.drain(), ...this.#queuedBehindPayload.drain()]
     for (const outgoing of dropped.filter(isOutgoing)) outgoing.reject(cause)
@@ -182,14 +185,14 @@ export class Outbox {
 
   // ---- order
 
-  #write(entry: Uint8Array | Outgoing): void {
+  #write(entry: Uint8Array | OutgoingMessage): void {
     if (this.#payload) this.#queuedBehindPayload.push(entry)
     else if (isOutgoing(entry)) this.#beginPayload(entry)
     else this.#writer.write(entry)
   }
 
-  #beginPayload(outgoing: Outgoing): void {
-    if (hasLostMemory(outgoing)) return this.#lose(outgoing)
+  #beginPayload(outgoing: OutgoingMessage): void {
+    if (hasLostMemory(outgoing)) return this.#failForLostMemory(outgoing)
     this.#payload = outgoing
     const head = uninitializedBytes(HEADER_BYTE_LENGTH)
     encodeHeader(outgoing.header, head)
@@ -197,30 +200,31 @@ export class Outbox {
     this.#writeChunks(outgoing, chunksOf(outgoing.parts, this.#owner.writeByteLength), 0)
   }
 
-  #writeChunks(outgoing: Outgoing, chunks: readonly Chunk[], index: number): void {
+  #writeChunks(outgoing: OutgoingMessage, chunks: readonly Chunk[], index: number): void {
     const chunk = chunks[index]
     if (!chunk) return this.#endPayload(outgoing)
     this.#writer.write(chunk.bytes, (error) => {
-      // Asked first: where the memory was, the system may have found nothing to read, and reports a broken connection.
-      if (!isThere(chunk) || !isThere(chunks[index + 1])) return this.#lose(outgoing)
-      // The end of the connection tells the group, which then ends this payload's call.
+      // This check comes first: if the memory has gone, the system may have found nothing to read, and report a broken
+      // connection.
+      if (!isThere(chunk) || !isThere(chunks[index + 1])) return this.#failForLostMemory(outgoing)
+      // The group learns of the end of the connection through the sink, and then ends this payload's call.
       if (error) {
         this.#isBroken = true
         if (this.#hasPeerDeparted) this.#settleAsked()
         return
       }
-      this.#owner.progressed(outgoing.header.sequence)
+      this.#owner.onProgress(outgoing.header.sequence)
       this.#writeChunks(outgoing, chunks, index + 1)
     })
   }
 
-  #lose(outgoing: Outgoing): void {
+  #failForLostMemory(outgoing: OutgoingMessage): void {
     const error = transferredAway()
     outgoing.reject(error)
-    this.#owner.failed(error)
+    this.#owner.onError(error)
   }
 
-  #endPayload(outgoing: Outgoing): void {
+  #endPayload(outgoing: OutgoingMessage): void {
     this.#payload = undefined
     this.#letGo(outgoing)
     while (!this.#payload && this.#queuedBehindPayload.length > 0) this.#write(this.#queuedBehindPayload.shift()!)
@@ -241,7 +245,7 @@ export function encodeFrame(
   return frame
 }
 
-function isOutgoing(entry: Uint8Array | Outgoing): entry is Outgoing {
+function isOutgoing(entry: Uint8Array | OutgoingMessage): entry is OutgoingMessage {
   return 'header' in entry
 }
 

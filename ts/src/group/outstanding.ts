@@ -1,16 +1,19 @@
-/** What a peer was to ask for, or to read, when it leaves. */
+/**
+ * Messages for a peer that it has neither asked for nor read, and what becomes of them when the peer leaves or the
+ * group fails.
+ */
 import type { Lender } from './lender.ts'
 import type { Slots } from './slot.ts'
 
-/** What the peer has read is with it, if it had no time to say so. Returns whether there was any. */
-export function settleFinished(slots: Slots, lender: Lender | undefined): boolean {
+/** Completes the offers that the peer has read without having sent DONE. Returns whether there were any. */
+export function settleRead(slots: Slots, lender: Lender | undefined): boolean {
   let isAny = false
   for (const [, { offered }] of slots.all())
-    for (const [step, message] of offered) if (lender?.isSettled(message)) isAny = offered.delete(step)
+    for (const [step, message] of offered) if (lender?.settleIfRead(message)) isAny = offered.delete(step)
   return isAny
 }
 
-/** The peer has been through with some collectives, and did without what was meant for it. */
+/** Completes the messages of collectives that the peer has completed without them. */
 export function settleUnwanted(
   slots: Slots,
   lender: Lender | undefined,
@@ -19,13 +22,13 @@ export function settleUnwanted(
   for (const [sequence, { waiting, offered }] of slots.all()) {
     if (!isOverThere(sequence)) continue
     for (const outgoing of waiting.values()) outgoing.resolve()
-    for (const message of offered.values()) lender?.unwanted(message)
+    for (const message of offered.values()) lender?.dropUnwanted(message)
     waiting.clear()
     offered.clear()
   }
 }
 
-/** The group has failed. */
+/** Rejects all messages, because the group has failed. */
 export function rejectOutstanding(slots: Slots, lender: Lender | undefined, cause: Error): void {
   for (const [, { waiting, offered }] of slots.all()) {
     for (const outgoing of waiting.values()) outgoing.reject(cause)

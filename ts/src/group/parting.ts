@@ -1,17 +1,17 @@
 /**
- * How a peer leaves a link: in good order, with a goodbye, or without a word.
+ * How a peer leaves a link: with a goodbye, or without a word.
  *
- * A peer says GOODBYE behind its data on the connection that is read from it; or, if that is not open at its end, on the one
- * that is written to it. A failing peer says ABORT on both, since it may be in the middle of a large payload on one. So the
- * end of one connection without a word may still be explained on the other, and so may a peer that can no longer be dialled:
- * it is lost when both have ended, or after a moment.
+ * A peer sends GOODBYE behind its data, on the connection that this rank reads; if that is not open at the peer's end,
+ * it sends it on the other one. A failing peer sends ABORT on both, since it may be in the middle of a large payload on
+ * one. So when one connection ends without a word, or the peer cannot be dialled, the explanation may still come on the
+ * other connection. The peer counts as lost when both have ended, or after a moment of silence.
  */
 import { nextTurn } from '#platform'
 import type { AdasumError } from '../errors.ts'
 import { patientTimeout } from '../timing/patience.ts'
 import { isMessage } from './numbering.ts'
 
-/** How long the end of one connection may stay without an explanation on the other, nor anything else coming there. */
+/** How long this rank waits for an explanation on the other connection, counted from the last byte that came there. */
 const EXPLANATION_MS = 1000
 
 export interface PartingOwner {
@@ -19,12 +19,12 @@ export interface PartingOwner {
   readonly hasDialled: () => boolean
   /** Whether this rank has let go of the link itself. */
   readonly hasEnded: () => boolean
-  /** Ends what the peer had finished, if it had no time to say so; whether there was any. */
-  readonly settleFinished: () => boolean
-  /** The peer is gone without a word. */
-  readonly lost: (reason: string, error?: Error) => void
+  /** Completes the offers that the peer has read without having sent DONE. Returns whether there were any. */
+  readonly settleRead: () => boolean
+  /** The peer has gone without a word. */
+  readonly onLost: (reason: string, error?: Error) => void
   /** The peer cannot be dialled: calls that wait for it fail. */
-  readonly unreachable: (error: AdasumError) => void
+  readonly onUnreachable: (error: AdasumError) => void
 }
 
 export class Parting {
@@ -33,19 +33,24 @@ export class Parting {
   lastSequence: number | undefined
   /** Why the peer cannot be dialled. */
   dialError: AdasumError | undefined
+  /** Whether one of the connections has ended without a word, or could not be opened. */
   #isHalfEnded = false
-  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
+  /**
+   * When the last bytes came on the connection that this rank reads, as performance.now() gives it; 0 if none have
+   * come.
+   */
   heardAt = 0
 
   constructor(owner: PartingOwner) {
     this.#owner = owner
   }
 
-  heard(): void {
+  /** Bytes have come on the connection that this rank reads. */
+  onHeard(): void {
     this.heardAt = performance.now()
   }
 
-  /** Whether the peer has closed, and was through with that collective before. */
+  /** Whether the peer has closed after it had completed that collective. */
   isOver(sequence: number): boolean {
     return this.lastSequence !== undefined && !isMessage(sequence) && sequence <= this.lastSequence
   }
@@ -55,27 +60,27 @@ export class Parting {
   }
 
   /** The peer could not be dialled. */
-  couldNotDial(error: AdasumError): void {
+  onDialError(error: AdasumError): void {
     const fail = (): void => {
       if (this.#isExplained) return
       this.dialError = error
-      this.#owner.unreachable(error)
+      this.#owner.onUnreachable(error)
     }
     if (this.#isExplained) return
-    if (this.#isHalfEnded) return this.unexplained('its connection ended without a goodbye', error)
+    if (this.#isHalfEnded) return this.onUnexplainedEnd('its connection ended without a goodbye', error)
     this.#isHalfEnded = true
     if (this.#owner.hasDialled()) this.#afterSilence(fail)
     else fail()
   }
 
   /** One of the connections has ended without a word. */
-  unexplained(reason: string, error?: Error): void {
+  onUnexplainedEnd(reason: string, error?: Error): void {
     const lost = (): void => {
-      if (!this.#isExplained) this.#owner.lost(reason, error)
+      if (!this.#isExplained) this.#owner.onLost(reason, error)
     }
     const lose = (): void => {
-      // What the peer has read is with it, if it had no time to say so: calls that need no more of it may end.
-      if (this.#owner.settleFinished()) void nextTurn().then(lost)
+      // Calls that need nothing more of the peer may end before it counts as lost.
+      if (this.#owner.settleRead()) void nextTurn().then(lost)
       else lost()
     }
     if (this.#isExplained) return
@@ -84,7 +89,7 @@ export class Parting {
     this.#afterSilence(lose)
   }
 
-  /** What the peer wrote before it closed may still be on its way over a slow network. */
+  /** Acts once nothing has come for EXPLANATION_MS: over a slow network, bytes may still be on their way. */
   #afterSilence(action: () => void): void {
     const begin = performance.now()
     const look = (): void => (this.heardAt > begin ? this.#afterSilence(action) : action())

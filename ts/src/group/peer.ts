@@ -1,8 +1,8 @@
-/** A peer of a group, as the group's calls and failures see it. What does all this is a link (link.ts). */
+/** A peer of a group, as the group's calls and failures see it. Links implement it (link.ts). */
 import type { Descriptor, FrameHeader } from '../wire/frame.ts'
-import type { Received, Want } from './slot.ts'
+import type { ReceivedMessage, ReceiveRequest } from './slot.ts'
 
-/** A peer, as messages name it. */
+/** A peer's rank and address, as messages name it. */
 export interface NamedPeer {
   /** Its rank. */
   readonly peer: number
@@ -10,27 +10,30 @@ export interface NamedPeer {
 }
 
 export interface Peer extends NamedPeer {
-  /** When the connection that is read last brought something, as performance.now() has it; 0 if it has not. */
+  /**
+   * When the last bytes came on the connection that this rank reads, as performance.now() gives it; 0 if none have
+   * come.
+   */
   readonly heardAt: number
   /** The peer's last collective, once it has said goodbye. */
   readonly lastSequence: number | undefined
-  /** Bytes of a message that go through the connection. */
+  /** How many bytes a message of this length sends through the connection, header included. */
   sentByteLength(byteLength: number): number
-  /** The same for one that comes. */
+  /** How many bytes a message of this length receives through the connection, header included. */
   receivedByteLength(byteLength: number): number
-  /** Resolves when the memory may be changed again. */
+  /** Sends a message. Resolves when its memory may change again. */
   send(header: FrameHeader, parts: readonly Uint8Array[]): Promise<void>
-  /** Asks for the message of one step. */
-  receive(sequence: number, step: number, descriptor: Descriptor, want: Want): Promise<Received>
+  /** Receives the message of one step. */
+  receive(sequence: number, step: number, descriptor: Descriptor, request: ReceiveRequest): Promise<ReceivedMessage>
   /**
-   * Tells the peer what this rank waits for it in. Ranks of which each waits for the other to begin would not see
-   * otherwise that they called different things.
+   * Tells the peer which call this rank waits in. Without it, two ranks that have called different things, and each
+   * wait for the other to send first, would never notice.
    */
   announce(sequence: number, descriptor: Descriptor): void
-  /** Whether the peer has come to a collective that is under way: something has come from it. */
+  /** Whether a frame of that collective has come from the peer. */
   hasHeard(sequence: number): boolean
   /** Whether this rank waits for the peer in that call. */
-  isWaiting(sequence: number): boolean
-  /** Whether a call that is under way cannot do without the peer, which has closed. */
-  misses(sequence: number): boolean
+  isAwaited(sequence: number): boolean
+  /** Whether that call, which is under way, cannot end without the peer, which has closed. */
+  isRequired(sequence: number): boolean
 }

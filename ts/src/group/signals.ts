@@ -1,6 +1,6 @@
 /**
- * The callers' abort signals. Many calls may have the same one: each signal gets one listener, since every further one
- * makes adding the next slower, and more than ten are reported as a leak.
+ * The abort signals of callers. Many calls may have the same signal, so each signal gets one listener for all of them:
+ * with one for each call, adding a listener would get slower and slower, and Node.js reports more than ten as a leak.
  */
 
 type Listen = Pick<AbortSignal, 'addEventListener' | 'removeEventListener'>
@@ -13,7 +13,12 @@ interface Listener {
 export class Signals {
   readonly #listeners = new Map<Listen, Listener>()
 
-  /** Calls `abort` once the signal fires, until what is returned is called. Throws what the signal throws. */
+  /**
+   * Calls `abort` once the signal fires.
+   *
+   * @returns stops watching
+   * @throws what the signal's own code throws
+   */
   watch(signal: Listen | undefined, abort: () => void): () => void {
     if (signal === undefined) return () => undefined
     const { aborts } = this.#listeners.get(signal) ?? this.#listen(signal)
@@ -40,7 +45,7 @@ export class Signals {
     try {
       signal.removeEventListener('abort', listening.listener)
     } catch {
-      // A polyfill's own affair: the listener has nobody left to tell.
+      // A polyfill may throw. It does not matter: the listener has nobody left to tell.
     }
   }
 }

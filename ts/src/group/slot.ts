@@ -1,72 +1,81 @@
-/** What a link knows of one collective: which memory waits for which message, and what came or waits before its time. */
+/**
+ * What a link keeps for each collective: receives that wait for their messages, messages that came early, and messages
+ * to send.
+ */
 import type { Descriptor, FrameHeader } from '../wire/frame.ts'
-import type { Offered } from './lender.ts'
-import type { Outgoing } from './outgoing.ts'
+import type { OfferedMessage } from './lender.ts'
+import type { OutgoingMessage } from './outgoing-message.ts'
 
-/** Takes how many bytes of a message have come. */
-export type Progress = (byteLength: number) => void
+/** Called with how many bytes of a message have come. */
+export type OnProgress = (byteLength: number) => void
 
-/** What a call is to get from a peer. */
-export interface Want {
+/** A message that a call is to receive from a peer. */
+export interface ReceiveRequest {
   readonly byteLength: number
-  /** Memory for the message; asked for once, if it comes through the connection or has to be copied. */
+  /**
+   * Gives the memory for the message. It is called at most once: if the message comes through the connection, or is
+   * copied.
+   */
   readonly memory: () => readonly Uint8Array[]
-  /** Whether it may stay where the sender has it. */
-  readonly borrows: boolean
-  /** Told where the message lies, or will lie. */
-  readonly located?: (parts: readonly Uint8Array[]) => void
-  /** Told how much of it is filled, as a large message comes. */
-  readonly progress?: Progress | undefined
+  /** Whether the message may stay in the sender's memory. */
+  readonly mayBorrow: boolean
+  /** Called with the memory in which the message lies, or will lie. */
+  readonly onLocated?: (parts: readonly Uint8Array[]) => void
+  /** Called repeatedly, while a large message comes. */
+  readonly onProgress?: OnProgress | undefined
 }
 
 /** A message that has come. */
-export interface Received {
-  /** The sender's. */
+export interface ReceivedMessage {
+  /** The rank flags of the sender. */
   readonly rankFlags: number
   readonly parts: readonly Uint8Array[]
   /**
-   * To be called when everything has been read: the sender may then change it. Rejects, with the group's failure, if it may
-   * have changed before: what was read counts for nothing.
+   * The receiver calls it when it has read everything; then the sender may change the memory. It rejects with the
+   * group's failure if the memory may have changed before: then what was read must not be used.
    */
   readonly finish: () => Promise<void>
 }
 
 /** A message that a call waits for. */
-export interface Posted {
-  readonly want: Want
+export interface PostedReceive {
+  readonly request: ReceiveRequest
   readonly descriptor: Descriptor
-  /** Its memory, once the peer may send it through the connection. */
+  /** The memory for the message, once the peer may send it through the connection. */
   parts: readonly Uint8Array[] | undefined
-  readonly resolve: (received: Received) => void
+  readonly resolve: (received: ReceivedMessage) => void
   readonly reject: (error: Error) => void
 }
 
-/** All of it by step. */
+/** One collective on one link. All maps and sets are by step. */
 export class Slot {
-  readonly posted: Map<number, Posted> = new Map()
+  /** Receives that wait for their messages. */
+  readonly posted: Map<number, PostedReceive> = new Map()
+  /** Messages and offers that came before their receives. */
   readonly early: Map<number, { header: FrameHeader; parts: readonly Uint8Array[] }> = new Map()
+  /** Steps for which the peer has sent READY. */
   readonly ready: Set<number> = new Set()
-  readonly waiting: Map<number, Outgoing> = new Map()
-  /** What the peer is to read in this rank's memory. */
-  readonly offered: Map<number, Offered> = new Map()
-  /** Whether anything has come for it: the peer has begun it. */
-  isHeard = false
-  /** The peer's descriptor, until this rank has begun the collective too. */
+  /** Large messages that wait for READY. */
+  readonly waiting: Map<number, OutgoingMessage> = new Map()
+  /** Messages that the peer is to read in this rank's memory. */
+  readonly offered: Map<number, OfferedMessage> = new Map()
+  /** Whether a frame of the collective has come: the peer has begun it. */
+  hasHeard = false
+  /** The peer's descriptor, if a frame has come before this rank began the collective. */
   descriptor: Descriptor | undefined
 }
 
-/** Of all collectives that a link knows something of. */
+/** The slots of a link, by sequence number. */
 export class Slots {
   readonly #slots = new Map<number, Slot>()
 
-  /** Made if there is none yet. */
-  of(sequence: number): Slot {
+  getOrCreate(sequence: number): Slot {
     let slot = this.#slots.get(sequence)
     if (!slot) this.#slots.set(sequence, (slot = new Slot()))
     return slot
   }
 
-  known(sequence: number): Slot | undefined {
+  get(sequence: number): Slot | undefined {
     return this.#slots.get(sequence)
   }
 

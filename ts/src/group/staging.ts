@@ -1,12 +1,13 @@
 /**
- * Copies, in shared memory, of messages that lie elsewhere. One copy serves all peers that are offered the same bytes at the
- * same time: until the last of them has read it, the caller must leave the original alone, so the two are equal.
+ * Copies, into shared memory, messages that lie elsewhere, so that peers can read them. One copy serves all peers that
+ * are offered the same bytes at the same time: until the last of them has read it, the caller must not change the
+ * original, so the two are equal.
  */
 import type { ScratchPool } from '../tensor/scratch.ts'
 import { LEAST_SEGMENT_BYTE_LENGTH } from '../shared-memory/offer.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 
-/** Shorter parts come along with the offer. */
+/** Parts up to this length are not copied: they travel in the offer. */
 const SHORT_BYTE_LENGTH = 4 << 10
 
 interface Copy {
@@ -16,10 +17,10 @@ interface Copy {
   users: number
 }
 
-/** The parts of a message where peers can read them. */
-export interface Staged {
+/** A message whose parts lie where peers can read them. */
+export interface StagedMessage {
   readonly parts: readonly Uint8Array[]
-  /** To be called when the peer needs them no more. */
+  /** The sender calls it when the peer needs the parts no more. */
   readonly release: () => void
 }
 
@@ -34,7 +35,7 @@ export class Staging {
   }
 
   /** Copies the parts that peers cannot read; undefined if there is no room for them. */
-  stage(parts: readonly Uint8Array[]): Staged | undefined {
+  stage(parts: readonly Uint8Array[]): StagedMessage | undefined {
     if (this.#memory.holdsAll(parts)) return { parts, release: () => undefined }
     const copies: Copy[] = []
     const release = (): void => copies.forEach((copy) => this.#release(copy))

@@ -1,17 +1,17 @@
 /**
- * Calls that stand still. A rank that is missing holds up every call behind it, and one report says so for all of them: of the
- * oldest call, with the number of those that have begun after it and wait for nobody else. When others are
- * missing there is another report, but not at once: where ranks come and go, reports must not keep pace with them.
+ * Reports calls that stand still. A missing rank holds up every call that it takes part in, so one report covers all of
+ * them: it is about the oldest call, and counts the later ones that wait for the same ranks only. When other ranks are
+ * missing another report follows, but after a pause: where ranks come and go, each change must not bring a report.
  */
 import type { Call } from './call.ts'
 
-/** Time between two reports of a group. */
+/** The least time between two reports of a group. */
 const BETWEEN_REPORTS_MS = 1000
-/** Calls that begin to wait together are found to stand still one by one, in no order: the report is of the oldest. */
+/** How long stalled calls are gathered before a report: calls that stall together are found one by one, in no order. */
 const GATHERING_MS = 50
 
 export interface StallOwner {
-  /** What is under way, in the order in which it has begun. */
+  /** The calls under way, in the order in which they have begun. */
   calls(): Iterable<Call>
   isUnderWay(call: Call): boolean
   /** @param laterCallCount - how many calls that have begun later wait for the same ranks, or some of them */
@@ -20,9 +20,9 @@ export interface StallOwner {
 
 export class Stalls {
   readonly #owner: StallOwner
-  /** Which ranks were missing in a call when it was last part of a report. */
-  readonly #told = new WeakMap<Call, Ranks>()
-  /** The calls of the reports, until they end. */
+  /** The ranks that were missing in a call when a report last covered it. */
+  readonly #reportedRanks = new WeakMap<Call, Ranks>()
+  /** The calls that reports were about, until they end. */
   #reported: Call[] = []
   #nextReportMs = 0
   #timer: NodeJS.Timeout | undefined
@@ -33,7 +33,7 @@ export class Stalls {
 
   /** A call has made no progress for its `stallMs`. */
   add(call: Call): void {
-    if (this.#timer || this.#isTold(call)) return
+    if (this.#timer || this.#isReported(call)) return
     const waitMs = Math.max(GATHERING_MS, this.#nextReportMs - performance.now())
     this.#timer = setTimeout(() => this.#look(), waitMs).unref()
   }
@@ -41,19 +41,19 @@ export class Stalls {
   #look(): void {
     this.#timer = undefined
     for (const call of this.#owner.calls()) {
-      if (!call.standsStill || this.#isTold(call)) continue
+      if (!call.isStalled || this.#isReported(call)) continue
       if (performance.now() >= this.#nextReportMs) this.#report(call)
       else return this.add(call)
     }
   }
 
-  #isTold(call: Call): boolean {
+  #isReported(call: Call): boolean {
     const missing = missingIn(call)
-    const isPart = (other: Call): boolean => isSubset(missing, this.#told.get(other) ?? NOBODY)
+    const isPart = (other: Call): boolean => isSubset(missing, this.#reportedRanks.get(other) ?? NOBODY)
     if (isPart(call)) return true
     this.#reported = this.#reported.filter((reported) => this.#owner.isUnderWay(reported))
     const reported = this.#reported.find(isPart)
-    if (reported) this.#told.set(call, this.#told.get(reported)!)
+    if (reported) this.#reportedRanks.set(call, this.#reportedRanks.get(reported)!)
     return reported !== undefined
   }
 
@@ -63,7 +63,7 @@ export class Stalls {
     for (const other of this.#owner.calls()) {
       if (other !== call && (laterCallCount < 0 || !isSubset(missingIn(other), missing))) continue
       laterCallCount++
-      this.#told.set(other, missing)
+      this.#reportedRanks.set(other, missing)
     }
     this.#reported.push(call)
     this.#nextReportMs = performance.now() + BETWEEN_REPORTS_MS
@@ -76,7 +76,7 @@ type Ranks = ReadonlySet<number>
 const NOBODY: Ranks = new Set()
 
 function missingIn(call: Call): Ranks {
-  return new Set(call.missing().map(({ peer }) => peer))
+  return new Set(call.missingPeers().map(({ peer }) => peer))
 }
 
 function isSubset(ranks: Ranks, of: Ranks): boolean {

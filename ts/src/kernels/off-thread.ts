@@ -27,7 +27,7 @@ const waiting: (() => void)[] = []
 export function offThread(observer?: PhaseObserver): RunTasks {
   return async (tasks, binding, phase) => {
     const span = observer?.begin(phase)
-    observer?.wentOffThread(tasks.length)
+    observer?.countOffThread(tasks.length)
     const results = await Promise.allSettled(tasks.map((task) => inTurn(() => task.async(binding))))
     // All tasks have ended before an error is thrown, so nobody touches the memory any more when it is seen.
     for (const result of results) if (result.status === 'rejected') throw result.reason

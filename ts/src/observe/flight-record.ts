@@ -1,6 +1,6 @@
 /**
- * The flight record: the last hundred calls of a group, for whoever looks at a failure afterwards. Its slots are used again and
- * again.
+ * The flight record: the last hundred calls of a group, for whoever looks at a failure afterwards. Its slots are used
+ * again and again.
  */
 import type { FlightEntry } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -24,7 +24,7 @@ class Slot {
   beginMs = 0.5
   endMs = 0.5
 
-  begun(call: ObservedCall, beginMs: number): void {
+  begin(call: ObservedCall, beginMs: number): void {
     this.call = call
     this.words = call.words
     this.sequence = call.sequence
@@ -34,7 +34,7 @@ class Slot {
     this.beginMs = beginMs
   }
 
-  ended({ call, code, endMs }: Span): void {
+  end({ call, code, endMs }: Span): void {
     this.#look(call!)
     this.call = undefined
     this.code = code
@@ -71,7 +71,7 @@ class Slot {
       beginMs: this.beginMs - zeroMs,
       ...(!call && { endMs: this.endMs - zeroMs }),
       ...(lastFrom >= 0 && { lastFrom }),
-      waitingFor: call?.waitingRanks() ?? [],
+      waitingFor: call?.awaitedRanks() ?? [],
     }
   }
 }
@@ -82,17 +82,17 @@ export class FlightRecord {
   readonly #zeroMs = performance.now()
 
   /** A call. */
-  begun({ call, beginMs }: Span): void {
+  onBegin({ call, beginMs }: Span): void {
     const slot = (this.#slots[this.#count % FLIGHT_RECORD_LENGTH] ??= new Slot())
-    slot.begun(call!, beginMs)
+    slot.begin(call!, beginMs)
     this.#count++
   }
 
-  ended(span: Span): void {
+  onEnd(span: Span): void {
     // Most likely the latest. More calls than there are slots may be under way: then the oldest have none.
     for (let back = 1; back <= this.#slots.length; back++) {
       const slot = this.#slots[(this.#count - back) % FLIGHT_RECORD_LENGTH]!
-      if (slot.call === span.call) return slot.ended(span)
+      if (slot.call === span.call) return slot.end(span)
     }
   }
 

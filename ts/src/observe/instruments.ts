@@ -38,7 +38,7 @@ export class Instruments implements Reporting {
   }
 
   /** Calls `onStall`, whatever becomes of it. */
-  stalled(report: StallReport): void {
+  reportStall(report: StallReport): void {
     try {
       this.onStall?.(report)
     } catch (error) {
@@ -47,9 +47,9 @@ export class Instruments implements Reporting {
   }
 
   /** This rank waits for others to connect. @param message - absent: another one says it */
-  waiting(report: StallReport, message?: string): void {
+  reportWaiting(report: StallReport, message?: string): void {
     if (message !== undefined) emitWarning(message, 'ADASUM_WAITING')
-    this.stalled(report)
+    this.reportStall(report)
   }
 
   timelineOf(group: string): Watcher | undefined {
@@ -57,7 +57,7 @@ export class Instruments implements Reporting {
   }
 
   /** What is written waits for the disk: the process may end at once. */
-  failed(group: string, { code, message }: AdasumError, calls: readonly FlightEntry[]): void {
+  reportFailure(group: string, { code, message }: AdasumError, calls: readonly FlightEntry[]): void {
     void this.timeline?.flush()
     if (this.flightFile === undefined) return
     const time = new Date().toISOString()

@@ -30,7 +30,7 @@ class Row {
     this.op = op
   }
 
-  ended({ call, code, beginMs, endMs }: Span): void {
+  count({ call, code, beginMs, endMs }: Span): void {
     this.calls++
     this.offThreadKernels += call!.offThreadKernels
     const ms = endMs - beginMs
@@ -69,18 +69,18 @@ export class CallCounters {
   #stalls = 0
 
   /** A call, or a phase of one. */
-  ended(span: Span): void {
+  onEnd(span: Span): void {
     const { words } = span.call!
     const row = words === this.#words ? this.#row! : this.#rowOf(words)
     if (span.phase !== 'call') {
       row.phaseMs[PHASES.indexOf(span.phase)]! += span.endMs - span.beginMs
       return
     }
-    row.ended(span)
+    row.count(span)
     if (span.code !== undefined) this.#errors.set(span.code, (this.#errors.get(span.code) ?? 0) + 1)
   }
 
-  stalled(): void {
+  countStall(): void {
     this.#stalls++
   }
 

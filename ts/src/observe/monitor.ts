@@ -1,4 +1,4 @@
-/** What watches one group. */
+/** Watches one group: records its calls, and reports stalls and failures. */
 import { emitWarning } from '#platform'
 import type { FlightEntry } from '../call-records.ts'
 import type { AdasumError } from '../errors.ts'
@@ -6,12 +6,12 @@ import type { StallReport } from '../types.ts'
 import type { Watcher } from './observer.ts'
 import { Recorder } from './recorder.ts'
 
-/** Who else is told what a group's monitor hears of. */
+/** Where a group's monitor passes on what it is told. */
 export interface Reporting {
-  /** Who follows the calls of a group, if anybody does. */
+  /** The watcher of a group's calls, if there is one. */
   timelineOf(group: string): Watcher | undefined
-  stalled(report: StallReport): void
-  failed(group: string, error: AdasumError, calls: readonly FlightEntry[]): void
+  reportStall(report: StallReport): void
+  reportFailure(group: string, error: AdasumError, calls: readonly FlightEntry[]): void
 }
 
 export class Monitor {
@@ -26,13 +26,13 @@ export class Monitor {
   }
 
   /** A report only, whatever becomes of it. */
-  stalled(message: string, report: StallReport): void {
+  reportStall(message: string, report: StallReport): void {
     emitWarning(message, 'ADASUM_STALL')
-    this.#reporting?.stalled(report)
+    this.#reporting?.reportStall(report)
   }
 
   /** The group has failed. */
-  failed(error: AdasumError, calls: readonly FlightEntry[]): void {
-    this.#reporting?.failed(this.group, error, calls)
+  reportFailure(error: AdasumError, calls: readonly FlightEntry[]): void {
+    this.#reporting?.reportFailure(this.group, error, calls)
   }
 }

@@ -1,15 +1,15 @@
 /**
- * What calls tell of themselves: when they and their phases begin and end. Collectives and kernels speak to a `PhaseObserver`,
- * their call; the group’s recorder passes it on to all who watch. Spans are used again and again: watching leaves hardly more
- * behind than not watching.
+ * What calls report of themselves: when they and their phases begin and end. Collectives and kernels report to a
+ * `PhaseObserver`, which is their call; the group's recorder passes it on to all watchers. Spans are used again and
+ * again, so that watching makes hardly any garbage.
  */
 import type { CallPhase as Phase } from '../call-records.ts'
 import type { ErrorCode } from '../errors.ts'
 
 /**
- * `queue`: until another rank is heard of in the call; `exchange`: messages on the way to those who compute; `gram`: products
- * of the inputs, and their exchange among ranks that share a segment (segments that fit into one kernel call are combined
- * there, too); `combine`: the result from inputs and coefficients; `gather`: the result on its way to all.
+ * `queue`: until another rank is heard of in the call; `exchange`: messages on the way to those who compute; `gram`:
+ * products of the inputs, and their exchange among ranks that share a segment (segments that fit into one kernel call
+ * are combined there, too); `combine`: the result from inputs and coefficients; `gather`: the result on its way to all.
  */
 export const PHASES: readonly Phase[] = ['queue', 'exchange', 'gram', 'combine', 'gather']
 export type { Phase }
@@ -31,7 +31,7 @@ export interface CallWords {
   readonly key: string
 }
 
-/** A call as those who watch see it; only until it has ended. */
+/** A call as watchers see it. They must not use it after it has ended. */
 export interface ObservedCall {
   readonly sequence: number
   readonly words: CallWords
@@ -42,14 +42,14 @@ export interface ObservedCall {
   readonly bytesReceived: number
   /** Read in the memory of ranks on the same machine. */
   readonly sharedBytes: number
-  /** Of those received, what came before it was asked for. */
+  /** How many of the received bytes came before this rank asked for them. */
   readonly earlyBytes: number
   readonly offThreadKernels: number
   /** The rank from which something came last; -1 if nothing has. */
   readonly lastFrom: number
-  /** What has begun and not ended; the recorder keeps it. */
+  /** The spans that have begun and not ended; the recorder maintains the list. */
   readonly openSpans: Span[]
-  waitingRanks(): number[]
+  awaitedRanks(): number[]
 }
 
 /** A call, or a phase of one. */
@@ -64,17 +64,17 @@ export interface Span {
   code: ErrorCode | undefined
 }
 
-/** Hears of every call and phase of a group. It keeps neither span nor call. */
+/** Is told of every call and phase of a group. It must keep neither span nor call. */
 export interface Watcher {
-  begun(span: Span): void
-  ended(span: Span): void
+  onBegin(span: Span): void
+  onEnd(span: Span): void
 }
 
-/** What a collective and its kernels know of those who watch. */
+/** What a collective and its kernels report to. */
 export interface PhaseObserver {
   begin(phase: Phase): Span
   /** Nothing happens if the call has ended meanwhile. */
   end(span: Span): void
-  /** So many kernel calls go to other threads. */
-  wentOffThread(count: number): void
+  /** Counts kernel calls that run on other threads. */
+  countOffThread(count: number): void
 }

@@ -21,12 +21,12 @@ export class Recorder {
     span.phase = phase
     span.code = undefined
     call.openSpans.push(span)
-    this.#begun(span)
+    this.#tellBegin(span)
     return span
   }
 
   end(span: Span): void {
-    this.#ended(span)
+    this.#tellEnd(span)
     const { openSpans } = span.call!
     span.call = undefined
     // The last one takes its place.
@@ -35,18 +35,18 @@ export class Recorder {
     this.#free.push(span)
   }
 
-  /** Another rank has been heard of in a call, for the first time: what was exchange until now was waiting in the queue. */
-  heard({ openSpans }: ObservedCall): void {
+  /** The first frame of a call has come from another rank. The exchange phase until now becomes the queue phase. */
+  onHeard({ openSpans }: ObservedCall): void {
     const span = openSpans.find(({ phase }) => phase === 'exchange')
     if (!span) return
     span.phase = 'queue'
-    this.#ended(span)
+    this.#tellEnd(span)
     span.phase = 'exchange'
-    this.#begun(span)
+    this.#tellBegin(span)
   }
 
-  /** A call is over, and with it what is left of its phases. */
-  callEnded({ openSpans }: ObservedCall, span: Span, code: ErrorCode | undefined): void {
+  /** Ends a call, and those of its phases that have not ended. */
+  endCall({ openSpans }: ObservedCall, span: Span, code: ErrorCode | undefined): void {
     for (let i = openSpans.length - 1; i >= 0; i--) {
       const other = openSpans[i]!
       if (other === span) continue
@@ -57,17 +57,17 @@ export class Recorder {
     this.end(span)
   }
 
-  #begun(span: Span): void {
+  #tellBegin(span: Span): void {
     span.beginMs = performance.now()
-    if (span.phase === 'call') this.flight.begun(span)
-    this.#timeline?.begun(span)
+    if (span.phase === 'call') this.flight.onBegin(span)
+    this.#timeline?.onBegin(span)
   }
 
-  #ended(span: Span): void {
+  #tellEnd(span: Span): void {
     span.endMs = performance.now()
-    this.counters.ended(span)
-    if (span.phase === 'call') this.flight.ended(span)
-    this.#timeline?.ended(span)
+    this.counters.onEnd(span)
+    if (span.phase === 'call') this.flight.onEnd(span)
+    this.#timeline?.onEnd(span)
   }
 }
 

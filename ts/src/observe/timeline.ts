@@ -1,13 +1,13 @@
 /**
- * Calls and their phases as events of a trace that Perfetto and chrome://tracing show: a process for the rank, threads (rows) for
- * what runs at the same time.
+ * Calls and their phases as events of a trace that Perfetto and chrome://tracing show: a process for the rank, threads
+ * (rows) for what runs at the same time.
  *
- * Every call has a row for as long as it is under way, the first that is free. Its phases lie in that row, within the call;
- * what overlaps with another phase of the same call goes to a row below it. So the events of a row never overlap but for those
- * that lie within another.
+ * Every call has a row for as long as it is under way, the first that is free. Its phases lie in that row, within the
+ * call; what overlaps with another phase of the same call goes to a row below it. So the events of a row never overlap
+ * but for those that lie within another.
  *
- * Times are microseconds since the epoch, by each process's clock: those of one machine agree, those of different machines as
- * far as their clocks do. They are rounded one by one, so that what was ordered stays so.
+ * Times are microseconds since the epoch, by each process's clock: those of one machine agree, those of different
+ * machines as far as their clocks do. They are rounded one by one, so that what was ordered stays so.
  */
 import type { Span, Watcher } from './observer.ts'
 import { TraceFile, type TraceFileOptions } from './trace-file.ts'
@@ -96,7 +96,7 @@ class GroupTimeline implements Watcher {
     this.#index = index
   }
 
-  begun(span: Span): void {
+  onBegin(span: Span): void {
     const call = span.call!
     if (span.phase === 'call') {
       const rows = this.#freeCallRows()
@@ -110,7 +110,7 @@ class GroupTimeline implements Watcher {
     this.#rows.set(span, row)
   }
 
-  ended(span: Span): void {
+  onEnd(span: Span): void {
     const row = this.#rows.get(span)!
     const call = span.call!
     this.#rows.delete(span)

@@ -77,7 +77,7 @@ export class Connections {
     const member = this.#members.get(groupId)
     if (member) {
       const peer = member.worldRanks.indexOf(worldRank)
-      return peer < 0 ? pipe.destroy() : this.#keep(member.group.accepted(peer, pipe))
+      return peer < 0 ? pipe.destroy() : this.#keep(member.group.accept(peer, pipe))
     }
     const ended = this.#ended.get(groupId)
     if (ended) return ended.worldRanks.includes(worldRank) ? this.#keep(dismiss(pipe, ended.lastWords)) : pipe.destroy()

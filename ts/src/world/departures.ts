@@ -61,7 +61,7 @@ export class Departures {
   }
 
   /** Tells somebody that this rank has left, if anybody may not know. */
-  async leave({ lastSequence, told }: Farewell): Promise<void> {
+  async leave({ lastSequence, informedRanks: told }: Farewell): Promise<void> {
     const isKnownToAll = told.size === this.#size - 1
     // Where others have left after as many collectives, the program is over, and nobody will miss this one.
     const isCommon = lastSequence > 0 && [...this.#known.values()].includes(lastSequence)

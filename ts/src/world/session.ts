@@ -76,7 +76,7 @@ export class Session {
   #meet(signal: AbortSignal | undefined): Promise<Meeting> {
     const { place, ways, instruments } = this.#options
     const onWaiting = ({ message, report, isSpeaker }: Notice): void =>
-      instruments.waiting(report, isSpeaker ? message : undefined)
+      instruments.reportWaiting(report, isSpeaker ? message : undefined)
     const announce = (localHost: string) => this.#port.open(localHost)
     return rendezvous(place, { transport: ways.transport, timeoutMs: place.timeoutMs, signal, announce, onWaiting })
   }

@@ -6,7 +6,7 @@ import { sha256 } from '#platform'
 import { hexOf } from '../bytes.ts'
 import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
-import { hasLeft } from '../group/failure.ts'
+import { peerLeftError } from '../group/failure.ts'
 import { Group } from '../group/group.ts'
 import type { GroupOptions } from '../group/group-options.ts'
 import { Monitor, type Reporting } from '../observe/monitor.ts'
@@ -157,7 +157,7 @@ export class World {
     if (!(reason instanceof AdasumError) || reason.code !== 'ERR_PEER_LOST') return reason
     const lastSequence = await this.#departures.lastSequenceOf(rank, signal)
     const { address } = this.#options.routes[rank]!
-    return lastSequence === undefined ? reason : hasLeft({ peer: rank, address }, lastSequence, reason.cause)
+    return lastSequence === undefined ? reason : peerLeftError({ peer: rank, address }, lastSequence, reason.cause)
   }
 }
 

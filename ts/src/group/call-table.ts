@@ -1,23 +1,26 @@
-/** The calls of a group on this rank: their numbers, which are under way, and how far they are complete. */
+/**
+ * The calls of a group on this rank: it numbers them, and knows which are under way and up to where all are complete.
+ */
 import type { Call } from './call.ts'
-import { tooManyUnderWay } from './failure.ts'
+import { tooManyUnderWayError } from './failure.ts'
 import { MOST_CALLS_UNDER_WAY, isMessage, messageOf, messageSequence } from './numbering.ts'
 
-interface Messages {
-  begun: number
-  underWay: number
+/** How many messages of one ordered pair of ranks have begun, and how many are under way. */
+interface MessageCounts {
+  begunCount: number
+  underWayCount: number
 }
 
-export class Roster {
+export class CallTable {
   readonly #size: number
   readonly #active = new Map<number, Call>()
-  /** Of those. */
+  /** How many of the active calls are collectives. */
   #collectiveCount = 0
   #lastBegun = 0
-  /** No collective before it is under way. */
+  /** A sequence number below which no collective is under way. */
   #oldestSequence = 1
-  /** By ordered pair. */
-  readonly #messages = new Map<string, Messages>()
+  /** Counts by ordered pair, such as `0>2`. */
+  readonly #messages = new Map<string, MessageCounts>()
   readonly #completed = new Set<number>()
   #lastCompleted = 0
 
@@ -40,41 +43,45 @@ export class Roster {
     return this.#active.size === 0
   }
 
-  /** Number of the next collective. Throws ERR_NOT_READY if too many are under way. */
+  /**
+   * Takes the sequence number of the next collective.
+   *
+   * @throws AdasumError ERR_NOT_READY if too many are under way
+   */
   takeCollective(): number {
-    if (this.#collectiveCount >= MOST_CALLS_UNDER_WAY) throw tooManyUnderWay('collectives', this.#collectiveCount)
+    if (this.#collectiveCount >= MOST_CALLS_UNDER_WAY) throw tooManyUnderWayError('collectives', this.#collectiveCount)
     this.#collectiveCount++
     return ++this.#lastBegun
   }
 
-  /** The same for a message. */
+  /** Takes the sequence number of the next message between two ranks, under the same condition. */
   takeMessage({ from, to }: { from: number; to: number }): number {
     const messages = this.#messagesOf(from, to)
-    if (messages.underWay >= MOST_CALLS_UNDER_WAY)
-      throw tooManyUnderWay(`messages from rank ${from} to rank ${to}`, messages.underWay)
-    messages.underWay++
-    return messageSequence({ from, to, index: messages.begun++ }, this.#size)
+    if (messages.underWayCount >= MOST_CALLS_UNDER_WAY)
+      throw tooManyUnderWayError(`messages from rank ${from} to rank ${to}`, messages.underWayCount)
+    messages.underWayCount++
+    return messageSequence({ from, to, index: messages.begunCount++ }, this.#size)
   }
 
-  #messagesOf(from: number, to: number): Messages {
+  #messagesOf(from: number, to: number): MessageCounts {
     const pair = `${from}>${to}`
     let messages = this.#messages.get(pair)
-    if (!messages) this.#messages.set(pair, (messages = { begun: 0, underWay: 0 }))
+    if (!messages) this.#messages.set(pair, (messages = { begunCount: 0, underWayCount: 0 }))
     return messages
   }
 
-  begun(call: Call): void {
+  add(call: Call): void {
     this.#active.set(call.sequence, call)
   }
 
-  ended({ sequence }: Call): void {
+  remove({ sequence }: Call): void {
     this.#active.delete(sequence)
     const message = messageOf(sequence, this.#size)
-    if (message) this.#messagesOf(message.from, message.to).underWay--
+    if (message) this.#messagesOf(message.from, message.to).underWayCount--
     else this.#collectiveCount--
   }
 
-  completed({ sequence }: Call): void {
+  noteCompleted({ sequence }: Call): void {
     if (isMessage(sequence)) return
     this.#completed.add(sequence)
     while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
@@ -85,23 +92,23 @@ export class Roster {
     return this.#active.get(sequence)
   }
 
-  /** What is under way, in the order in which it has begun. */
+  /** The calls under way, in the order in which they have begun. */
   calls(): Iterable<Call> {
     return this.#active.values()
   }
 
   /** Whether that call has not begun. */
-  isToCome(sequence: number): boolean {
+  isYetToBegin(sequence: number): boolean {
     const message = messageOf(sequence, this.#size)
-    return message ? message.index >= this.#messagesOf(message.from, message.to).begun : sequence > this.#lastBegun
+    return message ? message.index >= this.#messagesOf(message.from, message.to).begunCount : sequence > this.#lastBegun
   }
 
-  /** The call that has begun first. */
+  /** The call under way that has begun first. */
   oldest(): Call | undefined {
     return this.#active.values().next().value
   }
 
-  /** The sequence number of the oldest collective; infinity if there is none. */
+  /** The sequence number of the oldest collective under way; infinity if there is none. */
   oldestSequence(): number {
     const isOver = (sequence: number): boolean => sequence <= this.#lastBegun && !this.#active.has(sequence)
     while (isOver(this.#oldestSequence)) this.#oldestSequence++
