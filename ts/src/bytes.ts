@@ -4,7 +4,7 @@ const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toS
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-/** Two digits a byte, in small letters. */
+/** Bytes as hexadecimal digits: two per byte, in lower case. */
 export function hexOf(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += HEX[byte]
@@ -16,12 +16,12 @@ export function bytesOfHex(text: string): Uint8Array {
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
 }
 
-/** As UTF-8. */
+/** Text as UTF-8. */
 export function bytesOfText(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
-/** What is no UTF-8 becomes U+FFFD. */
+/** UTF-8 as text. Invalid bytes become U+FFFD. */
 export function textOfBytes(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
@@ -36,7 +36,7 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return whole
 }
 
-/** For numbers, big-endian unless told otherwise. */
+/** A view for reading and writing numbers, big-endian by default. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,9 +1,10 @@
 /**
- * Compression of what an all-reduce sends: the format, and what earlier calls have left over.
+ * Compression of the data that an all-reduce sends: the format, and the residuals of earlier calls.
  *
- * A compressor belongs to the caller, who gives it with every call of one kind. With error feedback each rank adds what
- * quantising has left over to the next call's numbers. What is left over is kept by segment (name and element count) and
- * by the stage of the schedule at which it was quantised; it is replaced when the result is there, and not before.
+ * A compressor belongs to the caller, who passes it to every call of one kind. With error feedback each rank adds the
+ * residual, which is the error of the last quantisation, to the next call's numbers. Residuals are kept by segment
+ * (name and element count) and by the stage of the schedule that quantised the numbers. They are replaced only once the
+ * call has its result.
  */
 import { AdasumError, inspect, reading } from './errors.ts'
 
@@ -17,7 +18,7 @@ export interface CompressorOptions {
   format: CompressionFormat
   /** int8 only: elements that share a scale, a power of two from 16 to 2,048; the same on every rank. Default 256. */
   blockElementCount?: number
-  /** Whether what is left over is added to the next call's numbers. Default true. */
+  /** Whether the residual of a call is added to the next call's numbers. Default true. */
   errorFeedback?: boolean
 }
 
@@ -31,7 +32,7 @@ const DEFAULT_BLOCK_ELEMENTS = 256
 const SMALLEST_BLOCK_ELEMENTS = 16
 const LARGEST_BLOCK_ELEMENTS = 2048
 
-/** What is left over, by stage and segment. */
+/** The residuals of a compressor, by stage and segment. */
 export class Residuals {
   readonly #arrays = new Map<string, Float32Array>()
   readonly #inUse = new Set<string>()
@@ -54,7 +55,7 @@ export class Residuals {
     for (const segment of segments) this.#inUse.delete(segment)
   }
 
-  /** Absent: zeros. */
+  /** A residual; undefined if there is none, which counts as zeros. */
   get(stage: number, segment: string): Float32Array | undefined {
     return this.#arrays.get(`${stage} ${segment}`)
   }
@@ -73,9 +74,9 @@ export class Residuals {
   }
 }
 
-/** What a compressor keeps. */
+/** The residuals that a compressor keeps. */
 export let residualsOf: (compressor: Compressor) => Residuals
-/** Whether it is a compressor that keeps that: not one of another copy of the package, nor something with its prototype. */
+/** Whether a value is a compressor of this copy of the package, and not merely an object with its prototype. */
 export let isCompressor: (value: unknown) => value is Compressor
 
 export class Compressor {
@@ -112,7 +113,7 @@ export class Compressor {
   }
 
   /**
-   * Forgets what is left over: when training goes on from other weights.
+   * Forgets all residuals. Call it when training goes on from other weights.
    * @throws AdasumError ERR_NOT_READY while a call uses it
    */
   reset(): void {

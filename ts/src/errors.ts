@@ -11,11 +11,14 @@ import { printable } from './printable.ts'
 
 export { ERROR_CODES, type ErrorCode } from './error-codes.ts'
 
-/** What is known about the place of a failure; absent fields are unknown or do not apply. */
+/** What is known about the origin of a failure; absent fields are unknown or do not apply. */
 export interface ErrorDetails {
   /** Rank on which the failure was first seen. */
   rank?: number | undefined
-  /** The rank to blame, as far as `rank` could tell: lost, missing, of another opinion, or the first whose input is not finite. */
+  /**
+   * The rank to blame, as far as `rank` could tell: lost, missing, of another opinion, or the first whose input is not
+   * finite.
+   */
   peerRank?: number | undefined
   /** Address of that peer, `host:port`. */
   peerAddress?: string | undefined
@@ -35,7 +38,7 @@ const BRAND = Symbol.for('adasum.AdasumError')
 
 export class AdasumError extends Error {
   readonly code: ErrorCode
-  // Declared only: a field would be there as undefined, and be printed, where nothing is known.
+  // Declared only: an initialised field would exist, and be printed, as undefined when nothing is known.
   declare readonly rank?: number
   declare readonly peerRank?: number
   declare readonly peerAddress?: string
@@ -45,11 +48,11 @@ export class AdasumError extends Error {
   declare readonly flightRecord?: readonly FlightEntry[]
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    const { cause, flightRecord, ...place } = details
+    const { cause, flightRecord, ...origin } = details
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
-    for (const [key, value] of Object.entries(place)) if (value !== undefined) Object.assign(this, { [key]: value })
-    // Not printed with the error: it is long.
+    for (const [key, value] of Object.entries(origin)) if (value !== undefined) Object.assign(this, { [key]: value })
+    // Not enumerable, so that it is not printed with the error: it is long.
     if (flightRecord) Object.defineProperty(this, 'flightRecord', { value: flightRecord })
     Object.defineProperty(this, BRAND, { value: true })
     // The stack's first line was written when Error ran, with the plain class name: V8 renders it on first read.
@@ -66,20 +69,20 @@ export class AdasumError extends Error {
     try {
       return typeof value === 'object' && value !== null && BRAND in value
     } catch {
-      // A proxy that refuses to tell.
+      // A proxy may throw.
       return false
     }
   }
 }
 
-/** A wrong value for a message, short whatever it is. */
+/** A wrong value as a message shows it: always short. */
 export function inspect(value: unknown): string {
   // Objects may have no string form, or a very long one.
   if ((typeof value === 'object' && value !== null) || typeof value === 'function') return typeof value
   return printable(String(value), 100)
 }
 
-/** What an error says. Not instanceof: it may be of another realm, or no error at all, or refuse to be read. */
+/** The message of an error, which may be of another realm, no error at all, or an object that cannot be read. */
 export function reasonOf(error: unknown): string {
   try {
     const { message } = (error ?? {}) as { message?: unknown }
@@ -117,7 +120,7 @@ export function systemCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
-/** What the system said, from under our own words. */
+/** The system's error behind one of ours; any other error as it is. */
 export function systemCause(error: unknown): unknown {
   return error instanceof AdasumError && error.cause !== undefined ? error.cause : error
 }

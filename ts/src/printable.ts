@@ -1,6 +1,6 @@
 /**
- * Text that others have written, such as a peer's or the name of an array, as a message may show it: without what moves a
- * terminal's cursor, begins a line that is not ours, or turns the direction of writing.
+ * Makes foreign text (a peer's, say, or the name of an array) safe for a message: without characters that move a
+ * terminal's cursor, begin a new line, or reverse the direction of writing.
  */
 
 /** Control and format characters, line and paragraph separators, and halves of surrogate pairs. */
@@ -10,7 +10,7 @@ const ELLIPSIS = '…'
 
 /** @param most - characters of the result; what is longer is cut, and ends with an ellipsis */
 export function printable(text: string, most: number): string {
-  // Escaping makes it longer only: what is cut here would be cut below.
+  // Escaping only makes the text longer, so whatever is cut here would be cut below.
   const shown = text.slice(0, most + 1).replace(UNPRINTABLE, escaped)
   if (shown.length <= most) return shown
   return shown.slice(0, most - ELLIPSIS.length).replace(/[\ud800-\udbff]$/, '') + ELLIPSIS

@@ -1,4 +1,4 @@
-/** First in, first out, in constant time: of a long array, taking the first element moves all the others. */
+/** A first-in, first-out queue with constant-time operations; Array.shift moves all other elements. */
 export class Queue<T> {
   #items: T[] = []
   #head = 0
@@ -19,7 +19,7 @@ export class Queue<T> {
     if (this.length === 0) return undefined
     const item = this.#items[this.#head++]
     if (2 * this.#head >= this.#items.length) {
-      // As many have been taken as are moved.
+      // At least as many items have been taken as are copied, so the cost per item is constant.
       this.#items = this.#items.slice(this.#head)
       this.#head = 0
     }

@@ -1,32 +1,35 @@
 /**
- * The constants that decide how data moves and where it is reduced, never what comes out: results have the same bits
- * whatever they are. `adasum bench --calibrate` measures all but the last, which depends on the network alone. Rank 0's are
- * handed out at the rendezvous and count for all ranks, so every choice stays a pure function of what all ranks know; the
- * bounds hold whoever rank 0 is.
+ * The constants that decide how data moves and where it is reduced. They change no result: the bits are the same with
+ * any tuning. `adasum bench --calibrate` measures the best values of all but the last, which depends on the network
+ * alone. The rendezvous hands rank 0's tuning to all ranks, so every choice is a pure function of what all ranks know.
+ * All ranks check the bounds, whatever rank 0 sends.
  *
- * Not among them: the largest world of single-shot, since it changes bits, and the length of the chunks that kernels take
- * at a time (kernels/slice.ts), since ranks tell each other's pieces from it and the local functions, which have no rank
- * 0, cut as the collectives do.
+ * Two constants are not part of the tuning. The largest world of the single-shot schedule changes bits. The length of
+ * the chunks that kernels take at a time (kernels/slice.ts) must be the same everywhere: ranks derive each other's
+ * pieces from it, and the local functions, which have no rank 0, cut as the collectives do.
  */
 import { AdasumError, type ErrorCode, inspect } from './errors.ts'
 
 export interface Tuning {
-  /** The largest world whose all-reduce of a short vector is direct; two ranks go direct at any length. Ranks must agree. */
+  /**
+   * The largest world whose all-reduce of a short vector is direct; two ranks go direct at any length. Ranks must
+   * agree.
+   */
   readonly directSize: number
   /** The longest vector of a rank that counts as short for that. Ranks must agree. */
   readonly directByteLength: number
   /**
-   * From this length on what a rank receives is reduced while it comes; of all inputs together, under the direct schedule of
-   * one, which is judged finite afterwards. Ranks must agree.
+   * From this length on, data is reduced while it arrives. The length is that of all inputs together; under the direct
+   * schedule it is that of one input, which is checked for non-finite values afterwards. Ranks must agree.
    */
   readonly streamByteLength: number
   /** From this length on a broadcast is scattered, then gathered. Ranks must agree. */
   readonly scatterByteLength: number
   /** Large payloads are handed to a connection in writes of this size. Ranks need not agree. */
   readonly writeByteLength: number
-  /** From this length on what a rank has received is reduced off the main thread; of all inputs together. Ranks need not agree. */
+  /** From this length on, of all inputs together, a rank reduces off the main thread. Ranks need not agree. */
   readonly offThreadByteLength: number
-  /** Each direction between two ranks has so many connections, over which its bytes are spread. Ranks must agree. */
+  /** How many connections each direction between two ranks has; its bytes are spread over them. Ranks must agree. */
   readonly connectionsPerPeer: number
 }
 
@@ -42,13 +45,13 @@ export const DEFAULT_TUNING: Tuning = Object.freeze({
   connectionsPerPeer: 1,
 })
 
-/** So large that nothing reaches it. */
+/** A length that no data reaches. */
 const NEVER = 2 ** 40
 
 /** Smallest and largest values. */
 export const TUNING_BOUNDS: Readonly<Record<TuningName, readonly [least: number, most: number]>> = {
   directSize: [2, 16],
-  // A rank holds the vectors of all: 16 of them at most.
+  // Under the direct schedule a rank holds the vectors of all ranks: 16 at most.
   directByteLength: [0, 16 << 20],
   // Shorter payloads come in one piece: there is nothing to do meanwhile.
   streamByteLength: [64 << 10, NEVER],
@@ -62,8 +65,8 @@ export const TUNING_BOUNDS: Readonly<Record<TuningName, readonly [least: number,
 
 export const TUNING_NAMES = Object.keys(DEFAULT_TUNING) as readonly TuningName[]
 
-/** Where values come from, for messages: the variable's name, or `option "tuning"`. */
-interface Origin {
+/** Where values come from, for messages: `origin` is the variable's name, or `option "tuning"`. */
+interface ValueSource {
   readonly origin: string
   readonly code: ErrorCode
 }
@@ -96,21 +99,21 @@ export function tuningFrom(value: unknown): Tuning | undefined {
 }
 
 function parseTuning(text: string): Partial<Tuning> {
-  const place = { origin: 'ADASUM_TUNING', code: 'ERR_ENVIRONMENT' } as const
+  const source = { origin: 'ADASUM_TUNING', code: 'ERR_ENVIRONMENT' } as const
   const values = new Map<string, unknown>()
   for (const item of text.split(',')) {
     const [, name, digits] = /^\s*(\w+)=(\d{1,15})\s*$/.exec(item) ?? []
     if (name === undefined) {
       const message = `ADASUM_TUNING has the item "${item}": write name=number, with commas between, such as ${formatTuning({ directSize: 8, directByteLength: 32768 })}; the names are ${TUNING_NAMES.join(', ')}`
-      throw new AdasumError(place.code, message)
+      throw new AdasumError(source.code, message)
     }
-    if (values.has(name)) throw new AdasumError(place.code, `ADASUM_TUNING has ${name} twice: leave one out`)
+    if (values.has(name)) throw new AdasumError(source.code, `ADASUM_TUNING has ${name} twice: leave one out`)
     values.set(name, Number(digits))
   }
-  return checkTuning(Object.fromEntries(values), place)
+  return checkTuning(Object.fromEntries(values), source)
 }
 
-function checkTuning(values: unknown, { origin, code }: Origin): Partial<Tuning> {
+function checkTuning(values: unknown, { origin, code }: ValueSource): Partial<Tuning> {
   if (typeof values !== 'object' || values === null || Array.isArray(values))
     throw new AdasumError(code, `${origin} must be an object of numbers, but it is ${inspect(values)}`)
   const given = Object.entries(values).filter(([, value]) => value !== undefined)

@@ -32,16 +32,16 @@ export type NamedArrays<A extends NumericArray = FloatArray> = Record<string, A>
 
 export type ReduceOp = 'sum' | 'average' | 'adasum'
 
-/** What all-reduce combines integers by: element by element, to the same bits in any order. */
+/** The operators by which all-reduce combines integers: element by element, with the same bits in any order. */
 export type FoldOp = 'sum' | 'min' | 'max'
 
 export type AllReduceOp = ReduceOp | FoldOp
 
 /**
  * What to do if a rank's input has NaN or infinity in it (for f64, unless the op is min or max, also: a segment whose
- * squared norm overflows). Integers never have.
- * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out; if all ranks are, the result is zero,
- * whatever the op. `propagate`: compute on.
+ * squared norm overflows). Integers never do.
+ * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out; if all ranks are, the result is
+ * zero, whatever the op. `propagate`: compute on.
  */
 export type OnNonFinite = 'throw' | 'skip' | 'propagate'
 
@@ -59,14 +59,17 @@ export interface Reduction<D = ReducibleArray> {
   /** `out` if it was given, otherwise `data` itself (collectives) or a new array (local functions). */
   result: D
   segments: SegmentReduction[]
-  /** Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is scanned. */
+  /**
+   * Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is
+   * scanned.
+   */
   nonFiniteRanks: number[]
   /**
-   * Bytes this rank handed to the network for this call, headers included; 0 for local functions. What ranks of this machine
-   * read in its memory does not count.
+   * Bytes this rank handed to the network for this call, headers included; 0 for local functions. What ranks of this
+   * machine read in its memory does not count.
    */
   bytesSent: number
-  /** Of micro-batches only: what combining those of this rank has found. */
+  /** Only with micro-batches: how this rank's own were combined. */
   local?: LocalReduction
 }
 
@@ -77,7 +80,7 @@ export interface LocalReduction {
   nonFiniteInputs: number[]
 }
 
-/** The names of a call's options. The compiler sees to it that none is left out; what is not among them is refused. */
+/** The names of a call's options. The compiler makes sure that none is missing; calls refuse any other option. */
 export type OptionNames<O> = Readonly<Record<keyof O, true>>
 
 export interface CallOptions {
@@ -95,7 +98,7 @@ export interface ReduceOptions<D> {
    * without it work in place.
    */
   out?: D
-  /** Which half format the Uint16Arrays hold; needed for them, and only for them. */
+  /** Which half format the Uint16Arrays hold; required for them, and allowed for nothing else. */
   dtype?: HalfDtype
   /** Element counts of the segments (layers), adding up to the array's length. Named arrays bring their own. */
   segments?: ArrayLike<number>
@@ -114,9 +117,9 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
 }
 
 /**
- * How an all-reduce moves its data: `auto` chooses by world size and bytes, which is right unless two are to be compared.
- * `rvh` is recursive vector halving, for powers of two. All give the same result but for rounding, and any of them the
- * same bits on every rank.
+ * How an all-reduce moves its data: `auto` chooses by world size and bytes, which is right unless two are to be
+ * compared. `rvh` is recursive vector halving, for powers of two. All give the same result but for rounding, and any of
+ * them the same bits on every rank.
  */
 export type AllReduceAlgorithm = 'auto' | 'direct' | 'single-shot' | 'levels' | 'rvh'
 
@@ -126,17 +129,17 @@ export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> exten
   /** Default `auto`; the same on every rank. */
   algorithm?: AllReduceAlgorithm
   /**
-   * Cuts the call into buckets of whole segments, each of so many bytes or a few more (63 buckets at most): one is reduced
-   * while the next one is on the wire. Changes no bit; the same on every rank. Without effect on direct ones, which are
-   * reduced as they come. Default: one bucket.
+   * Cuts the call into buckets of whole segments, each of so many bytes or a few more (63 buckets at most): one is
+   * reduced while the next one is on the wire. Changes no bit; the same on every rank. Without effect on direct ones,
+   * which are reduced as they come. Default: one bucket.
    */
   bucketBytes?: number
   /**
-   * With op `adasum`: the ranks of each machine are combined by this first, and then Adasum combines the machines, each counted
-   * by its ranks. That is another operator than Adasum of all ranks. The same on every rank.
+   * With op `adasum`: the ranks of each machine are combined by this first, and then Adasum combines the machines, each
+   * counted by its ranks. That is another operator than Adasum of all ranks. The same on every rank.
    */
   hierarchy?: ReduceOp
-  /** f32 with `sum`, `average` and `adasum`: what is sent is quantised. The same format on every rank. */
+  /** Quantises the data that is sent: for f32 with `sum`, `average` and `adasum`. The same format on every rank. */
   compressor?: Compressor
 }
 
@@ -150,7 +153,7 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   ...CALL_OPTIONS,
 }
 
-/** Where this process stands in the world. What is absent comes from the environment. */
+/** This process's place in the world, and settings of its connections. Absent options come from the environment. */
 export interface ConnectOptions {
   rank?: number
   size?: number
@@ -161,34 +164,39 @@ export interface ConnectOptions {
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
   /**
-   * Address at which rank 0 opens the store, where `store` is not an address of its own machine (but, say, one that is forwarded
-   * there); `0.0.0.0` or `::` for all, which needs a secret. Without effect on other ranks.
+   * Address at which rank 0 opens the store, where `store` is not an address of its own machine (but, say, one that is
+   * forwarded there); `0.0.0.0` or `::` for all, which needs a secret. Without effect on other ranks.
    */
   listen?: string
-  /** Which machine this rank is on, by a name of your own: ranks that give the same one share it. Default: found out. */
+  /**
+   * Which machine this rank is on, by a name of your own: ranks that give the same one share it. Default: found out.
+   */
   machine?: string
   /**
-   * `none`: variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT among them) mean nothing. Default:
-   * that of ADASUM_LAUNCHER, or `auto`.
+   * `none`: variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT among them) mean nothing.
+   * Default: that of ADASUM_LAUNCHER, or `auto`.
    */
   launcher?: 'auto' | 'none'
-  /** Time in which all ranks must have come. Default 60,000. */
+  /** Time in milliseconds within which all ranks must have come. Default 60,000. */
   timeoutMs?: number
   signal?: AbortSignal
   /** Constants of the choice between schedules and the like; those of rank 0 count, for all ranks. */
   tuning?: Partial<Tuning>
   /**
-   * Whether ranks of one machine read each other's large messages in shared memory (Linux): false, true, or the most bytes
-   * that this rank reserves for it. Default true.
+   * Whether ranks of one machine read each other's large messages in shared memory (Linux): false, true, or the most
+   * bytes that this rank reserves for it. Default true.
    */
   sharedMemory?: boolean | number
   /** File for a timeline of this rank's calls; `%r` stands for the rank. Default: that of ADASUM_TIMELINE, or none. */
   timeline?: string
-  /** File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of ADASUM_FLIGHT_RECORD, or none. */
+  /**
+   * File to which a failing group's last calls are added; `%r` stands for the rank. Default: that of
+   * ADASUM_FLIGHT_RECORD, or none.
+   */
   flightRecord?: string
   /**
-   * Called when a call has made no progress for 10 s, once for all that wait for the same ranks; and while connecting after 5 s, then
-   * at growing distances. Only a report, beside the warning.
+   * Called when a call has made no progress for 10 s, once for all that wait for the same ranks; and while connecting
+   * after 5 s, then at growing distances. Only a report, beside the warning.
    */
   onStall?: (report: StallReport) => void
 }
@@ -222,14 +230,19 @@ export interface StallReport {
   readonly group: string
   readonly rank: number
   readonly idleMs: number
-  /** Of `connect` only: where the ranks meet. If that does not answer, this rank does not know whom it waits for. */
+  /**
+   * Only while connecting: where the ranks meet. If that does not answer, this rank does not know which ranks are
+   * missing.
+   */
   readonly store?: string
-  /** Whom this rank waits for. Addresses are empty while connecting: nobody knows them yet. */
+  /** The ranks that this rank waits for. Addresses are empty while connecting, when they are not known yet. */
   readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
-  /** Of whom this rank has heard in this call: they have come to it. */
+  /** The ranks from which this rank has heard in this call: these have come to it. */
   readonly arrived: readonly number[]
-  /** How many calls that have begun later wait for the same ranks, or some of them: they have no reports of their own. */
+  /** How many later calls wait for the same ranks, or some of them; they get no reports of their own. */
   readonly laterCallCount: number
-  /** Of whom it has not. Where not everyone talks to everyone, they may have come all the same. */
+  /**
+   * The other ranks of the call. They may have come to it, too, if the schedule sends nothing from them to this rank.
+   */
   readonly notHeard: readonly number[]
 }

@@ -1,23 +1,27 @@
-/** What differs between Node.js and a browser. `#platform` is `node.ts` there and `web.ts` here; either has all of this. */
+/** What differs between Node.js and a browser. `#platform` is `node.ts` or `web.ts`; both implement this interface. */
 export interface Platform {
-  /** SHA-256 of the parts, one behind the other, text as UTF-8: 32 bytes. */
+  /** SHA-256 of the concatenated parts, with text as UTF-8: 32 bytes. */
   sha256(...parts: readonly (Uint8Array | string)[]): Uint8Array
-  /** HMAC-SHA-256 of the parts, one behind the other, text as UTF-8: 32 bytes. */
+  /** HMAC-SHA-256 of the concatenated parts, with text as UTF-8: 32 bytes. */
   hmacSha256(key: string, ...parts: readonly (Uint8Array | string)[]): Uint8Array
-  /** As of zlib and PNG. */
+  /** The CRC-32 of zlib and PNG. */
   crc32(bytes: Uint8Array): number
-  /** Bytes that nobody can foresee. */
+  /** Cryptographically secure random bytes. */
   randomBytes(byteLength: number): Uint8Array
-  /** Whether two arrays of one length hold the same bytes; the time it takes does not tell where they differ. */
+  /** Whether two arrays of equal length hold the same bytes. The time it takes does not depend on where they differ. */
   timingSafeEqual(a: Uint8Array, b: Uint8Array): boolean
-  /** Memory to be overwritten whole: it may hold anything. */
+  /** Memory with any content, for callers that overwrite all of it. */
   uninitializedBytes(byteLength: number): Uint8Array
-  /** A turn of the event loop: resolves once all that has been waiting has had its turn. */
+  /** Resolves after one turn of the event loop, in which everything that was waiting has run. */
   nextTurn(): Promise<void>
-  /** Threads that can compute side by side. */
+  /** How many threads can compute at the same time. */
   coreCount(): number
-  /** Tells whoever runs the program, not the program. @param code - by which such warnings are told apart */
+  /**
+   * Prints a warning for the user of the program.
+   *
+   * @param code - identifies the kind of warning
+   */
   emitWarning(message: string, code: string): void
-  /** As many listeners as there are peers are no mistake. */
+  /** Lets a signal have any number of listeners without a warning of a leak. */
   allowManyListeners(signal: AbortSignal): void
 }

@@ -1,6 +1,6 @@
 /**
- * Browsers, in pages and workers. Hashes are computed here, because WebCrypto's answer later and are absent from pages that came
- * over http from another machine.
+ * Browsers, in pages and workers. Hashes are computed here, because WebCrypto's are asynchronous, and absent from pages
+ * that were loaded over http from another machine.
  */
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 as noble } from '@noble/hashes/sha2.js'
@@ -11,9 +11,9 @@ interface MessagePort {
   postMessage(message: undefined): void
 }
 
-/** What every browser has, as far as it is used here. */
+/** The globals of a browser that are used here. */
 interface Web {
-  /** Of Node.js, where what is made for browsers runs, too. */
+  /** Exists in Node.js only, where the browser build runs, too. */
   readonly setImmediate?: (callback: () => void) => unknown
   readonly MessageChannel: new () => { readonly port1: MessagePort; readonly port2: MessagePort }
   readonly navigator?: { readonly hardwareConcurrency?: number }
@@ -67,7 +67,10 @@ export const timingSafeEqual: Platform['timingSafeEqual'] = (a, b) => {
 
 export const uninitializedBytes: Platform['uninitializedBytes'] = (byteLength) => new Uint8Array(byteLength)
 
-/** Messages take a turn each. Timers do too, but browsers make nested ones wait for four milliseconds. */
+/**
+ * Turns by messages, each of which takes one. Timers would do, too, but browsers delay nested ones by four
+ * milliseconds.
+ */
 function turnsOfMessages(): Platform['nextTurn'] {
   const { port1, port2 } = new web.MessageChannel()
   const waiting: (() => void)[] = []
@@ -81,7 +84,7 @@ function turnsOfMessages(): Platform['nextTurn'] {
 
 let turns: Platform['nextTurn'] | undefined
 
-/** A channel of messages would keep a process of Node.js alive. */
+/** In Node.js this uses setImmediate, because an open message channel would keep the process alive. */
 export const nextTurn: Platform['nextTurn'] = () => {
   const { setImmediate } = web
   if (setImmediate) return new Promise((resolve) => void setImmediate(resolve))

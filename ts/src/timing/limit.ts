@@ -1,8 +1,8 @@
 /**
  * A signal that aborts when its time is up or when its parent does, and leaves nothing behind once released.
  *
- * AbortSignal.any over AbortSignal.timeout would be shorter, but in Node 20 nothing holds the timeout there: if memory is
- * collected meanwhile, the time never comes (nodejs/node#57736).
+ * AbortSignal.any over AbortSignal.timeout would be shorter, but in Node 20 nothing holds the timeout there: if memory
+ * is collected meanwhile, the time never comes (nodejs/node#57736).
  */
 import { allowManyListeners } from '#platform'
 import { patientTimeout } from './patience.ts'
@@ -16,7 +16,7 @@ export class Limit {
   /** @param timeoutMs - without it, only the parent and `abort` count */
   constructor(timeoutMs: number | undefined, parent?: AbortSignal) {
     this.#parent = parent
-    // As many as there are peers may wait for it: Node.js warns of a leak from 11 on.
+    // Each peer may add a listener, and Node.js warns of a leak from 11 on.
     allowManyListeners(this.signal)
     if (parent?.aborted === true) this.#follow()
     parent?.addEventListener('abort', this.#follow, { once: true })

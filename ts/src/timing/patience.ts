@@ -1,10 +1,10 @@
 import { nextTurn } from '#platform'
 
 /**
- * A time limit that looks at the network before it fires.
+ * A timeout that lets the event loop read from the network before it fires.
  *
- * After a long synchronous computation Node runs timers before it reads data that has long been there. So when the time
- * is up, the event loop polls twice more, and whoever hears good news meanwhile cancels.
+ * After a long synchronous computation Node runs timers before it reads data that has long arrived. So when the time is
+ * up, this waits for two more turns of the event loop, in which the caller may cancel because of what has come.
  *
  * @param isReferenced - whether it keeps the process alive
  * @returns cancels it
@@ -17,7 +17,7 @@ export function patientTimeout(action: () => void, timeoutMs: number, isReferenc
     if (!isCancelled) action()
   }
   const timer: { unref?: () => unknown } | number = setTimeout(() => void poll(), timeoutMs)
-  // Of a page nothing keeps the process alive.
+  // A browser's timers are numbers, which have no unref().
   if (!isReferenced && typeof timer !== 'number') timer.unref?.()
   return () => {
     isCancelled = true
@@ -25,7 +25,10 @@ export function patientTimeout(action: () => void, timeoutMs: number, isReferenc
   }
 }
 
-/** Waits for a promise, but not longer; if the event loop was held up, what has long been there comes first. */
+/**
+ * Waits for a promise, but for `timeMs` at most. If the event loop was held up, data that has long arrived is read
+ * first.
+ */
 export async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
   let cancel: () => void = () => undefined
   const late = new Promise<void>((resolve) => (cancel = patientTimeout(resolve, timeMs)))
