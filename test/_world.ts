@@ -1,4 +1,7 @@
-/** Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives need. */
+/**
+ * Worlds of ranks in this process, over any transport, without a store or handshakes: what the tests of collectives
+ * need.
+ */
 import { loadBinding } from '#binding'
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -77,7 +80,7 @@ export async function makeWorld(
         throw new AdasumError('ERR_PEER_LOST', `rank ${peer} cannot be reached: it is dead.`, { peerRank: peer })
       }
       if (groupId === WORLD_GROUP_ID) pipes.set(`${rank}<${peer}`, dialled)
-      worlds[peer]!.connections.accepted(rank, groupId, accepted)
+      worlds[peer]!.connections.accept(rank, groupId, accepted)
       return dialled
     }
     const own = {
@@ -98,7 +101,7 @@ export async function makeWorld(
       },
     })
   })
-  const roots = worlds.map((world) => world.root({ timeoutMs: 20_000, ...limits }))
+  const roots = worlds.map((world) => world.openRoot({ timeoutMs: 20_000, ...limits }))
   const groups = roots.map(({ group }) => group)
   if (isConnected) {
     for (const group of groups) for (const peer of groups) if (peer !== group) group.linkTo(peer.rank)

@@ -1,7 +1,7 @@
 /**
- * Closing, in every order in which connections may be dialled and accepted, data come, and ranks close. A rank that has closed is
- * as hard on the others as it can be: nobody reaches it any more, and whoever is in the middle of dialling it is cut off. All the
- * same every call succeeds that all its ranks make, and none stands still.
+ * Closing, in every order in which connections may be dialled and accepted, data come, and ranks close. A rank that has
+ * closed is as hard on the others as it can be: nobody reaches it any more, and whoever is in the middle of dialling it
+ * is cut off. All the same every call succeeds that all its ranks make, and none stands still.
  */
 import { loadBinding, loadSharedMemory } from '#binding'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -27,7 +27,10 @@ interface Program {
   readonly isLong: boolean
   readonly sharesMemory: boolean
   readonly isStriped: boolean
-  /** Turns of the event loop: before a rank calls, before it closes; before a dial arrives, is accepted, and is known to be. */
+  /**
+   * Turns of the event loop: before a rank calls, before it closes; before a dial arrives, is accepted, and is known to
+   * be.
+   */
   readonly turns: readonly number[]
 }
 
@@ -64,7 +67,7 @@ function connectAll({ size, sharesMemory, isStriped, turns }: Program) {
         throw lost(peer, 'broke the connection during the handshake')
       }
       const accepting = wait().then(() =>
-        closed.has(peer) ? accepted.destroy() : worlds[peer]!.connections.accepted(rank, groupId, accepted),
+        closed.has(peer) ? accepted.destroy() : worlds[peer]!.connections.accept(rank, groupId, accepted),
       )
       await Promise.race([accepting, wait()])
       return dialled
@@ -80,7 +83,7 @@ function connectAll({ size, sharesMemory, isStriped, turns }: Program) {
     }))
     return new World({ binding: loadBinding(), rank, routes, sharedMemory, release })
   })
-  const ranks = worlds.map((world) => new Communicator(world, world.root({ timeoutMs: 5000 })))
+  const ranks = worlds.map((world) => new Communicator(world, world.openRoot({ timeoutMs: 5000 })))
   return { ranks, wait }
 }
 

@@ -136,7 +136,7 @@ function firstBytesOf(pipe: Pipe): Promise<string> {
   const spill = Buffer.alloc(100)
   return new Promise((resolve) => {
     const filled = (byteLength: number): void => resolve(spill.toString('utf8', 0, byteLength))
-    pipe.setSink({ target: () => spill, filled, ended: () => resolve('') })
+    pipe.setSink({ target: () => spill, onFilled: filled, onEnd: () => resolve('') })
   })
 }
 
@@ -144,10 +144,10 @@ test('of groups that have been closed the last thousands are known by how they h
   const dial = (): Promise<never> => Promise.reject(new Error('nobody is dialled'))
   const connections = new Connections(dial, new Departures(0, 2, dial))
   const idOf = (index: number): string => index.toString(16).padStart(16, '0')
-  for (let index = 0; index < 10_000; index++) connections.ended(idOf(index), [0, 1], Buffer.from(`end ${index}`))
+  for (let index = 0; index < 10_000; index++) connections.remove(idOf(index), [0, 1], Buffer.from(`end ${index}`))
   const come = async (index: number, worldRank: number): Promise<{ pipe: Pipe; heard: Promise<string> }> => {
     const [pipe, accepted] = await pipesOf(createMemoryTransport())
-    connections.accepted(worldRank, idOf(index), accepted)
+    connections.accept(worldRank, idOf(index), accepted)
     return { pipe, heard: firstBytesOf(pipe) }
   }
   for (const index of [9999, 9000, 7000]) t.is(await (await come(index, 1)).heard, `end ${index}`)

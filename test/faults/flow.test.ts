@@ -69,15 +69,15 @@ function slowPipe(pipe: Pipe, bytesPerTick: number): Pipe {
   let end: { error: Error | undefined } | undefined
   const collector: Sink = {
     target: () => scratch,
-    filled: (byteLength) => void kept.push(Buffer.from(scratch.subarray(0, byteLength))),
-    ended: (error) => void (end = { error }),
+    onFilled: (byteLength) => void kept.push(Buffer.from(scratch.subarray(0, byteLength))),
+    onEnd: (error) => void (end = { error }),
   }
   pipe.setSink(collector)
   const timer = setInterval(() => {
     for (let left = bytesPerTick; left > 0 && kept.length > 0 && sink;) left -= deliver(kept, sink, left)
     if (kept.length > 0 || end === undefined || sink === null) return
     clearInterval(timer)
-    sink.ended(end.error)
+    sink.onEnd(end.error)
   }, 10)
   return {
     remoteAddress: pipe.remoteAddress,
@@ -101,7 +101,7 @@ function deliver(kept: Buffer[], sink: Sink, most: number): number {
   target.set(head.subarray(0, count))
   if (count === head.length) kept.shift()
   else kept[0] = head.subarray(count)
-  sink.filled(count)
+  sink.onFilled(count)
   return count
 }
 

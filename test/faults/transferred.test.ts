@@ -1,6 +1,6 @@
 /**
- * Memory that its owner transfers away in mid-call, which nobody should do: the process lives on, every rank's call ends
- * soon and says what happened, and no connection is left.
+ * Memory that its owner transfers away in mid-call, which nobody should do: the process lives on, every rank's call
+ * ends soon and says what happened, and no connection is left.
  */
 import anyTest, { type ExecutionContext } from 'ava'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -102,8 +102,8 @@ test('a socket that has lent memory to a read survives its loss', async (t) => {
   }
   const sink = (bytes: Uint8Array) => ({
     target: () => bytes,
-    filled: (byteLength: number) => void heard.push(byteLength),
-    ended: () => void heard.push(-1),
+    onFilled: (byteLength: number) => void heard.push(byteLength),
+    onEnd: () => void heard.push(-1),
   })
   dialled.setSink(sink(out))
   far.setSink(sink(new Uint8Array(1)))

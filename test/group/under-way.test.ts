@@ -1,4 +1,6 @@
-/** How many calls may be under way, what a rank puts up with of one that has as many, and the queues in which they wait. */
+/**
+ * How many calls may be under way, what a rank puts up with of one that has as many, and the queues in which they wait.
+ */
 import anyTest from 'ava'
 import { AdasumError } from '../../ts/src/errors.ts'
 import type { Call } from '../../ts/src/group/call.ts'
@@ -65,7 +67,7 @@ test('a rank hears of all that a peer may have under way, and of more than it ca
       sequence: messageSequence({ from: 0, to: 1, index: Math.floor(index / 16) }, 2),
     }
     receiver.begin(header)
-    receiver.complete(header, [])
+    receiver.onComplete(header, [])
   }
   t.notThrows(() => times(MOST_ANNOUNCED, announce))
   await onAll(world.ranks, (comm) => comm.barrier())

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import test from 'ava'
 import { loadSharedMemory } from '#binding'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
-import { type Borrowed, type Offer } from '../../ts/src/shared-memory/offer.ts'
+import { type PeerOffer, type Offer } from '../../ts/src/shared-memory/offer.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/shared-memory/shared-memory.ts'
 import { bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 import { LONG, fill, shared } from './_memory.ts'
@@ -13,7 +13,7 @@ if (HAS_SHARED_MEMORY) {
   class Interrupted extends SharedMemory {
     interrupt: () => void = () => undefined
 
-    override borrow(offer: Offer): Borrowed {
+    override borrow(offer: Offer): PeerOffer {
       const borrowed = super.borrow(offer)
       const finish = (): boolean => {
         this.interrupt()
@@ -95,7 +95,7 @@ if (HAS_SHARED_MEMORY) {
     class Dying extends SharedMemory {
       die: () => void = () => undefined
 
-      override borrow(offer: Offer): Borrowed {
+      override borrow(offer: Offer): PeerOffer {
         const borrowed = super.borrow(offer)
         const finish = (): boolean => {
           const isFinished = borrowed.finish()

@@ -52,15 +52,15 @@ if (HAS_SHARED_MEMORY) {
       bytesOf(report),
       bytesOf(data.subarray(5, 9)),
     ]
-    const placement = owner.place(parts)!
+    const placement = owner.offer(parts)!
     const borrowed = reader.borrow(decodeOffer(encodeOffer(placement.offer)))
-    t.true(borrowed.isThere)
+    t.true(borrowed.isAvailable)
     t.deepEqual(Buffer.concat(borrowed.parts), Buffer.concat(parts))
     data[100] = 42
     t.deepEqual(Buffer.from(borrowed.parts[0]!.subarray(0, 4)), Buffer.from(Float32Array.of(42).buffer))
-    t.false(placement.isFinished())
+    t.false(placement.reclaimIfRead())
     t.true(borrowed.finish())
-    t.true(placement.isFinished())
+    t.true(placement.reclaimIfRead())
     t.false(borrowed.finish(), 'twice')
   })
 
@@ -68,7 +68,7 @@ if (HAS_SHARED_MEMORY) {
     const owner = newMemory()
     const large = bytesOf(numbers(owner, KIB_128))
     for (const length of [1, 3, 8]) {
-      const placement = owner.place([new Uint8Array(length), large, new Uint8Array(16)])!
+      const placement = owner.offer([new Uint8Array(length), large, new Uint8Array(16)])!
       for (const part of newMemory().borrow(decodeOffer(encodeOffer(placement.offer))).parts)
         t.is(part.byteOffset % 8, 0)
     }
@@ -77,42 +77,42 @@ if (HAS_SHARED_MEMORY) {
   test('what is withdrawn counts for nothing, whether it had been opened or not', (t) => {
     const [owner, reader] = pair()
     const parts = [bytesOf(numbers(owner, KIB_128))]
-    const first = owner.place(parts)!
+    const first = owner.offer(parts)!
     const opened = reader.borrow(first.offer)
-    t.true(opened.isThere)
+    t.true(opened.isAvailable)
     first.withdraw()
     t.false(opened.finish())
-    const second = owner.place(parts)!
+    const second = owner.offer(parts)!
     second.withdraw()
-    t.false(reader.borrow(second.offer).isThere)
+    t.false(reader.borrow(second.offer).isAvailable)
     // The word is used again: those who come late must not take the new message for theirs.
-    const third = owner.place(parts)!
+    const third = owner.offer(parts)!
     t.is(third.offer.word, second.offer.word)
     t.false(opened.finish())
-    t.false(reader.borrow(second.offer).isThere)
+    t.false(reader.borrow(second.offer).isAvailable)
     t.true(reader.borrow(third.offer).finish())
-    t.true(third.isFinished())
+    t.true(third.reclaimIfRead())
   })
 
   test('a segment has many words, and an offer needs one', (t) => {
     const owner = newMemory()
     const parts = [bytesOf(numbers(owner, KIB_128))]
     const placements = []
-    for (let placed = owner.place(parts); placed; placed = owner.place(parts)) placements.push(placed)
+    for (let placed = owner.offer(parts); placed; placed = owner.offer(parts)) placements.push(placed)
     t.true(placements.length >= 512)
     placements[7]!.withdraw()
-    t.is(owner.place(parts)?.offer.word, placements[7]!.offer.word)
-    t.is(owner.place(parts), undefined)
+    t.is(owner.offer(parts)?.offer.word, placements[7]!.offer.word)
+    t.is(owner.offer(parts), undefined)
   })
 
   test('what does not lie in shared memory is not offered', (t) => {
     const owner = newMemory()
     const data = bytesOf(numbers(owner, KIB_128))
-    t.is(owner.place([new Uint8Array(100)]), undefined)
-    t.is(owner.place([data, new Uint8Array(17 << 10)]), undefined)
-    t.is(owner.place([]), undefined)
-    t.is(owner.place(Array.from({ length: 513 }, (_, i) => data.subarray(i, i + 1))), undefined)
-    t.truthy(owner.place([data, new Uint8Array(16 << 10)]))
+    t.is(owner.offer([new Uint8Array(100)]), undefined)
+    t.is(owner.offer([data, new Uint8Array(17 << 10)]), undefined)
+    t.is(owner.offer([]), undefined)
+    t.is(owner.offer(Array.from({ length: 513 }, (_, i) => data.subarray(i, i + 1))), undefined)
+    t.truthy(owner.offer([data, new Uint8Array(16 << 10)]))
     t.false(owner.holds(new Uint8Array(8)))
     // By another communicator of this process, too.
     t.true(newMemory().holds(data))
@@ -147,7 +147,7 @@ if (HAS_SHARED_MEMORY) {
 
   test('what is not the segment that was meant is not mapped', (t) => {
     const [owner, reader] = pair()
-    const placement = owner.place([bytesOf(numbers(owner, KIB_128))])!
+    const placement = owner.offer([bytesOf(numbers(owner, KIB_128))])!
     const [location] = placement.offer.items as [Location]
     const folder = mkdtempSync(join(tmpdir(), 'adasum-segment-'))
     const file = openSync(join(folder, 'file'), 'w+')
@@ -175,7 +175,7 @@ if (HAS_SHARED_MEMORY) {
     const beyond = { ...location, offset: 8 }
     t.throws(() => reader.borrow({ ...placement.offer, items: [beyond] }), { message: /bytes 8 to/ })
     const noWord = reader.borrow({ ...placement.offer, word: 2 ** 31, generation: 1 })
-    t.false(noWord.isThere)
+    t.false(noWord.isAvailable)
     t.false(noWord.finish())
     t.true(reader.borrow(placement.offer).finish())
   })
@@ -185,7 +185,7 @@ if (HAS_SHARED_MEMORY) {
     async (t) => {
       const [owner, reader] = pair()
       const borrow = (): Uint8Array => {
-        const { offer } = owner.place([bytesOf(numbers(owner, KIB_128))])!
+        const { offer } = owner.offer([bytesOf(numbers(owner, KIB_128))])!
         return reader.borrow(offer).parts[0]!
       }
       const kept = borrow()

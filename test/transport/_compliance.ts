@@ -33,13 +33,13 @@ export class Collector implements Sink {
     this.#target = this.#nextLength()
     return this.#memory.subarray(0, this.#target)
   }
-  filled(byteLength: number): void {
+  onFilled(byteLength: number): void {
     if (byteLength < 1 || byteLength > this.#target) throw new RangeError(`${byteLength} bytes in ${this.#target}`)
     this.chunks.push(this.#memory.slice(0, byteLength))
     this.byteLength += byteLength
     this.#waiting = this.#waiting.filter((w) => (w.byteLength > this.byteLength ? true : (w.resolve(), false)))
   }
-  ended(error?: Error): void {
+  onEnd(error?: Error): void {
     this.endings++
     this.#finish(error)
   }
@@ -67,11 +67,11 @@ class Filler implements Sink {
   target(): Uint8Array {
     return this.filledByteLength < this.into.length ? this.into.subarray(this.filledByteLength) : this.#spare
   }
-  filled(byteLength: number): void {
+  onFilled(byteLength: number): void {
     this.filledByteLength += byteLength
     if (this.filledByteLength === this.into.length) this.#resolve()
   }
-  ended(): void {}
+  onEnd(): void {}
 }
 
 export interface Pair {
@@ -249,11 +249,11 @@ function testSinks(test: TestFn, create: () => Transport): void {
         let filled = 0
         to.setSink({
           target: () => header.subarray(filled),
-          filled: (byteLength) => {
+          onFilled: (byteLength) => {
             filled += byteLength
             if (filled === 10) resolve(to.setSink(null))
           },
-          ended: () => t.fail('told to a sink that had gone'),
+          onEnd: () => t.fail('told to a sink that had gone'),
         })
       })
       from.write(Buffer.from('0123456789abcdef'))
@@ -293,14 +293,14 @@ function testSinks(test: TestFn, create: () => Transport): void {
     const sink = new Promise<void>((resolve) => {
       to.setSink({
         target: () => slots[slot]?.subarray(offset) ?? new Uint8Array(1),
-        filled: (byteLength) => {
+        onFilled: (byteLength) => {
           offset += byteLength
           if (offset < 37) return
           slot++
           offset = 0
           if (slot === 64) resolve()
         },
-        ended: () => {},
+        onEnd: () => {},
       })
     })
     await write(from, bytes)
@@ -396,8 +396,8 @@ function testEndings(test: TestFn, create: () => Transport): void {
       const ended = new Promise<Error | undefined>((resolve) => {
         to.setSink({
           target: () => new Uint8Array(1),
-          filled: () => (calls++, to.destroy()),
-          ended: resolve,
+          onFilled: () => (calls++, to.destroy()),
+          onEnd: resolve,
         })
       })
       from.write(new Uint8Array(1000), () => {})

@@ -13,7 +13,7 @@ const arrival = new Promise<Pipe>((resolve) => (accept = resolve))
 const listener = await transport.listen('127.0.0.1', 0, accept)
 const dialled = await transport.dial('127.0.0.1', listener.port)
 const accepted = await arrival
-const sink = { target: () => new Uint8Array(16), filled: () => {}, ended: () => {} }
+const sink = { target: () => new Uint8Array(16), onFilled: () => {}, onEnd: () => {} }
 for (const pipe of [dialled, accepted]) pipe.setSink(sink)
 dialled.write(new Uint8Array(5))
 listener.unref()

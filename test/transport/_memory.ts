@@ -21,7 +21,10 @@ export interface MemoryTransport extends Transport {
   readonly name: 'memory'
   /** Both ends of every pipe that is not closed. */
   readonly pipes: ReadonlySet<Pipe>
-  /** Stops all traffic of the links of the chosen pipes (of all, by default), in both directions, as a stopped host does. */
+  /**
+   * Stops all traffic of the links of the chosen pipes (of all, by default), in both directions, as a stopped host
+   * does.
+   */
   freeze(where?: (pipe: Pipe) => boolean): void
   /** Lets frozen links go on where they stopped. */
   thaw(where?: (pipe: Pipe) => boolean): void
@@ -157,7 +160,7 @@ class MemoryPipe implements Pipe {
 
   /** Moves one chunk to the other end, which may be full; then it asks again once it has drained. */
   #pump(): void {
-    if (this.#broken !== null || this.#sent || this.peer.#intake.full) return
+    if (this.#broken !== null || this.#sent || this.peer.#intake.isFull) return
     const head = this.#queue.first
     if (head === undefined) {
       if (this.#ending) this.#finish()

@@ -10,10 +10,10 @@ class Diary implements Sink {
   target(): Uint8Array {
     return this.#memory
   }
-  filled(byteLength: number): void {
+  onFilled(byteLength: number): void {
     this.entries.push(Buffer.from(this.#memory.subarray(0, byteLength)).toString())
   }
-  ended(error?: Error): void {
+  onEnd(error?: Error): void {
     this.entries.push(error === undefined ? 'end' : error.message)
   }
 }
@@ -25,7 +25,7 @@ test('kept bytes come before new ones, and the end after both', async (t) => {
   const diary = new Diary()
   intake.take(Buffer.from('ab'))
   intake.setSink(diary)
-  t.is(intake.direct, null)
+  t.is(intake.directSink, null)
   intake.take(Buffer.from('cdefgh'))
   intake.finish()
   t.deepEqual(diary.entries, [])
@@ -37,15 +37,15 @@ test('it is full at its limit, says when it has drained, and then lends its sink
   let drained = 0
   const intake = new Intake(() => drained++)
   intake.take(new Uint8Array(KEPT_LIMIT - 1))
-  t.false(intake.full)
+  t.false(intake.isFull)
   intake.take(new Uint8Array(1))
-  t.true(intake.full)
+  t.true(intake.isFull)
   const diary = new Diary()
   intake.setSink(diary)
   await microtasks()
   t.is(drained, 1)
-  t.false(intake.full)
-  t.is(intake.direct, diary)
+  t.false(intake.isFull)
+  t.is(intake.directSink, diary)
   t.is(diary.entries.length, KEPT_LIMIT / 4 + 1)
 })
 
@@ -65,12 +65,12 @@ test('a sink that drops everything in mid-delivery hears only how it ended', asy
   const diary = new Diary()
   const dropping: Sink = {
     target: () => diary.target(),
-    filled: (byteLength) => {
-      diary.filled(byteLength)
+    onFilled: (byteLength) => {
+      diary.onFilled(byteLength)
       intake.drop()
       intake.finish(new Error('broken'))
     },
-    ended: (error) => diary.ended(error),
+    onEnd: (error) => diary.onEnd(error),
   }
   intake.take(Buffer.from('abcdefgh'))
   intake.take(Buffer.from('ijkl'))

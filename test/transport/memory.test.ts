@@ -64,7 +64,7 @@ test('a reader may cut the link from inside its callback: the write is done once
   const network = createMemoryTransport()
   const { dialled, accepted } = await connectPair(t, network)
   const outcomes: (Error | undefined)[] = []
-  accepted.setSink({ target: () => new Uint8Array(10), filled: () => network.cut(), ended: () => {} })
+  accepted.setSink({ target: () => new Uint8Array(10), onFilled: () => network.cut(), onEnd: () => {} })
   dialled.write(new Uint8Array(10), (error) => outcomes.push(error))
   dialled.write(new Uint8Array(10), (error) => outcomes.push(error))
   await Promise.all([dialled.closed, accepted.closed])

@@ -43,14 +43,14 @@ class Assembler implements Sink {
   target(): Uint8Array {
     return this.told < this.into.length ? this.into.subarray(this.told) : this.#spare
   }
-  ahead(distance: number): Uint8Array | undefined {
+  targetAhead(distance: number): Uint8Array | undefined {
     const at = this.told + distance
     return at < this.into.length ? this.into.subarray(at) : undefined
   }
-  filled(byteLength: number): void {
+  onFilled(byteLength: number): void {
     this.told += byteLength
   }
-  ended(error?: Error): void {
+  onEnd(error?: Error): void {
     this.endings++
     this.#end(error)
   }
@@ -153,12 +153,12 @@ async function readPart(pipe: Pipe, kind: string, length: number): Promise<Uint8
   const assembler = new Assembler(into)
   const sink: Sink = {
     target: () => assembler.target(),
-    ...(kind === 'assembler' && { ahead: (distance: number) => assembler.ahead(distance) }),
-    filled: (byteLength) => {
-      assembler.filled(byteLength)
+    ...(kind === 'assembler' && { targetAhead: (distance: number) => assembler.targetAhead(distance) }),
+    onFilled: (byteLength) => {
+      assembler.onFilled(byteLength)
       if (assembler.told === length) pipe.setSink(null)
     },
-    ended: (error) => assembler.ended(error),
+    onEnd: (error) => assembler.onEnd(error),
   }
   pipe.setSink(sink)
   await assembler.has(length)

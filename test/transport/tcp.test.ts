@@ -19,11 +19,11 @@ test('the dialling end reads straight into the target', async (t) => {
   const full = new Promise<void>((resolve) => {
     dialled.setSink({
       target: () => into.subarray(filled),
-      filled: (byteLength) => {
+      onFilled: (byteLength) => {
         filled += byteLength
         if (filled === 999) resolve()
       },
-      ended: () => {},
+      onEnd: () => {},
     })
   })
   // The first read still goes to the pipe's own memory; the one after it has been offered all that is left.

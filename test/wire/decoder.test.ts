@@ -25,10 +25,10 @@ function recorder(partLength = 70_000): Recorder {
         parts.push(new Uint8Array(Math.min(partLength, payloadByteLength - at)))
       return parts
     },
-    progress() {},
-    complete: (header, parts) => void self.frames.push({ header, payload: Buffer.concat([...parts]) }),
-    failed: (error) => void (self.failure = error),
-    ended: (insideFrame) => void (self.end = { insideFrame }),
+    onProgress() {},
+    onComplete: (header, parts) => void self.frames.push({ header, payload: Buffer.concat([...parts]) }),
+    onError: (error) => void (self.failure = error),
+    onEnd: (insideFrame) => void (self.end = { insideFrame }),
   }
   return self
 }
@@ -39,7 +39,7 @@ function feed(decoder: FrameDecoder, bytes: Buffer, readLengths: () => number): 
     const target = decoder.target()
     const count = Math.min(target.length, bytes.length - at, Math.max(1, readLengths()))
     target.set(bytes.subarray(at, at + count))
-    decoder.filled(count)
+    decoder.onFilled(count)
     at += count
   }
 }
@@ -115,7 +115,7 @@ test('a stream that ends says whether it ended inside a frame', (t) => {
       const seen = recorder()
       const decoder = new FrameDecoder(seen)
       feed(decoder, bytes.subarray(0, cut), cycle(reads))
-      decoder.ended()
+      decoder.onEnd()
       t.deepEqual(seen.end, { insideFrame: cut > 0 && cut < bytes.length })
       t.is(seen.frames.length, cut === bytes.length ? 1 : 0)
     }),
@@ -176,17 +176,17 @@ test('what comes later in a payload has its place already, to the byte, across a
       const header = Buffer.alloc(HEADER_BYTE_LENGTH)
       const rest = { kind: 'data', sequence: 1, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR } as const
       encodeHeader({ ...rest, payloadByteLength: total }, header)
-      t.is(decoder.ahead(0), undefined)
+      t.is(decoder.targetAhead(0), undefined)
       feed(decoder, Buffer.concat([header, Buffer.alloc(begun)]), () => Infinity)
       for (let distance = 0; begun + distance < total; distance++) {
-        const place = decoder.ahead(distance)!
+        const place = decoder.targetAhead(distance)!
         // As far as the part goes, and in no other one.
         let at = begun + distance
         const part = lengths.findIndex((length) => at < length || ((at -= length), false))
         t.is(place.buffer, parts[part]!.buffer)
         t.deepEqual([place.byteOffset, place.length], [at, lengths[part]! - at])
       }
-      t.is(decoder.ahead(total - begun), undefined)
+      t.is(decoder.targetAhead(total - begun), undefined)
     }),
     { numRuns: 50 },
   )

@@ -49,19 +49,19 @@ const NO_TUNINGS: object[] = [
 function decode(bytes: Uint8Array, nextLength: () => number) {
   const heard = { values: [] as unknown[], malformed: [] as Error[], endings: 0 }
   const decoder = new MessageDecoder({
-    message: (value) => heard.values.push(value),
-    malformed: (error) => heard.malformed.push(error),
-    ended: () => heard.endings++,
+    onMessage: (value) => heard.values.push(value),
+    onMalformed: (error) => heard.malformed.push(error),
+    onEnd: () => heard.endings++,
   })
   for (let offset = 0; offset < bytes.length;) {
     const target = decoder.target()
     if (target.length === 0) throw new RangeError('an empty target')
     const count = Math.min(target.length, bytes.length - offset, nextLength())
     target.set(bytes.subarray(offset, offset + count))
-    decoder.filled(count)
+    decoder.onFilled(count)
     offset += count
   }
-  decoder.ended()
+  decoder.onEnd()
   return heard
 }
 

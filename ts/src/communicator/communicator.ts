@@ -339,7 +339,7 @@ export class Communicator implements AsyncDisposable {
     })
     if (color === undefined) return undefined
     const { sequence, ranks } = members
-    return new Communicator(this.#world, this.#world.subgroup(this.#membership, sequence, color, ranks))
+    return new Communicator(this.#world, this.#world.openSubgroup(this.#membership, sequence, color, ranks))
   }
 
   /**

@@ -20,7 +20,7 @@ export async function connectAlone(given: ConnectOptions = {}): Promise<Communic
   if (options.signal?.aborted === true) throw connectingAborted(options.signal.reason)
   const release = (): Promise<void> => Promise.resolve()
   const world = new World({ rank: 0, binding, routes: [ROUTE_TO_ONESELF], tuning, release })
-  return new Communicator(world, world.root())
+  return new Communicator(world, world.openRoot())
 }
 
 function requireAlone({ rank = 0, size = 1, store }: ConnectOptions): void {

@@ -38,7 +38,7 @@ export async function connectBy(ways: Ways, given: ConnectOptions, env: NodeJS.P
   checkSignal(options.signal)
   const session = new Session({ place, ways, binding, instruments: instrumentsFor(place, options.onStall) })
   const { world, ...local } = await session.join(options.signal)
-  return new Communicator(world, world.root(), local)
+  return new Communicator(world, world.openRoot(), local)
 }
 
 function instrumentsFor(

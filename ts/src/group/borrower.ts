@@ -1,6 +1,6 @@
 /** Reads large messages in one peer's memory instead of receiving them; the other side of lender.ts. */
 import { reasonOf } from '../errors.ts'
-import type { Borrowed } from '../shared-memory/offer.ts'
+import type { PeerOffer } from '../shared-memory/offer.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { decodeOffer } from '../wire/offer.ts'
@@ -33,7 +33,7 @@ export class Borrower {
    *
    * @throws AdasumError ERR_MISMATCH if the body is no offer
    */
-  open(body: Uint8Array): Borrowed | undefined {
+  open(body: Uint8Array): PeerOffer | undefined {
     if (body.length === 0 || !this.#isBorrowing) return undefined
     const offer = decodeOffer(body)
     try {

@@ -77,10 +77,10 @@ export class FrameReceiver implements FrameHandler {
           throw violationError(this.#peer, `a ${header.kind} frame on a connection that it only reads`)
         return this.#beginControl(header)
       },
-      progress: () => undefined,
-      complete: (header, payload) => this.complete(header, payload),
-      failed: (error) => this.failed(error),
-      ended: (_, error) => {
+      onProgress: () => undefined,
+      onComplete: (header, payload) => this.onComplete(header, payload),
+      onError: (error) => this.onError(error),
+      onEnd: (_, error) => {
         // Letting go of this end too tells the peer that its last words have arrived.
         if (this.#peer.lastSequence !== undefined) this.#writer.destroy()
         else this.#parting.onUnexplainedEnd('its connection ended without a goodbye', error)
@@ -115,13 +115,13 @@ export class FrameReceiver implements FrameHandler {
     return this.#inbox.begin(header)
   }
 
-  progress(header: FrameHeader, byteLength: number): void {
+  onProgress(header: FrameHeader, byteLength: number): void {
     this.#parting.onHeard()
     this.#owner.onProgress(header.sequence, this.#peer.peer)
     this.#inbox.progress(byteLength)
   }
 
-  complete(header: FrameHeader, payload: readonly Uint8Array[]): void {
+  onComplete(header: FrameHeader, payload: readonly Uint8Array[]): void {
     // When the goodbye came, on the other connection, everything before it was treated as received.
     if (this.#peer.lastSequence !== undefined && header.kind !== 'abort') return
     switch (header.kind) {
@@ -195,11 +195,11 @@ export class FrameReceiver implements FrameHandler {
     })
   }
 
-  failed(error: Error): void {
+  onError(error: Error): void {
     this.#onError(error)
   }
 
-  ended(insideFrame: boolean, error?: Error): void {
+  onEnd(insideFrame: boolean, error?: Error): void {
     // Letting go of this end too tells the peer that its last words have arrived.
     if (this.#peer.lastSequence !== undefined) return this.#reader.destroy()
     if (error instanceof AdasumError) return this.#parting.onDialError(error)

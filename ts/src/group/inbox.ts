@@ -11,7 +11,7 @@
 import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import { copyParts } from '../tensor/parts.ts'
-import type { Borrowed } from '../shared-memory/offer.ts'
+import type { PeerOffer } from '../shared-memory/offer.ts'
 import {
   CREDIT_BYTE_LENGTH,
   type Descriptor,
@@ -176,7 +176,7 @@ export class Inbox {
     const borrowed = this.#borrower!.open(body)
     if (!borrowed) return this.#refuse(header, posted)
     this.#checkLength(header, posted, totalByteLength(borrowed.parts))
-    if (!borrowed.isThere) {
+    if (!borrowed.isAvailable) {
       slot.posted.delete(header.step)
       this.#readersOfWithdrawn.push(posted.reject)
     } else if (posted.request.mayBorrow) {
@@ -186,7 +186,7 @@ export class Inbox {
     } else this.#copy(slot, header, borrowed, posted)
   }
 
-  #copy(slot: Slot, header: FrameHeader, borrowed: Borrowed, posted: PostedReceive): void {
+  #copy(slot: Slot, header: FrameHeader, borrowed: PeerOffer, posted: PostedReceive): void {
     const parts = memoryFor(posted)
     if (totalByteLength(parts) !== posted.request.byteLength) return this.#owner.onError(transferredAway())
     copyParts(borrowed.parts, parts)
@@ -195,7 +195,7 @@ export class Inbox {
     this.#finish(header, borrowed).then(() => posted.resolve({ rankFlags, parts, finish: nothing }), posted.reject)
   }
 
-  #finish({ sequence, step }: FrameHeader, borrowed: Borrowed): Promise<void> {
+  #finish({ sequence, step }: FrameHeader, borrowed: PeerOffer): Promise<void> {
     const cause = this.#owner.cause()
     if (cause) return Promise.reject(cause)
     if (!borrowed.finish()) return new Promise((_, reject) => this.#readersOfWithdrawn.push(reject))

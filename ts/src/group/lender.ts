@@ -10,7 +10,7 @@
  * cannot read it, this rank offers no more: from then on large messages wait for READY, as they do between machines.
  */
 import { transferredAway } from '../tensor/check.ts'
-import type { Placement } from '../shared-memory/offer.ts'
+import type { OwnOffer } from '../shared-memory/offer.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import { EAGER_BYTE_LENGTH } from '../wire/frame.ts'
 import { OFFER_BYTE_LENGTH, encodeOffer } from '../wire/offer.ts'
@@ -32,7 +32,7 @@ export interface OfferedMessage {
    * Undefined if the message does not lie in shared memory: the offer then has no body, and the peer asks for the
    * message.
    */
-  readonly placement: Placement | undefined
+  readonly ownOffer: OwnOffer | undefined
   readonly staged: StagedMessage | undefined
 }
 
@@ -69,36 +69,36 @@ export class Lender {
   offer(outgoing: OutgoingMessage): OfferedMessage {
     if (hasLostMemory(outgoing)) throw transferredAway()
     const { sequence, step, rankFlags, descriptor } = outgoing.header
-    const placed = this.#place(outgoing)
+    const placed = this.#prepare(outgoing)
     this.#outbox.sendControl('offer', { sequence, step, rankFlags, descriptor }, placed?.body)
-    return { outgoing, placement: placed?.placement, staged: placed?.staged }
+    return { outgoing, ownOffer: placed?.ownOffer, staged: placed?.staged }
   }
 
-  #place({ header, parts }: OutgoingMessage) {
+  #prepare({ header, parts }: OutgoingMessage) {
     // Point-to-point messages may wait in any number for their receiver, so they are not copied.
     const isCopied = !isMessage(header.sequence)
     const staged = isCopied || this.#memory.holdsAll(parts) ? this.#staging.stage(parts) : undefined
-    const placement = staged && this.#memory.place(staged.parts)
-    const body = placement && encodeOffer(placement.offer)
-    if (body && body.length <= OFFER_BYTE_LENGTH) return { placement, staged, body }
-    placement?.withdraw()
+    const ownOffer = staged && this.#memory.offer(staged.parts)
+    const body = ownOffer && encodeOffer(ownOffer.offer)
+    if (body && body.length <= OFFER_BYTE_LENGTH) return { ownOffer, staged, body }
+    ownOffer?.withdraw()
     staged?.release()
     return undefined
   }
 
   /** Completes an offer that the peer has read. Returns false, and changes nothing, if the peer has not read it. */
-  settleIfRead({ outgoing, placement, staged }: OfferedMessage): boolean {
-    if (placement?.isFinished() !== true) return false
+  settleIfRead({ outgoing, ownOffer, staged }: OfferedMessage): boolean {
+    if (ownOffer?.reclaimIfRead() !== true) return false
     staged?.release()
     outgoing.resolve()
     return true
   }
 
   /** The peer asks for an offered message through the connection. */
-  onRefusal({ outgoing, placement, staged }: OfferedMessage): void {
-    if (placement) {
+  onRefusal({ outgoing, ownOffer, staged }: OfferedMessage): void {
+    if (ownOffer) {
       this.#isLending = false
-      placement.withdraw()
+      ownOffer.withdraw()
       this.#memory.warn(
         `${this.#peer()} is on this machine, but cannot read this rank's memory: large messages go through the connection. ` +
           '`adasum doctor`, run there, may tell why; sharedMemory: false on every rank leaves it out.',
@@ -109,8 +109,8 @@ export class Lender {
   }
 
   /** Completes an offer that nobody will read: the peer has closed, and did not need it. */
-  dropUnwanted({ outgoing, placement, staged }: OfferedMessage): void {
-    placement?.withdraw()
+  dropUnwanted({ outgoing, ownOffer, staged }: OfferedMessage): void {
+    ownOffer?.withdraw()
     staged?.release()
     outgoing.resolve()
   }
@@ -119,8 +119,8 @@ export class Lender {
    * Takes an offer back because the group has failed. A staged copy is not given back for use: the peer may still be
    * reading it, though it will not use what it reads.
    */
-  withdraw({ outgoing, placement }: OfferedMessage, cause: Error): void {
-    placement?.withdraw()
+  withdraw({ outgoing, ownOffer }: OfferedMessage, cause: Error): void {
+    ownOffer?.withdraw()
     outgoing.reject(cause)
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Where this process stands in the world: options first, then ADASUM_*, then what torchrun and its relatives set.
+ * This process's place in the world: from options first, then from ADASUM_*, then from the variables of torchrun and
+ * other launchers.
  *
- * Rank and size come as a pair from one source, options filling in for the environment one by one, so that a rank of one
- * launcher is never read with the size of another.
+ * Rank and size come from the variables of one launcher, so that the rank of one is never read with the size of
+ * another. An option may replace either.
  */
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import { checkOptions, checkTimeout } from '../tensor/check.ts'
@@ -28,15 +29,15 @@ export const DEFAULT_CONNECT_TIMEOUT_MS = 60_000
 export interface Place {
   readonly rank: number
   readonly size: number
-  /** Absent only in a world of one. */
+  /** Where the ranks meet; undefined only in a world of one. */
   readonly store: StoreAddress | undefined
-  /** Whether this process hosts the store: rank 0, unless the launcher does. */
+  /** Whether this process hosts the store. Rank 0 does, unless the launcher does. */
   readonly hostsStore: boolean
   /** Empty if there is none. */
   readonly secret: string
   /** Address to listen on and announce, if it was chosen. */
   readonly host: string | undefined
-  /** Address at which the store listens, where its own is another machine's. */
+  /** Address at which the store listens, if `store` is an address of another machine. */
   readonly listen?: string | undefined
   /** The identity of this machine, if it was named. */
   readonly machine: string | undefined
@@ -49,22 +50,23 @@ export interface Place {
   /** Patterns for the names of files, if there are to be any. */
   readonly timeline?: Setting<string> | undefined
   readonly flightRecord?: Setting<string> | undefined
-  /** What this process would have all ranks use; only rank 0's counts. */
+  /** The tuning that this process was given; all ranks use rank 0's. */
   readonly tuning: Tuning
-  /** Bytes that this process may reserve to share with ranks of its machine; 0: it shares none. */
+  /** How many bytes this process may reserve to share with ranks of its machine; 0 if it shares none. */
   readonly sharedMemory: number
 }
 
 /**
  * Reads this process's place. The secret is deleted from `env` and remembered for the next call with the same `env`.
  *
- * @throws AdasumError ERR_ARGUMENT (an option), ERR_ENVIRONMENT (a variable, which the message names, or a launcher that
+ * @throws AdasumError ERR_ARGUMENT (an option), ERR_ENVIRONMENT (a variable, which the message names, or a launcher
+ * that
  *   says of how many processes this is one and not where they meet), ERR_WORLD_SIZE
  */
 export function resolvePlace(options: ConnectOptions, variables: Environment = process.env): Place {
   checkOptions(options, CONNECT_OPTIONS)
   const secret = readSecret(options.secret, variables)
-  const env = hasLauncher(options.launcher, variables) ? variables : ownVariables(variables)
+  const env = usesLaunchers(options.launcher, variables) ? variables : ownVariables(variables)
   const { timeoutMs: given = DEFAULT_CONNECT_TIMEOUT_MS } = options
   const timeoutMs = checkTimeout(given, 'option "timeoutMs"')
   const launches = launchesIn(env)
@@ -86,7 +88,7 @@ export function resolvePlace(options: ConnectOptions, variables: Environment = p
   return { ...place, ...localPlace(launches, rank.origin) }
 }
 
-/** What no launcher says. */
+/** The settings that no launcher gives. */
 function settingsOf(options: ConnectOptions, env: Environment) {
   return {
     host: textOption('host', options.host, 'an address or name of this machine') ?? nonEmpty(env, 'ADASUM_HOST'),
@@ -105,7 +107,7 @@ function isFull(launch: NamedLaunch): launch is NamedLaunch & FullLaunch {
   return launch.size !== undefined && launch.store !== undefined
 }
 
-/** Where rank and size are read from: the first launch that has either, else the first that has the store. */
+/** The launch from which rank and size are read: the first that has either, else the first that has a store. */
 function sourceOf(launches: readonly FullLaunch[]): FullLaunch | undefined {
   const numbers = launches.find(({ rank, size }) => rank.text !== undefined || size.text !== undefined)
   return numbers ?? launches.find(({ store }) => store.isSet)
@@ -125,9 +127,9 @@ function textOption(name: 'host' | 'machine', value: string | undefined, what: s
 }
 
 /**
- * Where the store listens if that is not its address: what was chosen, else what ADASUM_LISTEN says.
+ * The address at which the store listens, if that is not the store's own: the given one, else that of ADASUM_LISTEN.
  *
- * @param origin - of what was chosen, for messages
+ * @param origin - where the given one comes from, for messages
  * @throws AdasumError ERR_ARGUMENT, ERR_ENVIRONMENT
  */
 export function listenSetting(chosen: string | undefined, origin: string, env: Environment): string | undefined {
@@ -179,8 +181,8 @@ function checkWorld(rank: Setting<number>, size: Setting<number>): void {
   throw new AdasumError(code, message)
 }
 
-/** Whether variables that launchers set mean something. */
-function hasLauncher(option: unknown, env: Environment): boolean {
+/** Whether the variables of launchers count. */
+function usesLaunchers(option: unknown, env: Environment): boolean {
   const variable = nonEmpty(env, 'ADASUM_LAUNCHER')
   const [value, origin] = option === undefined ? [variable, 'ADASUM_LAUNCHER'] : [option, 'option "launcher"']
   if (value === undefined || value === 'auto') return true
@@ -206,8 +208,8 @@ function storeAddress(options: ConnectOptions, launches: readonly FullLaunch[]):
 }
 
 /**
- * Our own variables come first, whoever has given the rank; another launcher's local rank says nothing about a rank that it has
- * not given.
+ * The rank and size on this machine. ADASUM_LOCAL_RANK and ADASUM_LOCAL_SIZE always count; the local rank of another
+ * launcher counts only if the rank comes from that launcher, too.
  */
 function localPlace(launches: readonly Launch[], rankOrigin: string): Pick<Place, 'localRank' | 'localSize'> {
   const speaks = ({ rank: { name } }: Launch) => name === 'ADASUM_RANK' || name === rankOrigin

@@ -1,17 +1,20 @@
-/** The identities by which the store tells who shares a machine: 32 hexadecimal digits. */
+/** The identities by which the store tells which ranks share a machine: 32 hexadecimal digits. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 let identity: string | undefined
 
-/** Equal for all processes of this machine since it started, and for no other; says nothing else about it. */
+/**
+ * Equal for all processes of this machine since its boot, and for no others. It is a hash, which reveals nothing of the
+ * machine.
+ */
 export function machineIdentity(): string {
   identity ??= hashOf(`${hostname()}\0${bootId()}`)
   return identity
 }
 
-/** Equal for all processes that give the same name. No machine that was found out has it. */
+/** Equal for all processes that give the same name, and never equal to a machine's own identity. */
 export function namedMachine(name: string): string {
   return hashOf(`named\0\0${name}`)
 }

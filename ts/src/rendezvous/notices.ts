@@ -1,9 +1,9 @@
 /**
- * What a rank says while it waits for others: who is missing, or that the store does not answer. First after 5 s, then whenever
- * it has waited twice as long as the last time.
+ * The notices of a rank that waits for others: which ranks are missing, or that the store does not answer. The first
+ * comes after 5 s, and each further one when the rank has waited twice as long.
  *
- * Of the ranks that one launcher has started on a machine only one says so aloud: the lowest of those that have come. Whether it
- * is the lowest it knows from the store; so at least one of all ranks speaks.
+ * Of the ranks that one launcher has started on a machine only one prints notices: the lowest of those that have come,
+ * as the store tells. So at least one of all ranks prints them.
  */
 import { AdasumError, systemCause } from '../errors.ts'
 import type { StallReport } from '../types.ts'
@@ -13,13 +13,13 @@ import { refusalClause } from './refusals.ts'
 import type { Absence, JoinProgress } from './stores/store.ts'
 
 export const FIRST_NOTICE_MS = 5000
-/** Ranks that a sentence names before it counts. */
+/** How many ranks a sentence names; it counts the others. */
 const NAMED_RANKS = 8
 
 export interface Notice {
   readonly message: string
   readonly report: StallReport
-  /** Whether it is this rank that says it for its machine. */
+  /** Whether this rank is the one that prints notices for its machine. */
   readonly isSpeaker: boolean
 }
 
@@ -29,13 +29,13 @@ export class Notices {
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
 
-  /** @param say - told how long it has been, and how long the rest is */
+  /** @param say - called with the time waited and the time left */
   constructor(timeoutMs: number, say: (waitedMs: number, leftMs: number) => void, firstMs: number = FIRST_NOTICE_MS) {
     const schedule = (afterMs: number): void => {
       if (afterMs >= timeoutMs) return
       const begin = (): void => {
         const waitedMs = performance.now() - this.#beganAt
-        // The process may have been held up.
+        // The process may have been held up until the time was over.
         if (waitedMs < timeoutMs) say(waitedMs, timeoutMs - waitedMs)
         if (!this.#isStopped) schedule(2 * Math.max(afterMs, waitedMs))
       }
@@ -51,9 +51,9 @@ export class Notices {
 }
 
 /**
- * What to say at this moment.
+ * The notice at this moment.
  *
- * @param where - the store is
+ * @param where - the store's address
  */
 export function noticeOf(
   place: Place,
@@ -83,7 +83,7 @@ function others({ rank, size }: Place): number[] {
   return Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank)
 }
 
-/** Of listening a rank only waits for a name that does not resolve. */
+/** Why the rank has no news from the store. If it cannot listen yet, that is because a name does not resolve. */
 function silenceOf({ rank, host }: Place, { lastError }: JoinProgress, where: string): string {
   const why = lastError === undefined ? '' : ` (${systemReason(systemCause(lastError))})`
   const { code } = lastError instanceof AdasumError ? lastError : { code: undefined }
@@ -98,7 +98,7 @@ function absenceOf({ missing, left }: Absence, size: number, where: string): str
   return `waiting for ${ranksIn(missing)} of ${size} at ${where}${clause}`
 }
 
-/** `ranks 2 and 3`; of many the first, and how many more. */
+/** `ranks 2 and 3`; if there are many, the first ones and the number of the others. */
 export function ranksIn(ranks: readonly number[]): string {
   const named = ranks.slice(0, NAMED_RANKS)
   const rest = ranks.length - named.length

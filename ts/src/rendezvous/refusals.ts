@@ -1,15 +1,14 @@
+/** Connections that were turned away. One of them may have been the rank that the others wait for. */
 import { reasonOf } from '../errors.ts'
 import { printable } from '../printable.ts'
 
-/** Connections that were turned away: one of them may have been the rank that the others wait for. */
-
 export interface Refusals {
   readonly count: number
-  /** Why the last one was, with its address; empty if there was none. */
+  /** Why the last connection was refused, with its address; empty if there was none. */
   readonly last: string
 }
 
-/** Characters of a reason that are kept. */
+/** How many characters of a reason are kept. */
 export const LONGEST_REASON = 1000
 
 export const NO_REFUSALS: Refusals = { count: 0, last: '' }
@@ -18,7 +17,7 @@ export function withRefusal({ count }: Refusals, error: unknown): Refusals {
   return { count: count + 1, last: printable(reasonOf(error), LONGEST_REASON) }
 }
 
-/** Goes behind a message; empty if there is nothing to say. */
+/** A clause for the end of a message; empty if nothing was refused. */
 export function refusalClause({ count, last }: Refusals): string {
   if (count === 0) return ''
   return count === 1 ? `; 1 connection was refused: ${last}` : `; ${count} connections were refused, the last: ${last}`

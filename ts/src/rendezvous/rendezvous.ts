@@ -1,6 +1,6 @@
 /**
- * Where the ranks of a world find each other: each announces to the store where its peers can dial it, and learns all
- * addresses and the run id, which every later connection must name.
+ * How the ranks of a world find each other. Each tells the store where its peers can dial it, and learns the addresses
+ * of all and the run id, which every later connection must name.
  */
 import { AdasumError, connectingAborted, type ErrorCode, reasonOf, systemCause, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
@@ -20,19 +20,19 @@ import {
   type Store,
 } from './stores/store.ts'
 import { TcpStore } from './stores/tcp/tcp-store.ts'
-import { whenResolved } from './unresolved.ts'
+import { retryWhileUnresolved } from './unresolved.ts'
 
 export interface RendezvousOptions {
-  /** Over which the store is dialled, and hosted. */
+  /** The transport over which the store is dialled, and hosted. */
   transport: Transport
   timeoutMs: number
   signal?: AbortSignal | undefined
   /**
-   * Makes sure that peers can dial this rank, and says where. Called once for every try to join, with this machine's end of the
-   * connection to the store; again, as long as time is left, where a name does not resolve yet.
+   * Makes sure that peers can dial this rank, and returns its address. It is called once for every attempt to join,
+   * with the local address of the connection to the store, and again while a name does not resolve and time is left.
    */
   announce: (localHost: string) => Promise<PeerAddress>
-  /** Told now and then whom or what this rank waits for. */
+  /** Called now and then with what this rank waits for. */
   onWaiting?: (notice: Notice) => void
 }
 
@@ -46,14 +46,15 @@ export interface Meeting {
   readonly localSize: number
   /** By rank: the number of its machine. */
   readonly machines: readonly number[]
-  /** Rank 0's. */
+  /** Rank 0's tuning. */
   readonly tuning: Tuning
   /** Gives up the store, if this process hosts it. */
   release(): Promise<void>
 }
 
 /**
- * Waits at the store until all ranks of a world of two or more have come. On failure a store that was hosted is given up.
+ * Waits at the store until all ranks of a world of two or more have come. On failure a store that was hosted is given
+ * up.
  *
  * @throws AdasumError ERR_STORE (unreachable, port in use), ERR_TIMEOUT (ranks that did not come, by name), ERR_AUTH,
  *   ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH, ERR_ENVIRONMENT (addresses that cannot reach each other), ERR_ABORTED
@@ -64,8 +65,8 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
   const limit = new Limit(options.timeoutMs, options.signal)
   const { signal } = limit
   const progress = startOfJoining()
-  const unresolved = (error: unknown): void => void (progress.lastError = error)
-  const announce = (localHost: string) => whenResolved(() => options.announce(localHost), signal, unresolved)
+  const onUnresolved = (error: unknown): void => void (progress.lastError = error)
+  const announce = (localHost: string) => retryWhileUnresolved(() => options.announce(localHost), signal, onUnresolved)
   const notices = new Notices(options.timeoutMs, (...times) =>
     options.onWaiting?.(noticeOf(place, store.where, progress, ...times)),
   )
@@ -77,7 +78,7 @@ export async function rendezvous(place: Place, options: RendezvousOptions): Prom
   } catch (error) {
     await store.release()
     if (options.signal?.aborted === true) throw connectingAborted(options.signal.reason)
-    // What went wrong by itself at the last moment says more than that the time is up.
+    // An error of another kind, even at the last moment, says more than that the time is up.
     if (error instanceof AdasumError || !limit.signal.aborted) throw error
     throw timeoutError(place, store.where, options.timeoutMs, progress)
   } finally {
@@ -125,7 +126,7 @@ function timeoutError(place: Place, where: string, timeoutMs: number, progress: 
   return new AdasumError(code, message, { rank, peerAddress: where, cause })
 }
 
-/** What has not come about. Of listening the time can only be up where a name did not resolve. */
+/** The code and words for what did not succeed in time. If that was listening, a name did not resolve. */
 function unfinished({ rank, host }: Place, where: string, lastError: unknown): [ErrorCode, string] {
   const { code } = lastError instanceof AdasumError ? lastError : { code: undefined }
   if (code === 'ERR_ENVIRONMENT') return [code, `rank ${rank} could not listen on ${host}`]
@@ -139,7 +140,10 @@ function adviceOn(cause: unknown): string {
   return 'check that rank 0 or the launcher runs there and that no firewall is between'
 }
 
-/** Names those who never came: others that wait give up at about the same time, and the store tells that they left. */
+/**
+ * Names the ranks that never came. Those that came and left do not count: ranks that wait give up at about the same
+ * time.
+ */
 function absenceError(
   { rank, size }: Place,
   { missing, left, refusals }: Absence,

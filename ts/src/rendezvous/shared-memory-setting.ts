@@ -3,7 +3,8 @@ import { AdasumError, inspect } from '../errors.ts'
 import { LEAST_SEGMENT_BYTE_LENGTH } from '../shared-memory/offer.ts'
 
 /**
- * Bytes that this rank may reserve: of the option, then of ADASUM_SHARED_MEMORY; 0 switches it off, infinity is the default.
+ * How many bytes this rank may reserve: from the option, else from ADASUM_SHARED_MEMORY; 0 if it is off, infinity by
+ * default.
  *
  * @throws AdasumError ERR_ARGUMENT, ERR_ENVIRONMENT
  */

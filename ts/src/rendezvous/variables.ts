@@ -1,4 +1,4 @@
-/** How variables become values, and what is said of those that cannot. */
+/** Reads environment variables as values, with errors that name the variable. */
 import { AdasumError, type ErrorCode } from '../errors.ts'
 
 export type Environment = Record<string, string | undefined>
@@ -20,7 +20,7 @@ export function variable(env: Readonly<Environment>, name: string): Variable {
   return { name, text: env[name] }
 }
 
-/** @throws AdasumError ERR_ENVIRONMENT if the variable is set to nothing */
+/** @throws AdasumError ERR_ENVIRONMENT if the variable is set to the empty string */
 export function nonEmpty(env: Readonly<Environment>, name: string): string | undefined {
   if (env[name] === '') throw new AdasumError('ERR_ENVIRONMENT', `${name} is empty: set it or unset it`)
   return env[name]

@@ -1,9 +1,9 @@
-/** How a message that lies in shared memory is offered, and what both sides have of it. */
+/** An offer of a message that lies in shared memory, and its two sides: the owner's and the reader's. */
 
-/** Smaller memory is not worth a segment: what is that short travels in a frame. */
+/** Memory up to this length gets no segment of its own: payloads that short travel in a frame. */
 export const LEAST_SEGMENT_BYTE_LENGTH: number = 64 << 10
 
-/** Where some bytes lie in a segment. macOS has it by its tag alone. */
+/** Where some bytes lie in a segment. On macOS the tag alone identifies the segment. */
 export interface Location {
   readonly pid: number
   readonly fd: number
@@ -13,28 +13,31 @@ export interface Location {
   readonly byteLength: number
 }
 
-/** A message that lies in shared memory, but for short parts, which come along. */
+/** A message that lies in shared memory, except for short parts, which the offer itself carries. */
 export interface Offer {
-  /** Its state word, in the segment of the first location. */
+  /** The index of the offer's state word, which is in the segment of the first location. */
   readonly word: number
   readonly generation: number
   readonly items: readonly (Location | Uint8Array)[]
 }
 
 /** The owner's side of an offer. */
-export interface Placement {
+export interface OwnOffer {
   readonly offer: Offer
-  /** Whether the peer has read everything. */
-  isFinished(): boolean
-  /** The memory may change from now on: what the peer has not finished reading, it will not use. */
+  /**
+   * Frees the state word for another offer, if the peer has read everything. Returns whether it has. To be called until
+   * it has.
+   */
+  reclaimIfRead(): boolean
+  /** Takes the offer back, so that the memory may change: the peer will not use what it has not finished reading. */
   withdraw(): void
 }
 
 /** The reader's side of an offer. */
-export interface Borrowed {
+export interface PeerOffer {
   readonly parts: readonly Uint8Array[]
-  /** False if the owner has withdrawn it already. */
-  readonly isThere: boolean
-  /** To be called once everything has been read. False if it may have changed meanwhile. */
+  /** Whether the offer stands; false if the owner has withdrawn it already. */
+  readonly isAvailable: boolean
+  /** To be called once everything has been read. Returns false if the memory may have changed meanwhile. */
   finish(): boolean
 }

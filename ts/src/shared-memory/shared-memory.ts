@@ -1,12 +1,14 @@
 /**
- * Memory that ranks of one machine share. A rank that has a message lying in a segment of its own does not send it: it
- * tells where it lies, and the peer reads it there.
+ * Memory that ranks of one machine share. If a message lies in a segment of the sender's, the sender does not send it:
+ * it offers its location, and the peer reads it there.
  *
- * Own segments are found by their ArrayBuffers, so arrays that `allocate` gave are recognised wherever they come back, and
- * also by another communicator of the process. Peers' segments are mapped when a message first lies in them, and kept: a
- * training loop has the same few all the time. Those that their owner has given up are let go when the next one is mapped.
+ * Own segments are found by their ArrayBuffers, so arrays from `allocate` are recognised wherever they are used, also
+ * by another communicator of the process. A peer's segment is mapped when a message first lies in it, and stays mapped,
+ * because a training loop uses the same few all the time. Segments that their owners have given up are unmapped when
+ * the next one is mapped.
  *
- * What is read in place may change if the owner's call fails: see `Borrowed.finish`, and mapping.rs for how that is noticed.
+ * A message may change while it is read, if the owner's call fails: see `PeerOffer.finish`, and mapping.rs for how the
+ * reader notices it.
  */
 import { emitWarning, randomBytes } from '#platform'
 import { totalmem } from 'node:os'
@@ -14,14 +16,14 @@ import { type Segment, type SharedMemoryBinding, TAG_BYTE_LENGTH } from '../bind
 import { hexOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
 import { openFileLimit } from '../transport/open-files.ts'
-import { type Borrowed, LEAST_SEGMENT_BYTE_LENGTH, type Location, type Offer, type Placement } from './offer.ts'
+import { type PeerOffer, LEAST_SEGMENT_BYTE_LENGTH, type Location, type Offer, type OwnOffer } from './offer.ts'
 
 /** Whether this system lets processes share memory. */
 export const HAS_SHARED_MEMORY: boolean = process.platform === 'linux' || process.platform === 'darwin'
 
-/** Parts that are not in shared memory come along with the offer if they are this short, together. */
+/** Parts outside shared memory travel in the offer if they are at most this long together. */
 const SHORT_BYTE_LENGTH = 16 << 10
-/** Most parts of a message in shared memory. */
+/** The most parts that an offered message may have. */
 const MOST_ITEMS = 512
 const MOST_GENERATIONS = 2 ** 30
 /** A segment of this process, and which of its words are in use. */
@@ -52,22 +54,25 @@ class OwnSegment {
   }
 }
 
-/** Of all communicators of this process: an array stays what it is whoever gets it. */
-const owned = new WeakMap<ArrayBufferLike, OwnSegment>()
+/** The segments of all communicators of this process, so that each recognises the arrays of the others. */
+const ownSegments = new WeakMap<ArrayBufferLike, OwnSegment>()
 
-/** Segments of this process. Each holds an open file, by which peers come to it, as long as its buffer is used. */
+/**
+ * How many segments this process has. Each holds an open file, through which peers map it, as long as its buffer is
+ * used.
+ */
 let segmentCount = 0
 const released = new FinalizationRegistry<undefined>(() => segmentCount--)
 
-/** So few never matter, and the limit need not be asked for. */
+/** Up to this many segments the limit of open files does not matter, and is not asked for. */
 const FEW_SEGMENTS = 32
 
-/** The other half of the files is for connections, and for the program. */
+/** Segments may use half of the open files; the other half is for connections, and for the program. */
 function mayOpenAnother(): boolean {
   return segmentCount < FEW_SEGMENTS || segmentCount < Math.floor(openFileLimit() / 2)
 }
 
-interface Opened {
+interface PeerSegment {
   readonly segment: Segment
   readonly bytes: Uint8Array
 }
@@ -75,7 +80,7 @@ interface Opened {
 export class SharedMemory {
   readonly #binding: SharedMemoryBinding
   readonly #limitByteLength: number
-  readonly #opened = new Map<string, Opened>()
+  readonly #peerSegments = new Map<string, PeerSegment>()
   readonly #collected = new FinalizationRegistry<number>((byteLength) => (this.#reservedByteLength -= byteLength))
   #reservedByteLength = 0
   #hasWarned = false
@@ -87,8 +92,8 @@ export class SharedMemory {
   }
 
   /**
-   * Proves, through a second mapping, that what this process writes is what a peer reads. Electron and others forbid memory
-   * that is not the engine's own; then an ArrayBuffer is a copy, and what is written into it reaches nobody.
+   * Proves, through a second mapping, that what this process writes is what a peer reads. Electron and others forbid
+   * memory that is not the engine's own; then an ArrayBuffer is a copy, and what is written into it reaches nobody.
    *
    * @throws what the system says if this process cannot make a segment, or cannot open it as a peer would; AdasumError
    *   ERR_UNSUPPORTED if its buffers are copies
@@ -101,13 +106,13 @@ export class SharedMemory {
     const peers = this.#binding.openSegment(process.pid, own.fd, tag.length, tag)
     const read = new Uint8Array(peers.buffer())
     const isSeen = (): boolean => Buffer.compare(read, written) === 0
-    if (!isSeen()) throw copied('what this process writes into its memory reaches no other')
-    // Once more, now that both are there: a reader's copy has only what had been written when it was made.
+    if (!isSeen()) throw copiedMemoryError('what this process writes into its memory reaches no other')
+    // The bytes are changed and compared again: a copy would have only what had been written when it was made.
     for (const [i, byte] of tag.entries()) written[i] = ~byte
-    if (!isSeen()) throw copied('what others write does not reach this process')
+    if (!isSeen()) throw copiedMemoryError('what others write does not reach this process')
   }
 
-  /** Zeroed memory that peers can read, or undefined if it is not to be had, or too short to be worth it. */
+  /** Zeroed memory that peers can read; undefined if there is none, or if the length is not worth a segment. */
   allocate(byteLength: number): ArrayBuffer | undefined {
     if (byteLength <= LEAST_SEGMENT_BYTE_LENGTH || !this.#mayReserve(byteLength)) return undefined
     if (!mayOpenAnother()) return this.#warnOfFiles()
@@ -115,19 +120,19 @@ export class SharedMemory {
     try {
       const segment = this.#binding.createSegment(byteLength, tag)
       const buffer = segment.buffer()
-      owned.set(buffer, new OwnSegment(segment, tag, byteLength))
+      ownSegments.set(buffer, new OwnSegment(segment, tag, byteLength))
       segmentCount++
       released.register(buffer, undefined)
       this.#reservedByteLength += byteLength
       this.#collected.register(buffer, byteLength)
       return buffer
     } catch {
-      // Everything works without.
+      // Shared memory is optional: the caller uses ordinary memory instead.
       return undefined
     }
   }
 
-  /** Reserving takes the memory at once; beyond what there is, Linux would end processes to find some. */
+  /** Reserving takes the memory at once. Beyond what is free, Linux would kill processes to find some. */
   #mayReserve(byteLength: number): boolean {
     const isWithin = this.#reservedByteLength + byteLength <= this.#limitByteLength
     return isWithin && byteLength <= availableByteLength() / 2
@@ -142,21 +147,23 @@ export class SharedMemory {
 
   /** Whether the bytes lie in a segment of this process. */
   holds(bytes: Uint8Array): boolean {
-    return owned.has(bytes.buffer)
+    return ownSegments.has(bytes.buffer)
   }
 
-  /** Whether all of the parts do, but for some short ones. */
+  /** Whether all parts lie in segments of this process, except for some short ones. */
   holdsAll(parts: readonly Uint8Array[]): boolean {
     const others = parts.filter((part) => part.length > 0 && !this.holds(part))
     return others.reduce((sum, { length }) => sum + length, 0) <= SHORT_BYTE_LENGTH
   }
 
-  /** Offers a message to one peer; undefined if that cannot be done with these parts, or all words are in use. */
-  place(parts: readonly Uint8Array[]): Placement | undefined {
+  /**
+   * Makes an offer of a message for one peer; undefined if the parts do not allow it, or all state words are in use.
+   */
+  offer(parts: readonly Uint8Array[]): OwnOffer | undefined {
     const filled = parts.filter(({ length }) => length > 0)
     const first = filled.find((part) => this.holds(part))
     if (!first || filled.length > MOST_ITEMS || !this.holdsAll(filled)) return undefined
-    const own = owned.get(first.buffer)!
+    const own = ownSegments.get(first.buffer)!
     const { segment } = own
     const taken = own.take()
     if (!taken) return undefined
@@ -164,7 +171,7 @@ export class SharedMemory {
     segment.publish(word, generation)
     return {
       offer: { word, generation, items: filled.map(itemOf) },
-      isFinished: () => {
+      reclaimIfRead: () => {
         if (!segment.isFinished(word, generation)) return false
         own.giveBack(word)
         return true
@@ -176,8 +183,8 @@ export class SharedMemory {
     }
   }
 
-  /** What a peer offers. Throws if its memory cannot be mapped here. */
-  borrow({ word, generation, items }: Offer): Borrowed {
+  /** The reader's side of a peer's offer. Throws if the peer's memory cannot be mapped here. */
+  borrow({ word, generation, items }: Offer): PeerOffer {
     let first: Segment | undefined
     const parts = items.map((item) => {
       if (ArrayBuffer.isView(item)) return item
@@ -185,40 +192,40 @@ export class SharedMemory {
       first ??= segment
       return bytes.subarray(item.offset, item.offset + item.byteLength)
     })
-    const of = first
+    const stateSegment = first
     return {
       parts,
-      isThere: of?.isPublished(word, generation) === true,
-      finish: () => of?.finish(word, generation) === true,
+      isAvailable: stateSegment?.isPublished(word, generation) === true,
+      finish: () => stateSegment?.finish(word, generation) === true,
     }
   }
 
-  #open({ pid, fd, tag, segmentByteLength, offset, byteLength }: Location): Opened {
+  #open({ pid, fd, tag, segmentByteLength, offset, byteLength }: Location): PeerSegment {
     const key = hexOf(tag)
-    let opened = this.#opened.get(key)
-    if (!opened) {
+    let peer = this.#peerSegments.get(key)
+    if (!peer) {
       const segment = this.#binding.openSegment(pid, fd, segmentByteLength, tag)
-      opened = { segment, bytes: new Uint8Array(segment.buffer()) }
-      for (const [other, { segment }] of this.#opened) if (segment.isRetired()) this.#opened.delete(other)
-      this.#opened.set(key, opened)
+      peer = { segment, bytes: new Uint8Array(segment.buffer()) }
+      for (const [other, { segment }] of this.#peerSegments) if (segment.isRetired()) this.#peerSegments.delete(other)
+      this.#peerSegments.set(key, peer)
     }
-    if (offset + byteLength <= opened.bytes.length) return opened
-    throw new Error(`bytes ${offset} to ${offset + byteLength} of a segment of ${opened.bytes.length}`)
+    if (offset + byteLength <= peer.bytes.length) return peer
+    throw new Error(`bytes ${offset} to ${offset + byteLength} of a segment of ${peer.bytes.length}`)
   }
 
-  /** Once: all that comes after it has the same reason, or one that is put right in the same way. */
+  /** Warns, once: all further warnings have the same reason, or one with the same remedy. */
   warn(message: string): void {
     if (!this.#hasWarned) emitWarning(message, 'ADASUM_SHARED_MEMORY')
     this.#hasWarned = true
   }
 
-  /** Lets go of peers' memory. This process's own lives on with the arrays. */
+  /** Unmaps peers' memory. This process's own memory lives as long as its arrays. */
   close(): void {
-    this.#opened.clear()
+    this.#peerSegments.clear()
   }
 }
 
-function copied(what: string): AdasumError {
+function copiedMemoryError(what: string): AdasumError {
   const runtime = process.versions['electron'] === undefined ? 'This runtime' : 'Electron'
   return new AdasumError(
     'ERR_UNSUPPORTED',
@@ -226,13 +233,16 @@ function copied(what: string): AdasumError {
   )
 }
 
-/** macOS takes no memory before it is used and pages out what does not fit; of free pages, which Node.js counts there, it keeps few. */
+/**
+ * macOS takes no memory before it is used, and pages out what does not fit. Node.js counts free pages there, of which
+ * macOS keeps few, so the total counts instead.
+ */
 function availableByteLength(): number {
   return process.platform === 'darwin' ? totalmem() : process.availableMemory()
 }
 
 function itemOf(part: Uint8Array): Location | Uint8Array {
-  const own = owned.get(part.buffer)
+  const own = ownSegments.get(part.buffer)
   if (!own) return part
   const { segment, tag, byteLength: segmentByteLength } = own
   const { pid } = process

@@ -1,8 +1,8 @@
 /**
  * The reading end of a pipe: hands bytes to whichever sink the pipe has, in order, and keeps them while it has none.
  *
- * Bytes reach a sink either by copy (`take`) or because the transport read straight into the memory of `direct`'s target.
- * Both ways look the same to the sink: one `target()`, then one `filled()`.
+ * Bytes reach a sink either by copy (`take`) or because the transport read straight into the memory of `direct`'s
+ * target. Both ways look the same to the sink: one `target()`, then one `filled()`.
  */
 import type { Sink } from './transport.ts'
 
@@ -17,32 +17,32 @@ export class Intake {
   #kept: Uint8Array[] = []
   #keptByteLength = 0
   #end: { error: Error | undefined } | null = null
-  #told = false
-  #dropped = false
+  #hasToldEnd = false
+  #isDropped = false
 
   /** @param onDrained - called when the kept bytes have gone to a sink: reading may go on */
   constructor(onDrained: () => void) {
     this.#onDrained = onDrained
   }
 
-  /** The sink whose target may be filled directly; null while kept bytes come first. */
-  get direct(): Sink | null {
-    return this.#kept.length === 0 && !this.#dropped ? this.#sink : null
+  /** The sink whose target the transport may fill directly; null while kept bytes must go first. */
+  get directSink(): Sink | null {
+    return this.#kept.length === 0 && !this.#isDropped ? this.#sink : null
   }
 
-  get full(): boolean {
+  get isFull(): boolean {
     return this.#keptByteLength >= KEPT_LIMIT
   }
 
   setSink(sink: Sink | null): void {
     this.#sink = sink
-    // Later, so that nobody is called back from inside setSink.
+    // In a microtask, so that setSink never calls a sink itself.
     if (sink !== null) queueMicrotask(() => this.#drain())
   }
 
   /** Delivers by copy; the bytes may change after the call. */
   take(bytes: Uint8Array): void {
-    if (this.#end !== null || this.#dropped) return
+    if (this.#end !== null || this.#isDropped) return
     const rest = this.#kept.length > 0 ? bytes : this.#feed(bytes)
     if (rest.length === 0) return
     // Not slice(): a Buffer's is a view, and these bytes belong to others.
@@ -54,12 +54,12 @@ export class Intake {
   finish(error?: Error): void {
     if (this.#end !== null) return
     this.#end = { error }
-    this.#tell()
+    this.#tellEnd()
   }
 
   /** This end destroyed the pipe: from now on no byte is delivered, kept or new; `finish` follows. */
   drop(): void {
-    this.#dropped = true
+    this.#isDropped = true
     this.#kept = []
     this.#keptByteLength = 0
   }
@@ -67,15 +67,15 @@ export class Intake {
   /** Copies to the sink as much as it takes and returns the rest: the sink may detach itself at any call. */
   #feed(bytes: Uint8Array): Uint8Array {
     let offset = 0
-    while (offset < bytes.length && this.#sink !== null && !this.#dropped) {
+    while (offset < bytes.length && this.#sink !== null && !this.#isDropped) {
       const sink = this.#sink
       const target = sink.target()
       const count = Math.min(target.length, bytes.length - offset)
       target.set(bytes.subarray(offset, offset + count))
       offset += count
-      sink.filled(count)
+      sink.onFilled(count)
     }
-    return offset === bytes.length || this.#dropped ? NOTHING : bytes.subarray(offset)
+    return offset === bytes.length || this.#isDropped ? NOTHING : bytes.subarray(offset)
   }
 
   #drain(): void {
@@ -84,18 +84,18 @@ export class Intake {
       const head = this.#kept[0]
       if (head === undefined) break
       const rest = this.#feed(head)
-      if (this.#dropped) break
+      if (this.#isDropped) break
       this.#keptByteLength -= head.length - rest.length
       if (rest.length === 0) this.#kept.shift()
       else this.#kept[0] = rest
     }
-    if (held > 0 && this.#kept.length === 0 && !this.#dropped) this.#onDrained()
-    this.#tell()
+    if (held > 0 && this.#kept.length === 0 && !this.#isDropped) this.#onDrained()
+    this.#tellEnd()
   }
 
-  #tell(): void {
-    if (this.#end === null || this.#told || this.#kept.length > 0 || this.#sink === null) return
-    this.#told = true
-    this.#sink.ended(this.#end.error)
+  #tellEnd(): void {
+    if (this.#end === null || this.#hasToldEnd || this.#kept.length > 0 || this.#sink === null) return
+    this.#hasToldEnd = true
+    this.#sink.onEnd(this.#end.error)
   }
 }

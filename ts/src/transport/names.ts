@@ -1,6 +1,6 @@
 /**
- * Names of machines, and the several addresses that one may have: `localhost` is ::1 on one machine and 127.0.0.1 on the next,
- * or both. Whoever listens on a name listens on all that are this machine's, and whoever dials it tries all.
+ * Names of machines, and the several addresses that one may have: `localhost` is ::1 on one machine and 127.0.0.1 on
+ * the next, or both. Whoever listens on a name listens on all that are this machine's, and whoever dials it tries all.
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -10,20 +10,20 @@ import { Limit } from '../timing/limit.ts'
 /** All addresses of a name, the best first. Rejects with the system's error. */
 export type Lookup = (name: string) => Promise<readonly string[]>
 
-/** As the system's own programs see it, /etc/hosts included. */
+/** Resolves names as the system's own programs do, /etc/hosts included. */
 export const systemLookup: Lookup = async (name) => {
   const found = await lookup(name, { all: true, verbatim: true })
   return [...new Set(found.map(({ address }) => address))]
 }
 
-/** What the system says of a name that a name server may know a moment later: a container's, say, that has just started. */
+/** Error codes for a name that may resolve a moment later: that of a container, say, which has just started. */
 const UNRESOLVED = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 
 export function isUnresolved(error: unknown): boolean {
   return UNRESOLVED.has(systemCode(error) ?? '')
 }
 
-/** An address as it is, of a name all that it has. */
+/** All addresses of a host: those of a name, or the host itself if it is an address. */
 export async function addressesOf(host: string, find: Lookup, signal?: AbortSignal): Promise<readonly string[]> {
   if (isIP(host) !== 0) return [host]
   signal?.throwIfAborted()
@@ -41,7 +41,7 @@ export async function addressesOf(host: string, find: Lookup, signal?: AbortSign
   }
 }
 
-/** What went wrong with each address of a name. `code` is the first one's; systemReason has all. */
+/** The errors of all addresses of a name. `code` is that of the first; systemReason gives all of them. */
 export class AddressesError extends AggregateError {
   readonly code: string | undefined
   readonly #reason: string
@@ -53,13 +53,13 @@ export class AddressesError extends AggregateError {
     this.code = systemCode([...failures.values()][0])
   }
 
-  /** Of each address, if the error is of several. */
+  /** The reasons of all addresses; undefined for any other error. */
   static reasonIn(error: unknown): string | undefined {
     return typeof error === 'object' && error !== null && #reason in error ? error.#reason : undefined
   }
 }
 
-/** For a message, in brackets: the system's code of an error, or of a name's addresses those of each. */
+/** The system's code of an error, for a message in brackets; for an AddressesError the codes of all addresses. */
 export function systemReason(error: unknown): string {
   return AddressesError.reasonIn(error) ?? systemCode(error) ?? reasonOf(error)
 }
@@ -68,9 +68,10 @@ export function systemReason(error: unknown): string {
 const STAGGER_MS = 1000
 
 /**
- * Does something with one address after the other until it succeeds; a silent one does not hold up the next for long.
+ * Tries one address after the other until an attempt succeeds. If an address is silent, the next one is tried beside
+ * it.
  *
- * @param drop - what is done with a success that comes when another one has been first
+ * @param drop - takes the result of an attempt that succeeds after another one has
  * @throws AddressesError if none succeeds; signal.reason
  */
 export async function firstOf<T>(
@@ -89,19 +90,19 @@ export async function firstOf<T>(
         const address = isOver ? undefined : rest.shift()
         if (address === undefined) return
         const next = setTimeout(begin, STAGGER_MS)
-        const succeeded = (result: T): void => {
+        const onSuccess = (result: T): void => {
           if (isOver) return drop(result)
           isOver = true
           resolve(result)
         }
-        const failed = (error: unknown): void => {
+        const onFailure = (error: unknown): void => {
           failures.set(address, error)
           if (failures.size === addresses.length) reject(new AddressesError(failures))
           else begin()
         }
         attempt(address, limit.signal)
           .finally(() => clearTimeout(next))
-          .then(succeeded, failed)
+          .then(onSuccess, onFailure)
       }
       begin()
     })

@@ -2,10 +2,10 @@ import type { Sink } from './transport.ts'
 
 const scrap = new Uint8Array(64 << 10)
 
-/** Reads a pipe empty. */
+/** A sink that reads everything and drops it. */
 export const NOBODY: Sink = {
   target: () => scrap,
-  ahead: () => scrap,
-  filled: () => undefined,
-  ended: () => undefined,
+  targetAhead: () => scrap,
+  onFilled: () => undefined,
+  onEnd: () => undefined,
 }

@@ -8,16 +8,16 @@ export function openFileLimit(): number {
   return (limit ??= reportedLimit())
 }
 
-/** By the report, since asking for a file could be one too many. */
+/** Taken from Node's diagnostic report, since reading a file could itself need one file too many. */
 function reportedLimit(): number {
-  // Naming the peers of open sockets would ask the network's name servers.
+  // Otherwise the report would ask name servers for the names of all peers.
   Object.assign(process.report, { excludeNetwork: true })
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } }
   const soft = userLimits?.open_files?.soft
   return typeof soft === 'number' ? soft : Infinity
 }
 
-/** ERR_OPEN_FILES if that is why the system has refused something; undefined if it is not. */
+/** ERR_OPEN_FILES if the system has refused something for want of files; undefined for any other cause. */
 export function openFilesError(what: string, cause: unknown): AdasumError | undefined {
   const code = systemCode(cause)
   if (code !== 'EMFILE' && code !== 'ENFILE') return undefined

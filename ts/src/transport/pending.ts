@@ -1,6 +1,5 @@
 /**
- * A pipe that is not open yet: what is written waits, and goes out once the connection is there. Whoever uses it need not
- * know when that is.
+ * A pipe whose connection may come later. Until then writes wait, so its user need not know when the connection comes.
  */
 import type { Pipe, Sink } from './transport.ts'
 
@@ -54,14 +53,14 @@ export class PendingPipe implements Pipe {
     return true
   }
 
-  /** Gives it up, if it is not open: as a connection that breaks. */
+  /** Gives the pipe up if it is not open; it then behaves like a connection that has broken. */
   fail(error: Error): void {
     if (this.#pipe || this.#error) return
     this.#error = error
     const sink = this.#sink
     queueMicrotask(() => {
       for (const { done } of this.#writes.splice(0)) done?.(error)
-      sink?.ended(error)
+      sink?.onEnd(error)
       this.#settleClosed()
     })
   }
@@ -79,7 +78,7 @@ export class PendingPipe implements Pipe {
     else this.#writes.push({ bytes, done })
   }
 
-  /** Where nobody has come yet, what is written waits all the same: until somebody comes, or it is given up. */
+  /** If the pipe is not open yet, earlier writes still wait for the connection, or until the pipe is given up. */
   end(): void {
     this.#isEnding = true
     this.#pipe?.end()

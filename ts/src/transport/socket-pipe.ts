@@ -1,8 +1,8 @@
 /**
  * Pipes over the sockets of node:net, whatever their addresses are.
  *
- * The end that dialled reads straight into its sink's memory (`onread` of net.connect), at the kernel's own speed; an
- * accepted socket cannot, and copies. Hence whoever expects the large transfers dials.
+ * The end that dialled reads straight into its sink's memory (`onread` of net.connect), at the kernel's own speed. An
+ * accepted socket cannot do that, and copies. So the end that expects the large transfers dials.
  *
  * Node asks for the buffer of the next read at the end of the read before it, and for the first one when the socket is
  * made. `LentTarget` remembers whose memory that is: when the pipe has changed its sink meanwhile, the bytes are copied
@@ -15,12 +15,13 @@ import type { Pipe, Sink } from './transport.ts'
 
 const SPILL_BYTE_LENGTH = 16 * 1024
 /**
- * A group's ranks may all dial at once, over several connections each, while this process computes: a connection that finds no
- * place is not answered, as by a machine that is gone. The system has a limit of its own (Linux: net.core.somaxconn, 4096).
+ * How many connections the system keeps until this process accepts them. All ranks of a group may dial at once, over
+ * several connections each, while this process computes; a connection beyond the limit gets no answer, as if the
+ * machine were gone. The system has a limit of its own (Linux: net.core.somaxconn, 4096).
  */
 export const BACKLOG = 4096
 
-/** What both ends are called. */
+/** The addresses of both ends, for messages. */
 export interface Ends {
   readonly local: string
   readonly remote: string
@@ -29,30 +30,30 @@ export interface Ends {
 /** The memory that the next read of a dialled socket fills. */
 class LentTarget {
   readonly #intake: Intake
-  readonly #lost: () => void
+  readonly #onLost: () => void
   readonly #spill: Uint8Array = new Uint8Array(SPILL_BYTE_LENGTH)
   #lender: Sink | null = null
   #bytes: Uint8Array = this.#spill
 
-  /** @param lost - called when bytes have gone with memory that was transferred away */
-  constructor(intake: Intake, lost: () => void) {
+  /** @param onLost - called when bytes have gone with memory that was transferred away */
+  constructor(intake: Intake, onLost: () => void) {
     this.#intake = intake
-    this.#lost = lost
+    this.#onLost = onLost
   }
 
-  next(): Uint8Array {
-    this.#lender = this.#intake.direct
+  nextBuffer(): Uint8Array {
+    this.#lender = this.#intake.directSink
     this.#bytes = this.#lender?.target() ?? this.#spill
     return this.#bytes
   }
 
   /** @returns whether to go on reading */
-  landed(byteLength: number): boolean {
+  onRead(byteLength: number): boolean {
     const lender = this.#lender
-    if (lender !== null && lender === this.#intake.direct) lender.filled(byteLength)
-    else if (this.#bytes.length < byteLength) this.#lost()
+    if (lender !== null && lender === this.#intake.directSink) lender.onFilled(byteLength)
+    else if (this.#bytes.length < byteLength) this.#onLost()
     else this.#intake.take(this.#bytes.subarray(0, byteLength))
-    return !this.#intake.full
+    return !this.#intake.isFull
   }
 }
 
@@ -63,8 +64,8 @@ class SocketPipe implements Pipe {
   readonly #socket: Socket
   readonly #intake: Intake
   #pendingWrites = 0
-  #ending = false
-  #socketClosed = false
+  #isEnding = false
+  #isSocketClosed = false
   #error: Error | undefined
   #settleClosed: () => void = () => {}
 
@@ -84,7 +85,7 @@ class SocketPipe implements Pipe {
   }
 
   write(bytes: Uint8Array, done?: (error?: Error) => void): void {
-    if (this.#ending || this.#socket.destroyed) {
+    if (this.#isEnding || this.#socket.destroyed) {
       const error = this.#error ?? systemError('EPIPE', `write after the pipe to ${this.remoteAddress} was ended`)
       process.nextTick(() => done?.(error))
       return
@@ -93,14 +94,14 @@ class SocketPipe implements Pipe {
     this.#socket.write(bytes, (error) => {
       this.#pendingWrites--
       // Writes cut off by destroy are reported without an error.
-      done?.(error ?? (this.#socket.destroyed ? this.#broken() : undefined))
+      done?.(error ?? (this.#socket.destroyed ? this.#breakError() : undefined))
       this.#settle()
     })
   }
 
   end(): void {
-    if (this.#ending) return
-    this.#ending = true
+    if (this.#isEnding) return
+    this.#isEnding = true
     this.#socket.end()
   }
 
@@ -118,18 +119,18 @@ class SocketPipe implements Pipe {
     this.#socket.unref()
   }
 
-  #broken(): Error {
+  #breakError(): Error {
     return this.#error ?? systemError('ECONNABORTED', `the pipe to ${this.remoteAddress} was destroyed`)
   }
 
   #onClose(): void {
-    this.#socketClosed = true
-    this.#intake.finish(this.#broken())
+    this.#isSocketClosed = true
+    this.#intake.finish(this.#breakError())
     this.#settle()
   }
 
   #settle(): void {
-    if (this.#socketClosed && this.#pendingWrites === 0) this.#settleClosed()
+    if (this.#isSocketClosed && this.#pendingWrites === 0) this.#settleClosed()
   }
 }
 
@@ -139,7 +140,7 @@ export function acceptedPipe(socket: Socket, ends: Ends): Pipe {
   const pipe = new SocketPipe(socket, intake, ends)
   socket.on('data', (chunk: Buffer) => {
     intake.take(chunk)
-    if (intake.full) socket.pause()
+    if (intake.isFull) socket.pause()
   })
   return pipe
 }
@@ -156,7 +157,7 @@ export function dialledPipe(
     const lent = new LentTarget(intake, () =>
       socket.destroy(systemError('ECONNABORTED', 'memory was transferred away')),
     )
-    const onread = { buffer: () => lent.next(), callback: (byteLength: number) => lent.landed(byteLength) }
+    const onread = { buffer: () => lent.nextBuffer(), callback: (byteLength: number) => lent.onRead(byteLength) }
     const socket = connect({ ...where, allowHalfOpen: true, onread })
     const abort = () => {
       socket.destroy()
@@ -176,7 +177,7 @@ export function dialledPipe(
   })
 }
 
-/** Its place is free when this settles; net.Server's own 'close' would wait for every pipe it ever accepted. */
+/** Settles when the port is free; net.Server's own 'close' event waits for every pipe that it ever accepted. */
 export function closeServer(server: Server): Promise<void> {
   server.close(() => {})
   return new Promise((resolve) => setImmediate(resolve))

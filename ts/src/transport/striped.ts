@@ -1,20 +1,20 @@
 /**
- * Several connections as one pipe, for long fat links: a single TCP connection sends a window a round trip, and less of it
- * after each packet that is lost.
+ * Several connections as one pipe, for links with high bandwidth and long round trips: a single TCP connection sends
+ * one window per round trip, and a smaller one after each lost packet.
  *
- * The stream is cut into stripes of one length, which are dealt out in turn. So both ends know which bytes come where, and
- * nothing is added to them:
+ * The stream is cut into stripes of equal length, which go to the connections in turn. So both ends know which bytes
+ * come over which connection, and the stripes need no headers:
  *
  *     stream         | 0 | 1 | 2 | 3 | 4 | 5 | ..
  *     connection 0   | 0 | 3 | ..
  *     connection 1   | 1 | 4 | ..
  *     connection 2   | 2 | 5 | ..
  *
- * Reading. The sink hears of the bytes in their order. What comes before its turn is read straight into where it belongs, if
- * the sink says where that is (`Sink.ahead`), and told of when its turn comes. Where it does not, the connection is not read:
- * what comes waits there, as for a pipe without a sink.
+ * Reading. The sink gets the bytes in the order of the stream. Bytes that come before their turn are read straight into
+ * their destination, if the sink knows it (`Sink.targetAhead`), and reported to the sink when their turn comes. If the
+ * sink does not know it, the connection is not read, so the bytes wait there, as in a pipe without a sink.
  *
- * One connection that breaks breaks them all.
+ * If one connection breaks, the whole pipe does.
  */
 import { patientTimeout } from '../timing/patience.ts'
 import { systemError } from '../errors.ts'
@@ -24,32 +24,33 @@ import type { Pipe, Sink } from './transport.ts'
 export const STRIPE_BYTE_LENGTH: number = 256 << 10
 /** How long after the end of one connection the others may take to end, too. */
 const END_TOGETHER_MS = 1000
-/** For what comes where nobody has asked for it. */
+/** The length of memory for bytes that no sink has asked for. */
 const SPILL_BYTE_LENGTH = 16 << 10
 
-/** What has come over a connection before its turn. */
-interface Landed {
+/** Bytes that one read has brought. */
+interface Chunk {
   readonly bytes: Uint8Array
-  /** What the bytes' length was: it drops to 0 when their memory is transferred away. */
+  /** The original length of the bytes: it drops to 0 when their memory is transferred away. */
   readonly byteLength: number
 }
 
-/** One of the connections, as it is read. */
+/** The reading side of one of the connections. */
 class Lane implements Sink {
   readonly pipe: Pipe
   /** Where in the stream the next bytes of this connection belong. */
-  at: number
-  readonly landed: Landed[] = []
+  streamOffset: number
+  /** Chunks that have come before their turn. */
+  readonly early: Chunk[] = []
   hasEnded = false
   isDraining = false
   isRead = false
   readonly #owner: StripedPipe
   #memory: Uint8Array = new Uint8Array(0)
 
-  constructor(owner: StripedPipe, pipe: Pipe, at: number) {
+  constructor(owner: StripedPipe, pipe: Pipe, streamOffset: number) {
     this.#owner = owner
     this.pipe = pipe
-    this.at = at
+    this.streamOffset = streamOffset
   }
 
   read(isRead: boolean): void {
@@ -58,7 +59,7 @@ class Lane implements Sink {
     this.pipe.setSink(isRead ? this : null)
   }
 
-  /** Takes what the connection has kept, wherever it belongs, and hears how it has ended. */
+  /** Reads the connection to its end, whether or not its bytes have a destination, to learn how it ends. */
   drain(): void {
     this.isDraining = true
     this.read(true)
@@ -66,19 +67,19 @@ class Lane implements Sink {
 
   target(): Uint8Array {
     const { stripeByteLength } = this.#owner
-    const memory = this.#owner.placeOf(this) ?? new Uint8Array(SPILL_BYTE_LENGTH)
-    return (this.#memory = memory.subarray(0, stripeByteLength - (this.at % stripeByteLength)))
+    const memory = this.#owner.targetOf(this) ?? new Uint8Array(SPILL_BYTE_LENGTH)
+    return (this.#memory = memory.subarray(0, stripeByteLength - (this.streamOffset % stripeByteLength)))
   }
 
-  filled(byteLength: number): void {
-    // What has been transferred away has no part.
+  onFilled(byteLength: number): void {
+    // Memory that has been transferred away has length 0, and no subarray.
     const bytes = this.#memory.length > byteLength ? this.#memory.subarray(0, byteLength) : this.#memory
-    this.#owner.came(this, { bytes, byteLength })
+    this.#owner.onBytes(this, { bytes, byteLength })
   }
 
-  ended(error?: Error): void {
+  onEnd(error?: Error): void {
     this.hasEnded = true
-    this.#owner.laneEnded(this, error)
+    this.#owner.onLaneEnd(this, error)
   }
 }
 
@@ -96,14 +97,14 @@ export class StripedPipe implements Pipe {
   readonly closed: Promise<void>
   readonly #lanes: readonly Lane[]
   #sink: Sink | null = null
-  /** So much of the stream has gone to a sink. */
+  /** How many bytes of the stream have gone to sinks. */
   #deliveredBytes = 0
-  /** The connection for which the sink has last been asked for a target; undefined if that has been used. */
+  /** The connection that reads into the sink's current target; undefined if that target has been used. */
   #laneOfTarget: Lane | undefined
   #written = 0
   #writes: Write[] = []
   #isEnding = false
-  /** No byte of the stream will come any more; some are missing in between, if `isCut`. */
+  /** Whether the stream is over, and whether bytes are missing in it. */
   #isOver = false
   #isCut = false
   #error: Error | undefined
@@ -111,7 +112,7 @@ export class StripedPipe implements Pipe {
   #hasToldEnd = false
 
   /**
-   * @param pipes - at least one, in the same order at both ends; without sinks, and nothing of the stream has gone over them
+   * @param pipes - at least one, in the same order at both ends; without sinks, and before any byte of the stream
    * @param stripeByteLength - the same at both ends
    */
   constructor(pipes: readonly Pipe[], stripeByteLength: number = STRIPE_BYTE_LENGTH) {
@@ -120,7 +121,7 @@ export class StripedPipe implements Pipe {
     this.remoteAddress = pipes[0]!.remoteAddress
     this.localAddress = pipes[0]!.localAddress
     this.closed = Promise.all(pipes.map((pipe) => pipe.closed)).then(() => undefined)
-    // A connection that is not read says nothing when it breaks.
+    // A connection that is not read does not report that it breaks.
     for (const lane of this.#lanes) void lane.pipe.closed.then(() => lane.drain())
   }
 
@@ -141,14 +142,14 @@ export class StripedPipe implements Pipe {
       const part = from === 0 && length <= rest ? bytes : bytes.subarray(from, from + rest)
       const { pipe } = this.#laneAt(this.#written)
       write.left++
-      pipe.write(part, (error) => this.#wrote(write, error))
+      pipe.write(part, (error) => this.#onPartWritten(write, error))
       this.#written += part.length
       from += part.length
     } while (from < length)
   }
 
-  /** Parts are taken in any order, writes are done in theirs. */
-  #wrote(write: Write, error: Error | undefined): void {
+  /** Parts are written in any order, but the `done` callbacks of writes are called in the order of the writes. */
+  #onPartWritten(write: Write, error: Error | undefined): void {
     write.left--
     write.error ??= error
     while (this.#writes[0]?.left === 0) {
@@ -170,79 +171,80 @@ export class StripedPipe implements Pipe {
     this.#sink = sink
     this.#laneOfTarget = undefined
     if (sink === null) for (const lane of this.#lanes) lane.read(lane.isDraining)
-    // Later, so that nobody is called back from inside setSink.
+    // In a microtask, so that setSink never calls a sink itself.
     else queueMicrotask(() => this.#resume())
   }
 
   #resume(): void {
-    this.#tellLanded()
-    for (const lane of this.#lanes) this.#adjust(lane)
+    this.#deliverEarly()
+    for (const lane of this.#lanes) this.#readOrPause(lane)
     this.#tellEnd()
   }
 
-  /** Memory for the next bytes of a connection, if anybody knows where they belong. */
-  placeOf(lane: Lane): Uint8Array | undefined {
+  /** The memory for the next bytes of a connection; undefined if the sink does not know their destination. */
+  targetOf(lane: Lane): Uint8Array | undefined {
     const sink = this.#sink
     if (sink === null || this.#isOver) return undefined
-    if (lane.at !== this.#deliveredBytes) return sink.ahead?.(lane.at - this.#deliveredBytes)
+    if (lane.streamOffset !== this.#deliveredBytes) return sink.targetAhead?.(lane.streamOffset - this.#deliveredBytes)
     this.#laneOfTarget = lane
     return sink.target()
   }
 
-  /** Bytes have come over a connection, into the memory that it named last. */
-  came(lane: Lane, landed: Landed): void {
+  /** Bytes have come over a connection, into the memory that `targetOf` gave it last. */
+  onBytes(lane: Lane, chunk: Chunk): void {
     if (this.#error) return
-    // Whatever comes behind the end belongs behind something that will not come.
+    // Bytes that come after the end of the stream show that a part before them is missing.
     if (this.#isOver) return void (this.#isCut = true)
-    const isNext = lane.at === this.#deliveredBytes
-    lane.at += landed.byteLength
-    if (lane.at % this.stripeByteLength === 0) lane.at += (this.#lanes.length - 1) * this.stripeByteLength
-    if (isNext) this.#tell(lane, landed)
-    else lane.landed.push(landed)
-    this.#tellLanded()
-    // The others have their places still.
-    for (const other of this.#lanes) if (other === lane || !other.isRead) this.#adjust(other)
+    const isNext = lane.streamOffset === this.#deliveredBytes
+    lane.streamOffset += chunk.byteLength
+    if (lane.streamOffset % this.stripeByteLength === 0)
+      lane.streamOffset += (this.#lanes.length - 1) * this.stripeByteLength
+    if (isNext) this.#deliver(lane, chunk)
+    else lane.early.push(chunk)
+    this.#deliverEarly()
+    // Connections that are being read keep their targets.
+    for (const other of this.#lanes) if (other === lane || !other.isRead) this.#readOrPause(other)
   }
 
-  /** Reads a connection if its next bytes have a place. */
-  #adjust(lane: Lane): void {
+  /** Reads a connection if the destination of its next bytes is known, else pauses it. */
+  #readOrPause(lane: Lane): void {
     const sink = this.#error || this.#isOver ? null : this.#sink
-    const ahead = lane.at - this.#deliveredBytes
-    lane.read(lane.isDraining || (sink !== null && (ahead === 0 || sink.ahead?.(ahead) !== undefined)))
+    const ahead = lane.streamOffset - this.#deliveredBytes
+    lane.read(lane.isDraining || (sink !== null && (ahead === 0 || sink.targetAhead?.(ahead) !== undefined)))
   }
 
-  /** What has come before its turn, as far as that has come. */
-  #tellLanded(): void {
+  /** Delivers the chunks whose turn has come. */
+  #deliverEarly(): void {
     while (this.#sink !== null && !this.#error) {
       const lane = this.#laneAt(this.#deliveredBytes)
-      const landed = lane.landed.shift()
-      if (landed) this.#tell(lane, landed)
-      else if (lane.hasEnded) return this.#noMore()
+      const chunk = lane.early.shift()
+      if (chunk) this.#deliver(lane, chunk)
+      else if (lane.hasEnded) return this.#onStreamEnd()
       else return
     }
   }
 
-  /** The next bytes of the stream. */
-  #tell(lane: Lane, { bytes, byteLength }: Landed): void {
+  /** Delivers the next bytes of the stream to the sink. */
+  #deliver(lane: Lane, { bytes, byteLength }: Chunk): void {
     const isGone = bytes.length !== byteLength
     for (let from = 0; from < byteLength && !this.#error;) {
       const sink = this.#sink
-      // The memory is the old sink's, which may use it for something else.
+      // The bytes are copied: their memory is the old sink's, which may use it for something else.
       if (sink === null) {
         const rest = isGone ? bytes : new Uint8Array(bytes.subarray(from))
-        return void lane.landed.unshift({ bytes: rest, byteLength: byteLength - from })
+        return void lane.early.unshift({ bytes: rest, byteLength: byteLength - from })
       }
       let count = byteLength
       if (this.#laneOfTarget !== lane || from > 0) {
         const target = sink.target()
         count = Math.min(target.length, byteLength - from)
-        // Memory that has been transferred away: the sink sees it for itself.
+        // If the memory has been transferred away, the sink notices it by itself.
         if (!isGone && !isSameMemory(target, bytes, from)) target.set(bytes.subarray(from, from + count))
       }
       this.#laneOfTarget = undefined
       this.#deliveredBytes += count
       from += count
-      sink.filled(count)
+      sink.onFilled(count)
     }
   }
 
@@ -252,17 +254,17 @@ export class StripedPipe implements Pipe {
 
   // ---- the end
 
-  laneEnded(lane: Lane, error: Error | undefined): void {
+  onLaneEnd(lane: Lane, error: Error | undefined): void {
     if (error) return this.#break(error)
     if (this.#isOver) this.#endTogether()
-    else this.#tellLanded()
+    else this.#deliverEarly()
   }
 
-  /** The connection whose turn it is has ended: so have the others, if the other end has ended the pipe. */
-  #noMore(): void {
+  /** The connection whose turn it is has ended. If the other end has ended the pipe, all others end, too. */
+  #onStreamEnd(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#isCut = this.#lanes.some(({ landed }) => landed.length > 0)
+    this.#isCut = this.#lanes.some(({ early }) => early.length > 0)
     for (const lane of this.#lanes) lane.drain()
     this.#endTogether()
     const count = this.#lanes.length
@@ -284,7 +286,7 @@ export class StripedPipe implements Pipe {
   #break(error: Error): void {
     this.#error ??= error
     for (const lane of this.#lanes) {
-      lane.landed.length = 0
+      lane.early.length = 0
       lane.pipe.destroy()
     }
     this.#finish(error)
@@ -298,7 +300,7 @@ export class StripedPipe implements Pipe {
   #tellEnd(): void {
     if (!this.#end || this.#hasToldEnd || this.#sink === null) return
     this.#hasToldEnd = true
-    this.#sink.ended(this.#end.error)
+    this.#sink.onEnd(this.#end.error)
   }
 
   ref(): void {

@@ -1,11 +1,11 @@
 /**
  * Pipes over TCP.
  *
- * The system asks an idle connection for a sign of life after 10 s, and gives it up when ten probes, a second apart, have brought
- * none: so a machine that has vanished breaks its connections within 20 s, whatever JavaScript does meanwhile, and one that only
- * computes does not. Node sets the first number; libuv the others, where the system has them. While own data is unacknowledged
- * nobody asks, so that this holds for connections on which this end only reads: of the two that a pair of ranks has, one is
- * always such.
+ * Keep-alive. The system sends a probe over a connection that has been idle for 10 s, and breaks it when ten probes, a
+ * second apart, get no answer. So the connections of a machine that has vanished break within 20 s, whatever JavaScript
+ * does meanwhile, and those of a process that only computes do not. Node sets the first number, libuv the others where
+ * the system has them. The system sends no probes while own data is unacknowledged, so this works on connections that
+ * this end only reads. A pair of ranks always has one of these.
  */
 import { createServer, isIP, type Socket } from 'node:net'
 import { systemCode, systemError } from '../errors.ts'
@@ -19,7 +19,7 @@ import type { Listener, Pipe, Transport } from './transport.ts'
 /** How long an address may be silent when it is dialled; the system itself would wait for two minutes and more. */
 export const DIAL_TIMEOUT_MS = 10_000
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 10_000 }
-/** Free ports that are tried where one must be free at several addresses. */
+/** How many free ports are tried where one must be free at several addresses. */
 const FREE_PORT_TRIES = 20
 
 type Accept = (pipe: Pipe) => void
@@ -74,10 +74,10 @@ function listenAt(host: string, port: number, accept: Accept): Promise<Listener>
   })
 }
 
-/** Of the addresses of a name some may be another machine's, or of a kind that this one does not have. */
+/** Whether an address of a name is another machine's, or of a family that this machine does not have. */
 const isElsewhere = (error: unknown): boolean => ['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(systemCode(error) ?? '')
 
-/** Listens at one port of all addresses that are this machine's. */
+/** Listens at one port, at all addresses that are this machine's. */
 async function listenAtAll(addresses: readonly string[], port: number, accept: Accept): Promise<Listener> {
   const listeners: Listener[] = []
   const failures = new Map<string, unknown>()

@@ -1,30 +1,31 @@
 /**
- * Byte pipes between ranks: one interface for TCP, Unix sockets, memory and several connections as one, one compliance suite
- * for all.
+ * Byte pipes between ranks: one interface for TCP, Unix sockets, memory and several connections as one, one compliance
+ * suite for all.
  *
  * A pipe carries bytes in both directions and knows nothing of frames. Its reader is asked for memory before the bytes
  * come, so that a transport can read straight into the destination.
  */
 
-/** Receives a pipe's bytes. Its methods must not throw: there is nobody to catch it. */
+/** Receives a pipe's bytes. Its methods must not throw, because nobody would catch the error. */
 export interface Sink {
   /**
-   * Where the next bytes go; never empty. The transport may hold on to the memory until the bytes have come or the pipe
-   * is closed, so it must not be memory that anybody gets back before `closed` has settled.
+   * The memory for the next bytes; never empty. The transport may keep it until the bytes have come or the pipe is
+   * closed, so the sink must not give that memory to anybody else before then.
    */
   target(): Uint8Array
   /**
-   * Where the byte goes that comes `distance` bytes after the next one, and those behind it, if that is known already and will
-   * not change. A pipe of several connections reads what comes out of turn straight to there; absent, it reads in order.
+   * The memory for the bytes that begin `distance` bytes after the next one; undefined if their destination is not
+   * known yet. A pipe of several connections reads bytes that come before their turn straight into it. Without this
+   * method it reads in order.
    */
-  ahead?(distance: number): Uint8Array | undefined
+  targetAhead?(distance: number): Uint8Array | undefined
   /** The first `byteLength` bytes of the last target have been filled. */
-  filled(byteLength: number): void
+  onFilled(byteLength: number): void
   /**
    * No more bytes will come: the other end ended the pipe (no error), or it broke or was destroyed at this end (an
    * error). Called once, after the last byte, on the sink that the pipe has then; never from inside `setSink`.
    */
-  ended(error?: Error): void
+  onEnd(error?: Error): void
 }
 
 export interface Pipe {
@@ -33,12 +34,12 @@ export interface Pipe {
   /** Address of this end, `host:port`. */
   readonly localAddress: string
   /**
-   * Gives the pipe its reader, another one, or none. Takes effect with the next bytes: the sink before it is not called
-   * again. While there is none the pipe keeps what comes, and stops reading at a limit.
+   * Sets the pipe's reader, or removes it (null). This takes effect with the next bytes, and the previous sink is not
+   * called again. Without a sink the pipe keeps what comes, and stops reading at a limit.
    *
-   * A transport that reads straight into a sink's target has asked for it one read ahead. So after a change of sinks
-   * one more read may land in the old sink's memory, from where the pipe copies it to the new one; and a sink that
-   * would now name another target sees that with the read after next.
+   * A transport that reads straight into a sink's target asks for the target one read ahead. So after a change of sinks
+   * one more read may go to the old sink's memory, from where the pipe copies it to the new sink. For the same reason,
+   * when a sink changes its target, the change takes effect with the read after the next one.
    */
   setSink(sink: Sink | null): void
   /**
@@ -53,7 +54,9 @@ export interface Pipe {
    * system, so a protocol that must tell the two apart says goodbye before it ends.
    */
   destroy(): void
-  /** Settles (never rejects) when no memory of a reader or writer is in use any more and both directions are finished. */
+  /**
+   * Settles (never rejects) when no memory of a reader or writer is in use any more and both directions are finished.
+   */
   readonly closed: Promise<void>
   /** Whether the pipe keeps the process alive; pipes start referenced. */
   ref(): void

@@ -1,10 +1,10 @@
 /**
  * Pipes over Unix sockets, between processes of one machine: a round trip costs less than over TCP.
  *
- * The sockets are abstract, so there is no file that a crash could leave behind; only Linux has these. Their name is made of
- * a key, which whoever listens chooses at random and tells those that may dial, and of the address at which the same rank
- * listens by TCP, which is what messages call it. The name keeps strangers off no more than a port does: the handshake does
- * that.
+ * The sockets are abstract, so there is no file that a crash could leave behind; only Linux has such sockets. A
+ * socket's name is made of two things: a random key, which the listener tells those that may dial, and the address at
+ * which the same rank listens by TCP, which messages show. The name protects no more than a port number does; the
+ * handshake keeps strangers out.
  */
 import { createHash, randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
@@ -25,7 +25,7 @@ function pathOf(key: string, host: string, port: number): string {
   return `\0adasum-${name}`
 }
 
-/** The end that dials has no name of its own. */
+/** The addresses of both ends. The dialling end has no socket name of its own, so it gets port 0. */
 function endsOf(host: string, port: number, isDialler: boolean): Ends {
   const [dialler, listener] = [formatAddress(host, 0), formatAddress(host, port)]
   return isDialler ? { local: dialler, remote: listener } : { local: listener, remote: dialler }
@@ -56,7 +56,7 @@ function listen(key: string, host: string, wanted: number, accept: (pipe: Pipe) 
   })
 }
 
-/** @param key - known to those who are to meet */
+/** @param key - known to the listener and to those that may dial it */
 export function unixTransport(key: string): Transport {
   return {
     name: 'unix',

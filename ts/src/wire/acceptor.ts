@@ -1,18 +1,21 @@
 /**
- * Who may be in a handshake with a listener. Until it has proved itself anybody may be a stranger, who holds a place for some
- * seconds at most: so there is a limit, and where it is reached a newcomer takes the place of another. First go those that have
- * not said who they are, of them those of the address that has the most, and of these the oldest: whoever opens connections in
- * numbers drives out itself. They are told to try again, which a rank does.
+ * Limits how many connections may be in a handshake with a listener at a time. Until a connection has proved itself it
+ * may be anybody's, here called a stranger; its handshake lasts some seconds at most. When the limit is reached, a
+ * newcomer takes the place of another stranger. First go those that have sent no hello; among them those from the
+ * address that has the most, and of these the oldest. So whoever opens many connections drives out its own. A stranger
+ * that is turned away is told to try again, which a rank does.
  */
 import { parseAddress } from '../transport/address.ts'
 import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { acceptHandshake, type AcceptIdentity, type Admitted, type HandshakeProgress } from './handshake.ts'
 
-/** Handshakes of ranks take a moment: so many are under way together only if strangers are among them. */
+/**
+ * The limit: so many for each rank, and some more. Handshakes of ranks are short, so that they alone never reach it.
+ */
 const PLACES_A_RANK = 4
 const PLACES_BESIDES = 128
-/** How long a stranger has to say who it is when the listener closes, and to prove it. */
+/** How long strangers still have for their hello when the listener closes, and then for their proof. */
 const CLOSING_HELLO_MS = 100
 const CLOSING_PROOF_MS = 1000
 
@@ -24,32 +27,33 @@ export type OnPeer = (peerRank: number, pipe: Pipe, groupId: string) => void
 export interface ListenOptions {
   /** Time for one handshake, HANDSHAKE_TIMEOUT_MS by default. */
   handshakeTimeoutMs?: number
-  /** Told about every connection that did not get in, but for those that had to make room. */
+  /** Called for every connection that was refused, except those that had to make room. */
   onRefused?: (error: unknown, remoteAddress: string) => void
 }
 
+/** A connection that has not proved itself yet. */
 class Stranger implements HandshakeProgress {
   readonly pipe: Pipe
   readonly host: string
-  /** Settles when it has said who it is, or is gone. */
-  readonly hasSpoken: Promise<void>
-  /** Settles when it is a stranger no more. */
-  isJudged: Promise<void> = Promise.resolve()
-  isKnown = false
+  /** Settles when its hello has come, or it has gone. */
+  readonly hello: Promise<void>
+  /** Settles when its handshake is over. */
+  judgement: Promise<void> = Promise.resolve()
+  hasSaidHello = false
   turnAway: () => void
-  #speak: () => void = () => undefined
+  #settleHello: () => void = () => undefined
 
   constructor(pipe: Pipe) {
     this.pipe = pipe
     this.host = parseAddress(pipe.remoteAddress)?.host ?? pipe.remoteAddress
     this.turnAway = () => pipe.destroy()
-    this.hasSpoken = new Promise((resolve) => (this.#speak = resolve))
-    void pipe.closed.then(this.#speak)
+    this.hello = new Promise((resolve) => (this.#settleHello = resolve))
+    void pipe.closed.then(this.#settleHello)
   }
 
-  helloCame(): void {
-    this.isKnown = true
-    this.#speak()
+  onHello(): void {
+    this.hasSaidHello = true
+    this.#settleHello()
   }
 }
 
@@ -58,9 +62,9 @@ export class Acceptor {
   readonly #onPeer: OnPeer
   readonly #options: ListenOptions
   readonly #limit: number
-  /** The oldest first. */
+  /** Connections in a handshake, the oldest first. */
   readonly #strangers: Set<Stranger> = new Set()
-  /** Those that are being told to try again. */
+  /** Connections that are being told to try again. */
   readonly #leaving: Set<Pipe> = new Set()
   #isClosed = false
 
@@ -77,7 +81,7 @@ export class Acceptor {
     const stranger = new Stranger(pipe)
     this.#strangers.add(stranger)
     void pipe.closed.then(() => this.#strangers.delete(stranger))
-    stranger.isJudged = this.#judge(stranger)
+    stranger.judgement = this.#judge(stranger)
   }
 
   #makeRoom(): void {
@@ -91,7 +95,7 @@ export class Acceptor {
 
   #leastWanted(): Stranger {
     const all = [...this.#strangers]
-    const unknown = all.filter(({ isKnown }) => !isKnown)
+    const unknown = all.filter(({ hasSaidHello }) => !hasSaidHello)
     const among = unknown.length > 0 ? unknown : all
     const counts = new Map<string, number>()
     for (const { host } of among) counts.set(host, (counts.get(host) ?? 0) + 1)
@@ -99,12 +103,12 @@ export class Acceptor {
     return among.find(({ host }) => counts.get(host) === most)!
   }
 
-  /** Lets those that have said who they are prove it, if they do so soon; the others are cut off. */
+  /** Waits a moment for the proofs of those that have sent a hello, and cuts off all others. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await within(CLOSING_HELLO_MS, Promise.all([...this.#strangers].map(({ hasSpoken }) => hasSpoken)))
-    const known = [...this.#strangers].filter(({ isKnown }) => isKnown)
-    await within(CLOSING_PROOF_MS, Promise.all(known.map(({ isJudged }) => isJudged)))
+    await within(CLOSING_HELLO_MS, Promise.all([...this.#strangers].map(({ hello }) => hello)))
+    const known = [...this.#strangers].filter(({ hasSaidHello }) => hasSaidHello)
+    await within(CLOSING_PROOF_MS, Promise.all(known.map(({ judgement }) => judgement)))
     const rest = [...[...this.#strangers].map(({ pipe }) => pipe), ...this.#leaving]
     for (const pipe of rest) pipe.destroy()
     await Promise.all(rest.map((pipe) => pipe.closed))

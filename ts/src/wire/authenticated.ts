@@ -1,4 +1,4 @@
-/** Listening and dialling with the handshake done: what comes out are pipes to known ranks. */
+/** Listening and dialling, handshake included: both give pipes to ranks that have proved who they are. */
 import { nextTurn } from '#platform'
 import { AdasumError, systemCode } from '../errors.ts'
 import { formatAddress, isLoopback } from '../transport/address.ts'
@@ -11,9 +11,12 @@ import { dialHandshake, type DialIdentity } from './handshake.ts'
 
 const FIRST_RETRY_MS = 20
 const LONGEST_RETRY_MS = 500
-// A caller without a signal gets an answer in the end.
+// For how long a caller without a signal retries.
 const DIAL_LIMIT_MS = 30_000
-/** A connection that breaks during the handshake may have been one too many; another program that does so always will. */
+/**
+ * How many connections may break in the handshake before a dial fails: an overloaded listener breaks some, a strange
+ * program all.
+ */
 const MOST_BROKEN = 5
 /** How often a machine that is silent is dialled for one connection, each time for as long as the transport waits. */
 const MOST_UNANSWERED = 2
@@ -31,8 +34,9 @@ export function requireSecret(host: string, secret: string): void {
 }
 
 /**
- * Accepts connections and hands over those that prove to be ranks of this run, without a sink. How many may be in handshakes
- * at a time is limited (acceptor.ts). Closing it lets those that have said who they are finish theirs, and cuts off the rest.
+ * Accepts connections, and hands over those that prove to be ranks of this job, without a sink. The number of
+ * handshakes at a time is limited (acceptor.ts). Closing the listener lets those that have sent a hello finish their
+ * handshakes, and cuts off the rest.
  *
  * @throws AdasumError ERR_AUTH for a host other than loopback without a secret; the system's error
  */
@@ -45,7 +49,7 @@ export async function listenAuthenticated(
   options: ListenOptions = {},
 ): Promise<Listener> {
   requireSecret(host, local.secret)
-  // Whoever made the promise hears of its rejection; here it only ends the handshakes that wait for it.
+  // The owner of the promise handles its rejection; here it only ends the handshakes that wait for it.
   if (!ArrayBuffer.isView(local.runId)) local.runId.catch(() => {})
   const acceptor = new Acceptor(local, onPeer, options)
   const listener = await transport.listen(host, port, (pipe) => acceptor.accept(pipe))
@@ -55,7 +59,7 @@ export async function listenAuthenticated(
     ref: () => listener.ref(),
     unref: () => listener.unref(),
     close: async () => {
-      // What the system has accepted, it would break.
+      // Closing would break connections that the system has accepted and Node has not: it takes them in these turns.
       for (let turn = 0; turn < 2; turn++) await nextTurn()
       await listener.close()
       await acceptor.close()
@@ -64,11 +68,12 @@ export async function listenAuthenticated(
 }
 
 /**
- * Dials and does the handshake. A dial that was turned away, because the acceptor is busy or this end was too slow (it may have
- * been computing), tries again until the signal aborts; one whose connection breaks, a few times. So does one that has heard
- * nothing for a while: if the link has dropped since, the next dial shows it.
+ * Dials and does the handshake. If the acceptor is busy, or this end was too slow (it may have been computing), it
+ * dials again until the signal aborts. It also dials again after it has heard nothing for a while: if the machine has
+ * gone, the next dial shows it. If connections break in the handshake it dials again a few times only.
  *
- * @throws AdasumError ERR_PEER_LOST if nobody listens or the machine does not answer (`cause` is the system's error); as
+ * @throws AdasumError ERR_PEER_LOST if nobody listens or the machine does not answer (`cause` is the system's error);
+ * as
  *   dialHandshake; signal.reason
  */
 export async function dialAuthenticated(
@@ -108,17 +113,23 @@ async function dial(
       return await transport.dial(host, port, signal)
     } catch (cause) {
       signal?.throwIfAborted()
-      if (systemCode(cause) !== 'ETIMEDOUT' || tries === MOST_UNANSWERED) throw unreachable(host, port, local, cause)
+      if (systemCode(cause) !== 'ETIMEDOUT' || tries === MOST_UNANSWERED)
+        throw unreachableError(host, port, local, cause)
     }
   }
 }
 
-function unreachable(host: string, port: number, { purpose, peerRank }: DialIdentity, cause: unknown): AdasumError {
+function unreachableError(
+  host: string,
+  port: number,
+  { purpose, peerRank }: DialIdentity,
+  cause: unknown,
+): AdasumError {
   const peerAddress = formatAddress(host, port)
   const who = purpose === 'store' ? 'the store' : `rank ${peerRank}`
   const own = openFilesError(`${who} (${peerAddress}) cannot be dialled`, cause)
   if (own) return own
-  // A rank has listened there, or nobody would know its address.
+  // A refused dial means that the rank has gone: it has announced this address, so it did listen there.
   const hasGone = purpose === 'peer' && systemCode(cause) === 'ECONNREFUSED'
   const advice = hasGone
     ? 'its process has ended, or it has closed its communicator: look at the output there'
@@ -128,7 +139,7 @@ function unreachable(host: string, port: number, { purpose, peerRank }: DialIden
   return new AdasumError('ERR_PEER_LOST', message, details)
 }
 
-/** Waits about that long, a little more or less on each rank, so that they do not all come back at once. */
+/** Waits about that long: a random bit more or less, so that ranks do not all come back at once. */
 export async function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   await sleep(milliseconds * (0.75 + Math.random() / 2), signal)
 }

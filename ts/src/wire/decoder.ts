@@ -1,43 +1,44 @@
 /**
- * The incremental frame decoder of one connection. It is a sink: a transport reads into the memory it names.
+ * The incremental frame decoder of one connection. It is a sink, so the transport reads into memory that the decoder
+ * gives.
  *
- * Headers, and whatever comes with them, are read into a small spill buffer; the rest of a large payload goes straight
- * to where it belongs. The state is just the bytes of an unfinished header, or a payload and how much of it has come, so
- * a stream may be cut anywhere.
+ * Headers, and the bytes that come with them, are read into a small spill buffer; the rest of a large payload is read
+ * straight into its destination. The state is either the bytes of an unfinished header, or a payload and how much of it
+ * has come. So the stream may arrive in pieces of any length.
  */
 import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Sink } from '../transport/transport.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
 
-/** Large enough for an eager frame, so that one read takes it whole. */
+/** The spill buffer takes a whole eager frame in one read. */
 const SPILL_BYTE_LENGTH = HEADER_BYTE_LENGTH + (64 << 10)
 
-/** Below this it is cheaper to copy out of the spill buffer than to make a separate read of a payload's rest. */
+/** If less than this is left of a payload, copying it out of the spill buffer is cheaper than a read of its own. */
 const DIRECT_BYTE_LENGTH = 16 << 10
 
 export interface FrameHandler {
   /**
-   * A header has come. Returns the memory for its payload, in consecutive parts that together are payloadByteLength long;
-   * throws an AdasumError if no such frame may come.
+   * A header has come. Returns the memory for its payload, in consecutive parts that together are payloadByteLength
+   * long; throws an AdasumError if no such frame may come.
    */
   begin(header: FrameHeader): readonly Uint8Array[]
   /** Some bytes of the payload have come; now there are `byteLength` of it. */
-  progress(header: FrameHeader, byteLength: number): void
+  onProgress(header: FrameHeader, byteLength: number): void
   /** The frame is complete. */
-  complete(header: FrameHeader, payload: readonly Uint8Array[]): void
-  /** What came is no frame, or one that `begin` or `complete` refused; nothing more is read. */
-  failed(error: Error): void
-  /** The connection ended, `insideFrame` if a frame was under way. */
-  ended(insideFrame: boolean, error?: Error): void
+  onComplete(header: FrameHeader, payload: readonly Uint8Array[]): void
+  /** The bytes are no frame, or `begin` or `onComplete` has thrown. Nothing more is read. */
+  onError(error: Error): void
+  /** The connection has ended; `insideFrame` says whether in the middle of a frame. */
+  onEnd(insideFrame: boolean, error?: Error): void
 }
 
 interface Payload {
   readonly header: FrameHeader
   readonly parts: readonly Uint8Array[]
-  /** What the parts' lengths were: they drop to 0 when their memory is transferred away. */
+  /** The original lengths of the parts: a part's length drops to 0 when its memory is transferred away. */
   readonly byteLengths: readonly number[]
-  /** The part being filled, how much of it is, and how much there is of the payload. */
+  /** The index of the part being filled, how much of that part is filled, and how much of the payload. */
   part: number
   filled: number
   total: number
@@ -45,29 +46,29 @@ interface Payload {
 
 export class FrameDecoder implements Sink {
   readonly #handler: FrameHandler
-  /** Made when it is first needed: on most connections that this rank writes to nothing ever comes. */
+  /** Made when it is first needed: on most connections that this rank only writes to, nothing ever comes. */
   #spill: Uint8Array | undefined
   readonly #header = new Uint8Array(HEADER_BYTE_LENGTH)
   #headerFilled = 0
   #payload: Payload | undefined
-  #direct = false
-  #failed = false
+  #isDirect = false
+  #isOver = false
 
   constructor(handler: FrameHandler) {
     this.#handler = handler
   }
 
   target(): Uint8Array {
-    const payload = this.#failed ? undefined : this.#payload
-    // Memory that has been transferred away has no rest; `filled` says so, since this must not throw.
+    const payload = this.#isOver ? undefined : this.#payload
+    // This must not throw. If the memory has been transferred away, `onFilled` reports it.
     const rest = payload && isKept(payload) ? restOfPart(payload) : undefined
-    this.#direct = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
-    return this.#direct ? rest! : (this.#spill ??= uninitializedBytes(SPILL_BYTE_LENGTH))
+    this.#isDirect = rest !== undefined && rest.length >= DIRECT_BYTE_LENGTH
+    return this.#isDirect ? rest! : (this.#spill ??= uninitializedBytes(SPILL_BYTE_LENGTH))
   }
 
-  /** Only what belongs to the payload under way has its place already. */
-  ahead(distance: number): Uint8Array | undefined {
-    const payload = this.#failed ? undefined : this.#payload
+  /** Only bytes of the payload under way have a known destination. */
+  targetAhead(distance: number): Uint8Array | undefined {
+    const payload = this.#isOver ? undefined : this.#payload
     if (!payload) return undefined
     const { parts, byteLengths } = payload
     let at = payload.filled + distance
@@ -78,28 +79,28 @@ export class FrameDecoder implements Sink {
     return undefined
   }
 
-  filled(byteLength: number): void {
-    if (this.#failed) return
+  onFilled(byteLength: number): void {
+    if (this.#isOver) return
     try {
-      if (this.#direct) this.#advance(byteLength)
+      if (this.#isDirect) this.#advance(byteLength)
       else this.#consume(this.#spill!.subarray(0, byteLength))
     } catch (error) {
-      this.#failed = true
+      this.#isOver = true
       this.#payload = undefined
-      this.#handler.failed(error as Error)
+      this.#handler.onError(error as Error)
     }
   }
 
-  ended(error?: Error): void {
-    if (this.#failed) return
-    this.#failed = true
+  onEnd(error?: Error): void {
+    if (this.#isOver) return
+    this.#isOver = true
     const insideFrame = this.#headerFilled > 0 || this.#payload !== undefined
     this.#payload = undefined
-    this.#handler.ended(insideFrame, error)
+    this.#handler.onEnd(insideFrame, error)
   }
 
   #consume(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length && !this.#failed;) {
+    for (let at = 0; at < bytes.length && !this.#isOver;) {
       if (this.#payload) {
         if (!isKept(this.#payload)) throw transferredAway()
         const rest = restOfPart(this.#payload)
@@ -131,7 +132,7 @@ export class FrameDecoder implements Sink {
     if (!isKept(payload)) throw transferredAway()
     payload.filled += byteLength
     payload.total += byteLength
-    this.#handler.progress(payload.header, payload.total)
+    this.#handler.onProgress(payload.header, payload.total)
     this.#skipFullParts()
   }
 
@@ -143,7 +144,7 @@ export class FrameDecoder implements Sink {
     }
     if (payload.part < payload.parts.length) return
     this.#payload = undefined
-    this.#handler.complete(payload.header, payload.parts)
+    this.#handler.onComplete(payload.header, payload.parts)
   }
 }
 

@@ -38,7 +38,7 @@ export class ExactReader implements Sink {
     return this.#pending!.into.subarray(this.#pending!.filled)
   }
 
-  filled(byteLength: number): void {
+  onFilled(byteLength: number): void {
     const pending = this.#pending!
     pending.filled += byteLength
     if (pending.filled < pending.into.length) return
@@ -47,7 +47,7 @@ export class ExactReader implements Sink {
     pending.resolve(pending.into)
   }
 
-  ended(error?: Error): void {
+  onEnd(error?: Error): void {
     this.#ended = new PipeEnded(error)
     this.#pending?.reject(this.#ended)
     this.#pending = null

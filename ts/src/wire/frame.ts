@@ -16,8 +16,8 @@
  *     14  u16  step
  *     16  f64  credit (bytes consumed since the last report; CREDIT frames only)
  *
- * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY, CALL and OFFER frame carries it, so that a
- * call which differs between ranks is noticed at its first frame, at no extra round trip.
+ * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY, CALL and OFFER frame carries
+ * it, so that a call which differs between ranks is noticed at its first frame, at no extra round trip.
  */
 import { crc32 } from '#platform'
 import { viewOf } from '../bytes.ts'
@@ -27,9 +27,9 @@ export const HEADER_BYTE_LENGTH: number = 64
 export const PROTOCOL_VERSION: number = 1
 const MAGIC = 0xada5
 
-/** Payloads up to this size are sent at once, against credit; larger ones wait for READY. */
+/** Payloads up to this length are sent at once, against credit; larger ones wait for READY. */
 export const EAGER_BYTE_LENGTH: number = 64 << 10
-/** Eager bytes (headers included) that may be under way to a peer and not yet consumed by it. */
+/** How many eager bytes (headers included) may be under way to a peer that it has not consumed. */
 export const CREDIT_BYTE_LENGTH: number = 1 << 20
 /** Largest ABORT payload. */
 export const ABORT_BYTE_LENGTH: number = 4 << 10
@@ -61,7 +61,7 @@ export interface FrameHeader {
   /** Number of the collective in its group; GOODBYE: of the last one; ABORT: of the one that failed. */
   readonly sequence: number
   readonly step: number
-  /** What the sending rank says of itself; bit 0: its input is not finite. */
+  /** Flags about the sending rank; bit 0: its input is not finite. */
   readonly rankFlags: number
   readonly payloadByteLength: number
   readonly credit: number
@@ -108,7 +108,7 @@ export function encodeHeader(header: FrameHeader, target: Uint8Array): void {
   view.setUint32(60, crc32(target.subarray(0, 60)))
 }
 
-function damaged(what: string): AdasumError {
+function damagedFrameError(what: string): AdasumError {
   return new AdasumError(
     'ERR_MISMATCH',
     `A peer sent a damaged frame: ${what}. Run the same version of adasum on every rank.`,
@@ -119,19 +119,20 @@ function damaged(what: string): AdasumError {
 export function decodeHeader(bytes: Uint8Array): FrameHeader {
   const view = viewOf(bytes)
   if (view.getUint16(0) !== MAGIC)
-    throw damaged(`magic 0x${view.getUint16(0).toString(16)}, expected 0x${MAGIC.toString(16)}`)
-  if (bytes[2] !== PROTOCOL_VERSION) throw damaged(`protocol version ${bytes[2]}, expected ${PROTOCOL_VERSION}`)
+    throw damagedFrameError(`magic 0x${view.getUint16(0).toString(16)}, expected 0x${MAGIC.toString(16)}`)
+  if (bytes[2] !== PROTOCOL_VERSION)
+    throw damagedFrameError(`protocol version ${bytes[2]}, expected ${PROTOCOL_VERSION}`)
   const [stored, computed] = [view.getUint32(60), crc32(bytes.subarray(0, 60))]
-  if (stored !== computed) throw damaged(`header checksum ${stored}, computed ${computed}`)
+  if (stored !== computed) throw damagedFrameError(`header checksum ${stored}, computed ${computed}`)
   const kind = KIND_NAMES.get(bytes[3]!)
-  if (!kind) throw damaged(`unknown kind ${bytes[3]}`)
+  if (!kind) throw damagedFrameError(`unknown kind ${bytes[3]}`)
   return {
     kind,
     step: view.getUint16(14),
     rankFlags: bytes[11]!,
-    credit: wholeNumber(view, 16, 'credit'),
-    sequence: wholeNumber(view, 24, 'sequence'),
-    payloadByteLength: wholeNumber(view, 40, 'payload byte length'),
+    credit: readWholeNumber(view, 16, 'credit'),
+    sequence: readWholeNumber(view, 24, 'sequence'),
+    payloadByteLength: readWholeNumber(view, 40, 'payload byte length'),
     descriptor: decodeDescriptor(bytes, view),
   }
 }
@@ -146,15 +147,15 @@ function decodeDescriptor(bytes: Uint8Array, view: DataView): Descriptor {
     onNonFinite: bytes[9]!,
     flags: bytes[10]!,
     root: view.getUint16(12),
-    elementCount: wholeNumber(view, 32, 'element count'),
+    elementCount: readWholeNumber(view, 32, 'element count'),
     segmentCount: view.getUint32(56),
     layoutHash: new Uint8Array(bytes.subarray(48, 56)),
   }
 }
 
-function wholeNumber(view: DataView, offset: number, what: string): number {
+function readWholeNumber(view: DataView, offset: number, what: string): number {
   const value = view.getFloat64(offset)
-  if (!Number.isSafeInteger(value) || value < 0) throw damaged(`${what} ${value}`)
+  if (!Number.isSafeInteger(value) || value < 0) throw damagedFrameError(`${what} ${value}`)
   return value
 }
 

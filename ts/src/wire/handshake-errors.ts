@@ -1,8 +1,8 @@
-/** What a refused handshake means, in words. */
+/** The errors of refused handshakes. */
 import { AdasumError } from '../errors.ts'
 import { PROTOCOL_VERSION, STORE_RANK, type Hello, type Purpose, type Status } from './handshake-format.ts'
 
-/** The end that reports; `peerRank` is the rank it dialled, or the one that dialled it, if that is known. */
+/** The end that throws the error. `peerRank` is the rank that it dialled, or that dialled it, if that is known. */
 interface Local {
   rank: number
   size: number
@@ -10,8 +10,8 @@ interface Local {
   peerRank?: number | undefined
 }
 
-/** What the other end said of itself, as far as it came. */
-export type Told = Partial<Pick<Hello, 'rank' | 'size' | 'purpose'>> & { version?: number }
+/** What the other end has said of itself, as far as it has come. It may be wrong. */
+export type Claims = Partial<Pick<Hello, 'rank' | 'size' | 'purpose'>> & { version?: number }
 
 export function unknownProtocol(address: string, cause?: Error): AdasumError {
   const why = cause === undefined ? 'does not speak the adasum protocol' : 'left before the handshake was complete'
@@ -23,32 +23,32 @@ export function refusalError(
   status: Exclude<Status, 'ok'>,
   address: string,
   local: Local,
-  told: Told = {},
+  claims: Claims = {},
 ): AdasumError {
   const peerRank = local.peerRank === STORE_RANK ? undefined : local.peerRank
   const details = { rank: local.rank === STORE_RANK ? undefined : local.rank, peerRank, peerAddress: address }
   const here = local.rank === STORE_RANK ? 'the store' : `rank ${local.rank}`
-  const there = local.peerRank === undefined ? address : `${name(local.peerRank)} (${address})`
-  const [code, message] = describe(status, here, there, local, told)
+  const there = local.peerRank === undefined ? address : `${nameOf(local.peerRank)} (${address})`
+  const [code, message] = codeAndMessage(status, here, there, local, claims)
   return new AdasumError(code, message, details)
 }
 
-function name(rank: number): string {
+function nameOf(rank: number): string {
   return rank === STORE_RANK ? 'the store' : `rank ${rank}`
 }
 
-function describe(
+function codeAndMessage(
   status: Exclude<Status, 'ok'>,
   here: string,
   there: string,
   local: Local,
-  told: Told,
+  claims: Claims,
 ): [AdasumError['code'], string] {
   switch (status) {
     case 'version':
       return [
         'ERR_MISMATCH',
-        `${there} speaks protocol version ${told.version ?? 'unknown'}, ${here} version ${PROTOCOL_VERSION}: use one version of adasum on all ranks`,
+        `${there} speaks protocol version ${claims.version ?? 'unknown'}, ${here} version ${PROTOCOL_VERSION}: use one version of adasum on all ranks`,
       ]
     case 'secret':
       return ['ERR_AUTH', `${there} and ${here} have different secrets: give all ranks the same ADASUM_SECRET`]
@@ -57,7 +57,7 @@ function describe(
     case 'size':
       return [
         'ERR_WORLD_SIZE',
-        `${there} has world size ${told.size}, ${here} ${local.size}: start all ranks with the same size`,
+        `${there} has world size ${claims.size}, ${here} ${local.size}: start all ranks with the same size`,
       ]
     case 'rank':
       return [
@@ -71,7 +71,7 @@ function describe(
     case 'purpose':
       return [
         'ERR_MISMATCH',
-        `${there} is a ${told.purpose ?? 'different'} port, dialled as a ${local.purpose} port: check the store's address`,
+        `${there} is a ${claims.purpose ?? 'different'} port, dialled as a ${local.purpose} port: check the store's address`,
       ]
     case 'slow':
       return ['ERR_TIMEOUT', `the handshake between ${here} and ${there} took too long`]

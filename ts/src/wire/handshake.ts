@@ -7,11 +7,11 @@
  *     proof over both hellos             ->
  *                                        <-     verdict, itself proved
  *
- * Both hellos carry a fresh nonce, so a recording of one handshake proves nothing in another; role labels keep a proof
- * from being sent back as the answer. What the hellos say is believed only after the proof. The acceptor gives every
- * dialler a few seconds; the dialler waits as long as its signal lets it, because a rank that computes is not dead. But while
- * nothing has come it gives the connection up now and then, for another one: only a new one shows whether there is still a
- * machine, since this one's hello may be what was lost.
+ * Both hellos carry a fresh nonce, so a recording of one handshake proves nothing in another. The role labels in the
+ * proofs keep an attacker from sending a proof back as its own. Neither end believes a hello before the proof. The
+ * acceptor gives every dialler a few seconds; the dialler waits as long as its signal lets it, because a rank that
+ * computes is not dead. While nothing has come, however, the dialler gives the connection up now and then and dials
+ * another: its hello may have been lost, and only a new connection shows whether the machine still exists.
  */
 import { randomBytes, timingSafeEqual } from '#platform'
 import { concatBytes, hexOf } from '../bytes.ts'
@@ -21,7 +21,7 @@ import type { Pipe } from '../transport/transport.ts'
 import { ExactReader, PipeEnded } from './exact-reader.ts'
 import * as format from './handshake-format.ts'
 import type { Hello, Purpose, Status } from './handshake-format.ts'
-import { refusalError, unknownProtocol, type Told } from './handshake-errors.ts'
+import { refusalError, unknownProtocol, type Claims } from './handshake-errors.ts'
 
 /** How long an acceptor waits for a dialler's hello, and again for its proof. */
 export const HANDSHAKE_TIMEOUT_MS = 5000
@@ -60,15 +60,15 @@ export interface AcceptIdentity {
   admit?: (peerRank: number) => boolean | Promise<boolean>
 }
 
-/** How far a dialler has come, for those who limit how many there are. */
+/** Lets the acceptor follow a handshake, and end it. */
 export interface HandshakeProgress {
-  /** It has said who it is, and could be a rank of this run. */
-  helloCame(): void
-  /** Set by the handshake: tells the dialler to try again, and ends it. */
+  /** The dialler's hello has come, and may be that of a rank of this job. */
+  onHello(): void
+  /** Set by the handshake. Tells the dialler to try again, and ends the handshake. */
   turnAway: () => void
 }
 
-/** Who was let in, and for which group it came. */
+/** The rank that was let in, and the group that its connection is for. */
 export interface Admitted {
   readonly peerRank: number
   readonly groupId: string
@@ -79,8 +79,8 @@ export interface Admitted {
  * On failure the pipe is destroyed.
  *
  * @throws AdasumError ERR_AUTH (secrets differ), ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH (protocol, version, run,
- * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again; of silence, `cause` has the code
- * ETIMEDOUT); signal.reason
+ * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again; of silence, `cause` has
+ * the code ETIMEDOUT); signal.reason
  */
 export async function dialHandshake(
   pipe: Pipe,
@@ -102,16 +102,16 @@ export async function dialHandshake(
   } catch (error) {
     pipe.destroy()
     signal?.throwIfAborted()
-    if (isSilent) throw silence(pipe, local, silenceMs)
-    throw error instanceof PipeEnded ? lost(pipe, local, error) : error
+    if (isSilent) throw silenceError(pipe, local, silenceMs)
+    throw error instanceof PipeEnded ? brokenError(pipe, local, error) : error
   } finally {
     cancel()
     signal?.removeEventListener('abort', abort)
   }
 }
 
-/** @param heard - called once the acceptor has introduced itself */
-async function introduce(pipe: Pipe, local: DialIdentity, heard: () => void): Promise<void> {
+/** @param onHello - called once the acceptor has introduced itself */
+async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): Promise<void> {
   const reader = new ExactReader(pipe)
   const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
   const mine = format.encodeHello({ ...local, role: 'dialler', nonce })
@@ -122,7 +122,7 @@ async function introduce(pipe: Pipe, local: DialIdentity, heard: () => void): Pr
   if (prefix === undefined || status === undefined) throw unknownProtocol(pipe.remoteAddress)
   if (status !== 'ok') throw refusalError(status, pipe.remoteAddress, local, { version: prefix.version })
   const theirs = await reader.read(format.HELLO_BYTE_LENGTH)
-  heard()
+  onHello()
   const hello = format.decodeHello(theirs, 'acceptor')
   if (hello === undefined) throw unknownProtocol(pipe.remoteAddress)
   // An acceptor that sends our own nonce back has nothing of its own to say.
@@ -142,19 +142,19 @@ function judge(
 ): void {
   const status = format.decodeStatus(verdict[0] ?? NaN)
   if (status === undefined) throw unknownProtocol(pipe.remoteAddress)
-  if (!isPassing(status) && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
+  if (!isTemporary(status) && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
     throw refusalError('secret', pipe.remoteAddress, local)
-  // The acceptor has checked all this; a dialler that checks as well depends on nobody's good will.
+  // The acceptor has checked this, too, but the dialler must not rely on that.
   const agreed = status === 'ok' ? disagreement(hello, local, local.runId) : status
   if (agreed !== 'ok') throw refusalError(agreed, pipe.remoteAddress, local, hello)
 }
 
-/** Whether a dialler that is told so tries again, whoever says it. */
-function isPassing(status: Status): status is 'slow' | 'busy' {
+/** Whether a dialler tries again after that status. It needs no proof: a forged one does no harm. */
+function isTemporary(status: Status): status is 'slow' | 'busy' {
   return status === 'slow' || status === 'busy'
 }
 
-/** What two ends that trust each other do not agree on. */
+/** The first thing that two ends with the same secret do not agree on; `ok` if there is none. */
 function disagreement(
   theirs: Hello,
   mine: { rank: number; peerRank: number; size: number; purpose: Purpose },
@@ -168,11 +168,11 @@ function disagreement(
   return 'ok'
 }
 
-function lost(pipe: Pipe, local: DialIdentity, cause: Error): AdasumError {
+function brokenError(pipe: Pipe, local: DialIdentity, cause: Error): AdasumError {
   return dialError('ERR_PEER_LOST', pipe, local, `broke the connection during the handshake: ${cause.message}`, cause)
 }
 
-function silence(pipe: Pipe, local: DialIdentity, silenceMs: number): AdasumError {
+function silenceError(pipe: Pipe, local: DialIdentity, silenceMs: number): AdasumError {
   const what = `has said nothing for ${silenceMs} ms since it was dialled`
   return dialError('ERR_TIMEOUT', pipe, local, what, systemError('ETIMEDOUT', 'no hello'))
 }
@@ -201,7 +201,7 @@ export async function acceptHandshake(
   timeoutMs: number = HANDSHAKE_TIMEOUT_MS,
   progress?: HandshakeProgress,
 ): Promise<Admitted> {
-  const judgement = new Judgement(pipe, local, () => progress?.helloCame())
+  const judgement = new Judgement(pipe, local, () => progress?.onHello())
   const expired = new Promise<never>((_, reject) => {
     judgement.expire = () => reject(judgement.refuse('slow'))
     if (progress) progress.turnAway = () => reject(judgement.refuse('busy'))
@@ -210,7 +210,7 @@ export async function acceptHandshake(
   try {
     return await Promise.race([judgement.run(timeoutMs), expired])
   } catch (error) {
-    if (!judgement.refused) pipe.destroy()
+    if (!judgement.isRefused) pipe.destroy()
     throw error instanceof PipeEnded ? unknownProtocol(pipe.remoteAddress, error) : error
   } finally {
     judgement.cancelTimeout()
@@ -220,17 +220,17 @@ export async function acceptHandshake(
 class Judgement {
   cancelTimeout: () => void = () => {}
   expire: () => void = () => {}
-  refused = false
+  isRefused = false
   readonly #pipe: Pipe
   readonly #local: AcceptIdentity
   readonly #reader: ExactReader
-  readonly #helloCame: () => void
-  #greeted = false
+  readonly #onHello: () => void
+  #hasGreeted = false
 
   constructor(pipe: Pipe, local: AcceptIdentity, helloCame: () => void) {
     this.#pipe = pipe
     this.#local = local
-    this.#helloCame = helloCame
+    this.#onHello = helloCame
     this.#reader = new ExactReader(pipe)
   }
 
@@ -242,29 +242,29 @@ class Judgement {
   async run(timeoutMs: number): Promise<Admitted> {
     const { secret, nonces } = this.#local
     const theirs = await this.#readHello()
-    if (!this.refused) this.restartTimeout(timeoutMs)
+    if (!this.isRefused) this.restartTimeout(timeoutMs)
     const hello = format.decodeHello(theirs, 'dialler')
     if (hello === undefined) throw unknownProtocol(this.#pipe.remoteAddress)
     const nonceName = hexOf(hello.nonce)
     if (nonces.has(nonceName)) throw this.refuse('secret')
-    if (this.#isPlausible(hello)) this.#helloCame()
-    // It has come to a port that was another rank's: it need not wait until a run begins here.
+    if (this.#isPlausible(hello)) this.#onHello()
+    // The dialler expects another rank at this port. It is refused at once, without waiting for the run id.
     if (!ArrayBuffer.isView(this.#local.runId) && hello.peerRank !== this.#local.rank)
       throw this.refuse('rank', undefined, hello)
 
     const runId = await this.#local.runId
     const mine = this.#hello(hello, runId)
-    if (this.refused) throw new PipeEnded(undefined)
-    this.#greeted = true
+    if (this.isRefused) throw new PipeEnded(undefined)
+    this.#hasGreeted = true
     this.#pipe.write(format.encodeNotice('ok'))
     this.#pipe.write(mine)
 
     const proof = await this.#reader.read(format.PROOF_BYTE_LENGTH)
     const expected = format.diallerProof(secret, theirs, mine)
-    if (this.refused) throw new PipeEnded(undefined)
+    if (this.isRefused) throw new PipeEnded(undefined)
     if (!timingSafeEqual(proof, expected) || nonces.has(nonceName)) throw this.refuse('secret')
     const status = await this.#status(hello, runId)
-    if (this.refused) throw new PipeEnded(undefined)
+    if (this.isRefused) throw new PipeEnded(undefined)
     const verdict = format.encodeVerdict(secret, status, theirs, mine)
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
@@ -273,13 +273,13 @@ class Judgement {
   }
 
   /** Sends the refusal and closes the pipe once it has been fetched. */
-  refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, told: Told = {}): AdasumError {
-    this.refused = true
-    const early = !this.#greeted ? format.encodeNotice(status) : undefined
-    const unproven = isPassing(status) ? status : 'secret'
-    lingerAndClose(this.#pipe, verdict ?? early ?? format.unprovenVerdict(unproven))
-    const local = { ...this.#local, peerRank: told.rank }
-    return refusalError(status, this.#pipe.remoteAddress, local, told)
+  refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, claims: Claims = {}): AdasumError {
+    this.isRefused = true
+    const notice = !this.#hasGreeted ? format.encodeNotice(status) : undefined
+    const unproven = isTemporary(status) ? status : 'secret'
+    lingerAndClose(this.#pipe, verdict ?? notice ?? format.unprovenVerdict(unproven))
+    const local = { ...this.#local, peerRank: claims.rank }
+    return refusalError(status, this.#pipe.remoteAddress, local, claims)
   }
 
   async #readHello(): Promise<Uint8Array> {
@@ -291,7 +291,7 @@ class Judgement {
     return concatBytes([head, rest])
   }
 
-  /** What a stranger cannot know, as far as it is known here yet. */
+  /** Whether the hello agrees with all that is known here so far; a stranger's most likely does not. */
   #isPlausible({ purpose, rank, peerRank, runId }: Hello): boolean {
     const mine = this.#local
     const isOurs =
@@ -315,11 +315,14 @@ class Judgement {
   }
 }
 
-/** Closes the pipe after a last message, reading to the end: unread bytes would make the system discard the message. */
+/**
+ * Sends a last message and closes the pipe. Until the other end has closed, what comes is read and dropped: unread
+ * bytes would make the system discard the message.
+ */
 export function lingerAndClose(pipe: Pipe, lastWords: Uint8Array): void {
   const cancel = patientTimeout(() => pipe.destroy(), LINGER_MS)
   const waste = new Uint8Array(4096)
-  pipe.setSink({ target: () => waste, filled: () => {}, ended: () => pipe.destroy() })
+  pipe.setSink({ target: () => waste, onFilled: () => {}, onEnd: () => pipe.destroy() })
   pipe.write(lastWords)
   pipe.end()
   void pipe.closed.then(cancel)

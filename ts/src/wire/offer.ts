@@ -5,8 +5,8 @@
  *     u8 1, u8x16 tag, u32 pid, u32 fd, f64 byte length of the segment, f64 offset, f64 byte length
  *     u8 2, u32 byte length, the bytes
  *
- * No bytes at all: the message is ready, but does not lie in shared memory; it comes through the connection, once it is asked
- * for.
+ * An empty body means that the message is ready but does not lie in shared memory: the receiver asks for it with READY,
+ * and it comes through the connection.
  */
 import { TAG_BYTE_LENGTH } from '../binding/shared-memory.ts'
 import { concatBytes, viewOf } from '../bytes.ts'
@@ -84,7 +84,8 @@ function bytesAt(bytes: Uint8Array, at: number): [Uint8Array, end: number] {
   const begin = at + 5
   const end = begin + viewOf(bytes).getUint32(at + 1)
   if (end > bytes.length) throw new RangeError(`${end} bytes of ${bytes.length}`)
-  // A copy, since kernels read it and have it begin at a multiple of the element's size. (Not slice: a Buffer's is a view.)
+  // A copy, since kernels read it and have it begin at a multiple of the element's size. (Not slice: a Buffer's is a
+  // view.)
   return [new Uint8Array(bytes.subarray(begin, end)), end]
 }
 

@@ -1,6 +1,7 @@
 /**
- * Where peers dial this rank. It listens in all ways that this process has, and says what to announce of them; peers that hear
- * of it first dial before the run id is known here: they wait.
+ * The port at which peers dial this rank. It listens in all ways that this process has, and says which addresses to
+ * announce. A peer that learns of the addresses early may dial before this rank knows the run id; its handshake then
+ * waits for that.
  */
 import { randomBytes } from '#platform'
 import { hexOf } from '../bytes.ts'
@@ -17,8 +18,8 @@ import { listenAuthenticated } from '../wire/authenticated.ts'
 import { StripeGathering } from './stripes.ts'
 import type { Ways } from './ways.ts'
 
-interface Opened {
-  /** This machine's end of the connection to the store, for which it was opened. */
+interface OpenPort {
+  /** The local address of the connection to the store for which the port was opened. */
   readonly localHost: string
   readonly address: PeerAddress
   readonly listener: Listener
@@ -31,11 +32,11 @@ export class Port {
   readonly #runId: Promise<Uint8Array>
   #know: (runId: Uint8Array) => void = () => {}
   #giveUp: (error: unknown) => void = () => {}
-  #opened: Opened | undefined
+  #opened: OpenPort | undefined
   #gathering: StripeGathering | undefined
-  /** Takes peers that came over the transport that reaches every rank, each connection by itself. */
+  /** Takes single connections over the transport that reaches every rank. */
   #onConnection: OnPeer = (_, pipe) => pipe.destroy()
-  /** Takes peers that came over the near transport. */
+  /** Takes connections over the near transport. */
   #onNearPeer: OnPeer = (_, pipe) => pipe.destroy()
   #refusals: Refusals = NO_REFUSALS
 
@@ -71,7 +72,7 @@ export class Port {
     return this.#opened.address
   }
 
-  /** The run has begun: peers are let in, each with all connections of its pipe. */
+  /** Lets peers in, now that the run id is known. `onPeer` gets each peer's pipe once all its connections have come. */
   begin(runId: Uint8Array, connectionsPerPeer: number, onPeer: OnPeer): void {
     const gathering = new StripeGathering(connectionsPerPeer, onPeer)
     this.#gathering = gathering
@@ -80,19 +81,19 @@ export class Port {
     this.#know(runId)
   }
 
-  /** @param error - why the run did not begin, if so */
+  /** @param error - why this rank did not join, if it did not */
   async close(error?: unknown): Promise<void> {
     this.#giveUp(error)
     await this.#opened?.listener.close()
     await this.#gathering?.close()
   }
 
-  /** From now on it does not keep the process alive. */
+  /** From now on the port does not keep the process alive. */
   unref(): void {
     this.#opened?.listener.unref()
   }
 
-  async #listenFor(localHost: string): Promise<Omit<Opened, 'localHost'>> {
+  async #listenFor(localHost: string): Promise<Omit<OpenPort, 'localHost'>> {
     const { transport, nearTransport } = this.#ways
     const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, (...peer) =>
       this.#onConnection(...peer),
@@ -106,7 +107,7 @@ export class Port {
       const near = await this.#listen(nearTransport(unixKey), host, port, (...peer) => this.#onNearPeer(...peer))
       return { address: { ...address, unixKey }, listener: joinListeners([listener, near]) }
     } catch {
-      // Where there are no such sockets there is the other transport.
+      // Unix sockets are optional: the other transport reaches every rank.
       return { address, listener }
     }
   }

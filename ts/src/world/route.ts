@@ -1,10 +1,10 @@
-/** A rank of the world, seen from this one. */
+/** How this rank reaches another rank of the world. */
 import type { Pipe } from '../transport/transport.ts'
 
 export interface Route {
-  /** Its machine, as the rendezvous numbers them. */
+  /** The number of that rank's machine, as the rendezvous gives it. */
   readonly machine: number
-  /** For messages, where it listens: `host:port`. */
+  /** Where that rank listens, for messages: `host:port`. */
   readonly address: string
   /** Whether this rank and that one may read each other's memory. Both must say the same. */
   readonly sharesMemory?: boolean
@@ -12,7 +12,7 @@ export interface Route {
   dial(groupId: string, signal: AbortSignal): Promise<Pipe>
 }
 
-/** The one of a world of one rank. */
+/** The only route in a world of one rank. */
 export const ROUTE_TO_ONESELF: Route = {
   machine: 0,
   address: '',

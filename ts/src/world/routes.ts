@@ -1,7 +1,8 @@
 /**
- * How this rank reaches each of the others: those of its machine that share memory over the near transport, if they announce a key
- * for it, all others over the transport that reaches everybody, with as many connections as the tuning says. Where the near one
- * leads nowhere (another network namespace), the other takes its place, with one warning.
+ * How this rank reaches each of the others. It dials ranks of its machine that share memory, and announce a key, over
+ * the near transport. It dials all others over the transport that reaches every rank, with as many connections as the
+ * tuning says. If the near transport does not reach a rank (another network namespace), the other one takes its place,
+ * with one warning.
  */
 import { AdasumError, systemCode } from '../errors.ts'
 import type { PeerAddress } from '../rendezvous/stores/store.ts'
@@ -22,11 +23,11 @@ export interface RoutesOptions {
   /** By rank: the number of its machine. */
   readonly machines: readonly number[]
   readonly sharedMemory: SharedMemory | undefined
-  /** Over the transport that reaches everybody; each is a handshake of its own. */
+  /** How many connections a pipe has over the transport that reaches every rank; each does its own handshake. */
   readonly connectionsPerPeer: number
 }
 
-/** @returns by rank; nobody dials itself */
+/** @returns the routes by rank; the one to this rank itself is never dialled */
 export function routesOf(options: RoutesOptions): Route[] {
   const { peers, machines } = options
   const near = sharersOf(options)
@@ -37,7 +38,10 @@ export function routesOf(options: RoutesOptions): Route[] {
   })
 }
 
-/** The peers on this rank's machine that share memory, if it does itself. Both ends come to the same, from what the store said. */
+/**
+ * The peers that share memory with this rank. Both ends come to the same result, since both use what the store has told
+ * all ranks.
+ */
 function sharersOf({ identity, peers, machines, sharedMemory }: RoutesOptions): Set<number> {
   const { rank } = identity
   const isNear = (peer: number): boolean =>

@@ -1,6 +1,6 @@
 /**
- * A process's part in a run: who it is there, and what it has for it as long as it takes part: its port, the memory that it
- * shares, what it is watched with, and what computes. It makes the world of the ranks that it meets.
+ * A process's part in a job. It holds what the process has for as long as it takes part: its place, its port, the
+ * memory that it shares, its instruments and its kernels' binding. It makes the world of the ranks that it meets.
  */
 import type { Binding } from '../binding/binding.ts'
 import type { Instruments } from '../observe/instruments.ts'
@@ -23,8 +23,8 @@ export interface SessionOptions {
   readonly instruments: Instruments
 }
 
-/** What a session has joined. */
-export interface Joined {
+/** The world that a session has joined, and where this rank stands in it. */
+export interface JoinedWorld {
   readonly world: World
   /** Number of this rank among those on its machine, and how many they are. */
   readonly localRank: number
@@ -48,7 +48,7 @@ export class Session {
    *
    * @throws AdasumError as `rendezvous` does
    */
-  async join(signal: AbortSignal | undefined): Promise<Joined> {
+  async join(signal: AbortSignal | undefined): Promise<JoinedWorld> {
     const { place, instruments } = this.#options
     if (place.size === 1) return { world: this.#alone(), localRank: 0, localSize: 1 }
     try {
@@ -101,7 +101,7 @@ export class Session {
       },
     })
     this.#port.begin(meeting.runId, meeting.tuning.connectionsPerPeer, (worldRank, pipe, groupId) =>
-      world.connections.accepted(worldRank, groupId, pipe),
+      world.connections.accept(worldRank, groupId, pipe),
     )
     this.#port.unref()
     return world

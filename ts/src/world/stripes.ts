@@ -1,6 +1,7 @@
 /**
- * How the connections of a striped pipe (transport/striped.ts) find each other. Whoever dials opens all of them, each with a
- * handshake of its own, and says on each, before anything else, to which pipe it belongs and as which of its connections:
+ * How the connections of a striped pipe (transport/striped.ts) find each other. The dialling end opens all of them,
+ * each with its own handshake. On each it first sends a label, which says to which pipe the connection belongs, and
+ * which of its connections it is:
  *
  *     label (20)   id of the pipe (16 random bytes), index u16, count u16; big-endian
  *
@@ -17,7 +18,7 @@ import { ExactReader } from '../wire/exact-reader.ts'
 const ID_BYTE_LENGTH = 16
 export const LABEL_BYTE_LENGTH: number = ID_BYTE_LENGTH + 4
 
-/** Pipes that one peer may have opened in part. */
+/** How many incomplete pipes one peer may have. */
 const INCOMPLETE_LIMIT = 64
 /** How long the rest of a pipe may take to come when this end closes. */
 const CLOSING_MS = 500
@@ -51,7 +52,7 @@ export async function dialStriped(count: number, dial: () => Promise<Pipe>, stri
 }
 
 /** A pipe of which some connections have come. */
-interface Incomplete {
+interface IncompletePipe {
   readonly peerRank: number
   readonly pipes: Map<number, Pipe>
 }
@@ -61,12 +62,12 @@ export class StripeGathering {
   readonly #count: number
   readonly #onPeer: OnPeer
   readonly #stripeByteLength: number | undefined
-  readonly #incomplete = new Map<string, Incomplete>()
-  /** Those that have not said yet where they belong. */
+  readonly #incomplete = new Map<string, IncompletePipe>()
+  /** Connections whose labels have not come. */
   readonly #unlabelled = new Set<Pipe>()
-  #whenGathered: () => void = () => undefined
+  #onGathered: () => void = () => undefined
 
-  /** @param onPeer - takes what is complete */
+  /** @param onPeer - takes complete pipes */
   constructor(count: number, onPeer: OnPeer, stripeByteLength?: number) {
     this.#count = count
     this.#onPeer = onPeer
@@ -75,25 +76,25 @@ export class StripeGathering {
 
   accept(peerRank: number, pipe: Pipe, groupId: string): void {
     if (this.#count === 1) return this.#onPeer(peerRank, pipe, groupId)
-    // A script that forgets to close its communicator ends all the same.
+    // Unreferenced, so that a script that forgets to close its communicator still ends.
     pipe.unref()
     this.#unlabelled.add(pipe)
     new ExactReader(pipe).read(LABEL_BYTE_LENGTH).then(
-      (label) => this.#labelled(peerRank, pipe, groupId, label),
+      (label) => this.#onLabel(peerRank, pipe, groupId, label),
       () => this.#drop([pipe]),
     )
   }
 
-  /** Waits a moment for those who have come in part, then turns them away. */
+  /** Waits a moment for the rest of incomplete pipes, then closes them. */
   async close(): Promise<void> {
-    const hasGathered = new Promise<void>((resolve) => (this.#whenGathered = resolve))
+    const hasGathered = new Promise<void>((resolve) => (this.#onGathered = resolve))
     this.#lookWhetherGathered()
     await within(CLOSING_MS, hasGathered)
     this.#drop([...this.#unlabelled])
     for (const [key, { pipes }] of this.#incomplete) this.#forget(key, [...pipes.values()])
   }
 
-  #labelled(peerRank: number, pipe: Pipe, groupId: string, label: Uint8Array): void {
+  #onLabel(peerRank: number, pipe: Pipe, groupId: string, label: Uint8Array): void {
     // Closed meanwhile.
     if (!this.#unlabelled.delete(pipe)) return
     const view = viewOf(label)
@@ -105,7 +106,7 @@ export class StripeGathering {
       return this.#forget(key, [pipe, ...one.pipes.values()])
     this.#incomplete.set(key, one)
     one.pipes.set(index, pipe)
-    // One that breaks before all are there takes the others with it.
+    // If one connection breaks before all have come, the others are closed, too.
     void pipe.closed.then(() => this.#incomplete.get(key) === one && this.#forget(key, [...one.pipes.values()]))
     if (one.pipes.size < count) return
     this.#incomplete.delete(key)
@@ -116,7 +117,7 @@ export class StripeGathering {
   }
 
   #lookWhetherGathered(): void {
-    if (this.#incomplete.size + this.#unlabelled.size === 0) this.#whenGathered()
+    if (this.#incomplete.size + this.#unlabelled.size === 0) this.#onGathered()
   }
 
   #forget(key: string, pipes: readonly Pipe[]): void {

@@ -1,4 +1,4 @@
-/** In which ways this process can be connected, whoever its peers are. */
+/** The ways in which this process can be connected to others: its transports, and memory that it can share. */
 import { loadSharedMemory } from '#binding'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../shared-memory/shared-memory.ts'
 import { tcp } from '../transport/tcp.ts'
@@ -8,13 +8,15 @@ import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'
 export interface Ways {
   /** Reaches every rank, and the store. */
   readonly transport: Transport
-  /** Memory to share with ranks of this machine, so many bytes of it at most; undefined if this process can share none. */
+  /** Opens memory to share with ranks of this machine, up to the limit; undefined if this process can share none. */
   readonly openSharedMemory?: (limitByteLength: number) => SharedMemory | undefined
-  /** Reaches ranks that share memory, by a key that each of them announces. Without it they are reached like all others. */
+  /**
+   * Reaches ranks that share memory, by a key that each of them announces. Without it, `transport` reaches them, too.
+   */
   readonly nearTransport?: ((key: string) => Transport) | undefined
 }
 
-/** Those of a Node.js process. */
+/** The ways of a Node.js process. */
 export const NODE_WAYS: Ways = {
   transport: tcp,
   openSharedMemory,

@@ -1,6 +1,6 @@
 /**
- * What the communicators of one process share: the connections, and who the ranks of the world are. The world's own
- * communicator comes first; `split` makes others of some of its ranks.
+ * What the communicators of one process share: the routes to all ranks, and the connections. The first communicator has
+ * all ranks of the world; `split` makes others of some of them.
  */
 import { sha256 } from '#platform'
 import { hexOf } from '../bytes.ts'
@@ -19,21 +19,25 @@ import type { Dial } from './dial.ts'
 import type { Route } from './route.ts'
 
 export interface WorldOptions {
-  /** This one. */
+  /** This rank. */
   readonly rank: number
   /** What computes in its groups. */
   readonly binding: Binding
   /** By rank, this one included. */
   readonly routes: readonly Route[]
-  /** Of all its groups. */
+  /** The tuning of all its groups. */
   readonly tuning?: Tuning
-  /** What this rank shares with the peers that share theirs. */
+  /** The memory that this rank shares with the peers that share theirs. */
   readonly sharedMemory?: SharedMemory | undefined
-  /** Connections that were turned away: a clause for messages about ranks that do not come. */
+  /**
+   * A clause about connections that were turned away, for messages about ranks that do not come; empty if none were.
+   */
   readonly refusals?: () => string
-  /** What its groups are watched with. */
+  /** Where its groups report their calls, stalls and failures. */
   readonly reporting?: Reporting
-  /** Gives up what the world has besides its groups. Until then peers come, and are told that it has ended. */
+  /**
+   * Releases everything that the world has besides its groups. Until then, peers that dial are told that it has ended.
+   */
   readonly release: () => Promise<void>
 }
 
@@ -42,7 +46,10 @@ export interface Membership {
   readonly id: string
   readonly worldRanks: readonly number[]
   readonly group: Group
-  /** What those who watch call it: `world`, and for one that was split off `<where>/<number of the split>.<color>`. */
+  /**
+   * The group's name in metrics, reports and the timeline: `world`, and for one that was split off `<where>/<number of
+   * the split>.<color>`.
+   */
   readonly label: string
 }
 
@@ -61,8 +68,8 @@ export class World {
     this.connections = new Connections(dial, this.#departures)
   }
 
-  /** The group of all ranks. */
-  root(limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
+  /** Makes the group of all ranks. */
+  openRoot(limits: Pick<GroupOptions, 'timeoutMs' | 'stallMs'> = {}): Membership {
     const { rank, routes } = this.#options
     const worldRanks = [...routes.keys()]
     const membership = this.#add(WORLD_GROUP_ID, worldRanks, 'world', { rank, size: worldRanks.length, ...limits })
@@ -70,8 +77,8 @@ export class World {
     return membership
   }
 
-  /** A group of some ranks of another one; `members` are ranks there. All members come to the same id. */
-  subgroup(parent: Membership, sequence: number, color: number, members: readonly number[]): Membership {
+  /** Makes a group of some ranks of another one; `members` are ranks there. All members compute the same id for it. */
+  openSubgroup(parent: Membership, sequence: number, color: number, members: readonly number[]): Membership {
     const hash = hexOf(sha256(`${parent.id} ${sequence} ${color}`))
     const rank = members.indexOf(parent.group.rank)
     const { timeoutMs, stallMs } = parent.group
@@ -112,8 +119,8 @@ export class World {
   /** Closes a group that was split off, and forgets it but for how it has ended. */
   async leave({ id, worldRanks, group }: Membership): Promise<void> {
     await group.close()
-    // Twice, or while the world closes: it is forgotten already, or with everything else.
-    if (this.#groups.delete(group)) this.connections.ended(id, worldRanks, group.lastWords!)
+    // If the group has been left before it is forgotten already.
+    if (this.#groups.delete(group)) this.connections.remove(id, worldRanks, group.lastWords!)
   }
 
   /** Closes all groups. */
@@ -128,7 +135,7 @@ export class World {
     if (farewell) await this.#departures.leave(farewell)
     this.connections.close()
     await this.#options.release()
-    await this.connections.quiet()
+    await this.connections.whenFarewellsSent()
   }
 
   #add(id: string, worldRanks: readonly number[], label: string, options: GroupOptions): Membership {
@@ -152,7 +159,7 @@ export class World {
     return { id, worldRanks, group, label }
   }
 
-  /** A rank that cannot be reached may have left in good order. */
+  /** The error for a rank that cannot be reached: another one if the rank has left in good order. */
   async #whyUnreachable(reason: unknown, rank: number, signal: AbortSignal): Promise<unknown> {
     if (!(reason instanceof AdasumError) || reason.code !== 'ERR_PEER_LOST') return reason
     const lastSequence = await this.#departures.lastSequenceOf(rank, signal)
@@ -161,7 +168,10 @@ export class World {
   }
 }
 
-/** A connection is opened between ranks of the world; those who hear that it failed know the ranks of the group. */
+/**
+ * Translates the error of a dial, which names ranks of the world, for the callers of a group, who know the ranks of the
+ * group.
+ */
 function inGroup(error: AdasumError, peer: number, worldRanks: readonly number[], group: GroupOptions): AdasumError {
   const { code, message, peerAddress, cause } = error
   const who = `Rank ${peer}${group.name} is rank ${worldRanks[peer]} of the world, and ${message}`

@@ -2,7 +2,7 @@
 import { systemCause } from '../../errors.ts'
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../../rendezvous/environment.ts'
 import { Notices } from '../../rendezvous/notices.ts'
-import { whenResolved } from '../../rendezvous/unresolved.ts'
+import { retryWhileUnresolved } from '../../rendezvous/unresolved.ts'
 import { Limit } from '../../timing/limit.ts'
 import { systemReason } from '../../transport/names.ts'
 
@@ -15,7 +15,7 @@ export async function retryUntilResolved<T>(host: string, attempt: (signal: Abor
     process.stderr.write(`adasum run: ${host} does not resolve yet (${systemReason(systemCause(last))}), ${left}\n`)
   })
   try {
-    return await whenResolved(
+    return await retryWhileUnresolved(
       () => attempt(limit.signal),
       limit.signal,
       (error) => (last = error),

@@ -1,4 +1,4 @@
-/** `adasum run`, and everyone who sets the variables of this package by hand. */
+/** The variables of this package, which `adasum run` sets, or a user by hand. */
 import { parseStoreAddress } from '../stores/tcp/address.ts'
 import { type Environment, variable } from '../variables.ts'
 import type { FullLaunch, Launcher } from './launcher.ts'
@@ -13,7 +13,7 @@ export const adasumRun: Launcher = {
   },
 }
 
-/** As `detect`, also where nothing of it is set: the variables that a message asks for. */
+/** As `detect`, but also if no variable is set: then it names the variables that a message asks for. */
 export function ownLaunch(env: Readonly<Environment>): FullLaunch {
   const store = env['ADASUM_STORE']
   const [rank, size] = [variable(env, 'ADASUM_LOCAL_RANK'), variable(env, 'ADASUM_LOCAL_SIZE')]

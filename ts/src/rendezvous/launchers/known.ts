@@ -20,7 +20,7 @@ import { slurm } from './slurm.ts'
 import { torch } from './torch.ts'
 import { volcano } from './volcano.ts'
 
-/** Who comes first is believed first. Those that use others' variables stand before these. */
+/** In the order of precedence. A launcher that also sets another one's variables stands before that one. */
 export const LAUNCHERS: readonly Launcher[] = [
   adasumRun,
   torch,
@@ -42,10 +42,10 @@ export const LAUNCHERS: readonly Launcher[] = [
   nomad,
 ]
 
-/** What a launcher says, and its name. */
+/** What a launcher says of this process, and the launcher's name. */
 export type NamedLaunch = Launch & { readonly launcher: string }
 
-/** All that launchers say to the process that has this environment, in their order. */
+/** What all launchers say that recognise this environment, in the order of precedence. */
 export function launchesIn(env: Readonly<Environment>): NamedLaunch[] {
   return LAUNCHERS.flatMap((launcher) => {
     const launch = launcher.detect(env)

@@ -1,19 +1,20 @@
 /**
- * A launcher: whatever starts the processes of a run, and tells each by its environment which one of them it is.
+ * A launcher starts the processes of a job, and tells each by environment variables which one of them it is.
  *
- * What it says is handed on as it was found. It is checked by whoever uses it, for an option or a variable that comes first
- * may stand in its place.
+ * `detect` returns the variables unchecked. The caller checks those that it uses, since an option or another variable
+ * may take precedence.
  */
 import type { StoreAddress } from '../stores/tcp/address.ts'
 import type { Environment, Variable } from '../variables.ts'
 
 export interface Launcher {
-  /** As messages call it. */
+  /** The launcher's name in messages. */
   readonly name: string
-  /** What it says to the process that has this environment, or undefined if it has not started that process. */
+  /** What the launcher says to the process with this environment; undefined if it has not started that process. */
   detect(env: Readonly<Environment>): Launch | undefined
 }
 
+/** What a launcher says of a process that it has started. */
 export interface Launch {
   /** The number of this process, from 0. */
   readonly rank: Variable
@@ -38,5 +39,5 @@ export interface StoreVariable {
   address(): StoreAddress | undefined
 }
 
-/** What a launcher says that gives all of a place: rank, size and store. */
+/** A launch that gives a complete place: rank, size and store. */
 export type FullLaunch = Launch & { readonly size: Variable; readonly store: StoreVariable }

@@ -1,9 +1,10 @@
-/** What launchers have in common that number their processes and do not say where these could meet. */
+/** Launchers that number their processes, but do not say where these could meet. */
 import type { Environment, Variable } from '../variables.ts'
 import type { Launch } from './launcher.ts'
 
 /**
- * What such a launcher says, or undefined if it has not started this process. A variable counts if it holds a whole number.
+ * What such a launcher says, or undefined if it has not started this process. A variable counts if it holds a whole
+ * number.
  *
  * @param rank - the name of the variable with the number of this process
  * @param sizes - the first of these that counts says how many there are. None: the launcher does not say

@@ -1,25 +1,25 @@
-/** A store: where the ranks of a world meet and learn each other's addresses. What it is made of is its own affair. */
+/** A store: where the ranks of a world meet and learn each other's addresses. */
 import type { Tuning } from '../../tuning.ts'
 import type { Refusals } from '../refusals.ts'
 
 export interface Store {
-  /** For messages: where it is. */
+  /** The store's address, for messages. */
   readonly where: string
   /**
-   * Comes to the store, opening it if that is this rank's part, and waits until all ranks have come.
+   * Joins the store, after opening it if that is this rank's part, and waits until all ranks have come.
    *
    * @throws AdasumError as `rendezvous` does; what `announce` throws; signal.reason
    */
   join(options: JoinOptions): Promise<Roster>
-  /** Gives up what this process holds of it. */
+  /** Closes the store if this process hosts it, unless another communicator uses it. */
   release(): Promise<void>
 }
 
 export interface JoinOptions {
-  /** Opens this rank's own port, given this machine's end of the connection to the store, and says where it is. */
+  /** Opens this rank's own port and returns its address. It gets the local address of the connection to the store. */
   readonly announce: (localHost: string) => Promise<PeerAddress>
   readonly signal: AbortSignal
-  /** Kept up to date: what to say while it lasts, or if it ends. */
+  /** Kept up to date by the store, for notices and for the error if joining fails. */
   readonly progress: JoinProgress
 }
 
@@ -27,13 +27,13 @@ export interface JoinOptions {
 export interface PeerAddress {
   readonly host: string
   readonly port: number
-  /** If it shares memory with ranks of its machine. */
+  /** True if the rank shares memory with ranks of its machine. */
   readonly sharesMemory?: true | undefined
-  /** If these can dial a Unix socket of it: the key, 32 hexadecimal digits. */
+  /** The key of the rank's Unix socket, if it has one for ranks of its machine: 32 hexadecimal digits. */
   readonly unixKey?: string | undefined
 }
 
-/** What everyone learns once all have come. */
+/** What all ranks learn once all have come. */
 export interface Roster {
   /** 32 hexadecimal digits. */
   readonly runId: string
@@ -41,24 +41,24 @@ export interface Roster {
   readonly peers: readonly PeerAddress[]
   /** By rank: the number of its machine. Machines are numbered from 0 in the order of their lowest ranks. */
   readonly machines: readonly number[]
-  /** Rank 0's. */
+  /** Rank 0's tuning. */
   readonly tuning: Tuning
 }
 
-/** What those who have come learn while others have not. */
+/** What the ranks that have come learn while others are missing. */
 export interface Absence {
   readonly missing: readonly number[]
-  /** Those of the missing who had come, and left again. */
+  /** Those of the missing ranks that had come, and left again. */
   readonly left: readonly number[]
-  /** Since the round began. */
+  /** Refused connections since the round began. */
   readonly refusals: Refusals
 }
 
 /** How far joining came. */
 export interface JoinProgress {
-  /** What the store has last said. */
+  /** The store's latest news of missing ranks. */
   waiting: Absence | undefined
-  /** Whether it is there to say more. */
+  /** Whether this rank is connected to the store, so that the news are up to date. */
   isAtStore: boolean
   lastError: unknown
 }

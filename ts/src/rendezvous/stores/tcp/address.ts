@@ -1,4 +1,4 @@
-/** Where a store is that ranks dial. */
+/** The address of a store that ranks dial. */
 import { AdasumError, type ErrorCode, inspect } from '../../../errors.ts'
 import { formatAddress, nearHost, parseAddress } from '../../../transport/address.ts'
 
@@ -27,8 +27,9 @@ export function formatStoreAddress({ host, ports }: StoreAddress): string {
 }
 
 /**
- * Where a process reaches the store that its own machine hosts behind another machine's address. From inside that may lead
- * nowhere; but unless the ranks here know an address of their own, dialling it is how they find out which one they have.
+ * The host at which rank 0 dials its own store, if the store's address is another machine's that forwards to this one.
+ * That address may not work from this machine, so rank 0 dials the store directly; but only if it has an own address to
+ * announce. Otherwise it finds its address out by dialling the store's, like all other ranks.
  */
 export function dialledHost(storeHost: string, listen: string, ownHost: string | undefined): string {
   return ownHost === undefined ? storeHost : nearHost(listen)

@@ -1,13 +1,14 @@
 /**
  * The store: where the ranks of a world meet and learn each other's addresses.
  *
- * It works in rounds. Every rank joins and stays connected; while some are missing, those who have come are told which.
- * When all have come, the store gives each the addresses of all and a fresh run id, and the next round begins. So the
- * ranks can connect again after a failure, or a second time for another communicator. A rank whose connection breaks
- * before its round is complete has left it; the others hear that it had come, and of connections that were refused.
+ * It works in rounds. Every rank joins and stays connected; while some ranks are missing, the store tells the others
+ * which. When all have come, the store gives each the addresses of all and a fresh run id, and the next round begins.
+ * So the ranks can connect again after a failure, or a second time for another communicator. A rank whose connection
+ * breaks before its round is complete has left the round. The store tells the others that it had come, and which
+ * connections were refused.
  *
- * A machine that vanishes leaves its connection as it was. So when somebody claims a place that is taken, whoever has it is
- * asked for a sign of life, and loses the place if none comes.
+ * A machine that vanishes does not close its connection. So when a process claims a rank that another connection has,
+ * the store asks that connection for a sign of life, and gives the rank to the new process if none comes.
  */
 import { randomBytes } from 'node:crypto'
 import { AdasumError, systemCode } from '../../../errors.ts'
@@ -34,7 +35,7 @@ import { NO_REFUSALS, type Refusals, withRefusal } from '../../refusals.ts'
 const FAREWELL_MS = 5000
 /** How long a rank whose place another process claims may take to answer. Its handshake waits meanwhile. */
 const SIGN_OF_LIFE_MS = 2000
-// Strangers may come in numbers: the ranks hear of them together.
+// Many connections may be refused at once: the ranks are told of them together.
 const REFUSAL_NEWS_MS = 100
 
 export interface HostStoreOptions extends ListenOptions {
@@ -47,7 +48,7 @@ export interface HostStoreOptions extends ListenOptions {
   /** 16 bytes that ranks must present; zero by default. */
   jobId?: Uint8Array
   transport?: Transport
-  /** Told who waits for others in the round that is open, in order, whenever that has changed. */
+  /** Called with the ranks that wait in the open round, in order, whenever they have changed. */
   onWaiting?: ((ranks: readonly number[]) => void) | undefined
 }
 
@@ -80,11 +81,11 @@ export async function hostStore(options: HostStoreOptions): Promise<HostedStore>
   let listener: Listener
   try {
     const onPeer = (rank: number, pipe: Pipe) => rounds.enter(rank, pipe)
-    const refused = (error: unknown, remoteAddress: string) => {
-      rounds.refused(error)
+    const noteRefused = (error: unknown, remoteAddress: string) => {
+      rounds.onRefused(error)
       onRefused?.(error, remoteAddress)
     }
-    listener = await listenAuthenticated(transport, host, port, identity, onPeer, { ...limits, onRefused: refused })
+    listener = await listenAuthenticated(transport, host, port, identity, onPeer, { ...limits, onRefused: noteRefused })
   } catch (cause) {
     if (cause instanceof AdasumError) throw cause
     const message = `the store cannot listen at ${formatAddress(host, port)} (${systemReason(cause)}): ${whyNot(cause)}`
@@ -111,9 +112,9 @@ interface Member {
   readonly pipe: Pipe
   /** Absent until the rank has sent its address. */
   join: JoinMessage | undefined
-  /** Whether it has answered, while it is asked for a sign of life. */
+  /** Pending while the rank is asked for a sign of life: resolves with whether it has answered. */
   signOfLife: Promise<boolean> | undefined
-  answered: ((isAlive: boolean) => void) | undefined
+  onAnswer: ((isAlive: boolean) => void) | undefined
 }
 
 class Rounds {
@@ -124,7 +125,7 @@ class Rounds {
   readonly #pipes: Set<Pipe> = new Set()
   /** Ranks that had come to this round and are gone. */
   readonly #left: Set<number> = new Set()
-  /** Since this round began. */
+  /** Refused connections since this round began. */
   #refusals: Refusals = NO_REFUSALS
   #refusalNews: NodeJS.Timeout | undefined
 
@@ -142,36 +143,37 @@ class Rounds {
     if (this.#members.get(rank) !== holder) return !this.#members.has(rank)
     if (!isAlive) this.#leave(rank, holder)
     // The round may have waited for the answer.
-    else this.#joined()
+    else this.#onJoin()
     return !isAlive
   }
 
   enter(rank: number, pipe: Pipe): void {
-    // Of two claims at a time both were admitted. The second tries again, and is then judged by what has become of the first.
+    // Two claims at the same time may both be admitted. The second is cut off and dials again, when the first counts as
+    // the holder.
     if (this.#members.has(rank)) return pipe.destroy()
     pipe.unref()
     this.#pipes.add(pipe)
     void pipe.closed.then(() => this.#pipes.delete(pipe))
-    const member: Member = { pipe, join: undefined, signOfLife: undefined, answered: undefined }
+    const member: Member = { pipe, join: undefined, signOfLife: undefined, onAnswer: undefined }
     this.#members.set(rank, member)
     const leave = () => this.#leave(rank, member)
     pipe.setSink(
       new MessageDecoder({
-        message: (value) => {
+        onMessage: (value) => {
           const message = parseRankMessage(value)
-          if (message?.type === 'pong' && member.answered !== undefined) return member.answered(true)
+          if (message?.type === 'pong' && member.onAnswer !== undefined) return member.onAnswer(true)
           if (message?.type !== 'join' || member.join !== undefined) return leave()
           member.join = message
           this.#left.delete(rank)
-          this.#joined()
+          this.#onJoin()
         },
-        malformed: leave,
-        ended: leave,
+        onMalformed: leave,
+        onEnd: leave,
       }),
     )
   }
 
-  refused(error: unknown): void {
+  onRefused(error: unknown): void {
     this.#refusals = withRefusal(this.#refusals, error)
     const tell = () => {
       this.#refusalNews = undefined
@@ -189,10 +191,10 @@ class Rounds {
 
   #isAlive(member: Member): Promise<boolean> {
     member.signOfLife ??= new Promise((resolve) => {
-      const cancel = patientTimeout(() => member.answered?.(false), SIGN_OF_LIFE_MS, false)
-      member.answered = (isAlive) => {
+      const cancel = patientTimeout(() => member.onAnswer?.(false), SIGN_OF_LIFE_MS, false)
+      member.onAnswer = (isAlive) => {
         cancel()
-        member.signOfLife = member.answered = undefined
+        member.signOfLife = member.onAnswer = undefined
         resolve(isAlive)
       }
       member.pipe.write(encodeMessage({ type: 'ping' }))
@@ -202,7 +204,7 @@ class Rounds {
 
   #leave(rank: number, member: Member): void {
     member.pipe.destroy()
-    member.answered?.(false)
+    member.onAnswer?.(false)
     if (this.#members.get(rank) !== member) return
     this.#members.delete(rank)
     if (member.join === undefined) return
@@ -211,7 +213,7 @@ class Rounds {
     this.#onWaiting(this.#waiting())
   }
 
-  #joined(): void {
+  #onJoin(): void {
     this.#beginRound()
     this.#onWaiting(this.#waiting())
   }
@@ -219,7 +221,8 @@ class Rounds {
   #beginRound(): void {
     const missing = this.#missing()
     if (missing.length > 0) return this.#tellMissing()
-    // Nobody should be sent to a machine that has vanished, when its replacement is here.
+    // While a rank is asked for a sign of life the round waits: its machine may have vanished, and its replacement be
+    // here.
     if ([...this.#members.values()].some(({ signOfLife }) => signOfLife !== undefined)) return
     const members = Array.from({ length: this.#size }, (_, rank) => this.#members.get(rank)!)
     this.#members.clear()
@@ -246,7 +249,7 @@ class Rounds {
   }
 }
 
-/** Everyone's answer: a fresh run id, all addresses, who is on the same machine, and rank 0's tuning. */
+/** The answer to all ranks: a fresh run id, all addresses, the machines, and rank 0's tuning. */
 function startMessage(joins: readonly JoinMessage[]): StartMessage {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
   const peers = joins.map(addressOf)

@@ -1,6 +1,6 @@
 /**
- * The stores that this process hosts. Communicators that meet at the same address share one, and it closes with the last
- * of them.
+ * The stores that this process hosts. Communicators that meet at the same address share one, and it closes with the
+ * last of them.
  */
 import { AdasumError, systemCode } from '../../../errors.ts'
 import { nearHost } from '../../../transport/address.ts'
@@ -11,7 +11,7 @@ import { STORE_RANK } from '../../../wire/handshake-format.ts'
 import { formatStoreAddress, type StoreAddress } from './address.ts'
 import { type HostedStore, hostStore } from './host-store.ts'
 
-// How long a program that has our port may take to show that it is a store of this run.
+// How long the program that has our port may take to prove that it is a store of this job.
 const PROBE_MS = 2000
 
 interface HostedOptions {
@@ -71,7 +71,7 @@ export async function acquireStore(
     store = await entry.store
   } catch (error) {
     leave()
-    if (isInUse(error) && (await isHostedElsewhere(transport, address, options, signal))) throw taken(address)
+    if (isInUse(error) && (await isHostedElsewhere(transport, address, options, signal))) throw takenError(address)
     throw error
   }
   let released: Promise<void> | undefined
@@ -107,7 +107,8 @@ async function isHostedElsewhere(
   { size, secret, jobId, listen }: HostedOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // A store that is dialled by a store says that this place is taken, once both have proved themselves; it takes in nobody.
+  // This end dials as a store. Once both ends have proved themselves, a store refuses another store with the status
+  // `taken`.
   const identity = { runId: jobId, rank: STORE_RANK, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
   const limit = new Limit(PROBE_MS, signal)
   const probe = async (port: number): Promise<boolean> => {
@@ -125,7 +126,7 @@ async function isHostedElsewhere(
   }
 }
 
-function taken(address: StoreAddress): AdasumError {
+function takenError(address: StoreAddress): AdasumError {
   const message = `the store at ${formatStoreAddress(address)} is hosted already, by another rank 0 or by a launcher: give each process its own rank, and each run its own store address`
   return new AdasumError('ERR_RANK_TAKEN', message, { rank: 0, peerAddress: formatStoreAddress(address) })
 }

@@ -12,7 +12,7 @@ import { encodeMessage, MessageDecoder, parseStoreMessage } from './messages.ts'
 
 const FIRST_RETRY_MS = 50
 const LONGEST_RETRY_MS = 1000
-// Where the store may be at several ports, a silent stranger at one of them must not use up all the time.
+// If the store may be at several ports, a silent program at one of them must not use up all the time.
 const PORT_TRY_MS = 5000
 
 export interface JoinStoreOptions extends JoinOptions {
@@ -24,7 +24,7 @@ export interface JoinStoreOptions extends JoinOptions {
   readonly host: string
   /** Tried in turn. */
   readonly ports: readonly number[]
-  /** What this rank would have all ranks use, should it be rank 0. */
+  /** The tuning that this rank was given; all ranks use rank 0's. */
   readonly tuning: Tuning
   /** Identity of this machine; by default from its name and boot. */
   readonly machine?: string | undefined
@@ -74,7 +74,8 @@ async function joinOnce(options: JoinStoreOptions, port: number): Promise<Roster
     limited.release()
   }
   try {
-    // Before this rank has an address of its own, which may take a while: the store may ask whether it lives.
+    // Listening to the store begins before `announce`, which may take a while: the store may ask for a sign of life
+    // meanwhile.
     const start = roundOn(pipe, size, signal, progress)
     start.catch(() => {})
     const { host: localHost } = parseAddress(pipe.localAddress) ?? { host }
@@ -89,22 +90,22 @@ async function joinOnce(options: JoinStoreOptions, port: number): Promise<Roster
   }
 }
 
-/** What the store says in one round on an authenticated connection, to everyone's addresses. */
+/** Follows one round on an authenticated connection; resolves with the roster when the round is complete. */
 async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: JoinProgress): Promise<Roster> {
   let abort: () => void = () => {}
   const start = new Promise<Roster>((resolve, reject) => {
     abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
-    const message = (value: unknown) => {
+    const onMessage = (value: unknown) => {
       const parsed = parseStoreMessage(value, size)
       if (parsed?.type === 'waiting') Object.assign(progress, { waiting: parsed, isAtStore: true })
       else if (parsed?.type === 'ping') pipe.write(encodeMessage({ type: 'pong' }))
       else if (parsed?.type === 'start') resolve(parsed)
-      else reject(nonsense(pipe.remoteAddress))
+      else reject(nonsenseError(pipe.remoteAddress))
     }
-    const malformed = (error: Error) => reject(nonsense(pipe.remoteAddress, error))
-    const ended = (error?: Error) => reject(storeLost(pipe.remoteAddress, error))
-    pipe.setSink(new MessageDecoder({ message, malformed, ended }))
+    const onMalformed = (error: Error) => reject(nonsenseError(pipe.remoteAddress, error))
+    const onEnd = (error?: Error) => reject(storeLostError(pipe.remoteAddress, error))
+    pipe.setSink(new MessageDecoder({ onMessage, onMalformed, onEnd }))
   })
   try {
     return await start
@@ -113,13 +114,13 @@ async function roundOn(pipe: Pipe, size: number, signal: AbortSignal, progress: 
   }
 }
 
-function storeLost(address: string, cause?: Error): AdasumError {
+function storeLostError(address: string, cause?: Error): AdasumError {
   const why = cause === undefined ? 'closed the connection' : `broke the connection (${cause.message})`
   const message = `the store at ${address} ${why} before all ranks had come`
   return new AdasumError('ERR_PEER_LOST', message, { peerAddress: address, cause })
 }
 
-function nonsense(address: string, cause?: Error): AdasumError {
+function nonsenseError(address: string, cause?: Error): AdasumError {
   const message = `the store at ${address} sent a message that makes no sense: use one version of adasum on all ranks`
   return new AdasumError('ERR_STORE', message, { peerAddress: address, cause })
 }

@@ -12,7 +12,9 @@ import type { Absence, PeerAddress, Roster } from '../store.ts'
 export const MAX_MESSAGE_BYTE_LENGTH: number = 160 * 1024
 const LENGTH_BYTE_LENGTH = 4
 
-/** A rank to the store: where it listens, on which machine it runs, and its tuning. Who it is, the handshake has proved. */
+/**
+ * A rank to the store: where it listens, on which machine it runs, and its tuning. The handshake has proved its rank.
+ */
 export interface JoinMessage extends PeerAddress {
   readonly type: 'join'
   /** Equal for the processes of one machine: 32 hexadecimal digits. */
@@ -32,12 +34,12 @@ export interface PingMessage {
   readonly type: 'ping'
 }
 
-/** The store to everyone who has come: who has not, and what may be why. */
+/** The store to the ranks that have come: which ranks are missing, and what may be the reason. */
 export interface WaitingMessage extends Absence {
   readonly type: 'waiting'
 }
 
-/** The store to everyone, once all have come. */
+/** The store to all ranks, once all have come. */
 export interface StartMessage extends Roster {
   readonly type: 'start'
 }
@@ -53,10 +55,10 @@ export function encodeMessage(message: RankMessage | StoreMessage): Uint8Array {
 }
 
 export interface MessageHandler {
-  message(value: unknown): void
+  onMessage(value: unknown): void
   /** The bytes are no messages; nothing more is reported. */
-  malformed(error: Error): void
-  ended(error?: Error): void
+  onMalformed(error: Error): void
+  onEnd(error?: Error): void
 }
 
 /** Cuts a stream into messages, however it arrives. */
@@ -65,7 +67,7 @@ export class MessageDecoder implements Sink {
   readonly #header: Buffer = Buffer.alloc(LENGTH_BYTE_LENGTH)
   #body: Buffer | null = null
   #filled = 0
-  #broken = false
+  #isBroken = false
 
   constructor(handler: MessageHandler) {
     this.#handler = handler
@@ -73,11 +75,11 @@ export class MessageDecoder implements Sink {
 
   target(): Uint8Array {
     // What follows malformed bytes is read and dropped.
-    return this.#broken ? this.#header : (this.#body ?? this.#header).subarray(this.#filled)
+    return this.#isBroken ? this.#header : (this.#body ?? this.#header).subarray(this.#filled)
   }
 
-  filled(byteLength: number): void {
-    if (this.#broken) return
+  onFilled(byteLength: number): void {
+    if (this.#isBroken) return
     this.#filled += byteLength
     if (this.#filled < (this.#body ?? this.#header).length) return
     this.#filled = 0
@@ -90,11 +92,11 @@ export class MessageDecoder implements Sink {
     } catch {
       return this.#fail(`a message of ${body.length} bytes is not JSON`)
     }
-    this.#handler.message(value)
+    this.#handler.onMessage(value)
   }
 
-  ended(error?: Error): void {
-    if (!this.#broken) this.#handler.ended(error)
+  onEnd(error?: Error): void {
+    if (!this.#isBroken) this.#handler.onEnd(error)
   }
 
   #open(byteLength: number): void {
@@ -104,8 +106,8 @@ export class MessageDecoder implements Sink {
   }
 
   #fail(message: string): void {
-    this.#broken = true
-    this.#handler.malformed(new Error(message))
+    this.#isBroken = true
+    this.#handler.onMalformed(new Error(message))
   }
 }
 
@@ -132,7 +134,7 @@ function parsePeer(value: unknown): PeerAddress | undefined {
   return isWhole(port, 65536) && port > 0 ? addressOf({ host, port, sharesMemory, unixKey }) : undefined
 }
 
-/** Of a rank, what its peers are told. */
+/** The fields of a rank's message that its peers are told. */
 export function addressOf({ host, port, sharesMemory, unixKey }: PeerAddress): PeerAddress {
   return { host, port, ...(sharesMemory && { sharesMemory }), ...(unixKey && { unixKey }) }
 }
@@ -166,7 +168,7 @@ function parseWaiting(fields: Fields, size: number): WaitingMessage | undefined 
   return { type: 'waiting', missing, left, refusals }
 }
 
-/** Never all ranks: whoever gets the message has come. */
+/** A list of ranks; never all of them, since the rank that gets the message has come. */
 function parseRanks(value: unknown, size: number): number[] | undefined {
   if (!Array.isArray(value) || value.length >= size) return undefined
   const ranks = value.filter((rank) => isWhole(rank, size))
@@ -190,7 +192,10 @@ function parseStart(fields: Fields, size: number): StartMessage | undefined {
   return { type: 'start', runId, peers: addresses, machines, tuning }
 }
 
-/** Numbers by rank, a new one always the next: so each world has one way to number its machines. */
+/**
+ * Machine numbers by rank. A new machine always has the next number, so each world numbers its machines in one way
+ * only.
+ */
 function parseMachines(value: unknown, size: number): number[] | undefined {
   if (!Array.isArray(value) || value.length !== size) return undefined
   let known = 0

@@ -1,7 +1,7 @@
 /** The store of this package: rank 0 hosts it, or a launcher does, and all ranks dial it over a transport. */
 import type { Transport } from '../../../transport/transport.ts'
 import type { Place } from '../../environment.ts'
-import { whenResolved } from '../../unresolved.ts'
+import { retryWhileUnresolved } from '../../unresolved.ts'
 import type { JoinOptions, Roster, Store } from '../store.ts'
 import { dialledHost, formatStoreAddress, type StoreAddress } from './address.ts'
 import { acquireStore, type HeldStore } from './hosted-stores.ts'
@@ -24,9 +24,9 @@ export class TcpStore implements Store {
   async join(options: JoinOptions): Promise<Roster> {
     const [place, address, transport] = [this.#place, this.#address, this.#transport]
     const { signal, progress } = options
-    const unresolved = (error: unknown): void => void (progress.lastError = error)
+    const onUnresolved = (error: unknown): void => void (progress.lastError = error)
     if (place.hostsStore)
-      this.#held = await whenResolved(() => acquireStore(transport, address, place, signal), signal, unresolved)
+      this.#held = await retryWhileUnresolved(() => acquireStore(transport, address, place, signal), signal, onUnresolved)
     const ports = this.#held === undefined ? address.ports : [this.#held.port]
     const isBehind = this.#held !== undefined && place.listen !== undefined
     const host = isBehind ? dialledHost(address.host, place.listen, place.host) : address.host
