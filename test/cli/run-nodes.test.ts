@@ -126,7 +126,7 @@ test('a launcher waits for the name of its store, and says so', async (t) => {
 })
 
 test('a node whose secret differs does not get in', async (t) => {
-  const script = COLLECTIVE.replace('connect()', 'connect({ timeoutMs: 2000 })')
+  const script = COLLECTIVE.replace('connect()', 'connect({ timeoutMs: 8000 })')
   const cwd = folderWith(t, { 'script.mjs': script })
   installPackages(cwd)
   const store = `127.0.0.1:${await freePort()}`

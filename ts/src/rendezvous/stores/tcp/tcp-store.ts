@@ -26,7 +26,11 @@ export class TcpStore implements Store {
     const { signal, progress } = options
     const onUnresolved = (error: unknown): void => void (progress.lastError = error)
     if (place.hostsStore)
-      this.#held = await retryWhileUnresolved(() => acquireStore(transport, address, place, signal), signal, onUnresolved)
+      this.#held = await retryWhileUnresolved(
+        () => acquireStore(transport, address, place, signal),
+        signal,
+        onUnresolved,
+      )
     const ports = this.#held === undefined ? address.ports : [this.#held.port]
     const isBehind = this.#held !== undefined && place.listen !== undefined
     const host = isBehind ? dialledHost(address.host, place.listen, place.host) : address.host
