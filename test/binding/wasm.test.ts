@@ -31,7 +31,7 @@ test('each array keeps its alignment, arrays that overlap their places to each o
   )
   bytesOf(new Uint8Array(buffer)).forEach((_, i, all) => (all[i] = i))
   const place = room()
-  const values = new WasmArguments(['bytes', 'list', 'number'], [first, [second, third, first], 7]).place(place)
+  const values = new WasmArguments(['bytes', 'list', 'number'], [first, [second, third, first], 7]).copyInto(place)
   const memory = place.memory.buffer
   t.is(values[2], 7)
   const [address, byteLength] = pairAt(memory, values[0]!)
@@ -57,7 +57,7 @@ test('any arrays of any buffers: what is read is there, byte for byte, and what 
       const before = buffers.map((buffer) => buffer.slice(0))
       const place = room()
       const passed = new WasmArguments(['list', 'bytesOut'], [list, out])
-      const [pairs, written] = passed.place(place)
+      const [pairs, written] = passed.copyInto(place)
       const memory = place.memory.buffer
       const [first] = pairAt(memory, pairs!)
       list.forEach((input, i) => {
@@ -88,7 +88,7 @@ test('of a slice with cut pieces only the whole ones are written', (t) => {
     [0, Array<number>(80).fill(9)],
   ] as const) {
     const passed = new WasmArguments(kinds, [op, pieces, out])
-    const [, , address] = passed.place(place)
+    const [, , address] = passed.copyInto(place)
     const memory = place.memory.buffer
     new Uint8Array(memory, pairAt(memory, address!)[0], 80).fill(9)
     passed.takeResults(place)
@@ -98,7 +98,7 @@ test('of a slice with cut pieces only the whole ones are written', (t) => {
 
 test('memory that has no room: ERR_ARGUMENT with both sizes, and nothing is poisoned', (t) => {
   const passed = new WasmArguments(['bytes'], [new Uint8Array(8)])
-  const error = t.throws(() => passed.place({ ...room(), reserve: () => 0 }), { code: 'ERR_ARGUMENT' })
+  const error = t.throws(() => passed.copyInto({ ...room(), reserve: () => 0 }), { code: 'ERR_ARGUMENT' })
   t.regex(error?.message ?? '', /24 bytes.*4294967296/)
 })
 

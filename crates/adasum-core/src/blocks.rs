@@ -1,7 +1,7 @@
 //! The canonical order in which a segment's products are added.
 //!
-//! Floating-point addition is not associative, so a sum has the same bits everywhere only if everybody adds in the same
-//! order, however the segment is cut over ranks and threads. The order is that of a fixed binary tree:
+//! Floating-point addition is not associative, so a sum has the same bits on every rank only if all ranks add in the
+//! same order, however the segment is cut over ranks and threads. The order is that of a fixed binary tree:
 //!
 //! ```text
 //! level 2              ---- root ----
@@ -10,8 +10,9 @@
 //!             (blocks of 2,048 elements)        and the left child then stands for its parent
 //! ```
 //!
-//! Whoever holds a run of blocks adds them as far as the tree allows and hands on the maximal nodes. Whoever collects the
-//! nodes of all runs does the same with nodes instead of blocks: [`Accumulator`] is both.
+//! A rank or thread that has a run of blocks adds them as far as the tree allows. It hands on the run's *maximal
+//! nodes*: the largest nodes that lie inside the run as a whole. The rank or thread that collects the nodes of all runs
+//! adds them in the same way, up to the root. [`Accumulator`] does both.
 
 use std::ops::Range;
 
@@ -56,7 +57,7 @@ impl Run {
         BLOCK.min(self.segment_element_count - block * BLOCK) as usize
     }
 
-    /// Number of maximal tree nodes that the run consists of.
+    /// Number of the maximal nodes of which the run consists.
     pub fn node_count(&self) -> u64 {
         let tree = Tree::new(self.segment_element_count);
         let mut blocks = self.blocks();

@@ -39,7 +39,7 @@ impl Dtype {
     }
 }
 
-/// Integers, which can be folded only; their codes are those that frames between ranks have.
+/// Integers, which can be folded only. Their codes are the same in frames between ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integer {
     /// Code 5.
@@ -57,7 +57,7 @@ pub enum Integer {
 /// Element types that can be folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredDtype {
-    /// One that can be reduced, too.
+    /// A float, which can be reduced, too.
     Float(Dtype),
     /// An integer.
     Integer(Integer),
@@ -68,7 +68,7 @@ impl StoredDtype {
     pub fn from_code(code: f64) -> Result<Self> {
         let integers =
             [(5.0, Integer::U8), (9.0, Integer::I32), (10.0, Integer::U32), (11.0, Integer::I64), (12.0, Integer::U64)];
-        let integer = integers.into_iter().find(|&(of, _)| of == code).map(|(_, integer)| Self::Integer(integer));
+        let integer = integers.into_iter().find(|&(known, _)| known == code).map(|(_, integer)| Self::Integer(integer));
         integer.or_else(|| Some(Self::Float(from_code(&Dtype::ALL, code)?))).ok_or_else(|| {
             argument_error!(
                 "the dtype code is {code}, known are 0 (f32), 1 (f64), 2 (f16), 3 (bf16), 5 (u8), 9 (i32), 10 (u32), 11 (i64) \
@@ -118,7 +118,7 @@ impl FoldOp {
     /// The operator with this code.
     pub fn from_code(code: f64) -> Result<Self> {
         let all = [(0.0, Self::Sum), (3.0, Self::Min), (4.0, Self::Max)];
-        all.into_iter().find(|&(of, _)| of == code).map(|(_, op)| op).ok_or_else(|| {
+        all.into_iter().find(|&(known, _)| known == code).map(|(_, op)| op).ok_or_else(|| {
             argument_error!(
                 "the operator code is {code}, folds are 0 (sum), 3 (min) and 4 (max). Take it from FOLD_OP_CODES."
             )
@@ -133,7 +133,7 @@ pub enum Format {
     F16,
     /// bfloat16; code 3.
     Bf16,
-    /// Whole numbers of eight bits, and a scale a block; code 4.
+    /// Integers of eight bits, and one scale for each block; code 4.
     Int8,
 }
 
@@ -141,7 +141,7 @@ impl Format {
     /// The format with this code.
     pub fn from_code(code: f64) -> Result<Self> {
         let all = [(2.0, Self::F16), (3.0, Self::Bf16), (4.0, Self::Int8)];
-        all.into_iter().find(|&(of, _)| of == code).map(|(_, format)| format).ok_or_else(|| {
+        all.into_iter().find(|&(known, _)| known == code).map(|(_, format)| format).ok_or_else(|| {
             argument_error!(
                 "the format code is {code}, known are 2 (f16), 3 (bf16) and 4 (int8). Take it from FORMAT_CODES."
             )

@@ -1,5 +1,5 @@
-//! What a dtype is to the kernels: how it widens to f64 and how it is rounded back, and, for those that are folded only,
-//! where their kernels are. One more dtype is one more impl.
+//! The element types of the kernels: how each widens to f64, how it is rounded back, and which entries of a kernel
+//! table are its own. One more dtype is one more impl.
 
 use crate::dtype::Dtype;
 use crate::half::{Bf16, F16};
@@ -50,7 +50,8 @@ pub trait Element: Stored {
     /// True if the product of any two elements is exact in f64: then fused and separate accumulation agree, and squares
     /// neither underflow nor overflow.
     const EXACT_PRODUCTS: bool;
-    /// A tree node is measured directly if its squared norm falls below this part of its terms' squared norms.
+    /// A tree node is refined (see [`crate::coefficients`]) if its squared norm falls below this part of its terms'
+    /// squared norms.
     const REFINE_BELOW: f64;
     /// Squared norms below this have lost bits to underflow; such a vector counts as orthogonal to every other.
     const SMALLEST_SQUARED_NORM: f64;
@@ -71,7 +72,8 @@ pub trait Element: Stored {
     fn kernels(table: &Table) -> &Kernels<Self>;
 }
 
-/// An element type in which a combination of elements of type `E` can be stored: `E` itself, and f32 for the half formats.
+/// An element type in which a combination of elements of type `E` can be stored: `E` itself, and f32 for the half
+/// formats.
 pub trait Output<E: Element>: Element {
     /// The kernel that combines and rounds.
     fn combine(kernels: &Kernels<E>) -> Combine<E, Self>;

@@ -1,13 +1,14 @@
 //! The half formats, which are storage only: every number is widened to f64 before anything is computed.
 //!
-//! Rounding goes straight from f64 to the format, to nearest, ties to even. Going through f32 would round twice:
-//! 1 + 2^-11 + 2^-40 is just above the middle between two f16 numbers, but its f32 neighbour is the middle itself. The
-//! remedy is to round *to odd* first: towards zero, with the last kept bit set if anything was cut off. That bit then says
-//! on which side of every middle the number lies, and one ordinary rounding from there is the right one.
+//! Rounding goes straight from f64 to the format, to nearest, ties to even. Going through f32 would round twice: 1 +
+//! 2^-11 + 2^-40 is just above the middle between two f16 numbers, but its f32 neighbour is the middle itself. The
+//! remedy is to round *to odd* first: towards zero, with the last kept bit set if anything was cut off. That bit then
+//! says on which side of every middle the number lies, and one ordinary rounding from there is the right one.
 //!
-//! Thirteen bits of the fraction are kept. f16 needs twelve: its ten, one for the middle and one for the sides. And with no
-//! more than fifteen an f32 holds the number exactly wherever the result is not 0 in any case, also where bf16 is
-//! subnormal: the numbers of bf16 end sixteen bits above those of f32. So all that follows can be done in f32.
+//! Thirteen bits of the fraction are kept. f16 needs twelve: its ten, one for the middle and one for the sides. And
+//! with no more than fifteen an f32 holds the number exactly wherever the result is not 0 in any case, also where bf16
+//! is subnormal: the last bit of a bf16 stands sixteen bits above that of an f32. So all steps after the first are done
+//! in f32.
 
 /// IEEE binary16: 5 bits of exponent, 11 of significand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(crate) const F32_INFINITY: u32 = 0x7f80_0000;
 pub(crate) const SMALLEST_NORMAL_F16: u32 = 0x3880_0000;
 /// 2^16: from here on everything is infinite in f16.
 pub(crate) const BEYOND_F16: u32 = 0x4780_0000;
-/// What lies between the exponents' biases, in f32's bits.
+/// The difference between the exponent biases of f32 and f16, at the position of f32's exponent.
 pub(crate) const BIAS_DIFFERENCE: u32 = 0x3800_0000;
 
 impl F16 {

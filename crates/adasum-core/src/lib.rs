@@ -1,9 +1,9 @@
 //! The mathematics of adasum.
 //!
-//! **What it computes.** Adasum (arXiv 2006.02924) combines the gradients of several workers so that orthogonal gradients
-//! add and parallel ones average. Over n inputs it is a tree of pairwise combinations, and every such tree equals
-//! `sum c_i g_i`, where the coefficients c depend on the inner products K_ij = g_i . g_j alone. So there are three steps,
-//! per segment (layer):
+//! **What it computes.** Adasum (arXiv 2006.02924) combines the gradients of several workers so that orthogonal
+//! gradients add and parallel ones average. Over n inputs it is a tree of pairwise combinations, and every such tree
+//! equals `sum c_i g_i`, where the coefficients c depend on the inner products K_ij = g_i . g_j alone. So there are
+//! three steps, per segment (layer):
 //!
 //! ```text
 //! gram          K_ij = g_i . g_j            reads every input once      kernel/gram.rs
@@ -11,20 +11,20 @@
 //! combine       out = sum c_i g_i           reads every input once      kernel/combine.rs
 //! ```
 //!
-//! Sum and average are the same combine with constant coefficients. Minimum, maximum and everything of integers are folds,
-//! element by element (kernel/fold.rs). Numbers that travel may be quantised (kernel/quantize.rs).
+//! Sum and average are the same combine with constant coefficients. Minimum and maximum, and all operators on integers,
+//! are folds, element by element (kernel/fold.rs). Elements may be quantised before they are sent (kernel/quantize.rs).
 //!
-//! **What it promises.** Equal inputs give equal bits: on every CPU and instruction set, however a vector is cut over ranks,
-//! and in whatever order the parts arrive. [`blocks`] fixes the order of additions, `simd` the arithmetic, and combine
-//! rounds once.
+//! **What it promises.** Equal inputs give equal bits: on every CPU and instruction set, however a vector is cut over
+//! ranks, and in whatever order the parts arrive. [`blocks`] fixes the order of additions, `simd` the arithmetic, and
+//! combine rounds once.
 //!
-//! **Where things stand.**
+//! **Modules.**
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`entry`] | the byte-level entry points and all checks on arguments: what the bindings call |
 //! | [`blocks`] | the canonical order of additions; cutting and rejoining partial sums |
-//! | [`coefficients`] | the count-weighted balanced tree, zero vectors, cancellation |
+//! | [`coefficients`] | the count-weighted balanced tree, zero vectors, cancellation and refinement |
 //! | `kernel` | the loops over elements, one generic body each |
 //! | `rules` | minimum, maximum and integer sums, which are folded without coefficients |
 //! | `simd` | instruction sets, one file each |

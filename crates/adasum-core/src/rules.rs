@@ -1,25 +1,26 @@
 //! The rules by which elements are folded.
 //!
-//! Floats are ordered by their bits: those of a negative number, all but its sign flipped, and those of a positive one as
-//! they are, are signed integers in the order of the numbers, -0 before +0. NaNs lie beyond the infinities, on the side of
-//! their sign. Minimum turns the circle of these integers until +infinity is the largest of them, so that all NaNs are
-//! smaller than every number; maximum until -infinity is the smallest. Then one NaN among the inputs is the result, and is
-//! stored as the canonical one. This is IEEE 754-2019's minimum and maximum.
+//! Floats are compared by their bits, taken as a signed integer. If all bits but the sign are flipped in negative
+//! numbers, these integers have the order of the numbers, -0 before +0, and NaNs lie beyond the infinities, on the side
+//! of their sign. Minimum adds a constant, with wraparound, that makes +infinity the largest integer, so that all NaNs
+//! become smaller than every number. Maximum adds one that makes -infinity the smallest. So if an input is NaN, NaN is
+//! the result, which is stored as the canonical one. This is IEEE 754-2019's minimum and maximum.
 
 use crate::half::{Bf16, CANONICAL_NAN_BF16, CANONICAL_NAN_F16, F16};
 use crate::simd::{CANONICAL_NAN_F32, CANONICAL_NAN_F64};
 
-/// How elements of type `E` are joined: as keys, which are numbers that the rule's order or addition is plain for.
+/// How elements of type `E` are joined. Each becomes a key: an integer on which the rule is a plain minimum, maximum or
+/// sum.
 pub trait Rule<E> {
-    /// What is computed on.
+    /// The type of a key.
     type Key: Copy + Default;
 
     /// An element's key.
-    fn enter(element: E) -> Self::Key;
-    /// The key of two elements' join.
+    fn to_key(element: E) -> Self::Key;
+    /// The key of two elements that are joined.
     fn join(a: Self::Key, b: Self::Key) -> Self::Key;
-    /// The element of a key.
-    fn leave(key: Self::Key) -> E;
+    /// The element that a key stands for.
+    fn from_key(key: Self::Key) -> E;
 }
 
 /// The smallest element; NaN if there is one.
@@ -38,7 +39,7 @@ macro_rules! plain_rule {
             type Key = $type;
 
             #[inline(always)]
-            fn enter(element: $type) -> $type {
+            fn to_key(element: $type) -> $type {
                 element
             }
 
@@ -48,7 +49,7 @@ macro_rules! plain_rule {
             }
 
             #[inline(always)]
-            fn leave(key: $type) -> $type {
+            fn from_key(key: $type) -> $type {
                 key
             }
         }
@@ -71,7 +72,7 @@ macro_rules! float_rule {
             type Key = $bits;
 
             #[inline(always)]
-            fn enter(element: $type) -> $bits {
+            fn to_key(element: $type) -> $bits {
                 ordered($to_bits(element)).wrapping_add($turn)
             }
 
@@ -81,7 +82,7 @@ macro_rules! float_rule {
             }
 
             #[inline(always)]
-            fn leave(key: $bits) -> $type {
+            fn from_key(key: $bits) -> $type {
                 if $is_nan(key) { $nan } else { $from_bits(ordered(key.wrapping_sub($turn))) }
             }
         }
@@ -97,7 +98,7 @@ macro_rules! float_rules {
             const TO_THE_TOP: $bits = $bits::MAX - INFINITY;
             const TO_THE_BOTTOM: $bits = $bits::MIN.wrapping_sub(MINUS_INFINITY);
 
-            /// From bits to numbers in order, and back.
+            /// From bits to integers in the order of the numbers, and back: the function is its own inverse.
             #[inline(always)]
             fn ordered(bits: $bits) -> $bits {
                 bits ^ ((bits >> ($bits::BITS - 1)) & $bits::MAX)

@@ -1,7 +1,8 @@
 //! adasum-gpu as a Node.js addon: every function is a few lines into it.
 //!
-//! The contract is `ts/src/gpu/gpu-binding.ts`. What may wait for a device returns a promise; what only copies is called in
-//! parts so short that the event loop does not notice, on the main thread, where nobody can take the memory away meanwhile.
+//! The contract is `ts/src/gpu/gpu-binding.ts`. Functions that may wait for a device return a promise. Functions that
+//! only copy work on the main thread, where nobody can take the memory away meanwhile; callers copy in parts so short
+//! that the event loop is not held up.
 
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 

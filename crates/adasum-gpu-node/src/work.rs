@@ -1,4 +1,4 @@
-//! How errors, waiting and memory cross the border.
+//! How errors cross the border, and how calls wait for a device.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ pub fn to_js(error: &Error) -> napi::Error<&'static str> {
     napi::Error::new(error.code(), error.message())
 }
 
-/// What a job does, and how what it has found becomes JavaScript's.
+/// The function that a job calls off the main thread.
 type Call<T> = Box<dyn FnMut() -> adasum_gpu::Result<T> + Send>;
 
 /// A call that may wait for a device: it runs on the libuv pool.
@@ -49,26 +49,26 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName + 'static> Task for Job<T, J> 
     }
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<J> {
-        // Only an error that is a JavaScript value already keeps a code of our own.
+        // napi-rs keeps the code of an error only if that is a JavaScript value already.
         output.map(self.convert).map_err(|error| JsError::from(to_js(&error)).into_unknown(env).into())
     }
 }
 
-/// Something of a device, used by one call at a time.
+/// An object on a device, which one call at a time may use; None once it has been released.
 pub struct Exclusive<T>(Mutex<Option<T>>);
 
 impl<T> Exclusive<T> {
-    /// Puts it away.
+    /// Wraps an object.
     pub fn new(item: T) -> Self {
         Self(Mutex::new(Some(item)))
     }
 
-    /// For calls on the pool, which may wait for each other.
+    /// Locks it, for calls on the thread pool, which may wait for each other.
     pub fn wait(&self) -> MutexGuard<'_, Option<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For calls on the main thread, which may not.
+    /// Locks it, for calls on the main thread, which may not wait: ERR_NOT_READY if another call has it.
     pub fn now(&self) -> Result<MutexGuard<'_, Option<T>>> {
         match self.0.try_lock() {
             Ok(guard) => Ok(guard),
@@ -84,7 +84,7 @@ impl<T> Exclusive<T> {
 impl<T> Drop for Exclusive<T> {
     fn drop(&mut self) {
         let item = self.wait().take();
-        // A finaliser is called through C, too.
+        // Node calls a finaliser through C, too, where a panic would abort the process.
         drop(catch_unwind(AssertUnwindSafe(|| drop(item))));
     }
 }

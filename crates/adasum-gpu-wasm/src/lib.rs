@@ -1,18 +1,18 @@
 //! adasum-gpu without a device, as a WebAssembly module: the plan of a reduction and its steps, for a browser's device.
 //!
-//! The contract is `ts/src/gpu/web/glue.ts`. Only what is small crosses the border: tables, partial sums and shaders; vectors stay
-//! where they are.
+//! The contract is `ts/src/gpu/web/glue.ts`. Only tables, partial sums and shaders cross the border; vectors stay on
+//! the device.
 
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 
-mod run;
+mod dispatch;
 
 use std::sync::Arc;
 
 use adasum_core::dtype::Op;
 use adasum_gpu::Error;
 use adasum_gpu::layout::Limits;
-use adasum_gpu::plan::run::chunk_table;
+use adasum_gpu::plan::dispatch::chunk_table;
 use adasum_gpu::plan::{self, How, OnNonFinite, Step};
 use adasum_gpu::self_test;
 use adasum_gpu::shader::{Arithmetic, Element, Kernel};
@@ -20,7 +20,7 @@ use adasum_gpu::solve::Solution;
 use adasum_wasm_error::{Result, js_error};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-use run::Run;
+use dispatch::PlannedDispatch;
 
 /// An error of a plan as a JavaScript error.
 fn to_js(error: Error) -> JsValue {
@@ -30,7 +30,7 @@ fn to_js(error: Error) -> JsValue {
 /// The contract's version.
 #[wasm_bindgen]
 pub fn abi() -> u32 {
-    1
+    2
 }
 
 #[wasm_bindgen]
@@ -38,7 +38,7 @@ pub fn arithmetics() -> Vec<String> {
     Arithmetic::all_ways().map(|arithmetic| arithmetic.name().to_string()).collect()
 }
 
-/// Of a kernel that is told only where to begin and how many to do.
+/// The text of the trim kernel.
 #[wasm_bindgen(js_name = trimWgsl)]
 pub fn trim_wgsl() -> String {
     Kernel::Trim.wgsl(Element::F16, Arithmetic::ALL[0], adasum_gpu::shader::Inputs::Slab)
@@ -61,17 +61,17 @@ impl Trial {
         self.inner.slab()
     }
 
-    pub fn runs(&self) -> Vec<Run> {
+    pub fn dispatches(&self) -> Vec<PlannedDispatch> {
         let limits = Limits { binding_bytes: 0, buffer_bytes: 0, workgroups: u32::MAX, memory_bytes: 0 };
-        self.inner.runs().iter().map(|run| Run::new(run, &limits)).collect()
+        self.inner.dispatches().iter().map(|planned| PlannedDispatch::new(planned, &limits)).collect()
     }
 
     #[wasm_bindgen(js_name = isPassed)]
-    pub fn is_passed(&mut self, run: usize, bytes: &[u8]) -> bool {
-        self.inner.is_passed(run, bytes)
+    pub fn is_passed(&mut self, index: usize, bytes: &[u8]) -> bool {
+        self.inner.is_passed(index, bytes)
     }
 
-    /// Throws what to say of a device that has passed in no arithmetic.
+    /// Throws the error for a device that has passed in no arithmetic.
     pub fn refuse(&self, name: &str) -> Result<()> {
         Err(to_js(self.inner.refusal(name)))
     }
@@ -135,24 +135,24 @@ impl Plan {
         chunk_table(&self.inner.windows()[window].batches[batch])
     }
 
-    pub fn gram(&self) -> Vec<Run> {
-        self.inner.gram().iter().map(|run| Run::new(run, self.inner.limits())).collect()
+    pub fn gram(&self) -> Vec<PlannedDispatch> {
+        self.inner.gram().iter().map(|planned| PlannedDispatch::new(planned, self.inner.limits())).collect()
     }
 
-    pub fn combinations(&self, result_dtype: f64) -> Result<Vec<Run>> {
-        let runs = self.inner.combinations(Element::from_code(result_dtype).map_err(to_js)?);
-        Ok(runs.iter().map(|run| Run::new(run, self.inner.limits())).collect())
+    pub fn combinations(&self, result_dtype: f64) -> Result<Vec<PlannedDispatch>> {
+        let planned = self.inner.combinations(Element::from_code(result_dtype).map_err(to_js)?);
+        Ok(planned.iter().map(|planned| PlannedDispatch::new(planned, self.inner.limits())).collect())
     }
 
-    /// `dtype` is what is stored; to add, none.
+    /// `dtype` is that of a vector that overwrites the slot; undefined for one that is added to it.
     pub fn parts(&self, slot: usize, dtype: Option<f64>, begin: f64, end: f64) -> Result<Vec<Part>> {
         let how = dtype.map_or(Ok(How::Add), |dtype| Element::from_code(dtype).map(How::Overwrite)).map_err(to_js)?;
         let parts = self.inner.parts(slot, how, begin as u64..end as u64).map_err(to_js)?;
         Ok(parts.into_iter().map(|inner| Part { inner, limits: *self.inner.limits() }).collect())
     }
 
-    /// Five numbers a stretch: its segment, its first element in that, its first element in the vector, its element count, and
-    /// the place of its first element, counted from the first group's.
+    /// Five numbers a stretch: its segment, the index of its first element in the segment, the index in the vector, its
+    /// element count, and the index of its first element on the device, counted from the first group's.
     pub fn stretches(&self, begin: f64, end: f64) -> Vec<f64> {
         let stretches = self.inner.layout().stretches(begin as u64..end as u64);
         let numbers = stretches.flat_map(|stretch| {
@@ -196,8 +196,8 @@ impl Part {
         self.inner.first_group as f64
     }
 
-    pub fn run(&self) -> Option<Run> {
-        self.inner.run.as_ref().map(|run| Run::new(run, &self.limits))
+    pub fn dispatch(&self) -> Option<PlannedDispatch> {
+        self.inner.dispatch.as_ref().map(|planned| PlannedDispatch::new(planned, &self.limits))
     }
 }
 
@@ -221,11 +221,12 @@ impl Reduction {
         inner.map(|inner| Self { inner, plan, factors, solution }).map_err(to_js)
     }
 
-    /// 0: run the plan's Gram kernels; 1: run `runs`; 2: write `factors`, and run the plan's combinations.
+    /// 0: dispatch the plan's Gram kernels; 1: dispatch `dispatches`; 2: write `factors`, and dispatch the plan's
+    /// combinations.
     pub fn step(&mut self) -> Result<u32> {
         Ok(match self.inner.step().map_err(to_js)? {
             Step::Gram => 0,
-            Step::Measure => 1,
+            Step::SegmentSums => 1,
             Step::Combine(factors) => {
                 self.factors = factors;
                 self.solution = self.inner.solution();
@@ -234,15 +235,15 @@ impl Reduction {
         })
     }
 
-    pub fn runs(&self) -> Vec<Run> {
-        self.inner.runs().iter().map(|run| Run::new(run, self.plan.limits())).collect()
+    pub fn dispatches(&self) -> Vec<PlannedDispatch> {
+        self.inner.dispatches().iter().map(|planned| PlannedDispatch::new(planned, self.plan.limits())).collect()
     }
 
     pub fn add(&mut self, index: usize, bytes: &[u8]) {
         self.inner.add(index, bytes);
     }
 
-    /// Of a batch, in the order of the plan's combinations.
+    /// The factors of a batch; `index` is that of its combination in the plan.
     pub fn factors(&self, index: usize) -> Vec<u8> {
         self.factors[index].clone()
     }

@@ -1,6 +1,6 @@
-// result = sum factor_i g_i, rounded once. The factors, of f64, come as pairs of f32, one row a segment; so does the sum of each
-// element. An input whose factor is 0 takes no part, whatever is in it. A row whose first factor is NaN makes its segment NaN:
-// what a device computes from NaN is its own affair, so the host decides it.
+// result = sum factor_i g_i, rounded once. The factors are f64 on the host, and pairs of f32 here, in one row a
+// segment; the sum of each element is a pair, too. An input whose factor is 0 takes no part, whatever is in it. The
+// host sets the first factor of a row to NaN to make its segment NaN: devices need not compute NaN from NaN.
 #import call
 #import pair
 #import element
@@ -42,7 +42,7 @@ fn main(
             upper[{e}u] = sum_{e}.x;
             lower[{e}u] = sum_{e}.y;
 #end
-            // Infinities have no rounding errors that could be told: there the plain sum says which it is.
+            // The rounding error of an infinite sum is NaN: the plain sum has the infinity.
             let bits = bitcast<vec4<u32>>(upper + lower) & vec4<u32>(0x7f800000u);
             let is_finite = bits != vec4<u32>(0x7f800000u);
             let stored = narrow(select(plain, upper, is_finite), select(vec4<f32>(0.0), lower, is_finite));

@@ -1,4 +1,4 @@
-// One dtype into another, rounded once.
+// Converts a vector from one dtype to another, rounded once.
 #import call
 #import pair
 #import element

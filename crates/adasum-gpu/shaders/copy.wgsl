@@ -1,4 +1,4 @@
-// The device's copy bandwidth, with which the benchmark compares every other kernel.
+// Copies a vector: the benchmark compares the bandwidth of every other kernel with that of this one.
 #import call
 
 @group(0) @binding(1) var<storage, read> source: array<vec4<u32>>;

@@ -1,11 +1,13 @@
 // Products of inputs with each other, a chunk at a time.
 //
-// A workgroup takes a chunk, its threads every 64th group of it. Each thread adds its products, with their rounding errors,
-// into pairs of f32; the workgroup adds those of its threads, and the host the partial sums of all chunks, in f64. The pairs
-// (i, j) are those of i in 0..R and j in max(i, FIRST)..K: all with each other (R = K, FIRST = 0), or two lists.
+// A workgroup takes a chunk, and each of its threads every 64th group of the chunk. A thread adds its products, with
+// their rounding errors, into pairs of f32; the workgroup adds the pairs of its threads, and the host adds the partial
+// sums of all chunks, in f64. The inputs (i, j) that are multiplied have i in 0..R and j in max(i, FIRST)..K: all
+// inputs with each other (R = K, FIRST = 0), or those of one list with those of another.
 //
-// Beside the products goes the largest magnitude of each input, as bits: it tells whether all are finite, and whether products
-// may have left f32's range, upon which the host scales the inputs by powers of two and asks again (SCALED).
+// The kernel also finds the largest magnitude of each input, as bits (LARGEST). It shows whether all elements are
+// finite, and whether products may have left f32's range. If they may, the host scales the inputs by powers of two, and
+// dispatches again (SCALED).
 #import call
 #import pair
 #import element
@@ -114,7 +116,7 @@ fn main(
             largest[index * {K}u + thread] = atomicLoad(&largest_of_chunk[thread]);
         }
 #end
-        // Nobody may write the next chunk's sums while these are read.
+        // No thread may write the next chunk's sums while these are read.
         workgroupBarrier();
     }
 }

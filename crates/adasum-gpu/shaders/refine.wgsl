@@ -1,7 +1,8 @@
-// Products of one combination x = sum factor_i g_i with itself and with every input, for vectors whose terms nearly cancel: what
-// the Gram matrix says of x is then mostly rounding error. x is formed as a pair of f32, element by element, and never stored.
-// The factors stand in the row of the chunk, behind them the scales: in one table, so that there are bindings for six inputs in
-// buffers of their own. K + 1 sums: x.x, then x.g_i.
+// Products of one combination x = sum factor_i g_i with itself and with every input, for vectors whose terms nearly
+// cancel: the products of x that follow from the Gram matrix are then mostly rounding error. x is formed as a pair of
+// f32, element by element, and never stored. The chunk's row of the table has the factors and, behind them, the scales:
+// they share a table, so that there are bindings for six inputs in buffers of their own. There are K + 1 sums: x.x,
+// then x.g_i.
 #import call
 #import pair
 #import element
@@ -49,7 +50,7 @@ fn main(
 #else
             let x_{i} = widen(load_{i}(group));
 #end
-            // An input that takes no part may have anything in it, and nothing times NaN is NaN.
+            // An input that takes no part may have NaN in it, and 0 times NaN is NaN.
             let term_{i} = select(x_{i}, vec4<f32>(0.0), factor_{i}.x == 0.0);
 #end
 #for e in 0..4

@@ -1,4 +1,4 @@
-// target += source, element by element, rounded to the target's dtype: how micro-batches are accumulated in a slot.
+// slab += source, element by element, rounded to the slab's dtype: this accumulates micro-batches in a slot.
 #import call
 #import pair
 #import element

@@ -1,4 +1,5 @@
-// Clears what was copied behind the last element of segments of an odd number of halves: copies move whole words.
+// Clears the half word behind the last element of segments of an odd number of two-byte elements: copies move whole
+// words, so they write it, too.
 #import call
 
 @group(0) @binding(1) var<storage, read> words: array<u32>;

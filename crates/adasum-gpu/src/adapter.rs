@@ -1,34 +1,34 @@
-//! Which adapters there are, and which of them is used.
+//! The adapters of this machine, and the choice of the one to use.
 
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result, caught};
 
-/// Names an adapter, by a part of its name, where no call does.
+/// The environment variable that chooses an adapter by a part of its name, unless the caller names one.
 pub const ADAPTER_VARIABLE: &str = "ADASUM_GPU_ADAPTER";
 
-/// What is known of an adapter before it is opened.
+/// An adapter's properties, which are known before it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterSummary {
-    /// Its place in the list, by which it can be named.
+    /// Its index in the list, by which a caller can name it.
     pub index: usize,
-    /// As its driver names it.
+    /// The name that its driver gives it.
     pub name: String,
     /// The interface it is reached by: `vulkan`, `metal`, `dx12`.
     pub backend: String,
     /// `discrete`, `integrated`, `virtual`, `cpu` (a software renderer) or `other`.
     pub kind: &'static str,
-    /// Name and version of the driver, as far as it tells.
+    /// Name and version of the driver, as far as the driver reports them.
     pub driver: String,
-    /// Bytes of a buffer.
+    /// Most bytes of a buffer.
     pub max_buffer_bytes: u64,
-    /// Bytes of a storage binding.
+    /// Most bytes of a storage binding.
     pub max_binding_bytes: u64,
-    /// Workgroups of a dispatch.
+    /// Most workgroups of a dispatch.
     pub max_workgroups: u32,
     /// Fewest and most threads of a subgroup, if shaders can use subgroups.
     pub subgroup_threads: Option<[u32; 2]>,
-    /// Whether it is the one that is used unless another is named.
+    /// Whether it is used unless another is named.
     pub is_default: bool,
 }
 
@@ -44,11 +44,11 @@ impl AdapterSummary {
 /// # Errors
 /// [`Error::Internal`] if the graphics library fails.
 pub fn adapters() -> Result<Vec<AdapterSummary>> {
-    caught(|| Ok(summaries(&found())))
+    caught(|| Ok(summaries(&enumerate())))
 }
 
-/// The adapters themselves.
-pub(crate) fn found() -> Vec<wgpu::Adapter> {
+/// The adapters as wgpu's own objects.
+pub(crate) fn enumerate() -> Vec<wgpu::Adapter> {
     pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
 }
 
@@ -59,7 +59,8 @@ fn instance() -> &'static wgpu::Instance {
 
 pub(crate) fn summaries(adapters: &[wgpu::Adapter]) -> Vec<AdapterSummary> {
     let mut summaries: Vec<_> = adapters.iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect();
-    let best = summaries.iter().min_by_key(|summary| (rank(summary.kind), summary.index)).map(|summary| summary.index);
+    let best =
+        summaries.iter().min_by_key(|summary| (speed_order(summary.kind), summary.index)).map(|summary| summary.index);
     for summary in &mut summaries {
         summary.is_default = Some(summary.index) == best;
     }
@@ -90,8 +91,8 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
     }
 }
 
-/// Lower is faster, as a rule.
-fn rank(kind: &str) -> usize {
+/// An adapter's speed by its kind: a lower number is faster, as a rule.
+fn speed_order(kind: &str) -> usize {
     ["discrete", "integrated", "virtual", "other", "cpu"].iter().position(|&known| known == kind).unwrap_or(5)
 }
 

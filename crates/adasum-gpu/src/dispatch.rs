@@ -1,11 +1,11 @@
-//! Buffers, and one kernel over them.
+//! Dispatches on a wgpu device, and the buffers that they are bound to.
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::plan::run::{Call, Run, binding, workgroups};
+use crate::plan::dispatch::{Call, PlannedDispatch, binding, workgroups};
 use crate::shader::{Element, Kernel};
 
-/// A kernel with the memory it works on; it can be run any number of times.
+/// A kernel bound to its buffers; it can be encoded any number of times.
 pub(crate) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
@@ -14,10 +14,10 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// `buffers` are bindings and what they are bound to, apart from the call, which is bound by itself.
+    /// `buffers` are bindings and the buffers bound to them. The call has a buffer that is made and bound here.
     ///
     /// # Errors
-    /// Whatever the device says.
+    /// Those of the device.
     pub fn new(
         gpu: &Gpu,
         kernel: Kernel,
@@ -42,30 +42,30 @@ impl Dispatch {
         Ok(dispatch)
     }
 
-    /// A plan's run, with the tables that it brings; `buffers` are the others.
+    /// A dispatch of a plan, with buffers for its own tables; `buffers` are the others.
     ///
     /// # Errors
-    /// Whatever the device says.
-    pub fn of(gpu: &Gpu, run: &Run, buffers: &[(u32, &wgpu::Buffer)]) -> Result<Self> {
-        let mut tables = Vec::with_capacity(run.tables.len());
-        for (binding, bytes) in &run.tables {
+    /// Those of the device.
+    pub fn of(gpu: &Gpu, planned: &PlannedDispatch, buffers: &[(u32, &wgpu::Buffer)]) -> Result<Self> {
+        let mut tables = Vec::with_capacity(planned.tables.len());
+        for (binding, bytes) in &planned.tables {
             tables.push((*binding, filled(gpu, bytes)?));
         }
         let tables = tables.iter().map(|(binding, table)| (*binding, table));
         let all: Vec<_> = buffers.iter().copied().chain(tables).collect();
-        Self::new(gpu, run.kernel, run.element, run.call, &all)
+        Self::new(gpu, planned.kernel, planned.element, planned.call, &all)
     }
 
-    /// Changes what the kernel is told, for the submissions that come.
+    /// Changes the kernel's arguments for the submissions that follow.
     ///
     /// # Errors
-    /// Whatever the device says.
+    /// Those of the device.
     pub fn set(&mut self, gpu: &Gpu, kernel: Kernel, call: Call) -> Result<()> {
         self.workgroups = workgroups(kernel, call, gpu.limits());
         gpu.scoped(|| gpu.queue().write_buffer(&self.call, 0, &call.bytes()))
     }
 
-    /// Puts the kernel's run behind what is in the encoder already.
+    /// Appends the dispatch to the encoder.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         if self.workgroups > 0 {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -91,7 +91,7 @@ pub(crate) fn staging(gpu: &Gpu, byte_length: u64) -> Result<wgpu::Buffer> {
     buffer(gpu, byte_length, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
 }
 
-/// A buffer for a kernel, with something in it.
+/// A buffer for a kernel, with these bytes in it.
 pub(crate) fn filled(gpu: &Gpu, bytes: &[u8]) -> Result<wgpu::Buffer> {
     let buffer = storage(gpu, bytes.len() as u64)?;
     gpu.scoped(|| gpu.queue().write_buffer(&buffer, 0, bytes))?;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A failure, with a code that is the same in every version. After [`Error::DeviceLost`] and [`Error::Internal`] the device is
-/// of no more use; after the others it is as before.
+/// A failure, with a code that is the same in every version. After [`Error::DeviceLost`] and [`Error::Internal`] the
+/// device cannot be used any more; after the others it is as before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The arguments contradict each other.
@@ -77,7 +77,7 @@ macro_rules! argument_error {
 }
 pub(crate) use argument_error;
 
-/// Every entry goes through here: a panic in the graphics library becomes an error.
+/// Calls `call`, and turns a panic of the graphics library into an error. Every public function goes through here.
 pub fn caught<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();

@@ -1,4 +1,4 @@
-//! An open device: its limits, its pipelines, what has gone wrong with it, and how to wait for it. `open` makes one.
+//! An open device: its limits, its pipelines, its first failure, and how to wait for it. The module `open` makes one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result, caught};
 use crate::layout::Limits;
 use crate::shader::{Arithmetic, Element, Inputs, Kernel};
 
-/// No reduction takes so long; whoever waits longer waits for a device that hangs.
+/// No reduction takes so long: a device that has not finished by then hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// An open device. Clones are the same device; reducers keep it alive.
@@ -28,7 +28,7 @@ struct Inner {
     fault: Arc<Mutex<Option<Error>>>,
 }
 
-/// A panic elsewhere while it was held has left nothing half done: all that these hold is replaced as a whole.
+/// Ignores that a thread panicked while it held the lock: what these mutexes hold is replaced as a whole, never half.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -53,12 +53,12 @@ impl Gpu {
         &self.inner.summary
     }
 
-    /// What it allows.
+    /// The device's limits.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
-    /// By what arithmetic it keeps exact sums.
+    /// The arithmetic by which it keeps sums exact.
     pub fn arithmetic(&self) -> Arithmetic {
         *lock(&self.inner.arithmetic)
     }
@@ -103,7 +103,7 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Kernels that are made from now on use it.
+    /// Sets the arithmetic of the kernels that are made from now on.
     pub(crate) fn set_arithmetic(&self, arithmetic: Arithmetic) {
         *lock(&self.inner.arithmetic) = arithmetic;
     }
@@ -117,7 +117,7 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes what it reads of it.
+                // Every kernel writes workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
@@ -129,12 +129,12 @@ impl Gpu {
         let source = wgpu::ShaderSource::Wgsl(text.into());
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
         let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
-        // SAFETY: all checks stay on but that for endless loops; every loop of ours counts up to a bound that `layout` keeps
-        // far below where a u32 wraps.
+        // SAFETY: all checks stay on but that for endless loops; every loop of ours counts up to a bound that `layout`
+        // keeps far below where a u32 wraps.
         unsafe { self.inner.device.create_shader_module_trusted(descriptor, checks) }
     }
 
-    /// Does something on the device, and returns the first error that comes of it.
+    /// Calls `work`, and returns the first error that the device reports for it.
     pub(crate) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check()?;
         let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
@@ -148,8 +148,8 @@ impl Gpu {
 
     /// Waits until the device has done what was submitted.
     ///
-    /// In one go: if a wait of wgpu's times out while another thread submits, it takes the queue that the other has just found
-    /// empty for its own, and panics.
+    /// It waits in one call, without short timeouts: if a wait times out in wgpu while another thread submits, wgpu
+    /// panics.
     pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(LONGEST_WAIT) };
         let polled = self.inner.device.poll(poll);
@@ -163,7 +163,7 @@ impl Gpu {
 
     /// Lets the device clean up after what it has done. Does not wait.
     pub(crate) fn tidy(&self) {
-        // Whatever is wrong is in the fault by now, and told by the next call.
+        // An error is recorded as the fault, which the next call returns.
         let _ = self.inner.device.poll(wgpu::PollType::Poll);
     }
 

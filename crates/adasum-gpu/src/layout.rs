@@ -1,15 +1,17 @@
-//! Where a vector's elements lie on a device, and how they are cut into work.
+//! The layout of a vector on a device, and how it is cut into windows, chunks and batches.
 //!
-//! **Groups.** A thread loads four elements at once, so every segment begins at a multiple of four, and zeros fill the gap
-//! before it. Zeros add nothing to any product, so no kernel ever looks at a segment's end.
+//! **Groups.** A thread loads a group of four elements at once. So every segment begins at a multiple of four, and
+//! zeros fill the gap before it. Zeros add nothing to any product, so no kernel ever looks at a segment's end.
 //!
-//! **Windows.** A vector may be longer than a device lets one binding be. So it is cut into windows, and each window is one
-//! buffer, a *slab*, in which that part of every slot lies, one slot behind the other. Kernels see one slab at a time.
+//! **Windows.** A vector may be longer than the longest binding of a device. So it is cut into windows. Each window has
+//! one buffer, a *slab*, which holds that part of every slot, one slot behind the other. Kernels see one slab at a
+//! time.
 //!
-//! **Chunks.** What a workgroup takes at once: groups of one segment and one window. They are so long that a segment has at most
-//! [`MAX_PARTIALS`] of them, each of which gives one partial sum for the host to add; windows may force some more.
+//! **Chunks.** A workgroup takes one chunk at a time: consecutive groups of one segment and one window. Chunks are so
+//! long that a segment has at most [`MAX_PARTIALS`] of them; each gives one partial sum, which the host adds. Windows
+//! may force a few more.
 //!
-//! **Batches.** Chunks of one window whose tables fit into a binding: one dispatch.
+//! **Batches.** One dispatch takes a batch: chunks of one window whose tables fit into a binding.
 
 use std::ops::Range;
 
@@ -25,7 +27,7 @@ const MAX_CHUNKS: u64 = 65_536;
 /// Offsets are u32, and loop counters must not wrap.
 const MAX_WINDOW_GROUPS: u64 = 1 << 30;
 
-/// A segment's place, on the host and on the device.
+/// Where a segment begins, on the host and on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     element_count: u64,
@@ -47,18 +49,18 @@ pub struct Layout {
     group_count: u64,
 }
 
-/// Elements of one segment that lie behind each other on both sides.
+/// Elements of one segment that are consecutive both on the host and on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// Which segment.
+    /// Index of the segment.
     pub segment: usize,
-    /// Elements from the start of the segment.
+    /// Index of the first element in the segment.
     pub segment_element: u64,
-    /// On the host.
+    /// Index of the first element in the vector on the host.
     pub first_element: u64,
     /// At least one.
     pub element_count: u64,
-    /// Elements from the start of the range of groups.
+    /// Index of the first element on the device, from the start of the range of groups.
     pub device_element: u64,
 }
 
@@ -73,7 +75,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The same, where nothing but other memory may be needed.
+    /// The same without a refusal of 0 elements: all segments may lie in buffers of their own.
     pub(crate) fn perhaps_empty(segment_element_counts: &[u64]) -> Result<Self> {
         let mut layout = Self { segments: Vec::new(), element_count: 0, group_count: 0 };
         for &element_count in segment_element_counts {
@@ -191,12 +193,12 @@ pub struct Chunk {
     pub row: u32,
 }
 
-/// What one dispatch works on.
+/// The chunks that one dispatch works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// In the order of their groups.
     pub chunks: Vec<Chunk>,
-    /// The segment, or whatever else the tables have a row for, of each row.
+    /// What each row of the tables is for: the index of a segment, or of an entry in the caller's list.
     pub rows: Vec<usize>,
 }
 
@@ -211,12 +213,12 @@ impl Batch {
     }
 }
 
-/// A part of all slots, that lies in one buffer; or a segment, of which every input has a buffer of its own.
+/// A part of all slots that lies in one buffer, or a segment for which every input has a buffer of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Which it is.
+    /// Which of the two it is.
     pub inputs: Inputs,
-    /// Of the whole vector, or of the segment.
+    /// Its groups, counted from the start of the vector, or of the segment.
     pub groups: Range<u64>,
     /// In the order of their groups.
     pub batches: Vec<Batch>,
@@ -229,7 +231,7 @@ impl Window {
     }
 }
 
-/// How a reducer's vectors are cut. `row_bytes` is what the longest table has for a chunk.
+/// The windows of a reducer's vectors. `row_bytes` is the length of the longest row that a table has for a chunk.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if not even one group of every slot fits into a binding.

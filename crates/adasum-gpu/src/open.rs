@@ -1,6 +1,6 @@
 //! Opening a device: its adapter, its limits, and the trial that chooses its arithmetic.
 
-use crate::adapter::{AdapterSummary, choose, found, summaries};
+use crate::adapter::{AdapterSummary, choose, enumerate, summaries};
 use crate::dispatch::filled;
 use crate::error::{Error, Result, caught};
 use crate::gpu::Gpu;
@@ -28,11 +28,11 @@ impl Gpu {
     /// Opens an adapter with the limits it has, and finds out by what arithmetic it keeps exact sums.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if there is no adapter, or none that keeps exact sums; [`Error::Argument`] for an index that no
-    /// adapter has.
+    /// [`Error::Unsupported`] if there is no adapter, or none that keeps exact sums; [`Error::Argument`] for an index
+    /// that no adapter has.
     pub fn open(options: &Options) -> Result<Self> {
         caught(|| {
-            let adapters = found();
+            let adapters = enumerate();
             let summaries = summaries(&adapters);
             let index = choose(&summaries, options.adapter)?;
             let (device, queue) = request(&adapters[index], options)?;
@@ -49,7 +49,7 @@ impl Gpu {
         let slab = filled(self, &trial.slab())?;
         for arithmetic in Arithmetic::ALL {
             if self.keeps_exact(&mut trial, &slab, arithmetic)? {
-                // They are a matter of speed: a device that fails at them, in whatever way, goes on without.
+                // Subgroups are a matter of speed: a device that fails with them, in whatever way, goes on without.
                 let by_subgroups = arithmetic.with_subgroups();
                 if !self.has_subgroups() || !self.keeps_exact(&mut trial, &slab, by_subgroups).unwrap_or(false) {
                     self.set_arithmetic(arithmetic);
@@ -60,18 +60,20 @@ impl Gpu {
         Err(trial.refusal(&self.summary().name))
     }
 
-    /// The device is left with the arithmetic.
+    /// Whether sums are exact in this arithmetic, which the device keeps afterwards.
     fn keeps_exact(&self, trial: &mut Trial, slab: &wgpu::Buffer, arithmetic: Arithmetic) -> Result<bool> {
         self.set_arithmetic(arithmetic);
-        let sums = trial.runs().iter().map(|run| Sums::new(self, run, slab, None));
+        let sums = trial.dispatches().iter().map(|planned| Sums::new(self, planned, slab, None));
         let sums = sums.collect::<Result<Vec<_>>>()?;
         let mut is_passed = true;
-        partials::run(self, &sums.iter().collect::<Vec<_>>(), |run, bytes| is_passed &= trial.is_passed(run, bytes))?;
+        partials::compute(self, &sums.iter().collect::<Vec<_>>(), |index, bytes| {
+            is_passed &= trial.is_passed(index, bytes);
+        })?;
         Ok(is_passed)
     }
 }
 
-/// With all that the adapter allows, or what the caller does: then the library itself refuses what is beyond.
+/// Requests all that the adapter allows, or the caller if that is less: then the library itself refuses what is beyond.
 fn request(adapter: &wgpu::Adapter, options: &Options) -> Result<(wgpu::Device, wgpu::Queue)> {
     let mut required_limits = adapter.limits();
     if let Some(bytes) = options.binding_bytes {
@@ -81,8 +83,8 @@ fn request(adapter: &wgpu::Adapter, options: &Options) -> Result<(wgpu::Device, 
         required_limits.max_compute_workgroups_per_dimension =
             workgroups.min(required_limits.max_compute_workgroups_per_dimension);
     }
-    let wanted = if options.without_subgroups { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
-    let required_features = adapter.features() & wanted;
+    let features = if options.without_subgroups { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
+    let required_features = adapter.features() & features;
     let descriptor =
         wgpu::DeviceDescriptor { label: Some("adasum"), required_features, required_limits, ..Default::default() };
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {

@@ -1,11 +1,11 @@
-//! Kernels that give partial sums: run them, and read the sums back.
+//! Dispatches that give partial sums, and the reading of these sums.
 
 use crate::dispatch::{Dispatch, staging, storage};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::plan::run::{Run, binding};
+use crate::plan::dispatch::{PlannedDispatch, binding};
 
-/// A kernel over one batch of chunks, and the memory for its sums.
+/// A dispatch over one batch of chunks, and the buffers for its sums.
 pub(crate) struct Sums {
     dispatch: Dispatch,
     partials: wgpu::Buffer,
@@ -16,20 +16,25 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// `chunks` is the chunk table, unless the run brings its own.
-    pub fn new(gpu: &Gpu, run: &Run, slab: &wgpu::Buffer, chunks: Option<&wgpu::Buffer>) -> Result<Self> {
-        let (partial_bytes, largest_bytes) = (run.partial_bytes(), run.largest_bytes());
+    /// `chunks` is the chunk table, unless the dispatch has one of its own.
+    pub fn new(
+        gpu: &Gpu,
+        planned: &PlannedDispatch,
+        slab: &wgpu::Buffer,
+        chunks: Option<&wgpu::Buffer>,
+    ) -> Result<Self> {
+        let (partial_bytes, largest_bytes) = (planned.partial_bytes(), planned.largest_bytes());
         let partials = storage(gpu, partial_bytes)?;
         let largest = if largest_bytes > 0 { Some(storage(gpu, largest_bytes)?) } else { None };
         let mut buffers = vec![(binding::SLAB, slab), (binding::OUT, &partials)];
         buffers.extend(chunks.map(|chunks| (binding::CHUNKS, chunks)));
         buffers.extend(largest.iter().map(|largest| (binding::LARGEST, largest)));
-        let dispatch = Dispatch::of(gpu, run, &buffers)?;
+        let dispatch = Dispatch::of(gpu, planned, &buffers)?;
         let staging = staging(gpu, partial_bytes + largest_bytes)?;
         Ok(Self { dispatch, partials, partial_bytes, largest, largest_bytes, staging })
     }
 
-    /// The kernel's run.
+    /// The dispatch itself.
     pub fn dispatch(&self) -> &Dispatch {
         &self.dispatch
     }
@@ -47,8 +52,8 @@ impl Sums {
     }
 }
 
-/// Runs all of them in one submission, and gives each one's sums to `add`.
-pub(crate) fn run(gpu: &Gpu, all: &[&Sums], mut add: impl FnMut(usize, &[u8])) -> Result<()> {
+/// Computes all of them in one submission, and gives the bytes of each one's sums to `add`.
+pub(crate) fn compute(gpu: &Gpu, all: &[&Sums], mut add: impl FnMut(usize, &[u8])) -> Result<()> {
     let submission = gpu.scoped(|| {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         all.iter().for_each(|sums| sums.encode(&mut encoder));

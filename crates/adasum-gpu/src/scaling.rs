@@ -1,18 +1,18 @@
 //! Inputs whose products leave the range of f32.
 //!
-//! Squares of f32 reach from 1e-90 to 1e77, f32 itself from 1e-38 to 3e38. The Gram kernel tells the largest magnitude of each
-//! input; where its products with the others may have overflown, or lost digits below f32's smallest number, the inputs are
-//! scaled by powers of two, which is exact, so that their largest elements lie in [1, 2), and asked for again. Rare: it takes
-//! elements beyond 1e15, or none above 1e-9.
+//! Squares of f32 reach from 1e-90 to 1e77, f32 itself from 1e-38 to 3e38. The Gram kernel also finds the largest
+//! magnitude of each input. Products of inputs may have overflowed, or lost digits below f32's smallest number. Then
+//! the inputs are scaled by powers of two, which is exact, so that their largest elements lie in [1, 2), and the
+//! products are computed again. That is rare: it takes elements beyond 1e15, or none above 1e-9.
 
 /// A rounding error of a product is lost if it is smaller: f32's smallest normal number.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
-/// What may be lost of a sum, relative to the norms.
+/// The error of a sum that may be ignored, relative to the norms.
 const NEGLIGIBLE: f64 = 1e-14;
 /// Bounds of a scale: beyond them it would be no normal f32.
 const LARGEST_EXPONENT: i32 = 126;
 
-/// Whether the products of inputs with these largest magnitudes must be asked for again, scaled.
+/// Whether the products of inputs with these largest magnitudes must be computed again, of scaled inputs.
 pub fn is_needed(element_count: u64, magnitudes: &[f64]) -> bool {
     let count = element_count as f64;
     let largest = magnitudes.iter().copied().fold(0.0, f64::max);
@@ -22,8 +22,8 @@ pub fn is_needed(element_count: u64, magnitudes: &[f64]) -> bool {
     largest.is_finite() && (may_overflow || may_vanish)
 }
 
-/// The powers of two that bring these largest magnitudes to [1, 2), as far as f32 has them; 1 for zero and for what is not
-/// finite.
+/// The powers of two that bring these largest magnitudes to [1, 2), as far as f32 has them; 1 for zero and for what is
+/// not finite.
 pub fn scales(magnitudes: &[f64]) -> Vec<f64> {
     magnitudes.iter().map(|&magnitude| scale_of(magnitude)).collect()
 }

@@ -1,13 +1,13 @@
 //! Which arithmetic keeps exact sums on this device.
 //!
-//! WGSL lets compilers reorder sums, fuse products into them and evaluate `fma` as two operations. Whether one does so shows
-//! in the results only. So a device is tried out when it is opened: products of vectors with all 24 bits in use, where plain
-//! f32 errs by 1e-8 and exact sums by 1e-15 or so. The first arithmetic with the errors of exact sums is taken, and then by
-//! subgroups, if that has them, too.
+//! WGSL lets compilers reorder sums, fuse products into them and evaluate `fma` as two operations. Only the results
+//! show whether a compiler does so. So a device is tested when it is opened, with products of vectors that use all 24
+//! bits: plain f32 errs by 1e-8 there, and exact sums by 1e-15 or so. The device gets the first arithmetic whose errors
+//! are those of exact sums, by subgroups if that keeps the sums exact, too.
 
 use crate::error::Error;
 use crate::layout::Batch;
-use crate::plan::run::{Call, Run, binding, chunk_table};
+use crate::plan::dispatch::{Call, PlannedDispatch, binding, chunk_table};
 use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, Tile};
 
 /// Two vectors fit into the smallest binding that a test allows.
@@ -17,28 +17,28 @@ const CUTS: [&[usize]; 2] = [&[GROUPS], &[37, 1, 26]];
 /// Relative to the norms; between the errors of plain f32 and those of exact sums.
 const LARGEST_ERROR: f64 = 1e-12;
 
-/// Two vectors, and a kernel over them, cut in several ways.
+/// Two vectors, and dispatches over them that cut them in several ways.
 pub struct Trial {
     vectors: [Vec<f32>; 2],
-    runs: Vec<Run>,
+    dispatches: Vec<PlannedDispatch>,
     smallest_error: f64,
 }
 
 impl Default for Trial {
     fn default() -> Self {
-        let runs = CUTS.iter().map(|cut| run_over(cut)).collect();
-        Self { vectors: [vector(1), vector(2)], runs, smallest_error: f64::INFINITY }
+        let dispatches = CUTS.iter().map(|cut| dispatch_over(cut)).collect();
+        Self { vectors: [vector(1), vector(2)], dispatches, smallest_error: f64::INFINITY }
     }
 }
 
-fn run_over(cut: &[usize]) -> Run {
+fn dispatch_over(cut: &[usize]) -> PlannedDispatch {
     let mut batch = Batch::default();
     let mut first_group = 0;
     for &group_count in cut {
         batch.push(first_group, group_count as u64, 0);
         first_group += group_count as u64;
     }
-    Run {
+    PlannedDispatch {
         kernel: Kernel::gram(&Tile::cover(2)[0], false),
         element: Element::F32,
         inputs: Inputs::Slab,
@@ -54,26 +54,26 @@ fn run_over(cut: &[usize]) -> Run {
 }
 
 impl Trial {
-    /// What the kernel reads.
+    /// The bytes that the kernel reads.
     pub fn slab(&self) -> Vec<u8> {
         self.vectors.iter().flatten().flat_map(|x| x.to_le_bytes()).collect()
     }
 
-    /// The kernel over each cut, to be run in one arithmetic after the other.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
+    /// A dispatch for each cut, to be tried in one arithmetic after the other.
+    pub fn dispatches(&self) -> &[PlannedDispatch] {
+        &self.dispatches
     }
 
-    /// Whether the sums of one of the runs, which were read back, are exact.
-    pub fn is_passed(&mut self, run: usize, bytes: &[u8]) -> bool {
+    /// Whether the sums of a dispatch, which were read back, are exact. `index` is that of the dispatch.
+    pub fn is_passed(&mut self, index: usize, bytes: &[u8]) -> bool {
         let mut products = [0.0; 3];
-        self.runs[run].add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
+        self.dispatches[index].add(bytes, |_, pair, sum| products[pair] += sum, |_, _, _| ());
         let error = self.error_of(&products);
         self.smallest_error = self.smallest_error.min(error);
         error <= LARGEST_ERROR
     }
 
-    /// What to say of a device that has passed in no arithmetic.
+    /// The error for a device that has passed in no arithmetic.
     pub fn refusal(&self, name: &str) -> Error {
         Error::Unsupported(format!(
             "{name} does not keep sums exact: its products err by {:.1e}, {LARGEST_ERROR:.0e} is needed. Use another adapter, or \
@@ -94,7 +94,7 @@ impl Trial {
     }
 }
 
-/// Between -2 and 2, every bit in use, the same everywhere.
+/// Numbers between -2 and 2 that use every bit, the same on every machine.
 fn vector(seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -109,11 +109,11 @@ fn vector(seed: u32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// The sums of a run's chunks as a device would give them, with these errors.
-    fn bytes_of(trial: &Trial, run: usize, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> Vec<u8> {
+    /// The sums of a dispatch's chunks as a device would give them; `sum` adds a chunk's products.
+    fn bytes_of(trial: &Trial, index: usize, sum: impl Fn(&[f32], &[f32]) -> (f32, f32)) -> Vec<u8> {
         let [mut a, mut b] = [&trial.vectors[0][..], &trial.vectors[1][..]];
         let mut bytes = Vec::new();
-        for group_count in CUTS[run] {
+        for group_count in CUTS[index] {
             let (of_a, rest_of_a) = a.split_at(group_count * GROUP_ELEMENTS);
             let (of_b, rest_of_b) = b.split_at(group_count * GROUP_ELEMENTS);
             (a, b) = (rest_of_a, rest_of_b);
@@ -122,7 +122,7 @@ mod tests {
                 bytes.extend(upper.to_le_bytes().into_iter().chain(lower.to_le_bytes()));
             }
         }
-        bytes.resize(bytes.len() + trial.runs()[run].largest_bytes() as usize, 0);
+        bytes.resize(bytes.len() + trial.dispatches()[index].largest_bytes() as usize, 0);
         bytes
     }
 
@@ -134,14 +134,14 @@ mod tests {
             let sum: f64 = x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
             (sum as f32, (sum - f64::from(sum as f32)) as f32)
         };
-        for run in 0..CUTS.len() {
-            let bytes = bytes_of(&trial, run, plain);
-            assert!(!trial.is_passed(run, &bytes));
+        for index in 0..CUTS.len() {
+            let bytes = bytes_of(&trial, index, plain);
+            assert!(!trial.is_passed(index, &bytes));
             assert!(trial.refusal("it").message().contains("1e-12 is needed"));
-            let bytes = bytes_of(&trial, run, exact);
-            assert!(trial.is_passed(run, &bytes));
-            let nan = bytes_of(&trial, run, |_, _| (f32::NAN, 0.0));
-            assert!(!trial.is_passed(run, &nan));
+            let bytes = bytes_of(&trial, index, exact);
+            assert!(trial.is_passed(index, &bytes));
+            let nan = bytes_of(&trial, index, |_, _| (f32::NAN, 0.0));
+            assert!(!trial.is_passed(index, &nan));
         }
     }
 }

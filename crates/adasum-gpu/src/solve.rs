@@ -1,25 +1,26 @@
 //! From the sums of all segments to their coefficients.
 //!
-//! The coefficients are adasum-core's. What it wants to have measured, because it cancels, is measured for all segments at
-//! once, and it is asked again, until it wants no more: every answer settles at least one node of the tree, so it ends.
+//! adasum-core works out the coefficients, segment by segment, and requests the refinement of nodes whose terms cancel.
+//! The requests of all segments are answered at once, in rounds, until none is left: every refinement settles at least
+//! one node of a tree, so the rounds end.
 
 use std::collections::BTreeMap;
 
-use adasum_core::coefficients::{Memory, Outcome, Refinement, Request, Thresholds, coefficients};
+use adasum_core::coefficients::{Memory, Outcome, Refinement, RefinementRequest, Thresholds, coefficients};
 
-/// A node is measured if its squared norm falls below this part of its terms'. The CPU waits until 1e-8; a device's sums err
-/// by 1e-14 rather than 1e-16.
+/// A node is refined if its squared norm falls below this part of its terms'. On the CPU that is 1e-8; a device's sums
+/// err by 1e-14 rather than 1e-16.
 const REFINE_BELOW: f64 = 1e-6;
 
-/// One segment's node that is to be measured.
-pub struct Wanted {
+/// A request for the refinement of one segment's node.
+pub struct SegmentRequest {
     /// The segment.
     pub segment: usize,
     /// The node, and its vector.
-    pub request: Request,
+    pub node: RefinementRequest,
 }
 
-/// What is known of all segments in the end.
+/// The coefficients and statistics of all segments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Solution {
     /// |result|^2 / sum |g_i|^2, a segment at a time; see [`Outcome::Done`].
@@ -30,15 +31,16 @@ pub struct Solution {
     pub coefficients: Vec<f64>,
 }
 
-/// All segments on their way to a solution.
+/// Solves all segments, in rounds.
 pub struct Solver {
     weights: Vec<f64>,
     /// An upper triangle a segment.
     gram: Vec<f64>,
     solution: Solution,
-    answers: BTreeMap<usize, Vec<(Request, Vec<f64>)>>,
-    /// Segments that are not settled.
-    open: Vec<usize>,
+    /// The refined nodes of each segment that has any, with their products.
+    refined: BTreeMap<usize, Vec<(RefinementRequest, Vec<f64>)>>,
+    /// Segments whose coefficients are not found yet.
+    unsolved: Vec<usize>,
     memory: Memory,
 }
 
@@ -52,48 +54,49 @@ impl Solver {
             squared_norm_sum: vec![0.0; segment_count],
             coefficients: vec![0.0; segment_count * k],
         };
-        let (answers, open, memory) = (BTreeMap::new(), (0..segment_count).collect(), Memory::default());
-        Self { weights, gram, solution, answers, open, memory }
+        let (refined, unsolved, memory) = (BTreeMap::new(), (0..segment_count).collect(), Memory::default());
+        Self { weights, gram, solution, refined, unsolved, memory }
     }
 
-    /// The nodes that must be measured first; if there are none, everything is solved.
-    pub fn wanted(&mut self) -> Vec<Wanted> {
+    /// Solves as far as the refinements reach. Returns the nodes that must be refined next; if there are none, all
+    /// segments are solved.
+    pub fn solve(&mut self) -> Vec<SegmentRequest> {
         let width = self.gram.len() / self.solution.orthogonality.len();
-        let mut wanted = Vec::new();
-        for &segment in &self.open {
-            let known = self.answers.get(&segment).map_or(&[][..], Vec::as_slice);
+        let mut requests = Vec::new();
+        for &segment in &self.unsolved {
+            let refined = self.refined.get(&segment).map_or(&[][..], Vec::as_slice);
             let gram = &self.gram[segment * width..][..width];
-            wanted.extend(settle(&mut self.memory, &self.weights, gram, known, segment, &mut self.solution));
+            requests.extend(solve_segment(&mut self.memory, &self.weights, gram, refined, segment, &mut self.solution));
         }
-        self.open = wanted.iter().map(|wanted: &Wanted| wanted.segment).collect();
-        self.open.dedup();
-        wanted
+        self.unsolved = requests.iter().map(|request: &SegmentRequest| request.segment).collect();
+        self.unsolved.dedup();
+        requests
     }
 
-    /// Takes the products of each node that was wanted: with itself, then with every input.
-    pub fn answer(&mut self, wanted: Vec<Wanted>, products: Vec<Vec<f64>>) {
-        for (wanted, products) in wanted.into_iter().zip(products) {
-            self.answers.entry(wanted.segment).or_default().push((wanted.request, products));
+    /// Takes the products of each requested node: with itself, then with every input.
+    pub fn add_refinements(&mut self, requests: Vec<SegmentRequest>, products: Vec<Vec<f64>>) {
+        for (request, products) in requests.into_iter().zip(products) {
+            self.refined.entry(request.segment).or_default().push((request.node, products));
         }
     }
 
-    /// What has been solved.
+    /// The solution, complete once [`Solver::solve`] has returned no request.
     pub fn solution(&self) -> &Solution {
         &self.solution
     }
 }
 
-/// Writes one segment's part of the solution, or says what must be measured first.
-fn settle(
+/// Writes one segment's part of the solution, or returns the nodes that must be refined first.
+fn solve_segment(
     memory: &mut Memory,
     weights: &[f64],
     gram: &[f64],
-    known: &[(Request, Vec<f64>)],
+    refined: &[(RefinementRequest, Vec<f64>)],
     segment: usize,
     solution: &mut Solution,
-) -> Vec<Wanted> {
+) -> Vec<SegmentRequest> {
     let refinements: Vec<_> =
-        known.iter().map(|(node, products)| Refinement { first: node.first, count: node.count, products }).collect();
+        refined.iter().map(|(node, products)| Refinement { first: node.first, count: node.count, products }).collect();
     let thresholds = Thresholds { refine_below: REFINE_BELOW, smallest_squared_norm: 0.0 };
     match coefficients(memory, thresholds, weights, gram, &refinements) {
         Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
@@ -102,6 +105,6 @@ fn settle(
             solution.coefficients[segment * weights.len()..][..weights.len()].copy_from_slice(coefficients);
             Vec::new()
         }
-        Outcome::Measure(requests) => requests.into_iter().map(|request| Wanted { segment, request }).collect(),
+        Outcome::Refine(nodes) => nodes.into_iter().map(|node| SegmentRequest { segment, node }).collect(),
     }
 }

@@ -1,14 +1,15 @@
 //! adasum-core as a Node.js addon: every function is one line into the core.
 //!
-//! The contract is `ts/src/binding/binding.ts`. Checks on arguments stand in the core; this crate only finds out where a
-//! typed array's memory is ([`memory`]) and how an error or a task crosses the border ([`work`]). Results of at most a few
-//! hundred numbers are copied into new arrays, vectors never are. [`shared_memory`] has a contract of its own.
+//! The contract is `ts/src/binding/binding.ts`. The core checks the arguments. This crate only finds the memory of
+//! typed arrays ([`typed_array`]), and passes errors and off-thread work across the border ([`work`]). Results of at
+//! most a few hundred numbers are copied into new arrays, vectors never are. [`shared_memory`] has a contract of its
+//! own.
 
 #![expect(clippy::too_many_arguments, reason = "the contract's order of arguments")]
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
 
-mod memory;
 pub mod shared_memory;
+mod typed_array;
 mod work;
 
 use adasum_core::Engine;
@@ -16,7 +17,7 @@ use adasum_core::entry::{self, Results};
 use napi::bindgen_prelude::{AsyncTask, Float64Array};
 use napi_derive::napi;
 
-use memory::{Bytes, Doubles, Kept, List};
+use typed_array::{Bytes, Doubles, Kept, List};
 use work::{Result, Work, to_js, work};
 
 /// The contract's version.
@@ -73,8 +74,9 @@ pub fn copy(from: Bytes, to: Bytes) -> Result<()> {
     entry::copy(from.read(), to.write()).map_err(to_js)
 }
 
-/// A kernel's two forms, of which the second runs off the calling thread: numbers come first, then inputs in brackets if it has
-/// a list of them, then single arrays: `name, name_async(numbers; [inputs]; arrays) = |engine| call`.
+/// A kernel's two forms, the second of which works off the calling thread. Its arguments are numbers first, then the
+/// list of inputs in brackets, if it has one, then single arrays: `name, name_async(numbers; [inputs]; arrays) =
+/// |engine| call`.
 macro_rules! kernel {
     ($name:ident, $name_async:ident($($number:ident),*; $([$list:ident];)? $($array:ident: $kind:ident),*)
         = |$engine:ident| $call:expr) => {

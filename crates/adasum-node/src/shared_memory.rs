@@ -1,8 +1,8 @@
 //! Segments of memory that ranks of one machine share: the contract of `ts/src/binding/shared-memory.ts`.
 //!
-//! A segment belongs to the process that made it; others map its data read-only. Raw pointers stay on this side: JavaScript
-//! sees the data as an ArrayBuffer, which keeps the mapping alive as long as anybody holds it, and the state words not at
-//! all.
+//! A segment belongs to the process that made it; others map its data read-only. Raw pointers stay on this side:
+//! JavaScript sees the data as an ArrayBuffer, which keeps the mapping alive as long as anybody holds it, and the state
+//! words not at all.
 
 mod mapping;
 mod system;
@@ -22,7 +22,7 @@ pub struct Segment {
     mapping: Arc<Mapping>,
 }
 
-/// Makes a segment: using it can fail no more.
+/// Makes a segment and maps it: after that no access to it can fail.
 #[napi(catch_unwind)]
 pub fn create_segment(byte_length: f64, tag: &[u8]) -> Result<Segment> {
     let mapping = Mapping::create(whole(byte_length)?, checked(tag)?).map_err(to_js)?;
@@ -36,7 +36,8 @@ pub fn open_segment(pid: u32, fd: u32, byte_length: f64, tag: &[u8]) -> Result<S
     Ok(Segment { mapping: Arc::new(mapping) })
 }
 
-/// To be called when the process ends: where segments have names, those of this process go. Nobody can map them any more.
+/// Removes the names of this process's segments, where segments have names, so that nobody can map them any more. To be
+/// called when the process ends.
 #[napi]
 pub fn unlink_segments() {
     system::unlink_all();
@@ -59,7 +60,8 @@ impl Segment {
     #[napi]
     pub fn buffer<'env>(&self, env: &'env Env) -> Result<ArrayBuffer<'env>> {
         let kept = Arc::clone(&self.mapping);
-        // SAFETY: the memory is mapped as long as the mapping lives, which the finalizer keeps until the buffer has gone.
+        // SAFETY: the memory is mapped as long as the mapping lives, which the finalizer keeps until the buffer has
+        // gone.
         unsafe {
             ArrayBuffer::from_external(env, self.mapping.data(), self.mapping.byte_length(), kept, |_, kept| drop(kept))
         }
@@ -97,7 +99,7 @@ impl Segment {
 }
 
 fn whole(byte_length: f64) -> Result<usize> {
-    // Beyond 2^53 a number of JavaScript is none.
+    // Beyond 2^53 a JavaScript number does not stand for one integer.
     if byte_length >= 1.0 && byte_length <= 2f64.powi(53) && byte_length.fract() == 0.0 {
         return Ok(byte_length as usize);
     }

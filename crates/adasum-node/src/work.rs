@@ -1,4 +1,4 @@
-//! How errors and off-thread work cross the border.
+//! Errors and off-thread work, which cross the border to JavaScript.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,7 +33,7 @@ impl Task for Work {
     }
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<()> {
-        // Only an error that is a JavaScript value already keeps a code of our own.
+        // napi-rs keeps the code of an error only if that is a JavaScript value already.
         output.map_err(|error| JsError::from(to_js(error)).into_unknown(env).into())
     }
 }

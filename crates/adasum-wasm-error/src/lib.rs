@@ -1,4 +1,4 @@
-//! How errors leave adasum's WebAssembly modules.
+//! The errors that adasum's WebAssembly modules throw.
 
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 

@@ -1,7 +1,8 @@
 //! adasum-core as a WebAssembly module: every function is one line into the core.
 //!
-//! The contract is `ts/src/binding/binding.ts`; `ts/src/binding/wasm.ts` implements it over these functions, which have the
-//! same names. Arrays cross the border as addresses of what JavaScript has written into this module's memory ([`memory`]).
+//! The contract is `ts/src/binding/binding.ts`; `ts/src/binding/wasm.ts` implements it over these functions, which have
+//! the same names. Arrays cross the border as addresses of what JavaScript has written into this module's memory
+//! ([`memory`]).
 
 #![expect(clippy::too_many_arguments, reason = "the contract's order of arguments")]
 #![expect(missing_docs, reason = "the functions are documented once, in the contract that they implement")]
@@ -38,7 +39,7 @@ pub fn isas() -> Vec<String> {
     Engine::available().map(|engine| engine.isa().into()).collect()
 }
 
-/// Room for a call's arrays; see [`memory::reserve`].
+/// Reserves memory for a call's arrays; see [`memory::reserve`].
 #[wasm_bindgen]
 pub fn reserve(byte_length: usize) -> Address {
     memory::reserve(byte_length)

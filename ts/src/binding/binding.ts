@@ -1,27 +1,46 @@
 /**
- * The border to Rust: one contract, implemented by the native addon and by WebAssembly. Which of them computes is decided
- * where `#binding` is imported; no file outside this folder imports an implementation.
+ * The border to Rust: one contract, implemented by the native addon and by WebAssembly. Which of them computes is
+ * decided where `#binding` is imported; no file outside this folder imports an implementation.
  *
- * The whole interface speaks bytes, numbers and Float64Arrays. All checks of lengths, alignment, overlap and codes stand
- * in adasum-core's byte-level entry points; they throw errors whose `code` is ERR_ARGUMENT. Asynchronous forms of the
- * addon run on the libuv pool; the memory they are given must stay attached and untouched until the promise settles.
+ * Arguments and results are numbers, Uint8Arrays and Float64Arrays only. A Uint8Array has the bytes of elements of a
+ * dtype, in the byte order of the machine, and begins at a multiple of the element's size. Lengths are exact: no array
+ * may be longer than what is read from it or written to it. An array that is written must not overlap an input or
+ * another array that is written, unless the function says so. Float64Arrays that are only read may overlap anything:
+ * they are read before anything is written.
  *
- * A *slice* is a run of consecutive elements of a vector; *pieces* says which segments it consists of: a Float64Array
- * with three numbers a piece, [segmentElementCount, firstElement, elementCount], where firstElement counts from the
- * segment's start and is a multiple of BLOCK_ELEMENTS, and elementCount is one too unless the piece reaches the
- * segment's end. A piece is whole if it covers its segment, else cut. All inputs and the output hold the whole slice.
+ * The byte-level entry points of adasum-core check lengths, alignment, overlap and codes. They throw errors whose
+ * `code` is ERR_ARGUMENT, and have then written nothing. Asynchronous forms of the addon run on the libuv pool; the
+ * memory of their arguments must stay attached and untouched until the promise settles.
  *
- * *nodes* are partial Gram matrices of cut pieces: nodes of the canonical binary tree over a segment's blocks. A node
- * holds `productCount` doubles: for k inputs the upper triangle, row by row, k (k + 1) / 2 numbers.
+ * reduce, gram, refine and combine compute in f64; what they store in another dtype is rounded once, to nearest, ties
+ * to even. Every float that is stored as NaN is the canonical NaN of its dtype. Equal inputs give equal bits with every
+ * implementation, instruction set and number of threads.
+ *
+ * Words of this contract, for k inputs:
+ *
+ * - A *vector* consists of *segments* (layers). A *slice* is a range of consecutive elements of a vector. Every input,
+ *   and the output, holds the whole slice.
+ * - *pieces* are the parts of a slice that belong to different segments, in order: a Float64Array with three numbers a
+ *   piece, [segmentElementCount, firstElement, elementCount]. firstElement counts from the segment's start and is a
+ *   multiple of BLOCK_ELEMENTS; so is elementCount, unless the piece reaches the segment's end. A piece is whole if it
+ *   covers its segment, otherwise it is cut.
+ * - A *run* is the same thing seen from the segment: a range of consecutive elements of one segment, cut at blocks.
+ * - A *Gram matrix* holds the products of the k inputs with each other in one segment: k (k + 1) / 2 doubles, the upper
+ *   triangle, row by row.
+ * - *nodes* are partial sums of such products over parts of a segment: the nodes of a fixed binary tree over the
+ *   segment's blocks (crates/adasum-core/src/blocks.rs). A cut piece has one or more of them, a whole piece has its
+ *   root. For a Gram matrix each node holds k (k + 1) / 2 doubles.
+ * - To *refine* is to take dot products directly for a vector whose terms cancel so far that the Gram matrix has no
+ *   digits left for it (crates/adasum-core/src/coefficients/mod.rs).
  */
 
-/** The contract's version: `abi()` of a binding must return it. Grows with every change of the contract. */
+/** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
 export const ABI = 6
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
 
-/** Codes of the dtypes that can be reduced, and folded; the half formats are storage, everything is computed in f64. */
+/** Codes of the dtypes that can be reduced, and folded. The half formats are for storage only. */
 export const DTYPE_CODES = { f32: 0, f64: 1, f16: 2, bf16: 3 } as const
 /** Codes of the dtypes that can be folded only. */
 export const INTEGER_CODES = { u8: 5, i32: 9, u32: 10, i64: 11, u64: 12 } as const
@@ -31,26 +50,36 @@ export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
 /** Codes of the formats in which f32 travels in fewer bytes. */
 export const FORMAT_CODES = { f16: 2, bf16: 3, int8: 4 } as const
-/** Bytes of a code, and of the scale that precedes the codes of each block. */
+/** Bytes of each code, and of the scale that precedes the codes of a block. */
 export const FORMAT_WIDTHS = {
   f16: { scale: 0, code: 2 },
   bf16: { scale: 0, code: 2 },
   int8: { scale: 4, code: 1 },
 } as const
 
-/** What works on vectors. Each kernel has an asynchronous form, too: one more is a signature here and a line in ASYNC_NAMES. */
+/**
+ * The functions that work on vectors. Each has an asynchronous form, too: one more is a signature here and a line in
+ * ASYNC_NAMES.
+ */
 export interface Kernels {
   /**
-   * Reduces a slice. sum, average: all of it. adasum: whole pieces go gram -> coefficients -> (refinement) -> combine, one
-   * after the other; of cut pieces only the nodes are written, in order, and `out` stays as it is there.
-   * `weights` has a number an input: how many ranks' vectors it stands for, whole, from 0 to 2^32; 0 leaves the input out,
-   * unread. adasum joins subtrees in proportion to their weights, average multiplies with weight / sum of the weights, sum
-   * with 1 what is not left out.
-   * `stats` has 2 + k doubles a piece: orthogonality (1 if all inputs are zero, NaN if the Gram matrix is not finite), the
-   * sum of the squared norms of the inputs that are not left out, then the coefficients; all NaN for cut pieces. sum and
-   * average touch neither nodes nor stats.
-   * `out` is of resultDtype: dtype, or f32 where dtype is f16 or bf16. It may be one of the inputs; any other overlap is
-   * refused.
+   * Reduces a slice. sum and average reduce all of it. adasum reduces the whole pieces, one after the other, each by
+   * gram, coefficients, refinement if it is needed, and combine; for cut pieces it writes their nodes only, in order,
+   * and leaves `out` as it is there.
+   *
+   * @param op - a code of OP_CODES
+   * @param dtype - that of the inputs, a code of DTYPE_CODES
+   * @param resultDtype - that of `out`: `dtype`, or f32 if `dtype` is f16 or bf16
+   * @param inputs - 1 to 4096 arrays, each with the whole slice
+   * @param weights - one number an input: how many ranks' vectors the input stands for, an integer from 0 to 2^32. An
+   *   input of weight 0 takes no part and is not read. adasum combines subtrees in proportion to their weights, average
+   *   multiplies each input with its weight over the sum of the weights, and sum with 1
+   * @param out - as many elements as the slice has. It may be exactly one of the inputs
+   * @param nodes - with adasum, the nodes of all cut pieces: `nodeCount(pieces)` times k (k + 1) / 2 doubles. Not
+   *   touched otherwise
+   * @param stats - with adasum, 2 + k doubles a piece: the orthogonality, |result|^2 over the sum of the inputs'
+   *   squared norms (1 if all inputs are zero, NaN if the Gram matrix is not finite); the sum of the squared norms of
+   *   the inputs that take part; then the k coefficients. All NaN for cut pieces. Not touched otherwise
    */
   readonly reduce: (
     op: number,
@@ -64,12 +93,19 @@ export interface Kernels {
     stats: Float64Array,
   ) => void
 
-  /** Nodes of every piece, whole or cut, in order (a whole piece has one node, its root). */
+  /**
+   * Writes the nodes of the Gram matrices of every piece, whole or cut, in order: k (k + 1) / 2 doubles a node. A whole
+   * piece has one node, the root.
+   */
   readonly gram: (dtype: number, inputs: Uint8Array[], pieces: Float64Array, nodes: Float64Array) => void
 
   /**
-   * For each of m coefficient vectors (m x k numbers) the vector x = sum c_i g_i is formed in f64, and its products
-   * (x.x, x.g_0 .. x.g_(k-1)) are taken in canonical order: m (k + 1) products a node. `pieces` is one piece.
+   * Refines m vectors x = sum c_i g_i, each given by its k coefficients: forms x in f64, and takes its products x.x,
+   * x.g_0 .. x.g_(k-1), added in the order of the tree.
+   *
+   * @param vectors - m times k coefficients. An input whose coefficient is 0 takes no part in x
+   * @param pieces - exactly one piece
+   * @param nodes - m (k + 1) doubles a node of the piece
    */
   readonly refine: (
     dtype: number,
@@ -80,8 +116,13 @@ export interface Kernels {
   ) => void
 
   /**
-   * out = sum c_i g_i. `elementCounts` cuts the slice in consecutive parts; `coefficients` has k numbers a part. An input
-   * whose coefficient is 0 is not read; if all are, the part becomes +0. `out` may be one of the inputs.
+   * out = sum c_i g_i, added in the order of the inputs. An input whose coefficient is 0 is not read; if all
+   * coefficients are 0, the part becomes +0.
+   *
+   * @param resultDtype - that of `out`: `dtype`, or f32 if `dtype` is f16 or bf16
+   * @param elementCounts - the lengths of the consecutive parts of which the slice consists
+   * @param coefficients - k numbers a part
+   * @param out - as many elements as the slice has. It may be exactly one of the inputs
    */
   readonly combine: (
     dtype: number,
@@ -93,19 +134,32 @@ export interface Kernels {
   ) => void
 
   /**
-   * Element by element over all inputs, which have the length of `out`; `out` may be one of them, any other overlap is
-   * refused. min, max: of floats NaN if there is one (stored as the canonical NaN), and -0 is less than +0. sum: of integers
-   * only, modulo 2^bits. No bit depends on the order of the inputs.
+   * Joins all inputs element by element; no bit depends on the order of the inputs. min and max of floats are NaN if
+   * one of the elements is, and -0 is less than +0. sum is for integers only, modulo 2^bits.
+   *
+   * @param op - a code of FOLD_OP_CODES
+   * @param dtype - a code of DTYPE_CODES or INTEGER_CODES
+   * @param inputs - arrays of the length of `out`
+   * @param out - it may be exactly one of the inputs
    */
   readonly fold: (op: number, dtype: number, inputs: Uint8Array[], out: Uint8Array) => void
 
   /**
-   * Quantises f32: writes the codes of input + residual, and what they leave over back into `residual`, which may be empty:
-   * then there is none. `elementCounts` cuts the input in consecutive parts, each of which is cut in blocks of
-   * `blockElementCount` (a power of two from 16 to 2048; the last one may be shorter). f16 and bf16 have a code an element,
-   * rounded once, and nothing a block; numbers beyond their range become the largest there is. int8 has for each block a
-   * scale (f32, max |x| / 127), then a code an element, round(x / scale), ties to even; a block in which something is not
-   * finite is NaN. Codes lie anywhere, in the byte order of the machine.
+   * Quantises f32: writes the codes of input + residual, and replaces the residual by the error that the codes leave.
+   *
+   * f16 and bf16 have one code for each element, rounded once, and no scale; finite numbers beyond the range become the
+   * largest finite number. int8 has for each block a scale (f32, max |x| / 127), then one code for each element,
+   * round(x / scale), ties to even; a block with an element that is not finite is NaN as a whole. All arithmetic here
+   * is in f32.
+   *
+   * @param format - a code of FORMAT_CODES
+   * @param blockElementCount - elements of a block: a power of two from 16 to 2048
+   * @param input - f32
+   * @param elementCounts - the lengths of the consecutive parts of which the input consists. Each part is cut into
+   *   blocks from its own start; its last block may be shorter
+   * @param residual - f32 and as long as the input, read and written; or empty: then there is none
+   * @param codes - for each block its scale and its codes, of the widths in FORMAT_WIDTHS, without gaps. They need not
+   *   be aligned
    */
   readonly quantize: (
     format: number,
@@ -116,7 +170,11 @@ export interface Kernels {
     codes: Uint8Array,
   ) => void
 
-  /** The numbers (f32) for which codes stand. */
+  /**
+   * Writes the numbers that codes stand for. The arguments are those of `quantize`.
+   *
+   * @param out - f32, as many elements as `elementCounts` add up to
+   */
   readonly dequantize: (
     format: number,
     blockElementCount: number,
@@ -126,7 +184,7 @@ export interface Kernels {
   ) => void
 }
 
-/** The same off the calling thread, under names that end in Async. */
+/** The same functions off the calling thread, under names that end in Async. */
 type AsyncKernels = {
   readonly [K in keyof Kernels as `${K}Async`]: (...args: Parameters<Kernels[K]>) => Promise<ReturnType<Kernels[K]>>
 }
@@ -154,25 +212,36 @@ export function kernelForms(
   return Object.fromEntries(forms) as Kernels & AsyncKernels
 }
 
-/** Functions, not methods: each may be passed on alone. */
+/** The members are functions, not methods: each may be passed on without the binding. */
 export interface Binding extends Kernels, AsyncKernels {
   /** Which implementation this is. The asynchronous forms of WebAssembly run on the calling thread. */
   readonly kind: 'native' | 'wasm'
+  /** ABI of the sources that the implementation was built from. */
   readonly abi: () => number
   /** Name of the instruction set in use: `scalar`, `avx2`, `avx512`, `neon`, `simd128`. */
   readonly isa: () => string
   /** Names of all instruction sets this CPU can run, scalar first. */
   readonly isas: () => string[]
 
-  /** True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm leaves the finite range. */
+  /**
+   * True if `input` has NaN or infinity in it; for f64 also if a segment's squared norm is not finite.
+   *
+   * @param segmentElementCounts - the lengths of the consecutive segments of which the input consists
+   */
   readonly hasNonFinite: (dtype: number, input: Uint8Array, segmentElementCounts: Float64Array) => boolean
 
   /** How many tree nodes the cut pieces have together. */
   readonly nodeCount: (pieces: Float64Array) => number
 
   /**
-   * Adds the nodes of one segment into its Gram matrix. `runs` has two numbers a run, [firstElement, elementCount]; the
-   * runs cover the segment in ascending order, and `nodes` holds their nodes in the same order. Returns productCount numbers.
+   * Adds the nodes of one segment's runs, which several ranks have computed, up to the root. It adds Gram matrices and
+   * the products of `refine` alike.
+   *
+   * @param runs - two numbers a run, [firstElement, elementCount]; the runs cover the segment in ascending order,
+   *   without gaps
+   * @param nodes - the nodes of all runs, in the same order
+   * @param productCount - doubles in a node
+   * @returns `productCount` numbers
    */
   readonly gramFinish: (
     segmentElementCount: number,
@@ -182,10 +251,18 @@ export interface Binding extends Kernels, AsyncKernels {
   ) => Float64Array
 
   /**
-   * Coefficients of the count-weighted balanced tree for one segment, from its Gram matrix (k (k + 1) / 2 numbers).
-   * Returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)] as in `stats`, or [m, then m times (first, count, c_0 .. c_(k-1))] if m tree nodes cancel
-   * so far that their vectors' products must be taken directly: call `refine` for them and come again with the answers
-   * appended to `refinements` (for each node: first, count, then the k + 1 numbers of refine).
+   * The coefficients of adasum for one segment, from its Gram matrix. The inputs are the leaves of a balanced tree,
+   * whose nodes combine their children in proportion to the weights. (This tree is over the inputs; the one of `gram`
+   * is over blocks.)
+   *
+   * @param dtype - that of the inputs, which decides when a tree node must be refined
+   * @param weights - as in `reduce`
+   * @param gram - k (k + 1) / 2 numbers
+   * @param refinements - empty at first; then one row for each refined tree node: first, count, and the k + 1 products
+   *   of `refine`
+   * @returns [0, orthogonality, squaredNormSum, c_0 .. c_(k-1)], as in `stats`; or, if m tree nodes must be refined
+   *   first, m and m rows [first, count, c_0 .. c_(k-1)]: the caller refines the vectors with these coefficients,
+   *   appends a row for each to `refinements`, and calls again. first and count name the node by its inputs
    */
   readonly coefficients: (
     dtype: number,
@@ -194,12 +271,16 @@ export interface Binding extends Kernels, AsyncKernels {
     refinements: Float64Array,
   ) => Float64Array
 
-  /** Copies as many bytes as `to` has, of other memory, past the cache; absent where `to.set(from)` does it as well. */
+  /**
+   * Copies as many bytes as `to` has from other memory, past the cache where the CPU can. Absent if `to.set(from)` is
+   * as good.
+   */
   readonly copy?: (from: Uint8Array, to: Uint8Array) => void
 
   /**
-   * Zeroed memory in which arrays are used where they are, at a multiple of 16, for good; absent where every array is used
-   * where it is. It is detached when the memory that it is part of has to grow.
+   * Allocates zeroed memory, at a multiple of 16, whose arrays the kernels use in place, without copies. It is never
+   * freed, and it is detached when the memory that it is part of has to grow. Absent if the kernels use every array in
+   * place.
    */
   readonly allocate?: (byteLength: number) => Uint8Array
 }

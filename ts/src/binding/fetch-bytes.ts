@@ -1,6 +1,11 @@
 import { AdasumError, reasonOf } from '../errors.ts'
 
-/** The bytes of a file of the package; `inline` names what has them inside. @throws AdasumError ERR_BINDING if they are not where they should be */
+/**
+ * Fetches a file of the package.
+ *
+ * @param inline - the entry point of the package that contains the same bytes, for the error's advice
+ * @throws AdasumError ERR_BINDING if the file cannot be fetched
+ */
 export async function fetchBytes(url: URL, inline: string): Promise<Uint8Array> {
   let reason: string
   let cause: unknown

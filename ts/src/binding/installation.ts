@@ -1,6 +1,6 @@
 /**
- * How this copy of the package came here, and so what to do where a compiled part of it is missing. Whoever installs it gets
- * the addon as a package of its own, one for each platform; whoever works on it builds everything.
+ * How this copy of the package was installed, and so what to do if a compiled part of it is missing. An installed copy
+ * gets the addon as a package of its own, one for each platform; a checkout builds everything.
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -17,7 +17,7 @@ export function ownRequire(url: string | undefined = import.meta.url): NodeJS.Re
   return createRequire(url)
 }
 
-/** Some bundlers keep the address that this module had where the bundle was made. */
+/** False in a bundle: some bundlers keep the URL that this module had on the machine where the bundle was made. */
 function isOwnFile(url: URL): boolean {
   return /\/binding\/installation\.[jt]s$/.test(url.pathname) && existsSync(url)
 }
@@ -28,9 +28,9 @@ function inBundle(url: string | undefined, cause?: unknown): AdasumError {
   return new AdasumError('ERR_BINDING', message, { cause })
 }
 
-/** A part of the package that is compiled, and what to do where it is not there, or not as it should be. */
+/** A part of the package that is compiled, and what to do if it is missing or broken. */
 export interface CompiledPart {
-  /** Begins a sentence. */
+  /** The name as the beginning of a sentence. */
   readonly name: () => string
   readonly remedy: (isMissing: boolean) => string
 }
@@ -38,7 +38,7 @@ export interface CompiledPart {
 export const ADDON: CompiledPart = { name: () => `The native addon for ${platformName()}`, remedy: addonRemedy }
 export const WASM_MODULE: CompiledPart = { name: () => 'The WebAssembly module', remedy: wasmRemedy }
 
-/** Why a part could not be loaded, with what to do; an AdasumError stays what it is. */
+/** The error that says why a part could not be loaded, and what to do. An AdasumError is returned as it is. */
 export function loadFailure({ name, remedy }: CompiledPart, cause: unknown): AdasumError {
   if (cause instanceof AdasumError) return cause
   // The package's own name for the file means nothing to the package.json that is nearest to a bundle.
@@ -52,8 +52,8 @@ export function loadFailure({ name, remedy }: CompiledPart, cause: unknown): Ada
 const MOST_CAUSES = 100
 
 /**
- * Whether a file or package was not found; one that was found and refused to load is another matter. The addon's loader tries
- * a handful of places, and chains what went wrong, of which it keeps the words only.
+ * Whether a file or package was not found. One that was found and failed to load is not missing. The addon's loader
+ * tries several paths, and chains the errors; it keeps their messages only.
  */
 export function isMissing(error: unknown): boolean {
   const words: string[] = []
@@ -68,7 +68,7 @@ function isObject(value: unknown): value is object {
 
 interface Manifest {
   readonly version: string
-  /** Of an installed copy: the packages of the platforms, exactly of its version. */
+  /** In an installed copy: the packages for the platforms, in exactly its version. */
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
@@ -105,7 +105,7 @@ export function platformName(): string {
 
 /** The C library Node.js runs on, which an addon must not be newer than; null where there is no glibc. */
 export function glibcVersion(): string | null {
-  // Naming the peers of open sockets would ask the network's name servers.
+  // With the network in it, the report would look up the names of the peers of open sockets.
   Object.assign(process.report, { excludeNetwork: true })
   const report = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
   return report.header.glibcVersionRuntime ?? null

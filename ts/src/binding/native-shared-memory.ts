@@ -10,15 +10,15 @@ let loaded: SharedMemoryBinding | undefined
 
 /** @throws AdasumError ERR_UNSUPPORTED if there is no native addon, or it knows of no shared memory */
 export function loadNativeSharedMemory(): SharedMemoryBinding {
-  loaded ??= atExit(requireSharedMemory())
+  loaded ??= unlinkAtExit(requireSharedMemory())
   return loaded
 }
 
 /**
- * process.exit() and exceptions that nobody catches end a process without finalizers. The end of another thread is not that of
- * the process, and runs its finalizers.
+ * Removes the names of segments when the process exits: process.exit() and uncaught exceptions end a process without
+ * finalizers. The end of a worker thread does not end the process, and runs the thread's finalizers.
  */
-function atExit(binding: SharedMemoryBinding): SharedMemoryBinding {
+function unlinkAtExit(binding: SharedMemoryBinding): SharedMemoryBinding {
   if (isMainThread) process.once('exit', () => binding.unlinkSegments())
   return binding
 }

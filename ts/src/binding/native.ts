@@ -1,8 +1,8 @@
 /**
  * The native addon behind the Binding contract.
  *
- * It is loaded when it is first used, so that importing the package never fails, and refused if it is missing or was built
- * from another version of the sources. Errors that leave it are AdasumErrors.
+ * It is loaded when it is first used, so that importing the package never fails, and refused if it is missing or was
+ * built from another version of the sources. Errors that leave it are AdasumErrors.
  */
 import { AdasumError } from '../errors.ts'
 import { ABI, type Binding, kernelForms } from './binding.ts'
@@ -22,7 +22,7 @@ export function loadBinding(): Binding {
   return loaded
 }
 
-/** The binding that `load` returns, once its version and instruction set are found to be usable. */
+/** The binding over the addon that `load` returns. Checks that its version and its instruction set can be used. */
 export function wrapAddon(load: () => unknown): Binding {
   const addon = loadAddon(load)
   const found = typeof addon.abi === 'function' ? addon.abi() : 'none'
@@ -79,7 +79,7 @@ function sync<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => 
   }
 }
 
-// Also turns arguments that the addon refuses before it makes a promise into rejections.
+// The addon throws, and makes no promise, if it refuses an argument: here that becomes a rejection.
 function async<A extends unknown[]>(call: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
   return async (...args) => {
     try {

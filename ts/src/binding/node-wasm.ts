@@ -1,6 +1,6 @@
 /**
- * WebAssembly in Node.js, from the package's files: what runs where there is no addon for the platform, and under
- * `--no-addons`, which Node's permission model stands for, too. It is compiled when it is first used, and at once.
+ * WebAssembly in Node.js, from the package's files. It computes where there is no addon for the platform, and under
+ * `--no-addons`, which Node's permission model implies. It is compiled when it is first used, synchronously.
  */
 import { readFileSync } from 'node:fs'
 import { AdasumError } from '../errors.ts'
@@ -10,10 +10,10 @@ import type { SharedMemoryBinding } from './shared-memory.ts'
 import { type WasmBuild, bestBuild, wasmPlatform } from './wasm-platform.ts'
 import { type Glue, type WasmCode, wasmBinding } from './wasm.ts'
 
-/** Which implementation computes, for reports. */
+/** Which implementation computes: reports name it. */
 export interface BindingInUse {
   readonly kind: 'native' | 'wasm'
-  /** Why it is not the addon, if nobody asked for WebAssembly; else null. */
+  /** Why the addon does not compute, unless WebAssembly was asked for: then null. */
   readonly reason: string | null
 }
 
@@ -33,7 +33,7 @@ export function loadBinding(): Binding {
   return loadWasm()
 }
 
-/** As loadBinding, for those who can wait. */
+/** The same as loadBinding, for callers that can wait. */
 export async function readyBinding(): Promise<Binding> {
   return loadBinding()
 }
@@ -59,7 +59,7 @@ export function loadWasm(): Binding {
   return loaded
 }
 
-/** A build, compiled. @throws AdasumError ERR_BINDING */
+/** Compiles a build. @throws AdasumError ERR_BINDING if it is missing or cannot be compiled */
 export function loadCode(build: WasmBuild): WasmCode {
   try {
     const require = ownRequire()

@@ -1,7 +1,7 @@
 /**
- * The binding of Node.js: the native addon, or WebAssembly, which gives the same bits, where the package has no addon for
- * the platform. ADASUM_BINDING, `native` or `wasm`, forces one of them. An addon that is there and does not work is an
- * error: something is broken that the user would want to know of.
+ * The binding of Node.js: the native addon, or WebAssembly, which gives the same bits, where the package has no addon
+ * for the platform. ADASUM_BINDING, `native` or `wasm`, forces one of them. An addon that is there and does not work is
+ * an error: the user should learn that something is broken.
  */
 import { emitWarning } from '#platform'
 import { AdasumError } from '../errors.ts'
@@ -17,15 +17,15 @@ let loaded: { readonly binding: Binding; readonly inUse: BindingInUse } | undefi
 /**
  * The binding; the same object on every call. Warns once if it is not the addon and nobody has asked for that.
  *
- * @throws AdasumError ERR_BINDING if none can be loaded, ERR_ENVIRONMENT if ADASUM_BINDING or ADASUM_ISA names none that
- *   there is
+ * @throws AdasumError ERR_BINDING if none can be loaded, ERR_ENVIRONMENT if ADASUM_BINDING or ADASUM_ISA names none
+ *   that there is
  */
 export function loadBinding(): Binding {
   loaded ??= choose(process.env.ADASUM_BINDING ?? '')
   return loaded.binding
 }
 
-/** As loadBinding, for those who can wait. */
+/** The same as loadBinding, for callers that can wait. */
 export async function readyBinding(): Promise<Binding> {
   return loadBinding()
 }
@@ -41,7 +41,8 @@ export function bindingInUse(): BindingInUse {
 }
 
 /**
- * Where WebAssembly was asked for, the addon is left alone, also for this.
+ * The binding of shared memory, which is the addon's. Where WebAssembly was asked for, the addon is not loaded for this
+ * either.
  *
  * @throws AdasumError ERR_UNSUPPORTED where WebAssembly computes, or the addon knows of no shared memory
  */
@@ -67,7 +68,7 @@ function fallBack(error: AdasumError): NonNullable<typeof loaded> {
   try {
     binding = loadWasm()
   } catch {
-    // The addon is what there should have been.
+    // The addon should have been there, so its absence is the error to report.
     throw error
   }
   emitWarning(`WebAssembly computes, to the same bits but more slowly. ${reason}`, 'ADASUM_WASM')

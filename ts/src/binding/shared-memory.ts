@@ -1,40 +1,53 @@
 /**
- * The border to Rust for memory that processes of one machine share. A contract of its own, beside the kernels' one: it
- * exists in the native addon only, and nothing depends on it being there.
+ * The border to Rust for memory that processes of one machine share. It is a contract of its own, beside that of the
+ * kernels: only the native addon has it, and everything works without it.
  *
- * A segment is a piece of memory that one process makes and others map, its data read-only. Beside the data it has state
- * words, one for each message whose bytes lie in it. A word carries the generation of its message, so that a late look at
- * a word that is used again finds nothing.
+ * A segment of shared memory is made by one process, its owner; others, the readers, map its data read-only. Beside the
+ * data it has state words, one for each message whose bytes lie in it. A word holds the generation of its message, so
+ * that a process which looks at it late, when the word is in use for another message, finds no match.
  */
 export const TAG_BYTE_LENGTH = 16
 
-/** A segment, as this process has it mapped; the mapping lives as long as this or the buffer does. */
+/** A segment that this process has mapped. The mapping lives as long as this object or the buffer does. */
 export interface Segment {
   /** Number of its file descriptor in the process that made it; 0 where segments have names. */
   readonly fd: number
-  /** How many state words it has, from 0. */
+  /** How many state words it has; their indices begin at 0. */
   readonly wordCount: number
-  /** Its data. To be called once. */
+  /** The data. To be called once. */
   buffer(): ArrayBuffer
-  /** Owner: the bytes of a message are there (Release). Generations are less than 2^30. */
+  /**
+   * Owner: marks the bytes of a message as readable (Release). Generations are less than 2^30. False if there is no
+   * such word.
+   */
   publish(word: number, generation: number): boolean
-  /** Reader: whether they are (Acquire). */
+  /** Reader: whether the bytes are readable (Acquire). */
   isPublished(word: number, generation: number): boolean
-  /** Reader: all of them have been read. False if the owner has withdrawn them: then what was read counts for nothing. */
+  /**
+   * Reader: marks the bytes as read. False if the owner has withdrawn them: then the reader must drop what it has read.
+   */
   finish(word: number, generation: number): boolean
-  /** Owner: whether they have (Acquire). */
+  /** Owner: whether the reader has marked the bytes as read (Acquire). */
   isFinished(word: number, generation: number): boolean
-  /** Owner: the bytes change from now on. False if the reader has finished. */
+  /** Owner: takes the bytes back, to change them. False if the reader has marked them as read. */
   withdraw(word: number, generation: number): boolean
   /** Reader: whether the owner has given the segment up. */
   isRetired(): boolean
 }
 
 export interface SharedMemoryBinding {
-  /** Makes a segment, on Linux all of it reserved. Throws if the system has not so much, or no such thing. */
+  /**
+   * Makes a segment; on Linux all of its memory is reserved. Throws if there is not so much, or the system shares no
+   * memory.
+   */
   readonly createSegment: (byteLength: number, tag: Uint8Array) => Segment
-  /** Maps the segment of another process. Throws if there is none of that tag and length, or this process may not. */
+  /**
+   * Maps the segment of another process. Throws if there is none with this tag and length, or this process may not map
+   * it.
+   */
   readonly openSegment: (pid: number, fd: number, byteLength: number, tag: Uint8Array) => Segment
-  /** At the end of the process: takes away the names of its segments, where they have names (macOS). */
+  /**
+   * Removes the names of this process's segments, where they have names (macOS). To be called when the process ends.
+   */
   readonly unlinkSegments: () => void
 }

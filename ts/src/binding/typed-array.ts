@@ -1,8 +1,8 @@
-/** What can be asked of a typed array whatever realm it comes from and whatever was done to it. */
+/** Queries on typed arrays that give true answers for arrays of every realm, and whatever properties they override. */
 
 /**
- * Getters of the TypedArray and ArrayBuffer prototypes, taken once: they work across realms, and cannot be fooled by what a
- * subclass or an array itself defines under their names.
+ * A getter of the TypedArray or ArrayBuffer prototype. Getters work across realms, and ignore properties of the same
+ * name that a subclass or an array defines.
  */
 function getterOf<T>(prototype: object, name: string | symbol): (this: unknown) => T {
   const { get } = Object.getOwnPropertyDescriptor(prototype, name) as { get: (this: unknown) => T }
@@ -20,7 +20,7 @@ const bufferByteLengthGetter = getterOf<number>(ArrayBuffer.prototype, 'byteLeng
 const isResizableGetter =
   'resizable' in ArrayBuffer.prototype ? getterOf<boolean>(ArrayBuffer.prototype, 'resizable') : undefined
 
-/** The name of a typed array's class, of a subclass that of the one it extends; undefined for everything else. */
+/** The name of a typed array's class (for a subclass that of the class it extends); undefined for everything else. */
 export function typedArrayName(value: unknown): string | undefined {
   return tagOf.call(value)
 }
@@ -30,8 +30,8 @@ export function lengthOf(array: ArrayBufferView): number {
   return lengthGetter.call(array)
 }
 
-/** Where a typed array lies. */
-export function placeOf(array: ArrayBufferView): { buffer: ArrayBuffer; byteOffset: number; byteLength: number } {
+/** Where the bytes of a typed array are in memory. */
+export function locationOf(array: ArrayBufferView): { buffer: ArrayBuffer; byteOffset: number; byteLength: number } {
   return {
     buffer: bufferGetter.call(array),
     byteOffset: byteOffsetGetter.call(array),

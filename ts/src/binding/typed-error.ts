@@ -1,8 +1,8 @@
 import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
 
 /**
- * An addon's error as ours. Its own carry our codes. Node-API's status names are left: GenericFailure is a panic, and every
- * other one says that an argument could not be converted.
+ * An addon's error as an AdasumError. Errors of the core have codes of this package. All others have names of
+ * Node-API's statuses: GenericFailure is a panic, and every other one says that an argument could not be converted.
  */
 export function typedError(error: unknown): AdasumError {
   const found = systemCode(error) ?? 'GenericFailure'

@@ -1,21 +1,22 @@
 /**
- * The arguments of a call on their way into the memory of a WebAssembly module, and the results back.
+ * Copies the arguments of a call into the memory of a WebAssembly module, and the results back.
  *
- * Arrays are copied. Those that overlap are copied together and keep their places to each other, and every array keeps its
- * alignment: so the core, which alone judges lengths, overlap and alignment, sees what the caller passed. An array that
- * lies in the module's own memory is used where it is.
+ * Arrays that overlap are copied together and keep their distances, and every array keeps its alignment. So the core,
+ * which alone checks lengths, overlap and alignment, sees what the caller passed. An array that lies in the module's
+ * own memory is used where it is.
  *
- * In that memory stand two words for every array, its address and its byte length, and for a list the address of its first
- * pair and their number. What is passed for an array or a list is the address of its two words (crates/adasum-wasm).
+ * For every array two words are written to that memory, its address and its byte length; for a list they are the
+ * address of its first array's two words, and the number of arrays. The call passes the address of the two words
+ * (crates/adasum-wasm).
  */
 import { AdasumError } from '../errors.ts'
 import { OP_CODES } from './binding.ts'
 import { isDetached, isShared, typedArrayName } from './typed-array.ts'
 
 /**
- * Arguments that are arrays, by what they are. `Out`: written, and copied back if the call succeeds; doubles are copied in,
- * too, since they may be left as they are, and bytes if they are `InOut`. `reducedOut`: of which adasum writes only those of
- * the `pieces` that cover their segments.
+ * The kinds of arguments that are arrays. `Out` means that the call writes the array, which is then copied back.
+ * Doubles are copied in, too, since the call may leave some as they are; bytes only if they are `InOut`. In a
+ * `reducedOut` adasum writes only the `pieces` that cover their segments.
  */
 const ARRAYS = {
   bytes: { name: 'Uint8Array', isRead: true, isWritten: false },
@@ -28,19 +29,19 @@ const ARRAYS = {
 } as const
 
 type ArrayKind = keyof typeof ARRAYS
-/** What an argument is; a list is one of `bytes`. */
+/** The kind of an argument; a list is one of `bytes`. */
 export type Kind = 'number' | 'list' | ArrayKind
 
-/** The memory of a module, as long as it does not grow. */
+/** The memory of a module. Its buffer is another one after it has grown. */
 export interface Room {
-  /** Memory for so many bytes at a multiple of 16; its address, or 0 if there is not so much. */
+  /** Reserves so many bytes at a multiple of 16. Returns their address, or 0 if there is not so much memory. */
   readonly reserve: (byteLength: number) => number
   readonly memory: { readonly buffer: ArrayBuffer }
 }
 
 type Bytes = Uint8Array | Float64Array
 
-/** Memory of one buffer that is copied in one piece: an array, or several that overlap. */
+/** A range of one buffer that is copied as a whole: an array, or several that overlap. */
 interface Region {
   readonly buffer: ArrayBufferLike
   readonly begin: number
@@ -49,11 +50,11 @@ interface Region {
   isRead: boolean
   /** Whether it lies in the module's memory already. */
   isOwn: boolean
-  /** Of its first byte. */
+  /** Address of its first byte in the module's memory. */
   address: number
 }
 
-/** An array of the call. Its place is noted: a view of memory that grows forgets it. */
+/** An array of the call. Its offset and length are noted, since a view of memory that grows loses them. */
 interface Passed {
   readonly array: Bytes
   readonly begin: number
@@ -62,9 +63,9 @@ interface Passed {
   region: Region | undefined
 }
 
-/** The largest list of inputs; the core has the same limit, and its own words for a list in between. */
+/** Most arrays of a list; the core has the same limit for inputs. */
 const MOST_INPUTS = 4096
-/** Arrays begin at multiples of this, plus what they are away from one in their own buffer. */
+/** An array begins as many bytes after a multiple of this as it does in its own buffer. */
 const ALIGNMENT = 16
 const WORD_BYTES = 4
 const PAIR_BYTES = 2 * WORD_BYTES
@@ -75,14 +76,16 @@ function refuse(what: string): never {
   throw new AdasumError('ERR_ARGUMENT', `an argument ${what}.`)
 }
 
-/** One call's arguments. The memory they are placed in belongs to it until the next one is placed. */
+/** One call's arguments. The reserved memory belongs to them until those of the next call are copied into it. */
 export class WasmArguments {
   readonly #kinds: readonly Kind[]
   readonly #args: readonly unknown[]
-  /** Of each argument. */
+  /** The arrays of each argument. */
   readonly #arrays: readonly (readonly Passed[])[]
 
-  /** @throws AdasumError ERR_ARGUMENT for what is not of its kind, has been detached, or is shared with other threads */
+  /**
+   * @throws AdasumError ERR_ARGUMENT for what is not of its kind, has been detached, or is shared with other threads
+   */
   constructor(kinds: readonly Kind[], args: readonly unknown[]) {
     this.#kinds = kinds
     // Reading a list may run a getter, which could detach an array that has been looked at: so first all elements.
@@ -90,8 +93,8 @@ export class WasmArguments {
     this.#arrays = kinds.map((kind, i) => passedArrays(kind, this.#args[i]))
   }
 
-  /** Copies the arrays into the module's memory; returns what is passed in their place. */
-  place(room: Room): number[] {
+  /** Copies the arrays into the module's memory. Returns the numbers to pass for the arguments. */
+  copyInto(room: Room): number[] {
     const all = this.#arrays.flat()
     const regions = regionsOf(all, room.memory.buffer)
     const listCount = this.#kinds.filter((kind) => kind === 'list').length
@@ -103,7 +106,7 @@ export class WasmArguments {
     }
     const base = byteLength < MEMORY_BYTES ? room.reserve(byteLength) : 0
     if (base === 0) throw tooLarge(byteLength)
-    // Only now: the memory may have grown.
+    // The view is made only now, since the memory may have grown.
     const memory = new Uint8Array(room.memory.buffer)
     for (const region of regions) {
       if (region.isOwn) continue
@@ -133,7 +136,7 @@ export class WasmArguments {
   /** Copies the results back; the memory may have grown since. */
   takeResults({ memory: { buffer } }: Room): void {
     const memory = new Uint8Array(buffer)
-    // Worked out before anything is written: a caller's tables may lie where results go.
+    // All ranges are computed before anything is written: a caller's tables may lie where results go.
     const written = this.#kinds.flatMap((kind, i) =>
       isWritten(kind) ? this.#rangesOf(kind, this.#arrays[i]![0]!) : [],
     )
@@ -183,7 +186,7 @@ function passedArray(kind: ArrayKind, value: unknown): Passed {
   return { array, begin: array.byteOffset, byteLength: array.byteLength, isRead, region: undefined }
 }
 
-/** The memory of the arrays, each byte once; `own` is the module's. */
+/** The regions of the arrays, with each byte in one region only. @param own - the module's memory */
 function regionsOf(arrays: readonly Passed[], own: ArrayBuffer): Region[] {
   const byBuffer = new Map<ArrayBufferLike, Passed[]>()
   for (const passed of arrays) {
@@ -210,7 +213,7 @@ function regionsOf(arrays: readonly Passed[], own: ArrayBuffer): Region[] {
   return regions
 }
 
-/** Arrays without bytes lie nowhere. */
+/** The address of an array in the module's memory; 0 for an array without bytes. */
 function addressOf({ begin, region }: Passed): number {
   return region ? region.address + begin - region.begin : 0
 }

@@ -1,6 +1,7 @@
 /**
- * Where the builds lie, for browsers: beside the bundle that the package is there, and beside dist/. Bundlers find the files
- * by these expressions and carry them along. `adasum/wasm-inline` has their bytes in place of this file.
+ * The URLs of the builds, for browsers: `../../wasm` is the same folder from this file in dist/ and from the bundle in
+ * wasm/browser/. Bundlers recognise these expressions and copy the files along. In `adasum/wasm-inline` a file with the
+ * bytes replaces this one.
  */
 import { fetchBytes } from './fetch-bytes.ts'
 import type { WasmBuild } from './wasm-platform.ts'

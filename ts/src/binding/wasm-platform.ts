@@ -1,4 +1,4 @@
-/** What is used of the platform's WebAssembly: no library of types has it for both Node.js and browsers. */
+/** The types of WebAssembly that this package uses: no library of types has them for both Node.js and browsers. */
 interface WasmPlatform {
   readonly Module: new (bytes: Uint8Array) => object
   readonly compile: (bytes: Uint8Array) => Promise<object>
@@ -10,7 +10,7 @@ export const wasmPlatform: WasmPlatform = (globalThis as unknown as { WebAssembl
 /** The two builds: with simd128, and for engines without it. */
 export type WasmBuild = 'simd' | 'plain'
 
-/** A module with one function, which gives a v128: i32.const 0, i8x16.splat, i8x16.popcnt. */
+/** A module with one function, which returns a v128: i32.const 0, i8x16.splat, i8x16.popcnt. */
 const SIMD_MODULE = Uint8Array.of(
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
   ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b],

@@ -1,9 +1,10 @@
 /**
  * A WebAssembly module behind the Binding contract.
  *
- * Nothing runs off-thread: the asynchronous forms wait for a turn of the event loop, and then run at once. A module that
- * has failed (a trap, for which there is no other reason than a mistake in it, or memory that has run out) is thrown away,
- * and the next call gets a fresh one: what a trap leaves behind is not to be trusted. Errors that leave are AdasumErrors.
+ * Nothing runs off the calling thread: the asynchronous forms wait for a turn of the event loop, and then run
+ * synchronously. A module that has failed is thrown away, since a trap may leave its memory in any state, and the next
+ * call gets a fresh one. A module fails by a trap, which only a mistake in it can cause, or if memory runs out. All
+ * errors that are thrown are AdasumErrors.
  */
 import { AdasumError, ERROR_CODES, type ErrorCode, systemCode, reasonOf } from '../errors.ts'
 import { nextTurn } from '#platform'
@@ -13,7 +14,7 @@ import { type Kind, WasmArguments } from './wasm-arguments.ts'
 /** The functions that take arrays. */
 type Call = keyof Kernels | 'hasNonFinite' | 'nodeCount' | 'gramFinish' | 'coefficients'
 
-/** What their arguments are. */
+/** The kinds of their arguments. */
 const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
   hasNonFinite: ['number', 'bytes', 'doubles'],
   nodeCount: ['pieces'],
@@ -28,7 +29,10 @@ const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
   dequantize: ['number', 'number', 'bytes', 'doubles', 'bytesOut'],
 }
 
-/** What wasm-bindgen makes of crates/adasum-wasm: functions over the one module that `initSync` or itself has started. */
+/**
+ * The glue that wasm-bindgen makes for crates/adasum-wasm: functions over the one module that `initSync`, or the call
+ * of the glue itself, has started.
+ */
 export type Glue = Readonly<Record<Call, (...args: number[]) => unknown>> & {
   (code: { readonly module_or_path: object }): Promise<Exports>
   readonly initSync: (code: { readonly module: object }) => Exports
@@ -42,7 +46,7 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; readonly grow: (pageCount: number) => number }
 }
 
-/** A compiled build, and what makes new glue for it. */
+/** A compiled build, and the function that makes new glue for it. */
 export interface WasmCode {
   readonly module: object
   readonly createGlue: () => Glue
@@ -59,7 +63,7 @@ export function instantiateSync({ module, createGlue }: WasmCode): Instance {
   return { glue, memory: glue.initSync({ module }).memory }
 }
 
-/** As instantiateSync, where a page may not wait for a module that is not small. */
+/** The same as instantiateSync, but asynchronous: pages may not start a large module synchronously. */
 export async function instantiate({ module, createGlue }: WasmCode): Promise<Instance> {
   const glue = createGlue()
   return { glue, memory: (await glue({ module_or_path: module })).memory }
@@ -103,12 +107,15 @@ export function wasmBinding(code: WasmCode, first: Instance = instantiateSync(co
 }
 
 const PAGE_BYTES = 64 << 10
-/** As much as the arrays of an ordinary call have: reserved before memory is given away that growth would detach. */
+/**
+ * Bytes that the arrays of an ordinary call have. They are reserved before memory is handed out, since growth would
+ * detach that.
+ */
 const CALL_BYTES = 8 << 20
 
 class Calls {
   readonly #code: WasmCode
-  /** Undefined after a failure. */
+  /** The started module; undefined after a failure. */
   #instance: Instance | undefined
 
   constructor(code: WasmCode, first: Instance) {
@@ -121,7 +128,7 @@ class Calls {
     try {
       const { glue, memory } = (this.#instance ??= instantiateSync(this.#code))
       const room = { reserve: glue.reserve, memory }
-      const result = glue[name](...passed.place(room))
+      const result = glue[name](...passed.copyInto(room))
       passed.takeResults(room)
       return result
     } catch (error) {
@@ -129,7 +136,7 @@ class Calls {
     }
   }
 
-  /** Pages that the module's allocator, which asks for its own, does not touch. */
+  /** Adds pages to the module's memory, which its allocator does not use: that adds pages of its own. */
   allocate(byteLength: number): Uint8Array {
     const { glue, memory } = (this.#instance ??= instantiateSync(this.#code))
     const pageCount = Math.ceil(byteLength / PAGE_BYTES)

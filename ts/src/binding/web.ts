@@ -1,6 +1,6 @@
 /**
- * WebAssembly in a browser's page or worker. The module is fetched and compiled inside the first call that can wait: an
- * import costs nothing, and a program that never reduces never loads it.
+ * WebAssembly in a browser's page or worker. The first call that can wait fetches and compiles the module. So an import
+ * costs nothing, and a program that never reduces never loads it.
  */
 import { createGlue } from '#wasm/glue.js'
 import { AdasumError, reasonOf } from '../errors.ts'
@@ -13,9 +13,9 @@ let loaded: Binding | undefined
 let loading: Promise<Binding> | undefined
 
 /**
- * The binding, once it has been loaded.
+ * The binding, if it has been loaded.
  *
- * @throws AdasumError ERR_NOT_READY before that
+ * @throws AdasumError ERR_NOT_READY if it has not
  */
 export function loadBinding(): Binding {
   if (loaded) return loaded

@@ -2,7 +2,7 @@
  * A caller's data as one vector. Arrays stay where they are, but short ones that follow each other are packed into
  * scratch memory, and unpacked at the end: a message of many short parts costs more than the copy.
  */
-import { isDetached, lengthOf, placeOf } from '../binding/typed-array.ts'
+import { isDetached, lengthOf, locationOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import { printable } from '../printable.ts'
 import { bytesOf, checkArray, checkDisjoint, readNumbers, totalByteLength, transferredAway } from '../tensor/check.ts'
@@ -161,7 +161,7 @@ export function partCounts(elementCount: number, size: number, counts: ArrayLike
 /** Consecutive parts of an array: the same memory. */
 export function partsOf(array: NumericArray, counts: readonly number[]): Uint8Array[] {
   const length = lengthOf(array)
-  const elementByteLength = length === 0 ? 0 : placeOf(array).byteLength / length
+  const elementByteLength = length === 0 ? 0 : locationOf(array).byteLength / length
   const bytes = bytesOf(array)
   let at = 0
   return counts.map((count) => bytes.subarray(at, (at += count * elementByteLength)))

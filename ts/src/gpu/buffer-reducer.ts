@@ -1,8 +1,10 @@
 /**
- * The reduction of vectors that lie in GPUBuffers of the page, such as the gradients of tfjs, without bringing them to the host.
+ * The reduction of vectors that lie in GPUBuffers of the page, such as the gradients of tfjs, without bringing them to
+ * the host.
  *
- * Long segments are read where they are, and their results written where they are wanted; short ones are copied together on the
- * device, since each needs a dispatch of its own otherwise. Nothing comes back but partial sums.
+ * Long segments are read in their own buffers, and their results are written to the buffers of `out`. Short segments
+ * are copied together on the device, since each would need a dispatch of its own otherwise. Only partial sums come back
+ * to the host.
  */
 import { AdasumError } from '../errors.ts'
 import { checkOptions } from '../tensor/check.ts'
@@ -17,15 +19,15 @@ import { Turns, typedOn } from './turns.ts'
 import { USAGE, type PageBuffer } from './web/webgpu.ts'
 
 export interface BufferReducerOptions {
-  /** On which the buffers are: `GpuDevice.from(device)`. */
+  /** The device that the buffers belong to: `GpuDevice.from(device)`. */
   device: GpuDevice
   /** How many vectors: 1 to 16. More than 6 are copied together, whatever their length. */
   inputs: number
-  /** Element counts of the segments (layers), of which each has a buffer. */
+  /** Element counts of the segments (layers); each segment has a buffer. */
   segments: ArrayLike<number>
   /** Default `f32`. */
   dtype?: 'f32' | 'f16' | 'bf16'
-  /** Bytes from which a segment of a multiple of four elements is used where it is. Default 65,536. */
+  /** A segment of at least so many bytes and a multiple of four elements is used in place. Default 65,536. */
   inPlaceBytes?: number
 }
 
@@ -54,10 +56,11 @@ export class BufferReducer {
   }
 
   /**
-   * Memory for partial sums and for the segments that are copied together; it serves any number of reductions.
+   * Allocates memory for partial sums and for the segments that are copied together; it serves any number of
+   * reductions.
    *
-   * @throws AdasumError ERR_UNSUPPORTED for more than 16 inputs, or a device of Node.js; ERR_ARGUMENT; ERR_OUT_OF_MEMORY;
-   *   ERR_DEVICE_LOST
+   * @throws AdasumError ERR_UNSUPPORTED for more than 16 inputs, or a device of Node.js; ERR_ARGUMENT;
+   *   ERR_OUT_OF_MEMORY; ERR_DEVICE_LOST
    */
   static async create(options: BufferReducerOptions): Promise<BufferReducer> {
     checkOptions(options, OPTIONS)
@@ -76,13 +79,13 @@ export class BufferReducer {
   }
 
   /**
-   * Combines the inputs. The caller's buffers may be written again, or destroyed, once the promise has settled; commands that the
-   * caller submitted before come first.
+   * Combines the inputs. The caller's buffers may be written again, or destroyed, once the promise has settled;
+   * commands that the caller submitted before come first.
    *
    * @param inputs - by input and segment; usages COPY_SRC and STORAGE, of half formats whole words
    * @param out - by segment; usages COPY_DST and STORAGE. None of them among the inputs
-   * @throws AdasumError ERR_ARGUMENT for buffers that do not fit; ERR_NON_FINITE if an input is not finite and the policy is to
-   *   throw; ERR_DEVICE_LOST; ERR_OUT_OF_MEMORY
+   * @throws AdasumError ERR_ARGUMENT for buffers that do not fit; ERR_NON_FINITE if an input is not finite and the
+   *   policy is to throw; ERR_DEVICE_LOST; ERR_OUT_OF_MEMORY
    */
   reduce(
     op: ReduceOp,
@@ -108,7 +111,7 @@ export class BufferReducer {
     })
   }
 
-  /** Gives all memory back, once the calls before have been done. The caller's buffers stay. */
+  /** Frees all memory, after the calls that were made before. The caller's buffers stay. */
   close(): Promise<void> {
     return this.#turns.take(() => this.#handle.release())
   }
@@ -118,7 +121,10 @@ export class BufferReducer {
   }
 }
 
-/** A dispatch may not read what it writes, nor write a buffer twice. */
+/**
+ * Checks that no buffer of `out` is an input, or in `out` twice: a dispatch may not read what it writes, nor write a
+ * buffer twice.
+ */
 function checkApart(inputs: readonly (readonly PageBuffer[])[], out: readonly PageBuffer[]): void {
   const seen = new Map<PageBuffer, string>()
   for (const [index, buffers] of inputs.entries())

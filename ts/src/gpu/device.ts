@@ -15,7 +15,7 @@ export interface GpuDeviceOptions {
 
 const OPTIONS: OptionNames<GpuDeviceOptions> = { adapter: true, memoryLimitBytes: true }
 
-/** Options for a device that is there. */
+/** Options for a device that the page has opened. */
 export type PageDeviceOptions = Omit<GpuDeviceOptions, 'adapter'>
 
 const PAGE_OPTIONS: OptionNames<PageDeviceOptions> = { memoryLimitBytes: true }
@@ -37,7 +37,7 @@ export class GpuDevice {
   /** How it keeps exact sums; see docs/gpu.md. */
   readonly arithmetic: string
 
-  /** Of a handle of the binding. */
+  /** Wraps a handle of the binding. */
   constructor(handle: DeviceHandle) {
     this.#handle = handle
     this.adapter = handle.adapter()
@@ -47,8 +47,8 @@ export class GpuDevice {
   /**
    * Opens an adapter; in a browser the one that it gives.
    *
-   * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu or WebGPU, an adapter, or one that keeps exact sums;
-   *   ERR_ARGUMENT for an adapter that is not there
+   * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu or WebGPU, an adapter, or one that keeps exact
+   *   sums; ERR_ARGUMENT for an adapter that does not exist
    */
   static async open(options: GpuDeviceOptions = {}): Promise<GpuDevice> {
     checkOptions(options, OPTIONS)
@@ -60,11 +60,11 @@ export class GpuDevice {
   }
 
   /**
-   * A GPUDevice that the page has opened, or a library such as tfjs: its buffers are used where they are. It stays theirs:
-   * `destroy` only ends its use here.
+   * Takes a GPUDevice that the page has opened, or a library such as tfjs: its buffers are used in place. It stays
+   * theirs: `destroy` only ends its use here.
    *
-   * @throws AdasumError ERR_ARGUMENT for what is no GPUDevice; ERR_UNSUPPORTED outside of browsers, and for a device that does not
-   *   keep exact sums; ERR_DEVICE_LOST
+   * @throws AdasumError ERR_ARGUMENT for what is no GPUDevice; ERR_UNSUPPORTED outside of browsers, and for a device
+   *   that does not keep exact sums; ERR_DEVICE_LOST
    */
   static async from(device: PageDevice, options: PageDeviceOptions = {}): Promise<GpuDevice> {
     checkOptions(options, PAGE_OPTIONS)
@@ -78,7 +78,7 @@ export class GpuDevice {
     return new GpuDevice(await typed(() => fromDevice(device, { memoryBytes: options.memoryLimitBytes })))
   }
 
-  /** For reducers. */
+  /** The handle, for reducers. */
   get handle(): DeviceHandle {
     return this.#handle
   }
@@ -95,7 +95,7 @@ function checkWhole(name: string, value: unknown): void {
 
 let shared: Promise<GpuDevice> | undefined
 
-/** The device of all who name none, opened once; a lost one is replaced by `forgetSharedDevice`. */
+/** The device of all callers that name none. It is opened once; after `forgetSharedDevice` it is opened again. */
 export function sharedDevice(): Promise<GpuDevice> {
   shared ??= GpuDevice.open().catch((error: unknown) => {
     shared = undefined
@@ -104,7 +104,7 @@ export function sharedDevice(): Promise<GpuDevice> {
   return shared
 }
 
-/** The next who names none opens the device again. */
+/** Makes the next call of `sharedDevice` open the device again: the one before is lost. */
 export function forgetSharedDevice(): void {
   shared = undefined
 }

@@ -1,37 +1,36 @@
 /**
- * The border to what reaches GPUs: the package adasum-gpu, which is optional and loaded on demand, or WebGPU in a browser
- * (`web/`). Numbers for dtypes and operators are those of
- * `binding/binding.ts`.
+ * The border to the implementations that reach GPUs: the package adasum-gpu, which is optional and loaded on demand, or
+ * WebGPU in a browser (`web/`). Codes for dtypes and operators are those of `binding/binding.ts`.
  *
- * What may wait for a device returns a promise, and is done on the thread pool. What copies touches the caller's memory before it
- * returns, on the main thread alone, so a vector is given whole, and copied a few groups at a time. Errors carry codes of
- * `errors.ts`.
+ * Functions that may wait for a device return a promise, and work on the thread pool. Functions that copy read or write
+ * the caller's memory before they return, on the main thread; so they take a whole vector, and copy a few groups of it
+ * at a time. Errors carry codes of `errors.ts`.
  */
 import type { PageBuffer, PageDevice } from './web/webgpu.ts'
 
 /** Version of this contract; an addon of another one is refused. */
 export const GPU_ABI = 1
 
-/** Codes of what to do with inputs that are not finite. */
+/** Codes of the policies for inputs that are not finite. */
 export const POLICY_CODES = { throw: 0, skip: 1, propagate: 2 } as const
 
-/** An adapter, and what it allows. */
+/** An adapter, and its limits. */
 export interface GpuAdapter {
-  /** Its place in the list, by which it can be named. */
+  /** Its index in the list, by which a caller can name it. */
   readonly index: number
   readonly name: string
   /** The interface through which it is reached: `vulkan`, `metal`, `dx12`, `webgpu`. */
   readonly backend: string
   /** `discrete`, `integrated`, `virtual`, `cpu` (a software renderer) or `other`. */
   readonly kind: string
-  /** Name and version of the driver, as far as it tells. */
+  /** Name and version of the driver, as far as the driver reports them. */
   readonly driver: string
   readonly maxBufferBytes: number
   /** Longer vectors are cut into several buffers. */
   readonly maxBindingBytes: number
-  /** Workgroups of a dispatch. */
+  /** Most workgroups of a dispatch. */
   readonly maxWorkgroups: number
-  /** Whether it is the one that is used unless another is named. */
+  /** Whether it is used unless another is named. */
   readonly isDefault: boolean
 }
 
@@ -39,13 +38,13 @@ export interface GpuBinding {
   /** GPU_ABI of the sources that it was built from. */
   readonly abi: () => number
   readonly adapters: () => Promise<GpuAdapter[]>
-  /** The default adapter unless one is given; `memoryBytes` bounds what a reducer's vectors may take. */
+  /** Opens an adapter, by its index or else the default one; `memoryBytes` bounds what a reducer's vectors may take. */
   readonly openDevice: (adapter: number | undefined, memoryBytes: number | undefined) => Promise<DeviceHandle>
-  /** A device that somebody else has opened; absent where there can be none. */
+  /** Takes a device that the page has opened; absent where there are no pages. */
   readonly fromDevice?: (device: PageDevice, options: DeviceLimits) => Promise<DeviceHandle>
 }
 
-/** Less than the device allows. */
+/** Limits below those of the device. */
 export interface DeviceLimits {
   readonly memoryBytes?: number | undefined
   readonly bindingBytes?: number | undefined
@@ -60,8 +59,8 @@ export interface DeviceHandle {
   destroy(): void
   makeReducer(dtype: number, slotCount: number, segmentElementCounts: Float64Array): Promise<ReducerHandle>
   /**
-   * For vectors whose segments come in buffers of the page: those of at least `ownBytes` are used where they are. Absent where
-   * there are no such buffers.
+   * Makes a reducer for vectors whose segments lie in buffers of the page: segments of at least `ownBytes` are used in
+   * place. Absent where there are no such buffers.
    */
   makeBufferReducer?(
     dtype: number,
@@ -71,36 +70,39 @@ export interface DeviceHandle {
   ): Promise<BufferReducerHandle>
 }
 
-/** What a reduction has found: `coefficients` has a row a segment; both are empty unless the operator was adasum. */
+/**
+ * The report of a reduction. `coefficients` has one row a segment; both arrays are empty unless the operator was
+ * adasum.
+ */
 export interface ReductionRecord {
   readonly orthogonality: Float64Array
   readonly coefficients: Float64Array
-  /** Slots that are not finite. */
+  /** Slots with NaN or infinity in them. */
   readonly nonFinite: number[]
 }
 
-/** One call at a time: the synchronous ones throw ERR_NOT_READY while another runs. */
+/** A reducer takes one call at a time: synchronous calls throw ERR_NOT_READY while another one is in progress. */
 export interface ReducerHandle {
-  /** Groups of four elements, over all segments: what the copies are counted in. */
+  /** Number of groups of four elements, over all segments. `begin` and `end` below count groups. */
   groupCount(): number
   writeGroups(slot: number, dtype: number, vector: Uint8Array, begin: number, end: number): void | Promise<void>
   accumulateGroups(slot: number, vector: Uint8Array, begin: number, end: number): void | Promise<void>
   reduce(op: number, policy: number, resultDtype: number): Promise<ReductionRecord>
-  /** Brings the result to the host. */
+  /** Copies the result to the host, where `copyResult` finds it. */
   fetch(): Promise<void>
-  /** Copies from what was fetched. */
+  /** Copies groups of the fetched result to `out`, which is a whole vector. */
   copyResult(begin: number, end: number, out: Uint8Array): void
-  /** The segments of a vector, a buffer each; absent where there are no buffers of the page. */
+  /** Copies a vector whose segments each lie in a buffer into a slot; absent where there are no buffers of the page. */
   writeBuffers?(slot: number, buffers: readonly PageBuffer[]): Promise<void>
   accumulateBuffers?(slot: number, buffers: readonly PageBuffer[]): Promise<void>
   copyResultTo?(out: readonly PageBuffer[]): Promise<void>
-  /** Gives all memory back, on the device too. */
+  /** Frees all memory, on the device too. */
   release(): Promise<void>
 }
 
-/** One call at a time. */
+/** A reducer of vectors in buffers of the page; it takes one call at a time. */
 export interface BufferReducerHandle {
-  /** `inputs` by input and segment, `out` by segment; none of them both. */
+  /** `inputs` is indexed by input and segment, `out` by segment; no buffer is in both. */
   reduceBuffers(
     op: number,
     policy: number,

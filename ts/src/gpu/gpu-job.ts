@@ -1,4 +1,7 @@
-/** What the local functions ask of a device, and whether any can do it: no device is needed to know that. */
+/**
+ * A reduction that the local functions ask of a device, and the check whether any device can do it, for which none is
+ * opened.
+ */
 import { AdasumError } from '../errors.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -16,7 +19,7 @@ export interface GpuJob {
   readonly onNonFinite: OnNonFinite
 }
 
-/** ERR_UNSUPPORTED if no device can do the job. */
+/** @throws AdasumError ERR_UNSUPPORTED if no device can do the job */
 export function checkForGpu(job: GpuJob): void {
   const problem = problemOf(job)
   if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)

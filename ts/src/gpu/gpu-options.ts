@@ -1,4 +1,4 @@
-/** What a reduction on a device is asked for. */
+/** The options of a reduction on a device, and their checks. */
 import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError, inspect } from '../errors.ts'
 import { checkOptions, oneOf, wholeNumber } from '../tensor/check.ts'
@@ -9,13 +9,13 @@ import { POLICY_CODES } from './gpu-binding.ts'
 export interface GpuReduceOptions {
   /** Default `throw` for adasum, `propagate` for sum and average. */
   onNonFinite?: OnNonFinite
-  /** `f32`: what half formats are combined to is stored as f32. Default: the slots' dtype. */
+  /** `f32`: the result of half formats is stored as f32. Default: the slots' dtype. */
   result?: 'f32'
 }
 
 const REDUCE_OPTIONS: OptionNames<GpuReduceOptions> = { onNonFinite: true, result: true }
 
-/** @throws AdasumError ERR_ARGUMENT for what is not known */
+/** The codes of a reduction's arguments. @throws AdasumError ERR_ARGUMENT for an unknown operator, option or value */
 export function checkReduction(
   op: ReduceOp,
   options: GpuReduceOptions,
@@ -38,7 +38,7 @@ export function dtypeNamed(name: string): Dtype {
   throw new AdasumError('ERR_ARGUMENT', `dtype is ${inspect(name)}; it must be one of f32, f16, bf16.`)
 }
 
-/** @throws AdasumError ERR_ARGUMENT for a number of vectors that cannot be meant */
+/** @throws AdasumError ERR_ARGUMENT unless the number of vectors is an integer from 1 to 65,535 */
 export function checkCountOfVectors(name: string, count: number): void {
   wholeNumber(count, name, { least: 1, most: 0xffff })
 }

@@ -1,8 +1,9 @@
 /**
  * Slots for vectors that stay on a device, and their reduction there.
  *
- * Calls on one reducer are done one after the other, in the order in which they were made; none blocks the event loop. Vectors
- * are copied on this thread, a few milliseconds at a time, since their memory may be transferred away at any moment.
+ * A reducer does its calls one after the other, in the order in which they were made; none blocks the event loop.
+ * Vectors are copied on this thread, a few milliseconds at a time, since their memory may be transferred away at any
+ * moment.
  */
 import { isDetached, lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect } from '../errors.ts'
@@ -29,7 +30,7 @@ export interface GpuReducerOptions {
   segments: number | ArrayLike<number>
   /** Default `f32`. */
   dtype?: 'f32' | 'f16' | 'bf16'
-  /** Default: one that all reducers share that name none. */
+  /** Default: the device that all reducers share that name none. */
   device?: GpuDevice
 }
 
@@ -60,7 +61,7 @@ export class GpuReducer {
   }
 
   /**
-   * Room for `slots` vectors on a device, all zero.
+   * Allocates `slots` vectors on a device, all zero.
    *
    * @throws AdasumError ERR_UNSUPPORTED without the package adasum-gpu or an adapter, or for more than 16 slots;
    *   ERR_ARGUMENT; ERR_OUT_OF_MEMORY; ERR_DEVICE_LOST
@@ -85,7 +86,7 @@ export class GpuReducer {
   /**
    * Overwrites a slot. f32 vectors are rounded to the slots' dtype.
    *
-   * @throws AdasumError ERR_ARGUMENT for a slot that is not there, or an array of another dtype or length
+   * @throws AdasumError ERR_ARGUMENT for a slot that does not exist, or an array of another dtype or length
    */
   write(slot: number, array: GpuArray): Promise<void> {
     return this.#turns.take(() => {
@@ -103,11 +104,11 @@ export class GpuReducer {
   }
 
   /**
-   * Copies a vector that lies on the device into a slot: a GPUBuffer a segment, each of the slots' dtype and on the reducer's own
-   * device.
+   * Copies a vector that lies on the device into a slot. Each segment is a GPUBuffer of the slots' dtype, on the
+   * reducer's own device.
    *
-   * @throws AdasumError ERR_ARGUMENT for a slot that is not there, or buffers that are too short or may not be copied from;
-   *   ERR_UNSUPPORTED outside of browsers
+   * @throws AdasumError ERR_ARGUMENT for a slot that does not exist, or buffers that are too short or may not be copied
+   *   from; ERR_UNSUPPORTED outside of browsers
    */
   writeBuffers(slot: number, buffers: readonly PageBuffer[]): Promise<void> {
     return this.#turns.take(() => {
@@ -127,7 +128,8 @@ export class GpuReducer {
   /**
    * Combines all slots; the result stays on the device until it is read.
    *
-   * @throws AdasumError ERR_NON_FINITE if a slot is not finite and the policy is to throw; ERR_DEVICE_LOST; ERR_OUT_OF_MEMORY
+   * @throws AdasumError ERR_NON_FINITE if a slot is not finite and the policy is to throw; ERR_DEVICE_LOST;
+   *   ERR_OUT_OF_MEMORY
    */
   reduce(op: ReduceOp, options: GpuReduceOptions = {}): Promise<ReductionRecord> {
     return this.#turns.take(async () => {
@@ -142,7 +144,8 @@ export class GpuReducer {
    * Reads the result of the last reduction.
    *
    * @returns `out`
-   * @throws AdasumError ERR_ARGUMENT before the first reduction, or for an array of another dtype or length; ERR_DEVICE_LOST
+   * @throws AdasumError ERR_ARGUMENT before the first reduction, or for an array of another dtype or length;
+   *   ERR_DEVICE_LOST
    */
   read<A extends GpuArray>(out: A): Promise<A> {
     return this.#turns.take(async () => {
@@ -157,8 +160,8 @@ export class GpuReducer {
   /**
    * Copies the result of the last reduction to GPUBuffers, one a segment, without bringing it to the host.
    *
-   * @throws AdasumError ERR_ARGUMENT before the first reduction, or for buffers that are too short or may not be copied to;
-   *   ERR_UNSUPPORTED outside of browsers; ERR_DEVICE_LOST
+   * @throws AdasumError ERR_ARGUMENT before the first reduction, or for buffers that are too short or may not be copied
+   *   to; ERR_UNSUPPORTED outside of browsers; ERR_DEVICE_LOST
    */
   readInto(out: readonly PageBuffer[]): Promise<void> {
     return this.#turns.take(() => {
@@ -168,7 +171,7 @@ export class GpuReducer {
     })
   }
 
-  /** Gives all memory back, once the calls before have been done. */
+  /** Frees all memory, after the calls that were made before. */
   close(): Promise<void> {
     this.#isClosed = true
     return this.#turns.take(() => this.#handle.release())
@@ -194,7 +197,7 @@ export class GpuReducer {
       throw new AdasumError('ERR_ARGUMENT', `slot is ${inspect(slot)}; there are ${this.slotCount}, from 0 on.`)
   }
 
-  /** The dtype in which `array` is given, once it is found to fit. */
+  /** Checks that `array` fits a slot. @returns the dtype of the array */
   #check(slot: unknown, array: GpuArray, mayBeWider: boolean): Dtype {
     this.#checkSlot(slot)
     return this.#checkLike(array, 'the array', mayBeWider ? [this.dtype, this.#f32] : [this.dtype])

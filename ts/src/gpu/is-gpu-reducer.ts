@@ -1,12 +1,12 @@
 import { GPU_REDUCER } from './brand.ts'
 import type { GpuReducer } from './gpu-reducer.ts'
 
-/** Whether it is one, of whichever copy of the package: its class is not asked. */
+/** Whether a value is a GpuReducer, of any copy of the package: the class is not compared. */
 export function isGpuReducer(value: unknown): value is GpuReducer {
   try {
     return typeof value === 'object' && value !== null && Object.hasOwn(value, GPU_REDUCER)
   } catch {
-    // A proxy that refuses to tell.
+    // A proxy may throw at any access.
     return false
   }
 }

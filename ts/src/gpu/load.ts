@@ -10,12 +10,13 @@ export const INSTALL_COMMAND: string = `npm install ${PACKAGE}`
 let loaded: Promise<GpuBinding> | undefined
 
 /**
- * The package; the same object on every call.
+ * The binding of the package adasum-gpu; the same object on every call.
  *
- * @throws AdasumError ERR_UNSUPPORTED if it is not installed, ERR_BINDING if it is of another version or cannot be loaded
+ * @throws AdasumError ERR_UNSUPPORTED if it is not installed, ERR_BINDING if it is of another version or cannot be
+ *   loaded
  */
 export function loadGpuBinding(): Promise<GpuBinding> {
-  // One that failed is tried again: it may have been installed meanwhile.
+  // After a failure the next call tries again: the package may have been installed meanwhile.
   loaded ??= wrapGpuAddon(() => import(PACKAGE)).catch((error: unknown) => {
     loaded = undefined
     throw error
@@ -23,7 +24,7 @@ export function loadGpuBinding(): Promise<GpuBinding> {
   return loaded
 }
 
-/** The binding that `load` gives, once its version is found to fit. */
+/** The binding that `load` returns. Checks that its version is the one this package needs. */
 export async function wrapGpuAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
   const addon = await loadAddon(load)
   const found = typeof addon.abi === 'function' ? addon.abi() : 'none'
@@ -37,7 +38,7 @@ export async function wrapGpuAddon(load: () => Promise<unknown>): Promise<GpuBin
 async function loadAddon(load: () => Promise<unknown>): Promise<GpuBinding> {
   try {
     const module = (await load()) as Partial<GpuBinding> & { default?: GpuBinding }
-    // Of a CommonJS module the names are found or not; the default is always there.
+    // Node.js may not find the names that a CommonJS module exports; the default export is always there.
     return (module.default ?? module) as GpuBinding
   } catch (cause) {
     const isAbsent = systemCode(cause) === 'ERR_MODULE_NOT_FOUND' && String(cause).includes(`'${PACKAGE}'`)

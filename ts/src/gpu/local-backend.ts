@@ -1,4 +1,4 @@
-/** The local functions on a device: every input is brought there, and the result back. */
+/** The local functions on a device: every input is copied to the device, and the result back. */
 import { emitWarning } from '#platform'
 import { AdasumError } from '../errors.ts'
 import { sharedDevice } from './device.ts'
@@ -30,8 +30,8 @@ export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
 let hasWarned = false
 
 /**
- * The same where the caller leaves the choice to us: undefined if the CPU is to do it, because a device cannot, or only a
- * software renderer could. Says so once in a process.
+ * The same for callers that leave the choice of CPU or GPU to this package. Returns undefined if the CPU is to reduce,
+ * because no device can, or only a software renderer could; warns of that once in a process.
  */
 export async function reduceOnGpuIfPossible(job: GpuJob): Promise<ReductionRecord | undefined> {
   try {

@@ -1,4 +1,7 @@
-/** Checks of GPUBuffers that come from the caller. What a device thinks of them it says too late, and not by our names. */
+/**
+ * Checks of GPUBuffers that come from the caller. A device reports its own checks too late, and without the caller's
+ * names.
+ */
 import { AdasumError } from '../errors.ts'
 import { kindOf } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -40,7 +43,7 @@ export function bufferOfEach(
 function checkBuffer(buffer: PageBuffer, byteLength: number, what: string, usages: Usages): void {
   if (typeof buffer?.size !== 'number' || typeof buffer.usage !== 'number')
     throw new AdasumError('ERR_ARGUMENT', `${what} is ${kindOf(buffer)}; it must be a GPUBuffer.`)
-  // Copies and bindings have whole words.
+  // Copies and bindings take whole words.
   const needed = Math.ceil(byteLength / 4) * 4
   if (buffer.size < needed)
     throw new AdasumError(

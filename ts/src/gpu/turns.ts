@@ -2,7 +2,7 @@ import { AdasumError } from '../errors.ts'
 import { forgetSharedDevice } from './device.ts'
 import { typed } from './typed.ts'
 
-/** Calls that are done one after the other, in the order in which they were made. */
+/** Does calls one after the other, in the order in which they were made. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
 
@@ -13,7 +13,10 @@ export class Turns {
   }
 }
 
-/** The next reducer that names no device does not get one that is lost. */
+/**
+ * The same as `typed`, for calls on a device. If the device is lost, the shared device is opened again for the next
+ * reducer.
+ */
 export async function typedOn<T>(call: () => T | Promise<T>): Promise<T> {
   try {
     return await typed(call)

@@ -1,7 +1,7 @@
 import { typedError } from '../binding/typed-error.ts'
 import { AdasumError } from '../errors.ts'
 
-/** The same call with errors that are AdasumErrors. */
+/** Makes the call; throws its errors as AdasumErrors. */
 export async function typed<T>(call: () => T | Promise<T>): Promise<T> {
   try {
     return await call()

@@ -1,6 +1,7 @@
 /**
- * Where the module for a browser's GPU lies: beside the bundle that the package is there, and beside dist/. Bundlers find the
- * file by this expression and carry it along. The inline form has its bytes in place of this file.
+ * The URL of the module for a browser's GPU: `../../wasm` is the same folder from this file in dist/ and from the
+ * bundle in wasm/browser/. Bundlers recognise this expression and copy the file along. In the inline form a file with
+ * the bytes replaces this one.
  */
 import { fetchBytes } from '../binding/fetch-bytes.ts'
 

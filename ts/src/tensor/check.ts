@@ -2,7 +2,7 @@
  * Checks of options and arrays that come from the caller. All other code relies on them: memory is attached, of fixed
  * size and not shared with another thread, and no two arrays of a call overlap.
  */
-import { isDetached, isResizable, isShared, placeOf } from '../binding/typed-array.ts'
+import { isDetached, isResizable, isShared, locationOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import type { NumericArray, OptionNames } from '../types.ts'
 import { type Dtype, dtypeOf, halfDtype } from './dtype.ts'
@@ -158,7 +158,7 @@ export function reducibleDtype(found: Dtype, named: unknown, what: string, more 
 
 /** The bytes of an array, without copying. */
 export function bytesOf(array: NumericArray): Uint8Array {
-  const { buffer, byteOffset, byteLength } = placeOf(array)
+  const { buffer, byteOffset, byteLength } = locationOf(array)
   return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
@@ -170,7 +170,7 @@ export function totalByteLength(parts: readonly Uint8Array[]): number {
 export function checkDisjoint(arrays: readonly { array: NumericArray; what: string }[]): void {
   const byBuffer = new Map<ArrayBufferLike, { begin: number; end: number; what: string }[]>()
   for (const { array, what } of arrays) {
-    const { buffer, byteOffset, byteLength } = placeOf(array)
+    const { buffer, byteOffset, byteLength } = locationOf(array)
     if (byteLength === 0) continue
     const ranges = byBuffer.get(buffer)
     const range = { begin: byteOffset, end: byteOffset + byteLength, what }

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The cases that are timed.
 
 use std::hint::black_box;
 
@@ -50,7 +50,7 @@ pub struct Case {
     pub dtype: Dtype,
     /// Of one input.
     pub element_count: usize,
-    pub place: &'static str,
+    pub location: &'static str,
 }
 
 /// Bytes of all inputs together in "cache", and of each of two inputs in "memory".
@@ -62,12 +62,12 @@ pub fn cases(is_quick: bool) -> Vec<Case> {
     let memory = if is_quick { 1 << 20 } else { MEMORY_BYTES };
     let mut cases = Vec::new();
     for kernel in [Kernel::Gram, Kernel::Combine] {
-        for (place, bytes) in [("cache", CACHE_BYTES / 2), ("memory", memory)] {
+        for (location, bytes) in [("cache", CACHE_BYTES / 2), ("memory", memory)] {
             for k in [2, 4, 8, 16] {
-                cases.push(Case::new(kernel, k, Dtype::F32, bytes * 2 / k, place));
+                cases.push(Case::new(kernel, k, Dtype::F32, bytes * 2 / k, location));
             }
             for dtype in [Dtype::F64, Dtype::F16, Dtype::Bf16] {
-                cases.push(Case::new(kernel, 2, dtype, bytes, place));
+                cases.push(Case::new(kernel, 2, dtype, bytes, location));
             }
         }
     }
@@ -81,14 +81,14 @@ pub fn cases(is_quick: bool) -> Vec<Case> {
 }
 
 impl Case {
-    fn new(kernel: Kernel, k: usize, dtype: Dtype, input_bytes: usize, place: &'static str) -> Self {
+    fn new(kernel: Kernel, k: usize, dtype: Dtype, input_bytes: usize, location: &'static str) -> Self {
         let element_count = input_bytes / dtype.byte_length();
-        Self { kernel, k, dtype, element_count, place }
+        Self { kernel, k, dtype, element_count, location }
     }
 
     /// Without vector instructions the large cases would take most of the time and tell nothing new.
     pub fn is_for(&self, isa: &str) -> bool {
-        isa != "scalar" || self.place == "cache" && self.k == 2
+        isa != "scalar" || self.location == "cache" && self.k == 2
     }
 
     /// Of all inputs together.
@@ -101,8 +101,8 @@ impl Case {
         (self.k + usize::from(self.kernel.writes())) * self.element_count * self.dtype.byte_length()
     }
 
-    /// Instructions of the arithmetic, each counted as one multiply-add: products are fused unless they are not exact, and
-    /// combinations never are.
+    /// Instructions of the arithmetic, each counted as one multiply-add: products are fused unless they are not exact,
+    /// and combinations never are.
     pub fn operations(&self) -> f64 {
         let (k, n) = (self.k as f64, self.element_count as f64);
         let products = n * k * (k + 1.0) / 2.0 * if self.dtype == Dtype::F64 { 2.0 } else { 1.0 };

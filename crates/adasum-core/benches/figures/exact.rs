@@ -9,8 +9,8 @@ pub fn gram_error(inputs: &[Vector], products: &[f64]) -> f64 {
     let pairs: Vec<_> = (0..inputs.len()).flat_map(|i| (i..inputs.len()).map(move |j| (i, j))).collect();
     let exact: Vec<_> = pairs.iter().map(|&(i, j)| dot(&inputs[i], &inputs[j])).collect();
     let norm = |i: usize| {
-        let place = pairs.iter().position(|&pair| pair == (i, i)).unwrap();
-        exact[place].sqrt()
+        let index = pairs.iter().position(|&pair| pair == (i, i)).unwrap();
+        exact[index].sqrt()
     };
     let norms: Vec<_> = (0..inputs.len()).map(norm).collect();
     let errors = pairs

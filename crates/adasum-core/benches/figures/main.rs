@@ -1,9 +1,9 @@
 //! Kernels beside the limits of the machine, a line a case: `npm run --silent bench:kernels -- --json`.
 //!
-//! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's size,
-//! the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the rounds.
-//! `--quick` takes few rounds on small vectors, to try the program itself. Other words choose cases: kernels (`gram`), places
-//! (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`).
+//! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's
+//! size, the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the
+//! rounds. `--quick` takes few rounds on small vectors, to try the program itself. Other words choose cases: kernels
+//! (`gram`), where the inputs lie (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`).
 //!
 //! | field | meaning |
 //! |---|---|
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// True if each word that speaks of kernels, places, dtypes or k has one among its like that fits the case.
+/// True if each word that speaks of kernels, locations, dtypes or k has one among its like that fits the case.
 fn is_wanted(case: &Case, words: &[&String]) -> bool {
     let fits = |own: String, all: &dyn Fn(&Case) -> String| {
         let known: Vec<_> = cases(true).iter().map(all).collect();
@@ -58,7 +58,7 @@ fn is_wanted(case: &Case, words: &[&String]) -> bool {
     };
     let properties: [fn(&Case) -> String; 4] = [
         |case| case.kernel.name().to_owned(),
-        |case| case.place.to_owned(),
+        |case| case.location.to_owned(),
         |case| case.dtype.name().to_owned(),
         |case| format!("k={}", case.k),
     ];
@@ -84,7 +84,7 @@ fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {
         k: case.k,
         dtype: case.dtype.name(),
         isa: engine.isa(),
-        place: case.place,
+        location: case.location,
         bytes: case.bytes(),
         seconds: median(ours),
         limit_seconds: median(limit),

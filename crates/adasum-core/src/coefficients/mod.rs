@@ -1,7 +1,7 @@
 //! From the Gram matrix to the coefficients.
 //!
-//! The inputs are the leaves of a contiguous balanced tree: n inputs split into ceil(n/2) and floor(n/2). A node combines
-//! the vectors a and b of its children, which stand for m and k ranks' vectors, as
+//! The inputs are the leaves of a contiguous balanced tree: n inputs split into ceil(n/2) and floor(n/2). A node
+//! combines the vectors a and b of its children, which stand for m and k ranks' vectors, as
 //!
 //! ```text
 //! Adasum(a, b) = (1 - a.b / |a|^2 * m / (m + k)) a  +  (1 - a.b / |b|^2 * k / (m + k)) b
@@ -12,10 +12,11 @@
 //!
 //! - **Absent inputs** have weight 0: the other child passes through.
 //! - **Zero vectors** keep their weight but are neutral: coefficient 0, and the other child passes through.
-//! - **Cancellation.** If the terms of a node's vector nearly cancel, c^T K c is mostly rounding error. Unless the node is
-//!   the root, whose products nobody needs, its vector is then *measured*: the caller forms it and returns its products
-//!   with itself and with every input. From there on it is a term of its own, like an input. If even the measured norm is
-//!   at the level of the inputs' own rounding, it counts as zero.
+//! - **Cancellation.** If the terms of a node's vector nearly cancel, c^T K c is mostly rounding error. The node is
+//!   then *refined*, unless it is the root, whose products nobody needs: [`coefficients`] returns a
+//!   [`RefinementRequest`], the caller forms the vector, takes its products with itself and with every input, and gives
+//!   them to the next call as a [`Refinement`]. In that call the vector is a term of its own, like an input. If even
+//!   its refined norm is at the level of the inputs' own rounding, it counts as zero.
 //!
 //! All arithmetic is plain f64 in the order in which it stands here, so equal matrices give equal bits.
 
@@ -24,15 +25,15 @@ mod tree;
 
 use solver::Solver;
 
-pub use solver::{Memory, Refinement, Request, Thresholds};
+pub use solver::{Memory, Refinement, RefinementRequest, Thresholds};
 pub use tree::{is_inner_node, triangle_index};
 
-/// What the matrix says.
+/// What [`coefficients`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome<'m> {
-    /// Everything is known.
+    /// All coefficients are found.
     Done {
-        /// |result|^2 / sum |g_i|^2 over the inputs that are present: 1 for orthogonal inputs, 1/n for n identical ones.
+        /// |result|^2 / sum |g_i|^2 over the inputs that are present: 1 for orthogonal ones, 1/n for n identical ones.
         /// 1 if all inputs are zero, NaN if the matrix is not finite.
         orthogonality: f64,
         /// sum |g_i|^2 over the inputs that are present, infinite if it overflows, NaN if the matrix is not finite.
@@ -40,12 +41,12 @@ pub enum Outcome<'m> {
         /// One coefficient an input.
         coefficients: &'m [f64],
     },
-    /// These nodes must be measured first.
-    Measure(Vec<Request>),
+    /// These nodes must be refined first. The next call takes their refinements beside those that this one was given.
+    Refine(Vec<RefinementRequest>),
 }
 
-/// The balanced coefficients of one segment. `weights` says how many ranks' vectors each input stands for. `gram` is the
-/// upper triangle over all inputs; the entries of inputs of weight 0 are not read.
+/// The balanced coefficients of one segment. `weights` says how many ranks' vectors each input stands for. `gram` is
+/// the upper triangle over all inputs; the entries of inputs of weight 0 are not read.
 pub fn coefficients<'m>(
     memory: &'m mut Memory,
     thresholds: Thresholds,
@@ -59,7 +60,7 @@ pub fn coefficients<'m>(
     }
     let root = solver.node(0..weights.len());
     if !solver.requests.is_empty() {
-        return Outcome::Measure(solver.requests);
+        return Outcome::Refine(solver.requests);
     }
     let smallest_squared_norm = solver.smallest_squared_norm();
     let trace = solver.trace();

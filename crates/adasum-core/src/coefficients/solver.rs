@@ -1,14 +1,15 @@
 //! One segment's tree, worked out from the leaves to the root.
 //!
-//! A node's vector is kept as a sum of *atoms*: inputs, and nodes that have been measured. Products of two vectors are
-//! added up over pairs of atoms, from the matrix and from what was measured; the coefficients of the inputs follow beside.
+//! A node's vector is kept as a sum of *atoms*: inputs, and nodes that have been refined. Products of two vectors are
+//! added up over pairs of atoms, from the matrix and from the refinements. The coefficients of the inputs are kept
+//! beside.
 
 use std::ops::Range;
 
 use super::tree::{split, triangle_index};
 use crate::element::Element;
 
-/// Below this part of its inputs' squared norms a measured squared norm is rounding noise: the vector counts as zero.
+/// Below this part of its inputs' squared norms a refined squared norm is rounding noise: the vector counts as zero.
 const ZERO_BELOW: f64 = 1e-14;
 
 /// Matrices with an entry above this are scaled down first, so that no product overflows.
@@ -18,9 +19,9 @@ const SHRINK: f64 = f64::from_bits(0x3370_0000_0000_0000); // 2^-200, exact
 /// What a dtype means for the rule; see the constants of [`Element`].
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
-    /// Measure a node directly below this part of its terms' squared norms.
+    /// A node is refined if its squared norm falls below this part of its terms' squared norms.
     pub refine_below: f64,
-    /// Squared norms below this count as orthogonal to everything.
+    /// A vector whose squared norm is below this counts as orthogonal to every other.
     pub smallest_squared_norm: f64,
 }
 
@@ -31,9 +32,9 @@ impl Thresholds {
     }
 }
 
-/// A node of the tree whose vector must be measured: x = sum of vector_i * g_i.
+/// A node of the tree that must be refined: the products of x = sum of vector_i * g_i are needed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
+pub struct RefinementRequest {
     /// Index of the node's first input.
     pub first: usize,
     /// Number of inputs below the node.
@@ -42,7 +43,7 @@ pub struct Request {
     pub vector: Vec<f64>,
 }
 
-/// The answer to a [`Request`].
+/// The answer to a [`RefinementRequest`].
 #[derive(Clone, Copy, Debug)]
 pub struct Refinement<'a> {
     /// Index of the node's first input.
@@ -53,16 +54,16 @@ pub struct Refinement<'a> {
     pub products: &'a [f64],
 }
 
-/// What one segment after another is worked out in: a model has thousands of small ones.
+/// Scratch memory, which one segment after another uses: a model has thousands of small ones.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The terms of all vectors under way; each vector's are consecutive.
+    /// The terms of all vectors that the solver keeps; each vector's are consecutive.
     atoms: Vec<(Atom, f64)>,
     pub(super) coefficients: Vec<f64>,
     squared_norms: Vec<f64>,
 }
 
-/// Sums like the tree itself, so that identical inputs stay exact where their number is a power of two.
+/// Adds in the order of the tree itself, so that identical inputs stay exact where their number is a power of two.
 fn pairwise_sum<T>(items: &[T], value: &impl Fn(&T) -> f64) -> f64 {
     match items {
         [] => 0.0,
@@ -75,16 +76,16 @@ fn pairwise_sum<T>(items: &[T], value: &impl Fn(&T) -> f64) -> f64 {
     }
 }
 
-/// A vector that others are made of: an input, or a measured node.
+/// A vector that others are made of: an input, or a refined node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Atom {
     Input(usize),
-    /// Index into the solver's measured nodes.
-    Measured(usize),
+    /// Index into the solver's refined nodes.
+    Refined(usize),
 }
 
-/// A measured node: its vector in terms of the inputs, and what the caller found.
-struct Measured<'a> {
+/// A refined node: its vector in terms of the inputs, and the products that the caller took.
+struct RefinedNode<'a> {
     inputs: Range<usize>,
     vector: Vec<f64>,
     products: &'a [f64],
@@ -94,7 +95,7 @@ struct Measured<'a> {
 
 /// A node's vector, as far as its parent needs it.
 pub(super) struct Vector {
-    /// The inputs below the node in which the vector came about.
+    /// The inputs below the node whose combination the vector is.
     inputs: Range<usize>,
     /// How many ranks' vectors it stands for, zero or not.
     weight: f64,
@@ -127,9 +128,9 @@ pub(super) struct Solver<'a> {
     refinements: &'a [Refinement<'a>],
     /// Power of two that all products are multiplied with.
     pub(super) scale: f64,
-    measured: Vec<Measured<'a>>,
-    /// What must be measured first.
-    pub(super) requests: Vec<Request>,
+    refined: Vec<RefinedNode<'a>>,
+    /// The nodes that must be refined first.
+    pub(super) requests: Vec<RefinementRequest>,
     memory: &'a mut Memory,
 }
 
@@ -144,8 +145,8 @@ impl<'a> Solver<'a> {
         memory.atoms.clear();
         memory.coefficients.clear();
         memory.coefficients.resize(weights.len(), 0.0);
-        let (measured, requests) = (Vec::new(), Vec::new());
-        let mut solver = Self { thresholds, weights, gram, refinements, scale: 1.0, measured, requests, memory };
+        let (refined, requests) = (Vec::new(), Vec::new());
+        let mut solver = Self { thresholds, weights, gram, refinements, scale: 1.0, refined, requests, memory };
         let mut largest: f64 = 0.0;
         solver.each_present_entry(|entry| largest = largest.max(entry.abs()));
         solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
@@ -164,13 +165,13 @@ impl<'a> Solver<'a> {
     }
 
     pub(super) fn is_finite(&self) -> bool {
-        let measured = self.refinements.iter().all(|refinement| {
+        let are_refinements_finite = self.refinements.iter().all(|refinement| {
             let mut products = refinement.products[1..].iter().zip(self.weights);
             refinement.products[0].is_finite() && products.all(|(x, weight)| *weight == 0.0 || x.is_finite())
         });
-        let mut gram = true;
-        self.each_present_entry(|entry| gram &= entry.is_finite());
-        measured && gram
+        let mut is_gram_finite = true;
+        self.each_present_entry(|entry| is_gram_finite &= entry.is_finite());
+        are_refinements_finite && is_gram_finite
     }
 
     /// The sum of the squared norms of the inputs that are present, scaled.
@@ -225,10 +226,12 @@ impl<'a> Solver<'a> {
         })
     }
 
-    /// The operator. None if a child must be measured first.
+    /// Combines the vectors of two children. None if a child must be refined first.
     fn join(&mut self, left: Vector, right: Vector, inputs: Range<usize>) -> Option<Vector> {
         let weight = left.weight + right.weight;
-        let (Some(left), Some(mut right)) = (self.trusted(left), self.trusted(right)) else { return None };
+        let (Some(left), Some(mut right)) = (self.refine_if_needed(left), self.refine_if_needed(right)) else {
+            return None;
+        };
         self.close_gap(&left, &mut right);
         if left.is_zero() || right.is_zero() {
             let other = if left.is_zero() { right } else { left };
@@ -267,7 +270,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// Moves the right child's terms to the end of the left one's, if that has become shorter by being measured.
+    /// Moves the right child's terms to the end of the left one's, if refinement has made that one shorter.
     fn close_gap(&mut self, left: &Vector, right: &mut Vector) {
         let gap = right.atoms.start - left.atoms.end;
         if gap > 0 {
@@ -276,19 +279,19 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// The vector with products that can be relied on: itself, or measured. None, and a request, if the measurement is
-    /// still to be made.
-    fn trusted(&mut self, vector: Vector) -> Option<Vector> {
+    /// The vector with products that can be relied on: as it is, or refined. If its refinement is not there yet,
+    /// requests it and returns None.
+    fn refine_if_needed(&mut self, vector: Vector) -> Option<Vector> {
         if !vector.cancels(self) {
             return Some(vector);
         }
         let node = &vector.inputs;
         let answer = self.refinements.iter().find(|r| r.first == node.start && r.count == node.len());
         match answer {
-            Some(refinement) => Some(self.measure(vector, refinement)),
+            Some(refinement) => Some(self.take_refinement(vector, refinement)),
             None => {
-                let mut request =
-                    Request { first: node.start, count: node.len(), vector: vec![0.0; self.weights.len()] };
+                let vector = vec![0.0; self.weights.len()];
+                let mut request = RefinementRequest { first: node.start, count: node.len(), vector };
                 request.vector[node.clone()].copy_from_slice(&self.memory.coefficients[node.clone()]);
                 self.requests.push(request);
                 None
@@ -296,7 +299,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    fn measure(&mut self, vector: Vector, refinement: &Refinement<'a>) -> Vector {
+    fn take_refinement(&mut self, vector: Vector, refinement: &Refinement<'a>) -> Vector {
         let squared_norm = refinement.products[0] * self.scale;
         let ratio = squared_norm / vector.input_scale;
         if ratio < ZERO_BELOW {
@@ -304,15 +307,15 @@ impl<'a> Solver<'a> {
             let atoms = vector.atoms.start..vector.atoms.start;
             return Vector { squared_norm: 0.0, atom_scale: 0.0, input_scale: 0.0, atoms, ..vector };
         }
-        self.measured.push(Measured {
+        self.refined.push(RefinedNode {
             inputs: vector.inputs.clone(),
             vector: self.memory.coefficients[vector.inputs.clone()].to_vec(),
             products: &refinement.products[1..],
             ratio,
         });
-        // A vector that cancels has terms: the first one's place is free.
+        // A vector that cancels has terms, and one atom stands for all of them now: it takes the index of the first.
         let begin = vector.atoms.start;
-        self.memory.atoms[begin] = (Atom::Measured(self.measured.len() - 1), 1.0);
+        self.memory.atoms[begin] = (Atom::Refined(self.refined.len() - 1), 1.0);
         let atoms = begin..begin + 1;
         Vector { squared_norm, atom_scale: squared_norm, atoms, ..vector }
     }
@@ -325,11 +328,11 @@ impl<'a> Solver<'a> {
     fn product(&self, s: Atom, t: Atom) -> f64 {
         match (s, t) {
             (Atom::Input(i), Atom::Input(j)) => self.gram(i, j),
-            (Atom::Input(i), Atom::Measured(m)) | (Atom::Measured(m), Atom::Input(i)) => {
-                self.measured[m].products[i] * self.scale
+            (Atom::Input(i), Atom::Refined(m)) | (Atom::Refined(m), Atom::Input(i)) => {
+                self.refined[m].products[i] * self.scale
             }
-            (Atom::Measured(m), Atom::Measured(l)) => {
-                let (m, l) = (&self.measured[m], &self.measured[l]);
+            (Atom::Refined(m), Atom::Refined(l)) => {
+                let (m, l) = (&self.refined[m], &self.refined[l]);
                 // Written out in inputs, a vector loses what cancels in it: write out the one that cancels less.
                 let (whole, parts) = if m.ratio <= l.ratio { (m, l) } else { (l, m) };
                 let terms = parts.vector.iter().zip(&whole.products[parts.inputs.clone()]);

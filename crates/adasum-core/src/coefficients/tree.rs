@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Where the upper triangle of a k x k matrix, row by row, holds the entry of i and j.
+/// Index of the entry of i and j in the upper triangle of a k x k matrix, which is stored row by row.
 pub fn triangle_index(k: usize, i: usize, j: usize) -> usize {
     let (i, j) = (i.min(j), i.max(j));
     i * (2 * k + 1 - i) / 2 + (j - i)
@@ -21,7 +21,7 @@ pub fn is_inner_node(n: usize, first: usize, count: usize) -> bool {
     false
 }
 
-/// ceil(n/2) inputs go left.
+/// The first input of the right child: ceil(n/2) inputs go left.
 pub(super) fn split(node: &Range<usize>) -> usize {
     node.start + node.len().div_ceil(2)
 }

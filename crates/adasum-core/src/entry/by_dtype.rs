@@ -1,4 +1,4 @@
-//! From the code of a dtype to the element type of a generic function.
+//! Calls of generic functions by the codes of dtypes.
 
 /// Calls a generic function with the element type of a dtype code.
 macro_rules! with_element {

@@ -4,7 +4,7 @@ use super::view::{Exclusive, View, ViewMut};
 use crate::error::Result;
 use crate::simd::stream;
 
-/// Copies as many bytes as `to` has, past the cache if the CPU can: for what has no room there.
+/// Copies as many bytes as `to` has. Bypasses the cache where the CPU can: for bytes that the cache has no room for.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) if the lengths differ, or the views have bytes in common.

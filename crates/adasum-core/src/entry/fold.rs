@@ -1,7 +1,7 @@
 //! Elementwise folds, which need no coefficients: minimum and maximum, and the sum of integers.
 
 use super::reduction::input_elements;
-use super::threads::{Shared, part_count, ranges, run};
+use super::threads::{Shared, part_count, ranges, run_jobs};
 use super::view::{Exclusive, View, ViewMut};
 use crate::dtype::{Dtype, FoldOp, Integer, StoredDtype};
 use crate::element::Foldable;
@@ -10,8 +10,8 @@ use crate::error::{Result, argument_error};
 use crate::half::{Bf16, F16};
 
 impl Engine {
-    /// out = the join of all inputs, element by element; of floats the minimum or the maximum only. `out` may be exactly one
-    /// of the inputs.
+    /// Joins all inputs, element by element, into `out`. Floats have the minimum and the maximum only. `out` may be
+    /// exactly one of the inputs.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -50,8 +50,8 @@ fn fold<E: Foldable>(engine: Engine, op: FoldOp, inputs: &[View<'_>], out: ViewM
     Exclusive::reading(inputs).writing_in_place("out", out)?;
     let parts = part_count(engine.threads, element_count * inputs.len() * size_of::<E>());
     let (elements, out) = (Shared::new(&elements), Shared::new(out_elements));
-    // SAFETY: the engine's instruction set is available, the elements lie in the checked length of inputs and out, and no two
-    // threads get the same ones.
-    run(ranges(element_count, parts).collect(), |range| unsafe { kernel(elements.get(), range, out.get()) });
+    // SAFETY: the engine's instruction set is available, the elements lie in the checked length of inputs and out, and
+    // no two threads get the same ones.
+    run_jobs(ranges(element_count, parts).collect(), |range| unsafe { kernel(elements.get(), range, out.get()) });
     Ok(())
 }

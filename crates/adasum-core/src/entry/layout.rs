@@ -1,4 +1,4 @@
-//! Tables of counts, as they arrive from JavaScript: doubles that should be integers that should add up.
+//! The tables of counts that JavaScript passes as doubles: the checks that they are integers, and that they add up.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::error::{Result, argument_error};
 /// The largest integer up to which doubles count without gaps.
 const LARGEST_COUNT: f64 = 9_007_199_254_740_991.0;
 
-/// A run of a segment, and where it lies in the slice.
+/// A run of a segment, and its offset in the slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub run: Run,
@@ -22,12 +22,13 @@ impl Piece {
         Self { run: Run::whole(element_count as u64), offset }
     }
 
-    /// The slice's elements that the piece has.
+    /// How many elements the piece has.
     pub fn element_count(&self) -> usize {
         self.run.element_count as usize // The sum over all pieces was checked to fit.
     }
 
-    /// A part of the piece; the range is in blocks, counted from the piece's start.
+    /// A part of the piece. The range is in elements from the piece's start; it begins and ends at blocks or at the
+    /// piece's end.
     pub fn part(&self, range: Range<usize>) -> Self {
         let run = Run {
             first_element: self.run.first_element + range.start as u64,
@@ -37,7 +38,7 @@ impl Piece {
         Self { run, offset: self.offset + range.start }
     }
 
-    /// How many nodes `gram` gives for it; a whole piece has one.
+    /// How many nodes `gram` writes for the piece; a whole piece has one.
     pub fn node_count(&self) -> u64 {
         self.run.node_count()
     }

@@ -1,8 +1,8 @@
 //! The byte-level entry points: what the bindings call.
 //!
-//! Every check on arguments that come from outside stands here, once: codes, counts, lengths, alignment, overlap. A call
-//! that is refused has written nothing. See `ts/src/binding/binding.ts` for the contract; names and order of arguments
-//! are the same.
+//! All checks on arguments that come from outside are made here, once: codes, counts, lengths, alignment, overlap. A
+//! call that is refused has written nothing. See `ts/src/binding/binding.ts` for the contract; names and order of
+//! arguments are the same.
 
 mod by_dtype;
 mod copy;
@@ -39,7 +39,7 @@ impl Engine {
         with_element!(dtype, has_non_finite(self, input, segment_element_counts))
     }
 
-    /// Nodes of every piece, whole or cut, in order.
+    /// Writes the nodes of the Gram matrix of every piece, whole or cut, in order.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -47,7 +47,8 @@ impl Engine {
         with_element!(dtype, gram(self, inputs, pieces, nodes))
     }
 
-    /// Forms x = sum vector_i g_i for each of m coefficient vectors and takes its products with itself and all inputs.
+    /// Forms x = sum vector_i g_i for each of m coefficient vectors, and writes its products with itself and with all
+    /// inputs: the refinement of m tree nodes.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.

@@ -1,4 +1,4 @@
-//! Numbers in fewer bytes. Parts follow each other; blocks are counted from the start of each.
+//! f32 in fewer bytes. The input consists of consecutive parts, and each part is cut into blocks from its own start.
 
 use super::layout::{count_of, parse_parts};
 use super::view::{Exclusive, View, ViewMut};
@@ -13,8 +13,9 @@ use crate::kernel::{Code, Int8};
 const SMALLEST_BLOCK: usize = 16;
 
 impl Engine {
-    /// Writes the codes of `input` (f32), to which `residual` is added first if it has elements; what the codes leave over
-    /// takes its place. `element_counts` cuts the input in consecutive parts, and each part is cut in blocks.
+    /// Writes the codes of `input` (f32). If `residual` has elements, it is added to the input first, and the error
+    /// that the codes leave is written back to it. `element_counts` cuts the input into consecutive parts, and each
+    /// part is cut into blocks.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -34,7 +35,7 @@ impl Engine {
         let bytes = codes.elements::<u8>("codes", blocks.byte_length()?)?;
         Exclusive::reading(&[input]).writing("residual", residual)?.writing("codes", codes)?;
         let quantize = blocks.format.coding(self.table).quantize;
-        blocks.each(|block| {
+        blocks.for_each(|block| {
             // SAFETY: the engine's instruction set is available, and the block lies in the checked lengths.
             unsafe {
                 let residual = has_residual.then(|| residuals.add(block.element));
@@ -44,7 +45,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the numbers (f32) for which codes stand.
+    /// Writes the f32 elements that codes stand for.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -61,7 +62,7 @@ impl Engine {
         let elements = out.elements::<f32>("out", blocks.element_count)?;
         Exclusive::reading(&[codes]).writing("out", out)?;
         let dequantize = blocks.format.coding(self.table).dequantize;
-        blocks.each(|block| {
+        blocks.for_each(|block| {
             // SAFETY: the engine's instruction set is available, and the block lies in the checked lengths.
             unsafe { dequantize(bytes.add(block.byte), block.element_count, elements.add(block.element)) };
         });
@@ -88,7 +89,7 @@ impl Format {
     }
 }
 
-/// Where a block's elements and codes are.
+/// The offsets of a block's elements and codes.
 struct Block {
     element: usize,
     element_count: usize,
@@ -98,7 +99,7 @@ struct Block {
 struct Blocks {
     format: Format,
     block_element_count: usize,
-    /// Offset and length of each.
+    /// Offset and element count of each part.
     parts: Vec<(usize, usize)>,
     element_count: usize,
 }
@@ -122,7 +123,7 @@ impl Blocks {
         })
     }
 
-    fn each(&self, mut work: impl FnMut(Block)) {
+    fn for_each(&self, mut work: impl FnMut(Block)) {
         let (scale, code) = self.format.widths();
         let mut byte = 0;
         for &(offset, count) in &self.parts {

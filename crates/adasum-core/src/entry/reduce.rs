@@ -1,8 +1,8 @@
-//! A slice reduced in one call. Whole segments go gram -> coefficients -> combine, so that combine finds gram's data still
-//! in the cache; of cut segments only the partial Gram matrices can be known here.
+//! The reduction of a slice in one call. Whole segments go gram -> coefficients -> combine, so that combine finds
+//! gram's data still in the cache. For cut segments only the partial Gram matrices can be computed here.
 //!
-//! Gram of a segment takes turns with combine of the segment before it, chunk by chunk: combine works in the cache, and
-//! meanwhile memory brings what gram reads next.
+//! Gram on one segment takes turns with combine on the segment before it, chunk by chunk: while combine works in the
+//! cache, the elements that gram reads next arrive from memory.
 
 use super::by_dtype::with_elements;
 use super::layout::{Piece, Pieces};
@@ -10,7 +10,7 @@ use super::reduction::{Combination, Reduction, input_elements, product_count};
 use super::tables::parse_weights;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
 use crate::blocks::Accumulator;
-use crate::coefficients::{Memory, Outcome, Refinement, Request, Thresholds, coefficients, triangle_index};
+use crate::coefficients::{Memory, Outcome, Refinement, RefinementRequest, Thresholds, coefficients, triangle_index};
 use crate::dtype::Op;
 use crate::element::{Element, Output};
 use crate::engine::Engine;
@@ -23,15 +23,15 @@ pub struct Results<'a> {
     pub out: ViewMut<'a>,
     /// With adasum, the nodes of the cut pieces.
     pub nodes: ViewMut<'a>,
-    /// With adasum, 2 + k doubles a piece: orthogonality, the sum of the squared norms, then the coefficients; all NaN for
-    /// cut pieces.
+    /// With adasum, 2 + k doubles a piece: orthogonality, the sum of the squared norms, then the coefficients; all NaN
+    /// for cut pieces.
     pub stats: ViewMut<'a>,
 }
 
 impl Engine {
     /// Reduces a slice: all of it with sum and average; with adasum the whole pieces, and the nodes of the cut ones.
-    /// `weights` has a double an input, how many ranks' vectors it stands for: 0 leaves it out, unread. Sum and average
-    /// touch neither nodes nor stats.
+    /// `weights` has one double for each input: how many ranks' vectors the input stands for. An input of weight 0
+    /// takes no part and is not read. Sum and average touch neither nodes nor stats.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -80,10 +80,10 @@ fn reduce<E: Element, O: Output<E>>(
         present,
         out: out_elements,
         gram: Vec::new(),
-        of_present: Vec::new(),
+        present_coefficients: Vec::new(),
         memory: Memory::default(),
     };
-    pieces.pieces.iter().for_each(|piece| adasum.piece(piece));
+    pieces.pieces.iter().for_each(|piece| adasum.reduce_piece(piece));
     adasum.finish();
     Ok(())
 }
@@ -95,7 +95,8 @@ fn constant_coefficients(op: Op, present: &Present) -> Vec<f64> {
     present.gather(&present.weights).map(coefficient).collect()
 }
 
-/// Which inputs take part, those of weight > 0. Tables that cross the border are indexed by all inputs, kernels see only these.
+/// Which inputs take part, those of weight > 0. Tables that cross the border are indexed by all inputs, kernels see
+/// only these.
 struct Present {
     weights: Vec<f64>,
     indices: Vec<usize>,
@@ -139,21 +140,21 @@ impl Present {
 /// The reduction of one slice.
 struct Adasum<'a, E, O> {
     reduction: Reduction<E>,
-    /// Of the whole piece before.
+    /// The combination of the whole piece before.
     combination: Combination<E>,
     present: Present,
     sums: Accumulator,
     out: *mut O,
     nodes: DoublesMut<'a>,
     stats: DoublesMut<'a>,
-    // Kept from piece to piece.
+    // These buffers are used again for every piece.
     gram: Vec<f64>,
-    of_present: Vec<f64>,
+    present_coefficients: Vec<f64>,
     memory: Memory,
 }
 
 impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
-    fn piece(&mut self, piece: &Piece) {
+    fn reduce_piece(&mut self, piece: &Piece) {
         let (reduction, combination, out) = (&self.reduction, &mut self.combination, self.out);
         let mut turn = |next| combination.advance(reduction, next, out);
         let sums = reduction.gram(piece, &mut self.sums, Some(&mut turn));
@@ -170,17 +171,17 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
         self.solve(piece);
         self.finish();
         let elements = piece.offset..piece.offset + piece.element_count();
-        self.combination.begin(&self.reduction, elements, &self.of_present);
+        self.combination.begin(&self.reduction, elements, &self.present_coefficients);
     }
 
     fn finish(&mut self) {
         self.combination.finish(&self.reduction, self.out);
     }
 
-    /// Writes the piece's statistics and finds the coefficients of the inputs that are present. Asks until no vector is
-    /// left to be measured: every answer settles at least one node of the tree, so it ends.
+    /// Writes the piece's statistics and finds the coefficients of the inputs that are present. Refines nodes until no
+    /// more requests come: every answer settles at least one node of the tree, so the loop ends.
     fn solve(&mut self, piece: &Piece) {
-        let mut answers: Vec<(Request, Vec<f64>)> = Vec::new();
+        let mut answers: Vec<(RefinementRequest, Vec<f64>)> = Vec::new();
         loop {
             let refinements: Vec<_> = answers
                 .iter()
@@ -191,16 +192,17 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
                 Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
                     self.stats.write(&[orthogonality, squared_norm_sum]);
                     self.stats.write(coefficients);
-                    self.of_present.clear();
-                    self.of_present.extend(self.present.gather(coefficients));
+                    self.present_coefficients.clear();
+                    self.present_coefficients.extend(self.present.gather(coefficients));
                     return;
                 }
-                Outcome::Measure(requests) => answers.extend(self.measure(piece, requests)),
+                Outcome::Refine(requests) => answers.extend(self.refine(piece, requests)),
             }
         }
     }
 
-    fn measure(&self, piece: &Piece, requests: Vec<Request>) -> Vec<(Request, Vec<f64>)> {
+    /// Each request with its node's products, in tables over all inputs.
+    fn refine(&self, piece: &Piece, requests: Vec<RefinementRequest>) -> Vec<(RefinementRequest, Vec<f64>)> {
         let vectors: Vec<_> = requests.iter().flat_map(|request| self.present.gather(&request.vector)).collect();
         let products = self.reduction.refine(piece, &vectors);
         let answers = products.chunks_exact(self.present.indices.len() + 1).map(|answer| {

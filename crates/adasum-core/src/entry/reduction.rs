@@ -1,9 +1,9 @@
-//! The kernels over whole pieces: what is left to do once the arguments are checked.
+//! The kernels over whole pieces, on arguments that have been checked.
 
 use std::ops::Range;
 
 use super::layout::Piece;
-use super::threads::{Shared, part_count, ranges, run};
+use super::threads::{Shared, part_count, ranges, run_jobs};
 use super::view::View;
 use crate::blocks::{Accumulator, BLOCK_ELEMENTS};
 use crate::element::{Element, Output, Stored};
@@ -52,8 +52,8 @@ impl<E: Element> Reduction<E> {
         part_count(self.engine.threads, element_count * self.inputs.len() * size_of::<E>())
     }
 
-    /// The sums of the piece's maximal nodes. `between` is called on one thread only, and not at all if several share the
-    /// piece.
+    /// The sums of the piece's maximal nodes. `between` is called if one thread takes the whole piece, and not at all
+    /// if several threads share it.
     pub fn gram<'s>(&self, piece: &Piece, sums: &'s mut Accumulator, between: Between<'_>) -> &'s [f64] {
         match self.part_count(piece.element_count()) {
             1 => self.gram_blocks(piece, sums, between),
@@ -66,7 +66,8 @@ impl<E: Element> Reduction<E> {
         sums.restart(piece.run.segment_element_count);
         for (block, offset, count) in piece.blocks() {
             let between = between.as_mut().map(|between| &mut **between as &mut dyn FnMut(Range<usize>));
-            // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was checked.
+            // SAFETY: the engine's instruction set is available, and the block lies in the piece, whose length was
+            // checked.
             sums.push_block(block, |products| unsafe {
                 (kernels.gram)(&self.inputs, offset..offset + count, products, between);
             });
@@ -79,7 +80,7 @@ impl<E: Element> Reduction<E> {
         let width = sums.width();
         let pieces: Vec<_> = ranges(piece.element_count(), parts).map(|range| piece.part(range)).collect();
         let (engine, inputs) = (self.engine.with_threads(1), Shared::new(&self.inputs));
-        let nodes = run(pieces.clone(), |part| {
+        let nodes = run_jobs(pieces.clone(), |part| {
             Reduction::new(engine, inputs.get().clone()).gram(&part, &mut Accumulator::new(0, width), None).to_vec()
         });
         sums.restart(piece.run.segment_element_count);
@@ -117,57 +118,66 @@ impl<E: Element> Reduction<E> {
     }
 }
 
-/// So few elements are combined at once: calls cost more than turns with something else save.
+/// At most so many remaining elements are combined in one call: taking turns with gram saves less than more calls cost.
 const FEW_ELEMENTS: usize = 1024;
 
-/// A combination that can be computed piece by piece, while something else goes on.
+/// A combination that is computed a few elements at a time, in turns with another kernel.
 pub(super) struct Combination<E> {
     terms: Vec<Term<E>>,
-    /// Not combined yet.
-    left: Range<usize>,
+    /// The elements that are not combined yet.
+    remaining: Range<usize>,
 }
 
 impl<E: Element> Combination<E> {
-    /// One of nothing.
+    /// A combination of no elements.
     pub fn new() -> Self {
-        Self { terms: Vec::new(), left: 0..0 }
+        Self { terms: Vec::new(), remaining: 0..0 }
     }
 
-    /// Forgets what is left, and begins with other elements.
-    pub fn begin(&mut self, of: &Reduction<E>, elements: Range<usize>, coefficients: &[f64]) {
+    /// Drops the elements that remain, and begins with others.
+    pub fn begin(&mut self, reduction: &Reduction<E>, elements: Range<usize>, coefficients: &[f64]) {
         self.terms.clear();
-        self.terms.extend(terms(&of.inputs, coefficients));
-        self.left = elements;
+        self.terms.extend(terms(&reduction.inputs, coefficients));
+        self.remaining = elements;
     }
 
-    /// Combines as many elements as there are in `next`, which will be read after that, or few elements at once. `out` is the
-    /// whole slice.
-    pub fn advance<O: Output<E>>(&mut self, of: &Reduction<E>, next: Range<usize>, out: *mut O) {
-        let begin = self.left.start;
-        let count = if self.left.len() <= FEW_ELEMENTS { self.left.len() } else { next.len().min(self.left.len()) };
-        self.left.start += count;
-        if begin < self.left.start {
+    /// Combines as many elements as `next` has, or all that remain if they are few; prefetches `next`, which is read
+    /// after this call. `out` is the whole slice.
+    pub fn advance<O: Output<E>>(&mut self, reduction: &Reduction<E>, next: Range<usize>, out: *mut O) {
+        let begin = self.remaining.start;
+        let count = if self.remaining.len() <= FEW_ELEMENTS {
+            self.remaining.len()
+        } else {
+            next.len().min(self.remaining.len())
+        };
+        self.remaining.start += count;
+        if begin < self.remaining.start {
             // SAFETY: the elements lie in the checked length of inputs and out.
-            unsafe { combine(of.engine, &self.terms, begin..self.left.start, out, Pass::Before(next.start)) };
+            unsafe {
+                combine(reduction.engine, &self.terms, begin..self.remaining.start, out, Pass::Before(next.start))
+            };
         }
     }
 
-    /// Combines all that is left.
-    pub fn finish<O: Output<E>>(&mut self, of: &Reduction<E>, out: *mut O) {
-        let left = std::mem::replace(&mut self.left, 0..0);
-        let (engine, parts, pass) = (of.engine, of.part_count(left.len()), pass_of(&self.terms, left.len(), out));
+    /// Combines all elements that remain.
+    pub fn finish<O: Output<E>>(&mut self, reduction: &Reduction<E>, out: *mut O) {
+        let remaining = std::mem::replace(&mut self.remaining, 0..0);
+        let (engine, parts, pass) =
+            (reduction.engine, reduction.part_count(remaining.len()), pass_of(&self.terms, remaining.len(), out));
         if parts == 1 {
-            // SAFETY: the elements lie in the checked length of inputs and out, and streamed is only what is no input.
-            return unsafe { combine(engine, &self.terms, left, out, pass) };
+            // SAFETY: the elements lie in the checked length of inputs and out, and no input is streamed to.
+            return unsafe { combine(engine, &self.terms, remaining, out, pass) };
         }
         let (terms, out) = (Shared::new(&self.terms), Shared::new(out));
-        let jobs = ranges(left.len(), parts).map(|part| left.start + part.start..left.start + part.end).collect();
+        let jobs = ranges(remaining.len(), parts)
+            .map(|part| remaining.start + part.start..remaining.start + part.end)
+            .collect();
         // SAFETY: as above, and no two threads get the same elements.
-        run(jobs, |elements| unsafe { combine(engine, terms.get(), elements, out.get(), pass) });
+        run_jobs(jobs, |elements| unsafe { combine(engine, terms.get(), elements, out.get(), pass) });
     }
 }
 
-/// What one call writes is streamed if it is as long: no second-level cache would keep it.
+/// A call that writes at least so many bytes streams them past the cache: no second-level cache would keep them.
 const STREAMED_BYTE_LENGTH: usize = 4 << 20;
 
 fn pass_of<E, O>(terms: &[Term<E>], element_count: usize, out: *mut O) -> Pass {

@@ -9,7 +9,7 @@ use crate::coefficients::{Memory, Outcome, Refinement, Thresholds, coefficients,
 use crate::element::Element;
 use crate::error::{Result, argument_error};
 
-/// Weights up to this, of as many inputs as there may be, add up exactly.
+/// The weights of [`MAX_INPUTS`](super::MAX_INPUTS) inputs add up exactly if none is above this.
 const LARGEST_WEIGHT: f64 = 4_294_967_296.0; // 2^32
 
 /// How many tree nodes the cut pieces have together.
@@ -24,7 +24,8 @@ pub fn node_count(pieces: View<'_>) -> Result<f64> {
 /// Adds the nodes of one segment's runs, `product_count` numbers each, into the segment's products.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) if the runs do not cover the segment, or the nodes are too few or too many.
+/// [`Error::Argument`](crate::Error::Argument) if the runs do not cover the segment, or the nodes are too few or too
+/// many.
 pub fn gram_finish(
     segment_element_count: f64,
     runs: View<'_>,
@@ -45,14 +46,15 @@ pub fn gram_finish(
     let mut sums = Accumulator::new(segment_element_count as u64, width);
     let mut rest = &nodes[..];
     for run in &runs {
-        let (of_run, others) = rest.split_at(run.node_count() as usize * width);
-        sums.push_run(run, of_run);
+        let (run_nodes, others) = rest.split_at(run.node_count() as usize * width);
+        sums.push_run(run, run_nodes);
         rest = others;
     }
     Ok(sums.finish().to_vec())
 }
 
-/// `[0, orthogonality, squaredNormSum, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be measured first.
+/// `[0, orthogonality, squaredNormSum, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be refined
+/// first.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
@@ -116,18 +118,18 @@ fn parse_refinements(k: usize, table: &[f64]) -> Result<Vec<Refinement<'_>>> {
     for row in table.chunks_exact(width) {
         let (first, count) = (count_of("first", row[0])?, count_of("count", row[1])?);
         let (Ok(first), Ok(count)) = (usize::try_from(first), usize::try_from(count)) else {
-            return Err(not_asked_for(row, k));
+            return Err(no_such_request(row, k));
         };
         let is_repeated = refinements.iter().any(|r| r.first == first && r.count == count);
         if is_repeated || !is_inner_node(k, first, count) {
-            return Err(not_asked_for(row, k));
+            return Err(no_such_request(row, k));
         }
         refinements.push(Refinement { first, count, products: &row[2..] });
     }
     Ok(refinements)
 }
 
-fn not_asked_for(row: &[f64], k: usize) -> crate::Error {
+fn no_such_request(row: &[f64], k: usize) -> crate::Error {
     argument_error!(
         "a refinement names {} inputs from {} on, which is no node of the tree over {k}, or was there before. Answer each \
          request once, with its own first and count.",
@@ -141,7 +143,7 @@ fn encode(outcome: Outcome<'_>) -> Vec<f64> {
         Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
             [0.0, orthogonality, squared_norm_sum].iter().chain(coefficients).copied().collect()
         }
-        Outcome::Measure(requests) => {
+        Outcome::Refine(requests) => {
             let rows = requests.iter().flat_map(|request| {
                 [request.first as f64, request.count as f64].into_iter().chain(request.vector.iter().copied())
             });

@@ -1,5 +1,5 @@
-//! A fixed split of work over threads. Parts never share what they write, and sums are joined in the canonical order, so the
-//! number of threads changes no bit.
+//! A fixed split of work over threads. No two parts write the same memory, and their sums are joined in the canonical
+//! order, so the number of threads changes no bit.
 
 use std::ops::Range;
 #[cfg(not(target_family = "wasm"))]
@@ -30,7 +30,7 @@ unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
 
-/// How many of at most `threads` parts are worth it.
+/// Into how many parts, `threads` at most, it is worth to cut so many bytes of input.
 pub(super) fn part_count(threads: usize, byte_length: usize) -> usize {
     threads.min(byte_length / LEAST_BYTES).max(1)
 }
@@ -43,13 +43,13 @@ pub(super) fn ranges(element_count: usize, parts: usize) -> impl Iterator<Item =
 
 /// Does the jobs one after the other: there are no threads.
 #[cfg(target_family = "wasm")]
-pub(super) fn run<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+pub(super) fn run_jobs<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
     jobs.into_iter().map(work).collect()
 }
 
 /// Does the jobs at once, the first of them on this thread; returns their answers in order.
 #[cfg(not(target_family = "wasm"))]
-pub(super) fn run<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+pub(super) fn run_jobs<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
     let mut jobs = jobs.into_iter();
     let Some(first) = jobs.next() else { return Vec::new() };
     thread::scope(|scope| {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn answers_come_in_the_order_of_the_jobs() {
-        assert_eq!(run((0..9).collect(), |x: i32| x * x), [0, 1, 4, 9, 16, 25, 36, 49, 64]);
-        assert!(run(Vec::<i32>::new(), |x| x).is_empty());
+        assert_eq!(run_jobs((0..9).collect(), |x: i32| x * x), [0, 1, 4, 9, 16, 25, 36, 49, 64]);
+        assert!(run_jobs(Vec::<i32>::new(), |x| x).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use crate::element::Stored;
 use crate::error::{Result, argument_error};
 
-/// Where empty views lie: JavaScript's empty arrays may have no address, or a misaligned one.
+/// The address of empty views: JavaScript's empty arrays may have no address, or a misaligned one.
 const EMPTY: *const u8 = std::ptr::dangling::<u64>().cast();
 
 /// Bytes that are read.
@@ -27,7 +27,7 @@ pub struct ViewMut<'a> {
     lifetime: PhantomData<&'a [u8]>,
 }
 
-// SAFETY: whoever makes a view vouches that nobody else touches the memory while it is in use, whatever the thread.
+// SAFETY: the caller of `new` vouches that nobody else touches the memory while the view is in use, on whatever thread.
 unsafe impl Send for View<'_> {}
 // SAFETY: as above.
 unsafe impl Send for ViewMut<'_> {}
@@ -96,7 +96,7 @@ impl<'a> ViewMut<'a> {
         Ok(self.ptr.cast())
     }
 
-    /// The view as a place for `count` doubles, which must be all of it.
+    /// The view as room for exactly `count` doubles.
     pub(super) fn doubles(self, name: &str, count: u64) -> Result<DoublesMut<'a>> {
         let actual = double_count(name, self.byte_length)?;
         if actual as u64 != count {

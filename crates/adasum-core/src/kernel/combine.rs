@@ -1,7 +1,7 @@
 //! out = sum of coefficient * input, in one pass over all inputs.
 //!
-//! Multiply and add are separate and in input order, starting from the first product, all in f64, and the sum is rounded
-//! once: then every instruction set stores the same bits.
+//! Multiply and add are separate and in input order, starting from the first product, all in f64, and the sum is
+//! rounded once: then every instruction set stores the same bits.
 
 use std::ops::Range;
 
@@ -11,16 +11,18 @@ use crate::element::Element;
 use crate::simd::stream::{self, CACHE_LINE, STREAMS};
 use crate::simd::{Isa, LANES};
 
-/// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for all.
+/// Groups of eight lanes whose sums are kept at once, so that a term's pointer and coefficient are fetched once for
+/// all.
 const UNROLL: usize = 4;
-/// Bytes between what is combined and what is prefetched. A CPU looks ahead on its own; a prefetch far beyond, in the next
-/// page of memory, makes it stop: measured.
+/// Bytes between what is combined and what is prefetched. A CPU prefetches on its own, and, as measured, stops that if
+/// it is told to prefetch from the next page of memory.
 const AHEAD: usize = 512;
-/// With more terms than this, prefetching costs more than it saves: measured.
+/// With more terms than this, prefetching costs more than it saves, as measured.
 const MOST_PREFETCHED: usize = 8;
 
 /// # Safety
-/// See [`Kernels`](super::table::Kernels); `out` must be valid for writing and may be one of the inputs, unless it is streamed.
+/// See [`Kernels`](super::table::Kernels); `out` must be valid for writing and may be one of the inputs, unless it is
+/// streamed.
 #[inline(always)]
 pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     terms: &[Term<E>],
@@ -29,7 +31,7 @@ pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     pass: Pass,
 ) {
     debug_assert!(terms.iter().all(|term| term.input.is_aligned()) && out.is_aligned(), "elements are aligned");
-    debug_assert!(elements.start <= elements.end, "the range is none that ends before it begins");
+    debug_assert!(elements.start <= elements.end, "a range ends where it begins or later");
     let near = AHEAD / size_of::<E>();
     // SAFETY: handed on from the caller.
     unsafe {
@@ -43,11 +45,11 @@ pub unsafe fn combine<I: Isa, E: Element, O: Element>(
     }
 }
 
-/// Elements of a strip of lines of the cache.
+/// Results that fill whole cache lines.
 #[repr(align(64))]
 struct Strip<O>([O; UNROLL * LANES]);
 
-/// Writes whole lines past the cache, and what is no whole line as always.
+/// Writes whole cache lines past the cache, and the elements before and after them as always.
 ///
 /// # Safety
 /// See [`combine`]; `out` must be none of the inputs.
@@ -81,7 +83,8 @@ unsafe fn streamed<I: Isa, E: Element, O: Element>(
     stream::end();
 }
 
-/// Prefetches what lies so many elements ahead; IS_FAR: for something else to read.
+/// Combines the elements, and prefetches those that lie `ahead` elements farther. IS_FAR: another kernel will read
+/// these.
 ///
 /// # Safety
 /// See [`combine`].
@@ -96,8 +99,8 @@ unsafe fn strips<I: Isa, E: Element, O: Element, const IS_FAR: bool>(
         // SAFETY: the caller vouches for the elements; no loop reads them, and all-zero bytes are +0 in every dtype.
         return unsafe { std::ptr::write_bytes(out.add(elements.start), 0, elements.len()) };
     };
-    // The last eight elements, before any of them is overwritten: what is left over after whole groups is stored with a part
-    // of the last group, which gets the same values a second time.
+    // The last eight elements, before any of them is overwritten: what is left over after whole groups is stored with a
+    // part of the last group, which gets the same values a second time.
     let last = elements.end.wrapping_sub(LANES);
     let is_overlapping = elements.len() > LANES && !elements.len().is_multiple_of(LANES);
     let mut element = elements.start;
@@ -157,7 +160,7 @@ unsafe fn store<I: Isa, O: Element, const U: usize>(sums: [I::Lanes; U], out: *m
     }
 }
 
-/// Prefetches the cache lines from `element` on that a later strip will need, or somebody else.
+/// Prefetches the cache lines from `element` on that a later strip will read, or, if IS_FAR, another kernel.
 ///
 /// # Safety
 /// See [`Isa`].

@@ -1,6 +1,6 @@
-//! Element by element over all inputs, by a rule that is commutative and associative to the bit: no order of inputs, cut or
-//! instruction set can change a result. The loops are plain; the compiler makes vectors of them for the features that are
-//! switched on around them.
+//! Joins all inputs element by element, by a rule that is commutative and associative to the bit: no order of inputs,
+//! cut or instruction set can change a result. The loops are plain; the compiler vectorises them for the CPU features
+//! that the caller has enabled.
 
 use std::ops::Range;
 
@@ -22,11 +22,11 @@ pub unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<u
         let keys = &mut strip[..STRIP.min(elements.end - element)];
         // SAFETY: the strip ends where the elements end or before. All its reads come before its writes.
         unsafe {
-            enter::<E, R>(first.add(element), keys);
+            load_keys::<E, R>(first.add(element), keys);
             for input in others {
-                join::<E, R>(input.add(element), keys);
+                join_keys::<E, R>(input.add(element), keys);
             }
-            leave::<E, R>(keys, out.add(element));
+            store_keys::<E, R>(keys, out.add(element));
         }
         element += STRIP;
     }
@@ -35,29 +35,29 @@ pub unsafe fn fold<E: Stored, R: Rule<E>>(inputs: &[*const E], elements: Range<u
 /// # Safety
 /// `input` must be valid for reading as many elements as there are keys.
 #[inline(always)]
-unsafe fn enter<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
+unsafe fn load_keys<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
     for (i, key) in keys.iter_mut().enumerate() {
         // SAFETY: handed on from the caller.
-        *key = R::enter(unsafe { input.add(i).read() });
+        *key = R::to_key(unsafe { input.add(i).read() });
     }
 }
 
 /// # Safety
-/// See [`enter`].
+/// See [`load_keys`].
 #[inline(always)]
-unsafe fn join<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
+unsafe fn join_keys<E: Stored, R: Rule<E>>(input: *const E, keys: &mut [R::Key]) {
     for (i, key) in keys.iter_mut().enumerate() {
         // SAFETY: handed on from the caller.
-        *key = R::join(*key, R::enter(unsafe { input.add(i).read() }));
+        *key = R::join(*key, R::to_key(unsafe { input.add(i).read() }));
     }
 }
 
 /// # Safety
 /// `out` must be valid for writing as many elements as there are keys.
 #[inline(always)]
-unsafe fn leave<E: Stored, R: Rule<E>>(keys: &[R::Key], out: *mut E) {
+unsafe fn store_keys<E: Stored, R: Rule<E>>(keys: &[R::Key], out: *mut E) {
     for (i, &key) in keys.iter().enumerate() {
         // SAFETY: handed on from the caller.
-        unsafe { out.add(i).write(R::leave(key)) };
+        unsafe { out.add(i).write(R::from_key(key)) };
     }
 }

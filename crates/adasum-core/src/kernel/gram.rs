@@ -1,7 +1,7 @@
 //! All products of k inputs over one block: products[i, j] = sum over e of input_i[e] * input_j[e], j >= i.
 //!
-//! Element e goes to lane e mod 8, so every pair needs one sum of eight lanes. Widening an element to f64 costs as much as
-//! a product, and registers are few. So the pairs are taken in tiles that share what they widen, triangles on the
+//! Element e goes to lane e mod 8, so every pair needs one sum of eight lanes. Widening an element to f64 costs as much
+//! as a product, and registers are few. So the pairs are taken in tiles that share what they widen, triangles on the
 //! diagonal and rectangles beside it:
 //!
 //! ```text
@@ -14,9 +14,9 @@
 //! A tile works on as many lanes at a time as the registers hold its sums for, and passes over the chunk once for each
 //! part of the lanes. Between chunks the sums wait in memory.
 //!
-//! Every pass prefetches its share of the next chunk: a CPU looks ahead on its own, but not far enough for many inputs, and
-//! if all were prefetched at once, memory would idle for the rest of the chunk. Where another kernel runs between the chunks,
-//! it prefetches instead.
+//! Every pass prefetches its share of the next chunk. A CPU prefetches on its own, but not far enough for many inputs,
+//! and if all were prefetched at once, memory would idle for the rest of the chunk. Where another kernel works between
+//! the chunks, that one prefetches instead.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -33,13 +33,14 @@ const ROWS: usize = 4;
 const TRIANGLE: usize = ROWS * (ROWS + 1) / 2;
 /// Most rows and most columns whose sums are kept at once. More inputs than this are taken panel by panel.
 const PANEL: usize = 16;
-/// Fewer rows than this pass over all lanes at once and prefetch what they will read next themselves: with one or two inputs
-/// there is just one pass, and memory is quicker with all streams at once than with one after the other.
+/// With fewer rows than this a pass takes all lanes at once, and each row prefetches what it will read next itself:
+/// with one or two inputs there is just one pass, and memory is quicker with all streams at once than with one after
+/// the other.
 const SHARING: usize = 3;
-/// Of one chunk of all inputs: half of a first-level cache of 32 KiB.
+/// Bytes of one chunk of all inputs: half of a first-level cache of 32 KiB.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// Of one pair.
+/// The sum of one pair, lane by lane.
 type Sum = [f64; LANES];
 
 /// # Safety
@@ -77,9 +78,9 @@ pub unsafe fn gram<I: Isa, E: Element>(
     }
 }
 
-/// Where the upper triangle holds the product of inputs i <= j.
+/// Index of the product of inputs i <= j in the upper triangle.
 #[inline(always)]
-fn place(k: usize, i: usize, j: usize) -> usize {
+fn pair_index(k: usize, i: usize, j: usize) -> usize {
     i * (2 * k + 1 - i) / 2 + (j - i)
 }
 
@@ -109,7 +110,8 @@ unsafe fn panel<I: Isa, E: Element>(
         }
         let mut chunk = Chunk { inputs, begin, is_first, count, sums: &mut sums, ahead };
         for row in rows.clone().step_by(ROWS) {
-            // SAFETY: the chunk lies in the block; only the last group of all rows is short, and no column comes after it.
+            // SAFETY: the chunk lies in the block; only the last group of all rows is short, and no column comes after
+            // it.
             unsafe {
                 if is_diagonal {
                     match rows.end - row {
@@ -134,7 +136,7 @@ unsafe fn panel<I: Isa, E: Element>(
     for i in rows {
         for j in columns.start.max(i)..columns.end {
             // SAFETY: the tiles of a chunk cover all pairs, and there was a chunk.
-            products[place(inputs.len(), i, j)] = add_lanes(unsafe { sums.of(i, j).read() });
+            products[pair_index(inputs.len(), i, j)] = add_lanes(unsafe { sums.pointer_to(i, j).read() });
         }
     }
 }
@@ -160,24 +162,24 @@ impl Sums {
 
     /// The sum of inputs i and j, which must be a row and a column of the panel.
     #[inline(always)]
-    fn of(&mut self, i: usize, j: usize) -> *mut Sum {
-        let place = (i - self.row) * PANEL + (j - self.column);
-        debug_assert!(place < PANEL * PANEL);
-        self.sums.as_mut_ptr().cast::<Sum>().wrapping_add(place)
+    fn pointer_to(&mut self, i: usize, j: usize) -> *mut Sum {
+        let index = (i - self.row) * PANEL + (j - self.column);
+        debug_assert!(index < PANEL * PANEL);
+        self.sums.as_mut_ptr().cast::<Sum>().wrapping_add(index)
     }
 }
 
 /// How far the passes over a chunk have prefetched the next one, input after input.
 #[derive(Clone, Copy)]
 struct Ahead {
-    /// Bytes with each element of a pass.
+    /// Bytes that a pass prefetches with each of its elements.
     rate: usize,
     input: usize,
     offset: usize,
 }
 
 impl Ahead {
-    /// Equal shares for all passes that share, over so many inputs from `first` on.
+    /// Equal shares for all passes that share the work, over `input_count` inputs from `first` on.
     #[inline(always)]
     fn new<I: Isa>(input_count: usize, first: usize, byte_length: usize) -> Self {
         let parts = LANES / I::Tile::WIDTH;
@@ -209,9 +211,9 @@ impl<E: Element> Chunk<'_, E> {
     #[inline(always)]
     unsafe fn triangle<A: Arithmetic, const R: usize, const P: usize>(&mut self, row: usize) {
         let rows: [_; R] = std::array::from_fn(|r| self.input(row + r));
-        let mut places = [std::ptr::null_mut(); P];
-        for (place, (i, j)) in places.iter_mut().zip((0..R).flat_map(|i| (i..R).map(move |j| (i, j)))) {
-            *place = self.sums.of(row + i, row + j);
+        let mut targets = [std::ptr::null_mut(); P];
+        for (target, (i, j)) in targets.iter_mut().zip((0..R).flat_map(|i| (i..R).map(move |j| (i, j)))) {
+            *target = self.sums.pointer_to(row + i, row + j);
         }
         let full = self.count - self.count % LANES;
         for part in (0..LANES).step_by(A::WIDTH) {
@@ -219,7 +221,7 @@ impl<E: Element> Chunk<'_, E> {
             let ahead = if is_near { std::ptr::null() } else { self.next_share() };
             // SAFETY: handed on from the caller.
             unsafe {
-                let mut sums = self.load::<A, P>(places, part);
+                let mut sums = self.load::<A, P>(targets, part);
                 let mut element = 0;
                 while element < full {
                     if is_near {
@@ -235,7 +237,7 @@ impl<E: Element> Chunk<'_, E> {
                     let values = rows.map(|row| load_rest::<A, E>(row.add(full), self.count - full, part));
                     add_triangle::<A, E, R, P>(values, &mut sums);
                 }
-                store_sums::<A, P>(sums, places, part);
+                store_sums::<A, P>(sums, targets, part);
             }
         }
     }
@@ -248,14 +250,14 @@ impl<E: Element> Chunk<'_, E> {
     unsafe fn rectangle<A: Arithmetic, const C: usize>(&mut self, row: usize, column: usize) -> usize {
         let rows: [_; ROWS] = std::array::from_fn(|r| self.input(row + r));
         let columns: [_; C] = std::array::from_fn(|c| self.input(column + c));
-        let places: [[_; ROWS]; C] =
-            std::array::from_fn(|c| std::array::from_fn(|r| self.sums.of(row + r, column + c)));
+        let targets: [[_; ROWS]; C] =
+            std::array::from_fn(|c| std::array::from_fn(|r| self.sums.pointer_to(row + r, column + c)));
         let full = self.count - self.count % LANES;
         for part in (0..LANES).step_by(A::WIDTH) {
             let ahead = self.next_share();
             // SAFETY: handed on from the caller.
             unsafe {
-                let mut sums = places.map(|places| self.load::<A, ROWS>(places, part));
+                let mut sums = targets.map(|targets| self.load::<A, ROWS>(targets, part));
                 let mut element = 0;
                 while element < full {
                     A::prefetch(ahead.wrapping_add(element * self.ahead.rate));
@@ -270,15 +272,15 @@ impl<E: Element> Chunk<'_, E> {
                     let columns = columns.map(|column| load_rest::<A, E>(column.add(full), rest, part));
                     add_rectangle::<A, E, C>(rows, columns, &mut sums);
                 }
-                for (sums, places) in sums.into_iter().zip(places) {
-                    store_sums::<A, ROWS>(sums, places, part);
+                for (sums, targets) in sums.into_iter().zip(targets) {
+                    store_sums::<A, ROWS>(sums, targets, part);
                 }
             }
         }
         C
     }
 
-    /// Where one more pass begins to prefetch.
+    /// The address from which one more pass prefetches.
     #[inline(always)]
     fn next_share(&mut self) -> *const u8 {
         let byte_length = self.count * size_of::<E>();
@@ -298,28 +300,28 @@ impl<E: Element> Chunk<'_, E> {
     }
 
     /// # Safety
-    /// The places must hold sums unless this is the first chunk; see [`Arithmetic`].
+    /// The targets must hold sums unless this is the first chunk; see [`Arithmetic`].
     #[inline(always)]
-    unsafe fn load<A: Arithmetic, const P: usize>(&self, places: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
+    unsafe fn load<A: Arithmetic, const P: usize>(&self, targets: [*mut Sum; P], part: usize) -> [A::Lanes; P] {
         debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
         // SAFETY: handed on from the caller; a sum has eight lanes.
         unsafe {
             if self.is_first {
                 return [A::splat(0.0); P];
             }
-            places.map(|place| A::load_f64(place.cast::<f64>().add(part)))
+            targets.map(|target| A::load_f64(target.cast::<f64>().add(part)))
         }
     }
 }
 
 /// # Safety
-/// The places must be valid for writing; see [`Arithmetic`].
+/// The targets must be valid for writing; see [`Arithmetic`].
 #[inline(always)]
-unsafe fn store_sums<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], places: [*mut Sum; P], part: usize) {
+unsafe fn store_sums<A: Arithmetic, const P: usize>(sums: [A::Lanes; P], targets: [*mut Sum; P], part: usize) {
     debug_assert!(part + A::WIDTH <= LANES, "the part lies in the sum");
-    for (sum, place) in sums.into_iter().zip(places) {
+    for (sum, target) in sums.into_iter().zip(targets) {
         // SAFETY: handed on from the caller; a sum has eight lanes.
-        unsafe { A::store_lanes(sum, place.cast::<f64>().add(part)) };
+        unsafe { A::store_lanes(sum, target.cast::<f64>().add(part)) };
     }
 }
 

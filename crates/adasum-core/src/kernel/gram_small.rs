@@ -1,5 +1,6 @@
 //! Gram of so few inputs that the registers hold all their sums, from a block's first element to its last: one pass, no
-//! tiles, and every stream prefetches for itself what it will read next. What the tiles of many inputs share with it stands here, too.
+//! tiles, and every row prefetches what it will read next itself. The functions that `gram` shares with it are here,
+//! too.
 
 use std::ops::Range;
 
@@ -9,10 +10,10 @@ use crate::blocks::BLOCK_ELEMENTS;
 use crate::element::Element;
 use crate::simd::{Arithmetic, Isa, LANES};
 
-/// Bytes between what rows read and what they prefetch themselves. A prefetch farther on, beyond the page, keeps the CPU
-/// from looking ahead on its own: measured.
+/// Bytes between what rows read and what they prefetch themselves. As measured, a prefetch farther on, beyond the page,
+/// keeps the CPU from prefetching on its own.
 const NEAR: usize = 512;
-/// Most elements of a chunk if something else is done in between: measured.
+/// Most elements of a chunk if another kernel works between the chunks: the fastest as measured.
 const SHARED_CHUNK: usize = 512;
 
 /// The P products of R inputs.

@@ -1,4 +1,4 @@
-//! What the kernels have in common: the eight lanes added, and elements that are fewer than eight.
+//! What the kernels have in common: the addition of the eight lanes, and loads of fewer than eight elements.
 
 use crate::element::Element;
 use crate::simd::{Arithmetic, LANES};

@@ -1,9 +1,9 @@
 //! The loops over elements: one generic body a kernel, and one table of function pointers an instruction set.
 //!
-//! A body is `#[inline(always)]` and knows its [`Isa`](crate::simd::Isa) and [`Element`] as type parameters. The macro below
-//! makes the functions that switch the CPU features on, the only place where they are named. So one more kernel is one body,
-//! one more instruction set one file in `simd` and one line at the end of this one. The tables' types are in [`table`], which
-//! all may use; nothing but this file knows all kernels.
+//! A body is `#[inline(always)]` and knows its [`Isa`](crate::simd::Isa) and [`Element`] as type parameters. The macro
+//! below makes the functions that enable the CPU features, which are named nowhere else. So one more kernel is one
+//! body, one more instruction set one file in `simd` and one line at the end of this one. The tables' types are in
+//! [`table`], which all may use; nothing but this file knows all kernels.
 
 mod combine;
 mod fold;

@@ -5,29 +5,29 @@
 //! int8        [scale: f32] [code] * count       code = round(x / scale), ties to even; scale = max |x| / 127
 //! ```
 //!
-//! What is quantised is the input plus the residual, which is what earlier calls have left over; what this one leaves over
-//! takes its place. So no part of a number is lost in the long run, only delayed.
+//! The input plus the residual is quantised. The residual is the error that earlier calls have left; the error of this
+//! call takes its place (error feedback). So no part of a number is lost in the long run, only delayed.
 //!
-//! Finite numbers stay finite: what lies beyond a half format's range becomes the largest number there is, and the residual
-//! keeps the rest. A block of int8 in which something is not finite becomes NaN as a whole. Blocks whose scale would be
-//! subnormal are zero: a quotient by it would overflow.
+//! Finite numbers stay finite: a number beyond a half format's range becomes the largest one of that format, and the
+//! residual keeps the rest. A block of int8 with an element that is not finite becomes NaN as a whole. A block whose
+//! scale would be subnormal becomes zero: a quotient by that scale would overflow.
 //!
-//! The loops are over groups of eight, in plain f32 arithmetic, which is the same on every CPU; the compiler makes vectors of
-//! them for the features that are switched on around them.
+//! The loops take eight elements at a time, in plain f32 arithmetic, which is the same on every CPU; the compiler
+//! vectorises them for the CPU features that the caller has enabled.
 
 use super::lanes::padded;
 use crate::element::Element;
 use crate::half::{Bf16, F16};
 use crate::simd::{CANONICAL_NAN_F32, Isa, LANES};
 
-/// Numbers that are quantised at once.
-type Group = [f32; LANES];
+/// Eight f32, which are quantised at once.
+type EightF32 = [f32; LANES];
 
 /// A format of codes.
 pub trait Code {
-    /// A group of codes.
+    /// The codes of eight numbers.
     type Codes: Copy;
-    /// What the codes of a block have in common.
+    /// The factor that all codes of a block share; `()` where a format has none.
     type Scale: Copy;
     /// Bytes of a code.
     const CODE_BYTES: usize;
@@ -44,14 +44,14 @@ pub trait Code {
     /// # Safety
     /// `p` must be valid for reading `SCALE_BYTES` bytes.
     unsafe fn read_scale(p: *const u8) -> Self::Scale;
-    /// The codes of numbers, and what they stand for.
+    /// The codes of eight numbers, and the numbers that these codes stand for.
     ///
     /// # Safety
     /// See [`Isa`].
-    unsafe fn encode<I: Isa>(numbers: &Group, scale: Self::Scale) -> (Self::Codes, Group);
+    unsafe fn encode<I: Isa>(numbers: &EightF32, scale: Self::Scale) -> (Self::Codes, EightF32);
     /// # Safety
     /// See [`Isa`].
-    unsafe fn decode<I: Isa>(codes: &Self::Codes, scale: Self::Scale) -> Group;
+    unsafe fn decode<I: Isa>(codes: &Self::Codes, scale: Self::Scale) -> EightF32;
 }
 
 /// # Safety
@@ -69,7 +69,7 @@ pub unsafe fn quantize<I: Isa, C: Code>(input: *const f32, residual: Option<*mut
 }
 
 /// # Safety
-/// See [`Coding`](super::table::Coding); `residual` is touched with FEEDBACK only.
+/// See [`Coding`](super::table::Coding); `residual` is read and written with FEEDBACK only.
 #[inline(always)]
 unsafe fn quantize_block<I: Isa, C: Code, const FEEDBACK: bool>(
     input: *const f32,
@@ -78,25 +78,28 @@ unsafe fn quantize_block<I: Isa, C: Code, const FEEDBACK: bool>(
     codes: *mut u8,
 ) {
     let whole = count - count % LANES;
-    // SAFETY: every group ends where the elements end or before, and the caller vouches for them and their codes.
+    // SAFETY: all of the eights end where the elements end or before, and the caller vouches for them and their codes.
     unsafe {
         let mut largest = [0_u32; LANES];
         if C::SCALE_BYTES > 0 {
             for at in (0..whole).step_by(LANES) {
-                largest = larger(largest, &wanted::<FEEDBACK>(input, residual, at, LANES));
+                largest = larger_magnitudes(largest, &inputs_with_residuals::<FEEDBACK>(input, residual, at, LANES));
             }
             if whole < count {
-                largest = larger(largest, &wanted::<FEEDBACK>(input, residual, whole, count - whole));
+                largest = larger_magnitudes(
+                    largest,
+                    &inputs_with_residuals::<FEEDBACK>(input, residual, whole, count - whole),
+                );
             }
         }
         let scale = C::scale(largest.into_iter().fold(0, u32::max));
         C::write_scale(scale, codes);
         let codes = codes.add(C::SCALE_BYTES);
         for at in (0..whole).step_by(LANES) {
-            quantize_group::<I, C, FEEDBACK>(input, residual, at, LANES, scale, codes);
+            quantize_eight::<I, C, FEEDBACK>(input, residual, at, LANES, scale, codes);
         }
         if whole < count {
-            quantize_group::<I, C, FEEDBACK>(input, residual, whole, count - whole, scale, codes);
+            quantize_eight::<I, C, FEEDBACK>(input, residual, whole, count - whole, scale, codes);
         }
     }
 }
@@ -104,7 +107,7 @@ unsafe fn quantize_block<I: Isa, C: Code, const FEEDBACK: bool>(
 /// # Safety
 /// See [`quantize_block`]; `count` elements from `at` on must exist, and be no more than eight.
 #[inline(always)]
-unsafe fn quantize_group<I: Isa, C: Code, const FEEDBACK: bool>(
+unsafe fn quantize_eight<I: Isa, C: Code, const FEEDBACK: bool>(
     input: *const f32,
     residual: *mut f32,
     at: usize,
@@ -112,33 +115,38 @@ unsafe fn quantize_group<I: Isa, C: Code, const FEEDBACK: bool>(
     scale: C::Scale,
     codes: *mut u8,
 ) {
-    debug_assert!(count <= LANES, "a group has eight numbers at most");
+    debug_assert!(count <= LANES, "eight numbers at most are quantised at once");
     // SAFETY: handed on from the caller.
     unsafe {
-        let numbers = wanted::<FEEDBACK>(input, residual, at, count);
+        let numbers = inputs_with_residuals::<FEEDBACK>(input, residual, at, count);
         let (encoded, decoded) = C::encode::<I>(&numbers, scale);
-        put(encoded, codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
+        write_first_bytes(encoded, codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
         if FEEDBACK {
-            put(left_over(&numbers, &decoded), residual.add(at).cast(), count * size_of::<f32>());
+            write_first_bytes(errors(&numbers, &decoded), residual.add(at).cast(), count * size_of::<f32>());
         }
     }
 }
 
-/// What is to be quantised, and zeros where there are no elements.
+/// The inputs, plus their residuals with FEEDBACK; zeros where there are no elements.
 ///
 /// # Safety
-/// See [`quantize_group`].
+/// See [`quantize_eight`].
 #[inline(always)]
-unsafe fn wanted<const FEEDBACK: bool>(input: *const f32, residual: *mut f32, at: usize, count: usize) -> Group {
+unsafe fn inputs_with_residuals<const FEEDBACK: bool>(
+    input: *const f32,
+    residual: *mut f32,
+    at: usize,
+    count: usize,
+) -> EightF32 {
     // SAFETY: handed on from the caller.
     unsafe {
-        let inputs = group(input.add(at), count);
-        if FEEDBACK { joined(&inputs, &group(residual.add(at), count)) } else { inputs }
+        let inputs = read_eight(input.add(at), count);
+        if FEEDBACK { add_residuals(&inputs, &read_eight(residual.add(at), count)) } else { inputs }
     }
 }
 
 #[inline(always)]
-fn larger(magnitudes: [u32; LANES], numbers: &Group) -> [u32; LANES] {
+fn larger_magnitudes(magnitudes: [u32; LANES], numbers: &EightF32) -> [u32; LANES] {
     std::array::from_fn(|i| magnitudes[i].max(numbers[i].to_bits() & 0x7fff_ffff))
 }
 
@@ -148,15 +156,15 @@ fn larger(magnitudes: [u32; LANES], numbers: &Group) -> [u32; LANES] {
 pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *mut f32) {
     debug_assert!(out.is_aligned(), "f32 are aligned");
     let whole = count - count % LANES;
-    // SAFETY: every group ends where the elements end or before, and the caller vouches for them and their codes.
+    // SAFETY: all of the eights end where the elements end or before, and the caller vouches for them and their codes.
     unsafe {
         let scale = C::read_scale(codes);
         let codes = codes.add(C::SCALE_BYTES);
         for at in (0..whole).step_by(LANES) {
-            dequantize_group::<I, C>(codes, at, LANES, scale, out);
+            dequantize_eight::<I, C>(codes, at, LANES, scale, out);
         }
         if whole < count {
-            dequantize_group::<I, C>(codes, whole, count - whole, scale, out);
+            dequantize_eight::<I, C>(codes, whole, count - whole, scale, out);
         }
     }
 }
@@ -164,12 +172,12 @@ pub unsafe fn dequantize<I: Isa, C: Code>(codes: *const u8, count: usize, out: *
 /// # Safety
 /// See [`Coding`](super::table::Coding); `count` elements from `at` on must exist, and be no more than eight.
 #[inline(always)]
-unsafe fn dequantize_group<I: Isa, C: Code>(codes: *const u8, at: usize, count: usize, scale: C::Scale, out: *mut f32) {
-    debug_assert!(count <= LANES, "a group has eight codes at most");
+unsafe fn dequantize_eight<I: Isa, C: Code>(codes: *const u8, at: usize, count: usize, scale: C::Scale, out: *mut f32) {
+    debug_assert!(count <= LANES, "eight codes at most are read at once");
     // SAFETY: handed on from the caller.
     unsafe {
-        let encoded = get::<C::Codes>(codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
-        put(C::decode::<I>(&encoded, scale), out.add(at).cast(), count * size_of::<f32>());
+        let encoded = read_first_bytes::<C::Codes>(codes.add(at * C::CODE_BYTES), count * C::CODE_BYTES);
+        write_first_bytes(C::decode::<I>(&encoded, scale), out.add(at).cast(), count * size_of::<f32>());
     }
 }
 
@@ -178,9 +186,9 @@ unsafe fn dequantize_group<I: Isa, C: Code>(codes: *const u8, at: usize, count: 
 /// # Safety
 /// `p` must be valid for reading `count` elements, but no more than eight.
 #[inline(always)]
-unsafe fn group(p: *const f32, count: usize) -> Group {
+unsafe fn read_eight(p: *const f32, count: usize) -> EightF32 {
     // SAFETY: handed on from the caller.
-    unsafe { if count == LANES { p.cast::<Group>().read() } else { padded(p, count) } }
+    unsafe { if count == LANES { p.cast::<EightF32>().read() } else { padded(p, count) } }
 }
 
 /// Reads a T, or its first bytes and then zeros.
@@ -188,8 +196,8 @@ unsafe fn group(p: *const f32, count: usize) -> Group {
 /// # Safety
 /// `p` must be valid for reading `byte_length` bytes, but no more than T has; zeros must be a T.
 #[inline(always)]
-unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
-    debug_assert!(byte_length <= size_of::<T>(), "no more is read than there is room for");
+unsafe fn read_first_bytes<T: Copy>(p: *const u8, byte_length: usize) -> T {
+    debug_assert!(byte_length <= size_of::<T>(), "the bytes fit into the value");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {
@@ -201,13 +209,13 @@ unsafe fn get<T: Copy>(p: *const u8, byte_length: usize) -> T {
     }
 }
 
-/// Writes a T, or as many of its first bytes.
+/// Writes a T, or its first bytes only.
 ///
 /// # Safety
 /// `p` must be valid for writing `byte_length` bytes, but no more than T has.
 #[inline(always)]
-unsafe fn put<T: Copy>(value: T, p: *mut u8, byte_length: usize) {
-    debug_assert!(byte_length <= size_of::<T>(), "no more is written than there is");
+unsafe fn write_first_bytes<T: Copy>(value: T, p: *mut u8, byte_length: usize) {
+    debug_assert!(byte_length <= size_of::<T>(), "the value has the bytes");
     // SAFETY: the caller vouches for the bytes.
     unsafe {
         if byte_length == size_of::<T>() {
@@ -221,33 +229,34 @@ fn is_finite(x: f32) -> bool {
     x.abs() <= f32::MAX
 }
 
-/// Inputs and residuals added. A residual that a finite number has no room for is given up.
+/// Adds residuals to inputs. A residual that would make a finite number overflow is dropped.
 #[inline(always)]
-fn joined(inputs: &Group, residuals: &Group) -> Group {
+fn add_residuals(inputs: &EightF32, residuals: &EightF32) -> EightF32 {
     std::array::from_fn(|i| {
         let sum = inputs[i] + residuals[i];
         if is_finite(inputs[i]) && !is_finite(sum) { inputs[i] } else { sum }
     })
 }
 
-/// What the codes do not say; nothing where they stand for no number.
+/// The errors that the codes leave; 0 where an error would not be finite.
 #[inline(always)]
-fn left_over(numbers: &Group, decoded: &Group) -> Group {
+fn errors(numbers: &EightF32, decoded: &EightF32) -> EightF32 {
     std::array::from_fn(|i| {
         let rest = numbers[i] - decoded[i];
         if is_finite(rest) { rest } else { 0.0 }
     })
 }
 
-/// Whole numbers from -127 to 127, times a scale.
+/// Integers from -127 to 127, times a scale.
 #[derive(Debug)]
 pub enum Int8 {}
 
 const LARGEST_CODE: f32 = 127.0;
-/// So that the largest code times the scale stays finite, although both the scale and the product are rounded.
+/// Larger magnitudes count as this one when the scale is chosen, so that the largest code times the scale stays finite
+/// although both the scale and the product are rounded.
 const LARGEST_NUMBER: f32 = 3.4e38;
-/// 1.5 * 2^23. Where an f32 has this size its last bit is worth 1: an addition rounds to a whole number, ties to even, and
-/// leaves it in the lowest bits, as a two's complement.
+/// 1.5 * 2^23. Where an f32 has this size its last bit is worth 1: an addition rounds to a whole number, ties to even,
+/// and leaves it in the lowest bits, as a two's complement.
 const ROUNDING: f32 = 12_582_912.0;
 const INFINITE: u32 = f32::INFINITY.to_bits();
 
@@ -279,10 +288,10 @@ impl Code for Int8 {
     }
 
     #[inline(always)]
-    unsafe fn encode<I: Isa>(numbers: &Group, scale: f32) -> ([u8; LANES], Group) {
+    unsafe fn encode<I: Isa>(numbers: &EightF32, scale: f32) -> ([u8; LANES], EightF32) {
         let is_scaled = scale > 0.0;
         let inverse = 1.0 / scale;
-        let rounded: Group =
+        let rounded: EightF32 =
             std::array::from_fn(|i| if is_scaled { numbers[i] * inverse } else { 0.0 }).map(|x: f32| x + ROUNDING);
         let codes = rounded.map(|x| x.to_bits() as u8);
         // The whole numbers are taken from the rounded ones, not from the codes: that is quicker, and the same.
@@ -290,7 +299,7 @@ impl Code for Int8 {
     }
 
     #[inline(always)]
-    unsafe fn decode<I: Isa>(codes: &[u8; LANES], scale: f32) -> Group {
+    unsafe fn decode<I: Isa>(codes: &[u8; LANES], scale: f32) -> EightF32 {
         std::array::from_fn(|i| if scale.is_nan() { CANONICAL_NAN_F32 } else { f32::from(codes[i] as i8) * scale })
     }
 }
@@ -314,8 +323,8 @@ macro_rules! half_code {
             unsafe fn read_scale(_p: *const u8) {}
 
             #[inline(always)]
-            unsafe fn encode<I: Isa>(numbers: &Group, (): ()) -> (Self::Codes, Group) {
-                let within: Group = numbers.map(|x| if is_finite(x) { x.clamp(-$largest, $largest) } else { x });
+            unsafe fn encode<I: Isa>(numbers: &EightF32, (): ()) -> (Self::Codes, EightF32) {
+                let within: EightF32 = numbers.map(|x| if is_finite(x) { x.clamp(-$largest, $largest) } else { x });
                 let mut codes = [Self::ZERO; LANES];
                 // SAFETY: both arrays have eight elements; the rest is handed on from the caller.
                 unsafe {
@@ -325,7 +334,7 @@ macro_rules! half_code {
             }
 
             #[inline(always)]
-            unsafe fn decode<I: Isa>(codes: &Self::Codes, (): ()) -> Group {
+            unsafe fn decode<I: Isa>(codes: &Self::Codes, (): ()) -> EightF32 {
                 let mut numbers = [0.0; LANES];
                 // SAFETY: both arrays have eight elements; the rest is handed on from the caller.
                 unsafe { I::store_f32(Self::load::<I>(codes.as_ptr()), numbers.as_mut_ptr()) };

@@ -1,4 +1,4 @@
-//! Is every element finite? x * 0 is 0 for finite x and NaN otherwise, and a sum that met a NaN stays NaN.
+//! Whether every element is finite: x * 0 is 0 for finite x and NaN otherwise, and a sum with a NaN in it is NaN.
 
 use super::lanes::load_rest;
 use crate::element::Element;

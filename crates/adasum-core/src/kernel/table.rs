@@ -1,4 +1,4 @@
-//! What an instruction set's kernels are to everybody else: their signatures, and the tables of pointers to them.
+//! The interface of an instruction set's kernels: their signatures, and the tables of pointers to them.
 //!
 //! Nothing here knows a kernel, an element type's conversions or an instruction set, so that all of them may use it.
 
@@ -19,32 +19,33 @@ pub struct Term<E> {
     pub coefficient: f64,
 }
 
-/// How a combination deals with memory.
+/// How a combination uses the cache.
 #[derive(Clone, Copy, Debug)]
 pub enum Pass {
-    /// Nothing else goes on.
+    /// The combination prefetches for itself.
     Alone,
-    /// Meanwhile as many elements from this one on are prefetched.
+    /// While it works, it prefetches as many elements from this one on, which another kernel reads next.
     Before(usize),
-    /// The result is not kept in the cache, where it has no room anyway. It must be none of the inputs.
+    /// It writes the result past the cache, where there is no room for it. The result must be none of the inputs.
     Streaming,
 }
 
-/// `combine(terms, elements, out, pass)`: out = sum of coefficient * input over these elements, rounded to O. `out` may be
-/// an input.
+/// `combine(terms, elements, out, pass)`: out = sum of coefficient * input over these elements, rounded to O. `out` may
+/// be an input.
 pub type Combine<E, O> = unsafe fn(&[Term<E>], Range<usize>, *mut O, Pass);
 
-/// What is done between the chunks of a block: it gets the elements of the chunk that comes next.
+/// A function that gram calls before each chunk of a block, with the chunk's elements; None if there is nothing to
+/// call.
 pub type Between<'a> = Option<&'a mut dyn FnMut(Range<usize>)>;
 
 /// One dtype's kernels on one instruction set.
 ///
-/// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid for the
-/// elements named.
+/// All of them require that the CPU has the table's instruction set, and that pointers are aligned for `E` and valid
+/// for the elements named.
 #[derive(Debug)]
 pub struct Kernels<E> {
-    /// `gram(inputs, elements, products, between)`: the upper triangle of the inputs' products over one block of at most
-    /// [`BLOCK_ELEMENTS`] elements, row by row. If something is done in between, it prefetches the chunk to come.
+    /// `gram(inputs, elements, products, between)`: the upper triangle of the inputs' products over one block of at
+    /// most [`BLOCK_ELEMENTS`] elements, row by row. If there is a `between`, it is what prefetches the chunk to come.
     pub gram: unsafe fn(&[*const E], Range<usize>, &mut [f64], Between<'_>),
     /// See [`Combine`].
     pub combine: Combine<E, E>,
@@ -111,7 +112,7 @@ pub struct Folds<E> {
     pub min: Fold<E>,
     /// The largest element.
     pub max: Fold<E>,
-    /// The sum modulo 2^bits; of integers only.
+    /// The sum modulo 2^bits; integers only have it.
     pub sum: Option<Fold<E>>,
 }
 
@@ -120,8 +121,9 @@ pub type Quantize = unsafe fn(*const f32, Option<*mut f32>, usize, *mut u8);
 /// `dequantize(codes, element_count, out)`: one block.
 pub type Dequantize = unsafe fn(*const u8, usize, *mut f32);
 
-/// One format's kernels on one instruction set. They require that the CPU has it, and that all pointers are valid for so many
-/// elements, or their codes; those of f32 are aligned, codes lie anywhere.
+/// One format's kernels on one instruction set. They require that the CPU has the instruction set, and that all
+/// pointers are valid for so many elements, or their codes. Pointers to f32 must be aligned, pointers to codes need not
+/// be.
 #[derive(Debug)]
 pub struct Coding {
     pub quantize: Quantize,

@@ -1,4 +1,4 @@
-//! What a CPU offers: lanes of f64, widening loads and rounding stores. One file an instruction set.
+//! What the kernels use of a CPU: lanes of f64, widening loads and rounding stores. Each instruction set is one file.
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -13,7 +13,7 @@ pub mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 mod twice;
 
-/// Lanes on every CPU: equal lanes, equal order of additions, equal bits.
+/// Number of lanes on every CPU: with equal lanes the order of additions is equal, and so are the bits.
 pub const LANES: usize = 8;
 
 /// The bits of every NaN that is stored as f32: quiet, positive, no payload.

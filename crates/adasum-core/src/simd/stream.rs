@@ -1,9 +1,9 @@
-//! Writing past the cache: memory then need not bring what is overwritten. Every x86-64 can, whatever else it has.
+//! Writing past the cache: then the bytes that are overwritten need not be read first. Every x86-64 can do it.
 
 /// Bytes of a line of the cache.
 pub const CACHE_LINE: usize = 64;
 
-/// Whether the CPU can: else lines are written as always.
+/// Whether the CPU can write past the cache. If it cannot, lines are written as always.
 pub const STREAMS: bool = cfg!(target_arch = "x86_64");
 
 /// Writes a line past the cache.
@@ -32,10 +32,10 @@ pub unsafe fn line(from: *const u8, to: *mut u8) {
     unsafe { std::ptr::copy_nonoverlapping(from, to, CACHE_LINE) };
 }
 
-/// After it, other threads that learn of anything find the lines, too.
+/// Makes the lines visible before whatever this thread writes next: a thread that sees the later write sees the lines.
 #[inline(always)]
 pub fn end() {
-    // SAFETY: every x86-64 has it.
+    // SAFETY: every x86-64 has this instruction.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::x86_64::_mm_sfence();

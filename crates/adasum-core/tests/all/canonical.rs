@@ -1,4 +1,5 @@
-//! Equal bits: for every cut, offset, instruction set and place in memory, and those of the order as it is written down.
+//! Equal bits: for every cut, offset, instruction set and address in memory. The bits are also those of the order as
+//! docs/numerics.md words it.
 
 use crate::common::calls::{
     AVERAGE, SUM, adasum_into, combine_into, gram, gram_finish, has_non_finite, node_count, product_count,
@@ -71,7 +72,7 @@ fn refine_forms_its_vector_and_adds_in_the_order_that_is_written_down() {
     }
 }
 
-/// A segment's runs: cuts at blocks, possibly several at one place.
+/// A segment's runs: cuts at blocks, possibly several at one block.
 fn runs(length: usize, cut_blocks: &[usize]) -> Vec<(usize, usize)> {
     let mut edges: Vec<usize> = cut_blocks.iter().map(|&block| block * BLOCK).filter(|&cut| cut <= length).collect();
     edges.extend([0, length]);

@@ -19,7 +19,7 @@ const COUNTS: [usize; 7] = [2, 3, 4, 5, 8, 9, 16];
 const FAMILIES: [&str; 6] =
     ["independent", "large-common-part", "spread-norms", "near-parallel", "alternating", "nearly-cancelling"];
 const NORMS: [f64; 9] = [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0, 1e4];
-/// Where the slices of several ranks begin: at segments, in segments at blocks, and twice at one place.
+/// Where the slices of several ranks begin: at segments, in segments at blocks, and twice at one element.
 const CUTS: [&[usize]; 4] =
     [&[6144], &[2048, 8193], &[6144, 6144, 8193], &[0, 1, 1, 2048, 4096, 6144, 6145, 8193, 9973]];
 
@@ -107,7 +107,7 @@ impl<O: Float> Slice<O> {
         let mut stats = vec![0.0; pieces.len() * (2 + k)];
         let results =
             Results { out: ViewMut::of(&mut result), nodes: ViewMut::of(&mut nodes), stats: ViewMut::of(&mut stats) };
-        // Slices of the vectors themselves: they begin at odd places in memory.
+        // Slices of the vectors themselves: they begin at odd addresses.
         let slices: Vec<View<'_>> = inputs.iter().map(|g| View::of(&g[begin..end])).collect();
         let (weights, pieces_table) = (vec![1.0; k], View::of(&table));
         engine.reduce(ADASUM, E::CODE, O::CODE, &slices, View::of(&weights), pieces_table, results).unwrap();

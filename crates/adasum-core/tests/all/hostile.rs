@@ -1,5 +1,5 @@
-//! Arguments that nobody would pass on purpose. All memory is one arena, so that views overlap, misalign and end anywhere;
-//! whatever the arguments, a call must return, write only where it may, and nothing at all if it refuses.
+//! Arguments that nobody would pass on purpose. All memory is one arena, so that views overlap, misalign and end
+//! anywhere; whatever the arguments, a call must return, write only where it may, and nothing at all if it refuses.
 
 use std::ops::Range;
 
@@ -78,8 +78,8 @@ impl Arguments {
         values
     }
 
-    /// A place for `byte_length` bytes.
-    fn place(&mut self, byte_length: usize) -> Range<usize> {
+    /// A range of the arena that has `byte_length` bytes.
+    fn range(&mut self, byte_length: usize) -> Range<usize> {
         let byte_length = if self.spoilt() { self.random.below(2 * byte_length + 9) } else { byte_length };
         let byte_length = byte_length.min(ARENA_BYTES);
         let start = self.random.below(ARENA_BYTES - byte_length + 1);
@@ -127,16 +127,16 @@ struct Session {
 
 impl Session {
     fn inputs(&mut self, k: usize, byte_length: usize) -> (Vec<Range<usize>>, Vec<View<'static>>) {
-        let ranges: Vec<_> = (0..k).map(|_| self.arguments.place(byte_length)).collect();
+        let ranges: Vec<_> = (0..k).map(|_| self.arguments.range(byte_length)).collect();
         let views = ranges.iter().map(|range| self.arena.read(range)).collect();
         (ranges, views)
     }
 
-    /// An own place, or that of an input, which fits only if the result has the inputs' dtype.
+    /// A range of its own, or that of an input, which fits only if the result has the inputs' dtype.
     fn out(&mut self, inputs: &[Range<usize>], byte_length: usize) -> Range<usize> {
         match inputs {
-            [] => self.arguments.place(byte_length),
-            _ if self.arguments.random.below(2) == 0 => self.arguments.place(byte_length),
+            [] => self.arguments.range(byte_length),
+            _ if self.arguments.random.below(2) == 0 => self.arguments.range(byte_length),
             _ => self.arguments.random.pick(inputs).clone(),
         }
     }
@@ -166,8 +166,8 @@ impl Session {
         let (inputs, views) = self.inputs(k, total * element_bytes(dtype));
         let written = [
             self.out(&inputs, total * element_bytes(result_dtype)),
-            self.arguments.place(8 * nodes),
-            self.arguments.place(8 * stats),
+            self.arguments.range(8 * nodes),
+            self.arguments.range(8 * stats),
         ];
         let [out, nodes, stats] = [0, 1, 2].map(|i| self.arena.write(&written[i]));
         let (weights, pieces) = (View::of(&weights), View::of(&pieces));
@@ -182,7 +182,7 @@ impl Session {
         let nodes = (entry::node_count(View::of(&table)).unwrap() as usize + whole) * k * (k + 1) / 2;
         let pieces = self.arguments.numbers(table);
         let (_, views) = self.inputs(k, total * element_bytes(dtype));
-        let nodes = self.arguments.place(8 * nodes);
+        let nodes = self.arguments.range(8 * nodes);
         let result = self.engine.gram(dtype, &views, View::of(&pieces), self.arena.write(&nodes));
         (vec![nodes], result)
     }
@@ -193,7 +193,7 @@ impl Session {
         let pieces = self.arguments.numbers([count, 0, count].map(|x| x as f64));
         let vectors = self.arguments.numbers(vec![0.5; m * k]);
         let (_, views) = self.inputs(k, count * element_bytes(dtype));
-        let nodes = self.arguments.place(8 * m * (k + 1));
+        let nodes = self.arguments.range(8 * m * (k + 1));
         let (vectors, pieces) = (View::of(&vectors), View::of(&pieces));
         let result = self.engine.refine(dtype, &views, vectors, pieces, self.arena.write(&nodes));
         (vec![nodes], result)
@@ -238,8 +238,8 @@ impl Session {
     fn quantize(&mut self) -> Call {
         let ([format, block], counts, [input_bytes, code_bytes]) = self.parts();
         let with_residual = self.arguments.random.below(2);
-        let input = self.arguments.place(input_bytes);
-        let written = [self.arguments.place(with_residual * input_bytes), self.arguments.place(code_bytes)];
+        let input = self.arguments.range(input_bytes);
+        let written = [self.arguments.range(with_residual * input_bytes), self.arguments.range(code_bytes)];
         let (input, counts) = (self.arena.read(&input), View::of(&counts));
         let [residual, codes] = [0, 1].map(|i| self.arena.write(&written[i]));
         let result = self.engine.quantize(format, block, input, counts, residual, codes);
@@ -248,7 +248,7 @@ impl Session {
 
     fn dequantize(&mut self) -> Call {
         let ([format, block], counts, [out_bytes, code_bytes]) = self.parts();
-        let (codes, out) = (self.arguments.place(code_bytes), self.arguments.place(out_bytes));
+        let (codes, out) = (self.arguments.range(code_bytes), self.arguments.range(out_bytes));
         let (codes, counts) = (self.arena.read(&codes), View::of(&counts));
         let result = self.engine.dequantize(format, block, codes, counts, self.arena.write(&out));
         (vec![out], result)
@@ -265,7 +265,7 @@ impl Session {
         let runs = self.arguments.numbers([0.0, f64::from(count)]);
         let (segment, width) = (self.arguments.number(f64::from(count)), self.arguments.number(products as f64));
         let finished = entry::gram_finish(segment, View::of(&runs), View::of(&gram), width);
-        let input = self.arguments.place(count as usize * element_bytes(dtype));
+        let input = self.arguments.range(count as usize * element_bytes(dtype));
         let counts = self.arguments.numbers([f64::from(count)]);
         let scanned = self.engine.has_non_finite(dtype, self.arena.read(&input), View::of(&counts));
         (vec![], coefficients.and(finished).and(scanned).map(drop))

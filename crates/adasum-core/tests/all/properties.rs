@@ -64,8 +64,8 @@ fn results<E: Float, O: Float>(engine: Engine, inputs: &[Vec<E>], weights: &[f64
     all
 }
 
-/// Everything that does not depend on what the result is stored as.
-fn measurements<E: Float>(engine: Engine, inputs: &[Vec<E>], vector: &[f64]) -> Vec<u64> {
+/// Everything that does not depend on the dtype of the result.
+fn products_and_scan<E: Float>(engine: Engine, inputs: &[Vec<E>], vector: &[f64]) -> Vec<u64> {
     let length = inputs[0].len() as f64;
     let mut all = bits(&gram(engine, inputs, &[length, 0.0, length]));
     all.extend(bits(&refine(engine, inputs, vector, &[length, 0.0, length])));
@@ -77,10 +77,10 @@ fn all_engines_store_the_same<E: Float, O: Float>(inputs: &[Vec<E>], weights: &[
     let weights = &weights[..inputs.len()];
     let engines = engines();
     let expected = results::<E, O>(engines[0], inputs, weights, coefficients);
-    let measured = measurements(engines[0], inputs, &coefficients[..inputs.len()]);
+    let products = products_and_scan(engines[0], inputs, &coefficients[..inputs.len()]);
     for &engine in &engines[1..] {
         assert_eq!(expected, results::<E, O>(engine, inputs, weights, coefficients), "{}", engine.isa());
-        assert_eq!(measured, measurements(engine, inputs, &coefficients[..inputs.len()]), "{}", engine.isa());
+        assert_eq!(products, products_and_scan(engine, inputs, &coefficients[..inputs.len()]), "{}", engine.isa());
     }
 }
 

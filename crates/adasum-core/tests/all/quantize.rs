@@ -48,9 +48,9 @@ fn dequantize(engine: Engine, format: f64, block: usize, codes: &[u8], counts: &
 }
 
 /// What each number becomes and what codes it has, by the definition.
-fn oracle(format: f64, block: usize, wanted: &[f32], counts: &[usize]) -> (Vec<u8>, Vec<f32>) {
+fn oracle(format: f64, block: usize, exact: &[f32], counts: &[usize]) -> (Vec<u8>, Vec<f32>) {
     let (mut codes, mut numbers) = (Vec::new(), Vec::new());
-    let mut rest = wanted;
+    let mut rest = exact;
     for &count in counts {
         let (part, others) = rest.split_at(count);
         rest = others;
@@ -111,10 +111,10 @@ fn strange(random: &mut Random, length: usize) -> Vec<f32> {
 
 fn check(format: f64, block: usize, input: &[f32], counts: &[usize], residual: Option<&[f32]>) {
     let sum = |(&x, &r): (&f32, &f32)| if (x + r).is_infinite() && x.is_finite() { x } else { x + r };
-    let wanted = residual.map_or(input.to_vec(), |residual| input.iter().zip(residual).map(sum).collect());
-    let (codes, numbers) = oracle(format, block, &wanted, counts);
+    let exact = residual.map_or(input.to_vec(), |residual| input.iter().zip(residual).map(sum).collect());
+    let (codes, numbers) = oracle(format, block, &exact, counts);
     let left = |(&x, &q): (&f32, &f32)| if (x - q).is_finite() { x - q } else { 0.0 };
-    let rest: Vec<f32> = residual.map_or(vec![], |_| wanted.iter().zip(&numbers).map(left).collect());
+    let rest: Vec<f32> = residual.map_or(vec![], |_| exact.iter().zip(&numbers).map(left).collect());
     for engine in engines() {
         let what = format!("{} format {format}, blocks of {block}, {counts:?}", engine.isa());
         let found = quantize(engine, format, block, input, counts, residual);

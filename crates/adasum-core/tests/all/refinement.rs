@@ -1,10 +1,11 @@
-//! Nodes whose terms cancel: who is measured, when, how exact the result is, and that it always comes to an end.
+//! Nodes whose terms cancel: which are refined, when, how exact the result is, and that the rounds always come to an
+//! end.
 
 use crate::common::calls::{adasum, adasum_into, coefficients, product_count};
 use crate::common::float::{Float, Half, bits, for_fine_results, for_results, round, widen, widen_one};
 use crate::common::inputs::Random;
 use crate::common::oracle::{adasum_all, pair, relative_error};
-use crate::common::ranks::{Ranks, Request, requests};
+use crate::common::ranks::{Ranks, RefinementRequest, requests};
 use crate::common::{engines, properties};
 use adasum_core::half::{Bf16, F16};
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ fn alternating<F: Float>(seed: u64, n: usize, length: usize, noise: f64) -> Vec<
     round(&(0..n).map(&mut one).collect::<Vec<_>>())
 }
 
-fn nodes_of(rounds: &[Vec<Request>]) -> Vec<Vec<(usize, usize)>> {
+fn nodes_of(rounds: &[Vec<RefinementRequest>]) -> Vec<Vec<(usize, usize)>> {
     rounds.iter().map(|round| round.iter().map(|request| (request.first, request.count)).collect()).collect()
 }
 
@@ -53,7 +54,7 @@ fn rounds<F: Float>(inputs: &[Vec<F>]) -> Vec<Vec<(usize, usize)>> {
 }
 
 #[test]
-fn all_independent_nodes_are_measured_at_once_and_never_the_root() {
+fn all_independent_nodes_are_refined_at_once_and_never_the_root() {
     assert_eq!(rounds(&alternating::<f64>(1, 2, 500, 1e-3)), [[]; 0]);
     assert_eq!(rounds(&alternating::<f64>(1, 4, 500, 1e-3)), [[(0, 2), (2, 2)]]);
     assert_eq!(rounds(&alternating::<f64>(1, 8, 500, 1e-3)), [[(0, 2), (2, 2), (4, 2), (6, 2)]]);
@@ -62,8 +63,8 @@ fn all_independent_nodes_are_measured_at_once_and_never_the_root() {
     assert_eq!(rounds(&alternating::<Bf16>(1, 4, 500, 1e-2)), [[(0, 2); 0]; 0], "so does bf16");
 }
 
-/// A pair of opposite vectors of which one element differs in its last bit: all that is left of a half format's pair once
-/// it cancels so far that it is measured.
+/// A pair of opposite vectors of which one element differs in its last bit: all that is left of a half format's pair
+/// once it cancels so far that it is refined.
 fn one_last_bit_apart<E: Half, O: Float>() {
     let [large, other]: [Vec<E>; 2] = [6, 7].map(|seed| round(&[Random::new(seed).vector(9000)]).remove(0));
     let mut opposite: Vec<E> = large.iter().map(|x| E::from_f64(-x.to_f64())).collect();
@@ -78,7 +79,7 @@ fn one_last_bit_apart<E: Half, O: Float>() {
 }
 
 #[test]
-fn halves_that_differ_in_one_last_bit_are_measured() {
+fn halves_that_differ_in_one_last_bit_are_refined() {
     one_last_bit_apart::<F16, F16>();
     one_last_bit_apart::<F16, f32>();
     one_last_bit_apart::<Bf16, Bf16>();
@@ -86,7 +87,7 @@ fn halves_that_differ_in_one_last_bit_are_measured() {
 }
 
 #[test]
-fn deeper_nodes_are_measured_first() {
+fn deeper_nodes_are_refined_first() {
     // The pairs cancel, and so do the small vectors that they leave.
     let mut random = Random::new(2);
     let (common, small, tiny) = (random.vector(300), random.vector(300), random.vector(300));
@@ -183,7 +184,7 @@ proptest! {
             for request in requests {
                 let node = (request.first, request.count);
                 prop_assert!(!seen.contains(&node), "asked twice for {:?}", node);
-                prop_assert!(request.count >= 2 && request.count < k, "the root and the leaves need no measuring");
+                prop_assert!(request.count >= 2 && request.count < k, "the root and the leaves need no refinement");
                 seen.push(node);
                 refinements.extend([request.first as f64, request.count as f64]);
                 refinements.extend(numbers.by_ref().take(k + 1));

@@ -1,12 +1,12 @@
-// What one dispatch is told. Offsets count groups of four elements.
+// The arguments of one dispatch. Offsets count groups of four elements.
 struct Call {
-    // Where each input's first group lies in the slab, or in its own buffer: four numbers a vector.
+    // Offset of each input's first group in the slab or in its own buffer: four numbers a vec4.
     inputs: array<vec4<u32>, 4>,
     // Chunks of the table (gram, refine, combine), or groups (sum, convert, copy).
     count: u32,
-    // Always 0, which no compiler knows: see guard_opaque.wgsl.
+    // Always 0, but no compiler knows that: see guard_opaque.wgsl.
     zero: u32,
-    // Of a single segment, whose chunks need no table: see chunk_call.wgsl.
+    // For a single segment, whose chunks need no table: see chunk_call.wgsl.
     chunk_groups: u32,
     segment_groups: u32,
 }

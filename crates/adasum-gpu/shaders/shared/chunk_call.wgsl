@@ -1,4 +1,4 @@
-// Chunks of a single segment, all but the last of one length: they need no table, which leaves its binding to an input.
+// Chunks of a single segment, all but the last of one length. They need no table, so its binding is free for an input.
 struct Chunk {
     first_group: u32,
     group_count: u32,

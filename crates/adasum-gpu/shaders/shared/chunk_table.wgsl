@@ -1,4 +1,5 @@
-// A run of groups of one segment, and the row of the tables that belongs to it. One workgroup takes a chunk at a time.
+// Consecutive groups of one segment, and the row of the other tables that belongs to them. A workgroup takes one chunk
+// at a time.
 struct Chunk {
     first_group: u32,
     group_count: u32,

@@ -1,4 +1,4 @@
-// IEEE binary16 by its bits, since devices may take its subnormal numbers for zero, and infinity for any number.
+// IEEE binary16, widened by its bits: devices may flush its subnormal numbers to zero, and need not keep infinity.
 #import halves
 
 fn f32_of_f16(half: u32) -> f32 {

@@ -1,5 +1,6 @@
-// Rounding to two bytes goes by way of f32, rounded *to odd*: of the two f32 around the number the one whose last bit is set.
-// It tells on which side of every middle the number lies, so that the second rounding is the only one that counts.
+// Rounding to two bytes takes two steps. The first rounds to f32 *to odd*: of the two f32 around the number it takes
+// the one whose last bit is set. That bit shows on which side of every middle the number lies, so the second rounding
+// gives the right result.
 alias ResultStored = vec2<u32>;
 
 fn odd_bits(upper: f32, lower: f32) -> u32 {

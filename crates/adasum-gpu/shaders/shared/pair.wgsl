@@ -1,4 +1,5 @@
-// Numbers as unevaluated sums of two f32, the second of which holds what rounding takes from the first: twice the digits.
+// A pair is a number of about 48 bits: the unevaluated sum of two f32, of which the second is the rounding error of the
+// first.
 #import guard
 #import product
 

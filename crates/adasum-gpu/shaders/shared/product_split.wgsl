@@ -1,5 +1,5 @@
-// The product and its rounding error (Dekker), where `fma` may round twice. Each factor is cut into two halves of twelve bits
-// by its bits alone, so that all four products of halves are exact, fused into the sums or not.
+// The product and its rounding error (Dekker), where `fma` may round twice. Masking bits cuts each factor into two
+// halves of twelve bits, so that all four products of halves are exact, fused into the sums or not.
 fn upper_half(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }

@@ -1,28 +1,31 @@
-// The same by subgroups, whose lanes hand each other numbers without memory between them: the lanes of each add theirs, and then
-// one thread a sum adds what the subgroups have. Right for subgroups of any size. The order follows from their sizes, so a device
-// gives equal bits for equal inputs.
+// Adds the pairs of all threads of a workgroup, as reduce_workgroup.wgsl does, but by subgroups, whose lanes pass
+// numbers to each other without memory between them. The lanes of each subgroup add their pairs, and then one thread a
+// sum adds the sums of the subgroups. It works with subgroups of any size. The order follows from their sizes, so a
+// device gives equal bits for equal inputs.
 //
-// A lane adds what the next one has, then what the second next one has, then the fourth: the first has it all in the end, if the
-// lanes that run are the first ones. They always are, as far as anyone has seen, but nobody promises it. So it is looked at; where
-// it is otherwise no lanes are added, and every thread counts as a subgroup.
+// A lane adds the sum of the next lane, then that of the second next, then that of the fourth next, and so on. In the
+// end the first lane has the whole sum, if the active lanes are the first ones of the subgroup. They are on every
+// device seen so far, but WGSL does not guarantee it. So find_lanes checks it; if it is not so, no lanes are added, and
+// every thread counts as a subgroup.
 //
-// A browser wants `enable subgroups;` in front, which naga does not know.
+// Browsers require `enable subgroups;` at the beginning, which naga does not know.
 const THREADS: u32 = 64u;
 const BATCH: u32 = 16u;
 
-// What the subgroups have, one sum behind the other, and behind all of them a place for each thread that has nothing to say: some
-// compilers cannot bear as many branches as there are sums, so every thread writes.
+// The sums of the subgroups, one sum behind the other. Behind all of them every thread has a spare entry, which it
+// writes if it is not the writer of its subgroup: then there is no branch for each sum, of which some compilers cannot
+// take so many.
 var<workgroup> batch: array<vec2<f32>, 1088>;
 var<workgroup> is_irregular: atomic<u32>;
 
 struct Lane {
     index: u32,
-    // How many add up among themselves.
+    // How many lanes add their pairs to each other.
     count: u32,
-    // Where this one writes the first sum, and how far behind it the next one.
+    // Index in `batch` at which this lane writes the first sum, and the distance to the next one.
     first: u32,
     step: u32,
-    // How many have something to say.
+    // How many threads write sums that count.
     writer_count: u32,
 }
 
@@ -36,7 +39,7 @@ fn find_lanes(thread: u32, subgroup: u32, subgroup_count: u32, index: u32) -> La
     if (thread == 0u) {
         atomicStore(&is_irregular, 0u);
     }
-    // Threads that have left a loop one after the other are together again behind it.
+    // Threads may have left the loop before at different times: here they are together again.
     workgroupBarrier();
     let running = subgroupBallot(true);
     let counts = countOneBits(running);
@@ -56,14 +59,14 @@ fn find_lanes(thread: u32, subgroup: u32, subgroup_count: u32, index: u32) -> La
     );
 }
 
-// For distances of 1, 2, 4, ... below the count.
+// To be called with the distances 1, 2, 4, ... below the count.
 fn add_lane(lane: Lane, own: vec2<f32>, distance: u32) -> vec2<f32> {
     let next = vec2<f32>(subgroupShuffleDown(own.x, distance), subgroupShuffleDown(own.y, distance));
     return select(own, add_pair(own, next), lane.index + distance < lane.count);
 }
 
-fn hold(lane: Lane, place: u32, sum: vec2<f32>) {
-    batch[lane.first + place * lane.step] = sum;
+fn hold(lane: Lane, index: u32, sum: vec2<f32>) {
+    batch[lane.first + index * lane.step] = sum;
 }
 
 fn reduce_batch(lane: Lane, thread: u32, sum_count: u32, first_partial: u32) {
@@ -76,6 +79,6 @@ fn reduce_batch(lane: Lane, thread: u32, sum_count: u32, first_partial: u32) {
         }
         partials[first_partial + thread] = total;
     }
-    // Nobody may write the next sums while these are read.
+    // No thread may write the next sums while these are read.
     workgroupBarrier();
 }

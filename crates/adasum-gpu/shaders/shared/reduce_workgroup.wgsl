@@ -1,16 +1,16 @@
-// Adds the pairs of all threads of a workgroup, sixteen sums at a time: four threads add sixteen pairs each for a sum, one of
-// them the four that come out. The order is fixed, so a device gives equal bits for equal inputs.
+// Adds the pairs of all threads of a workgroup, sixteen sums at a time. For each sum four threads add sixteen pairs
+// each, and one of them adds the four results. The order is fixed, so a device gives equal bits for equal inputs.
 const THREADS: u32 = 64u;
 const BATCH: u32 = 16u;
 
 var<workgroup> batch: array<vec2<f32>, 1024>;
 var<workgroup> quarters: array<vec2<f32>, 64>;
 
-// A thread's place among those that add up: its number.
+// A thread's index among those that add their pairs: its number in the workgroup.
 alias Lane = u32;
 
-fn hold(lane: Lane, place: u32, sum: vec2<f32>) {
-    batch[place * THREADS + lane] = sum;
+fn hold(lane: Lane, index: u32, sum: vec2<f32>) {
+    batch[index * THREADS + lane] = sum;
 }
 
 fn reduce_batch(lane: Lane, thread: u32, sum_count: u32, first_partial: u32) {

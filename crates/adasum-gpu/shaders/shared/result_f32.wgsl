@@ -6,7 +6,7 @@ fn narrow_one(upper: f32, lower: f32) -> u32 {
     return select(bits, STORED_NAN, (bits & 0x7fffffffu) > 0x7f800000u);
 }
 
-// Four numbers of two parts each, rounded.
+// Rounds four pairs.
 fn narrow(upper: vec4<f32>, lower: vec4<f32>) -> ResultStored {
     return vec4<u32>(
         narrow_one(upper.x, lower.x),

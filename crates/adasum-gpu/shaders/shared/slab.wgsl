@@ -1,4 +1,4 @@
-// All inputs lie in one buffer, one behind the other: a binding, however many they are.
+// All inputs lie in one buffer, one behind the other, so that they take one binding, however many they are.
 @group(0) @binding(1) var<storage, read> slab: array<Stored>;
 
 #for i in 0..K

@@ -1,9 +1,9 @@
-//! Coefficients on their way into the combination.
+//! The factors with which the combine kernel multiplies inputs, from the coefficients.
 
 use adasum_core::dtype::Op;
 
+use super::dispatch::pairs_of;
 use super::placement::Plan;
-use super::run::pairs_of;
 use crate::error::{Error, Result};
 use crate::solve::Solution;
 
@@ -30,7 +30,7 @@ impl Plan {
         Ok(self.batches().map(|batch| rows(batch).iter().flat_map(row).collect()).collect())
     }
 
-    /// One number a segment and input. If nothing takes part all are 0, and so is the result, as on the CPU.
+    /// One number a segment and input. If no input takes part, all are 0, and so is the result, as on the CPU.
     fn coefficients(&self, op: Op, weights: &[f64], solution: &Solution) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         if total > 0.0 && op == Op::Adasum {

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::run::{Call, PARTIAL_BYTES, Run};
+use super::dispatch::{Call, PARTIAL_BYTES, PlannedDispatch};
 use crate::error::{Error, Result, argument_error};
 use crate::layout::{Layout, Limits, Window, own_window, windows};
 use crate::shader::{Element, GROUP_ELEMENTS, Inputs, Kernel, MAX_INPUTS, MAX_SEPARATE_INPUTS, Tile};
 
-/// Segments beyond have no buffers of their own: the shaders' counters must not wrap.
+/// Longer segments do not stay in buffers of their own: the shaders' counters must not wrap.
 const MAX_OWN_ELEMENTS: u64 = 1 << 30;
 
 /// Vectors of one layout on a device.
@@ -16,12 +16,12 @@ pub struct Plan {
     pub(super) element: Element,
     pub(super) slot_count: usize,
     pub(super) segment_element_counts: Vec<u64>,
-    /// Of the segments that lie in slabs; the others have no elements there.
+    /// The layout of the segments that lie in slabs; the others have no elements in it.
     pub(super) layout: Layout,
     pub(super) limits: Limits,
     pub(super) windows: Vec<Window>,
     pub(super) tiles: Vec<Tile>,
-    pub(super) gram: Vec<Run>,
+    pub(super) gram: Vec<PlannedDispatch>,
 }
 
 impl Plan {
@@ -34,9 +34,9 @@ impl Plan {
         Self::with_own(element, slot_count, segment_element_counts, limits, u64::MAX)
     }
 
-    /// The same where every input's segments come in buffers of their own. Those of at least so many bytes stay there, if they are
-    /// whole groups, behind which there may be anything, and all inputs can be bound at once; the others are to be copied
-    /// together.
+    /// The same for inputs whose segments each lie in a buffer of their own. A segment of at least `own_bytes` is used
+    /// in those buffers if it consists of whole groups, whatever lies behind them, and if all inputs can be bound at
+    /// once. The other segments are to be copied into slabs.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -77,7 +77,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// What the slots hold.
+    /// The element type of the slots.
     pub fn element(&self) -> Element {
         self.element
     }
@@ -107,7 +107,7 @@ impl Plan {
         &self.windows
     }
 
-    /// The segment whose inputs have buffers of their own there.
+    /// The segment of a window in which every input has a buffer of its own; None for a slab.
     pub fn own_segment(&self, window: usize) -> Option<usize> {
         let window = &self.windows[window];
         (window.inputs == Inputs::Separate).then(|| window.batches[0].rows[0])
@@ -121,26 +121,28 @@ impl Plan {
         }
     }
 
-    /// The Gram kernels over all windows: the same at every reduction.
-    pub fn gram(&self) -> &[Run] {
+    /// The dispatches of the Gram kernels over all windows: the same at every reduction.
+    pub fn gram(&self) -> &[PlannedDispatch] {
         &self.gram
     }
 
-    /// The combinations, stored as `result`: one a batch.
-    pub fn combinations(&self, result: Element) -> Vec<Run> {
+    /// The dispatches that combine, with results stored as `result`: one a batch.
+    pub fn combinations(&self, result: Element) -> Vec<PlannedDispatch> {
         let kernel = Kernel::Combine { input_count: self.slot_count, result };
-        self.batches().map(|(window, batch)| self.run(kernel, window, batch, (0..self.slot_count).collect())).collect()
+        self.batches()
+            .map(|(window, batch)| self.dispatch(kernel, window, batch, (0..self.slot_count).collect()))
+            .collect()
     }
 
-    /// All batches, by window and place there.
+    /// All batches: the index of the window, and the index of the batch in it.
     pub fn batches(&self) -> impl Iterator<Item = (usize, usize)> {
         self.windows
             .iter()
             .enumerate()
-            .flat_map(|(window, place)| (0..place.batches.len()).map(move |batch| (window, batch)))
+            .flat_map(|(index, window)| (0..window.batches.len()).map(move |batch| (index, batch)))
     }
 
-    /// What a whole vector must have of a dtype is found to be there.
+    /// Checks that a whole vector of this dtype has so many bytes.
     ///
     /// # Errors
     /// [`Error::Argument`].
@@ -156,7 +158,7 @@ impl Plan {
         ))
     }
 
-    /// The groups are found to exist.
+    /// Checks that the groups exist.
     ///
     /// # Errors
     /// [`Error::Argument`].
@@ -168,27 +170,27 @@ impl Plan {
         Err(argument_error!("groups {} to {} of {count} do not exist. Stay inside.", groups.start, groups.end))
     }
 
-    fn make_gram(&self) -> Vec<Run> {
-        let mut runs = Vec::new();
+    fn make_gram(&self) -> Vec<PlannedDispatch> {
+        let mut dispatches = Vec::new();
         for (window, batch) in self.batches() {
             for tile in &self.tiles {
-                let mut run = self.run(Kernel::gram(tile, false), window, batch, tile.inputs.clone());
-                run.sum_count = tile.pairs().count();
-                run.largest_count = if tile.is_triangle() { tile.inputs.len() } else { 0 };
-                runs.push(run);
+                let mut dispatch = self.dispatch(Kernel::gram(tile, false), window, batch, tile.inputs.clone());
+                dispatch.sum_count = tile.pairs().count();
+                dispatch.largest_count = if tile.is_triangle() { tile.inputs.len() } else { 0 };
+                dispatches.push(dispatch);
             }
         }
-        runs
+        dispatches
     }
 
-    /// A kernel over a batch. Rows are segments.
-    fn run(&self, kernel: Kernel, window: usize, batch: usize, slots: Vec<usize>) -> Run {
-        let place = &self.windows[window];
-        let chunks = &place.batches[batch];
-        Run {
+    /// The dispatch of a kernel over a batch. Its rows are segments.
+    fn dispatch(&self, kernel: Kernel, window: usize, batch: usize, slots: Vec<usize>) -> PlannedDispatch {
+        let Window { inputs, batches, .. } = &self.windows[window];
+        let chunks = &batches[batch];
+        PlannedDispatch {
             kernel,
             element: self.element,
-            inputs: place.inputs,
+            inputs: *inputs,
             window,
             batch: Some(batch),
             call: self.call(window, &slots, chunks.chunks.len()),
@@ -201,14 +203,14 @@ impl Plan {
     }
 
     pub(super) fn call(&self, window: usize, slots: &[usize], count: usize) -> Call {
-        let place = &self.windows[window];
-        if place.inputs == Inputs::Slab {
-            return Call::of_slots(slots.iter().copied(), place.group_count(), count);
+        let window = &self.windows[window];
+        if window.inputs == Inputs::Slab {
+            return Call::of_slots(slots.iter().copied(), window.group_count(), count);
         }
         Call {
             count: count as u32,
-            chunk_groups: place.batches[0].chunks[0].group_count,
-            segment_groups: place.group_count() as u32,
+            chunk_groups: window.batches[0].chunks[0].group_count,
+            segment_groups: window.group_count() as u32,
             ..Call::default()
         }
     }

@@ -1,13 +1,13 @@
-//! The Gram matrix of every segment, as the partial sums come in.
+//! The Gram matrices, as the partial sums of the dispatches are added to them.
 
 use std::collections::BTreeMap;
 
 use adasum_core::coefficients::triangle_index;
 
-use super::run::Run;
+use super::dispatch::PlannedDispatch;
 use crate::shader::{Element, Tile};
 
-/// The Gram matrix of every segment, and what its inputs' magnitudes are.
+/// The Gram matrix of every segment, and the largest magnitude of each input in it.
 #[derive(Debug)]
 pub(super) struct Products {
     slot_count: usize,
@@ -15,7 +15,7 @@ pub(super) struct Products {
     pub gram: Vec<f64>,
     /// Bits of the largest magnitude, one a segment and input.
     largest: Vec<u32>,
-    /// By which powers of two the inputs of a segment were multiplied, where they were.
+    /// The powers of two by which the inputs of a segment are multiplied, for segments whose inputs are scaled.
     pub scales: BTreeMap<usize, Vec<f64>>,
 }
 
@@ -29,14 +29,14 @@ impl Products {
         }
     }
 
-    /// Adds what a run over a tile has given.
-    pub fn add(&mut self, run: &Run, bytes: &[u8], tile: &Tile) {
+    /// Adds the sums and magnitudes of a dispatch over a tile.
+    pub fn add(&mut self, dispatch: &PlannedDispatch, bytes: &[u8], tile: &Tile) {
         let k = self.slot_count;
-        let places: Vec<_> = tile.pairs().map(|(i, j)| triangle_index(k, i, j)).collect();
+        let indices: Vec<_> = tile.pairs().map(|(i, j)| triangle_index(k, i, j)).collect();
         let (gram, largest) = (&mut self.gram, &mut self.largest);
-        run.add(
+        dispatch.add(
             bytes,
-            |segment, pair, sum| gram[segment * triangle(k) + places[pair]] += sum,
+            |segment, pair, sum| gram[segment * triangle(k) + indices[pair]] += sum,
             |segment, input, bits| {
                 let magnitude = &mut largest[segment * k + tile.inputs[input]];
                 *magnitude = bits.max(*magnitude);

@@ -1,23 +1,23 @@
-//! One reduction, a step at a time.
+//! One reduction, a step at a time. A driver executes each step:
 //!
 //! ```text
-//! step: Gram -> run Plan::gram, add each one's sums
-//! step: Measure -> run `runs`, add each one's sums; any number of times
-//! step: Combine -> write `factors`, run Plan::combinations
+//! Gram         dispatch Plan::gram, and add the sums of each
+//! SegmentSums  dispatch Reduction::dispatches, and add the sums of each; any number of times
+//! Combine      write the factors, and dispatch Plan::combinations
 //! ```
 
 use std::sync::Arc;
 
 use adasum_core::dtype::Op;
 
-use super::measurement::{Measurement, Node, answers};
+use super::dispatch::PlannedDispatch;
 use super::placement::Plan;
 use super::products::Products;
-use super::run::Run;
+use super::segment_sums::{Node, SegmentSums, products_of};
 use crate::error::{Error, Result, argument_error};
 use crate::scaling;
 use crate::shader::Element;
-use crate::solve::{Solution, Solver, Wanted};
+use crate::solve::{SegmentRequest, Solution, Solver};
 
 /// What to do with an input that has NaN or infinity in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl OnNonFinite {
     /// [`Error::Argument`] for a code that none has.
     pub fn from_code(code: f64) -> Result<Self> {
         let all = [(0.0, Self::Throw), (1.0, Self::Skip), (2.0, Self::Propagate)];
-        all.into_iter().find(|&(of, _)| of == code).map(|(_, policy)| policy).ok_or_else(|| {
+        all.into_iter().find(|&(known, _)| known == code).map(|(_, policy)| policy).ok_or_else(|| {
             argument_error!("the policy code is {code}, known are 0 (throw), 1 (skip) and 2 (propagate).")
         })
     }
@@ -46,23 +46,23 @@ impl OnNonFinite {
 /// What a driver is to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Run [`Plan::gram`], and add what each run gives.
+    /// Dispatch [`Plan::gram`], and [`Reduction::add`] the sums of each.
     Gram,
-    /// Run [`Reduction::runs`], and add what each gives.
-    Measure,
-    /// Run [`Plan::combinations`] with these factors, one list of bytes a batch; that is all.
+    /// Dispatch [`Reduction::dispatches`], and [`Reduction::add`] the sums of each.
+    SegmentSums,
+    /// Dispatch [`Plan::combinations`] with these factors, one list of bytes a batch. This is the last step.
     Combine(Vec<Vec<u8>>),
 }
 
-/// Whose sums are on their way.
+/// Which sums the driver computes before the next step.
 enum Phase {
     Begin,
     Gram,
     Scaling(Vec<usize>),
-    Solving(Vec<Wanted>, Vec<Node>),
+    Refining(Vec<SegmentRequest>, Vec<Node>),
 }
 
-/// A reduction on its way.
+/// A reduction in progress.
 pub struct Reduction {
     plan: Arc<Plan>,
     op: Op,
@@ -70,7 +70,7 @@ pub struct Reduction {
     weights: Vec<f64>,
     non_finite: Vec<usize>,
     products: Products,
-    measurement: Measurement,
+    segment_sums: SegmentSums,
     solver: Option<Solver>,
     phase: Phase,
 }
@@ -89,12 +89,12 @@ impl Reduction {
             ));
         }
         let products = Products::new(plan.segment_count(), plan.slot_count);
-        let (weights, non_finite, measurement) = (vec![1.0; plan.slot_count], Vec::new(), Measurement::default());
+        let (weights, non_finite, segment_sums) = (vec![1.0; plan.slot_count], Vec::new(), SegmentSums::default());
         let phase = Phase::Begin;
-        Ok(Self { plan, op, on_non_finite, weights, non_finite, products, measurement, solver: None, phase })
+        Ok(Self { plan, op, on_non_finite, weights, non_finite, products, segment_sums, solver: None, phase })
     }
 
-    /// What comes next. All that the last step asked for must have been added.
+    /// The next step. All sums of the step before must have been added.
     ///
     /// # Errors
     /// [`Error::NonFinite`] if the policy is to throw; [`Error::Unsupported`] for coefficients beyond f32.
@@ -106,40 +106,40 @@ impl Reduction {
             }
             Phase::Begin => return self.combine(),
             Phase::Gram => {
-                self.leave_out()?;
+                self.leave_out_non_finite()?;
                 if self.op != Op::Adasum || self.non_finite.len() == self.plan.slot_count {
                     return self.combine();
                 }
                 let segments = self.out_of_range();
                 if !segments.is_empty() {
-                    self.measurement = self.plan.scaled(&self.products, &segments);
+                    self.segment_sums = self.plan.scaled_sums(&self.products, &segments);
                     self.phase = Phase::Scaling(segments);
-                    return Ok(Step::Measure);
+                    return Ok(Step::SegmentSums);
                 }
             }
-            Phase::Scaling(segments) => self.plan.take_scaled(&mut self.products, &segments, &self.measurement),
-            Phase::Solving(wanted, nodes) => {
-                let answers = answers(&nodes, &self.measurement);
+            Phase::Scaling(segments) => self.plan.take_scaled(&mut self.products, &segments, &self.segment_sums),
+            Phase::Refining(requests, nodes) => {
                 if let Some(solver) = &mut self.solver {
-                    solver.answer(wanted, answers);
+                    solver.add_refinements(requests, products_of(&nodes, &self.segment_sums));
                 }
             }
         }
         self.solve()
     }
 
-    /// What a [`Step::Measure`] runs.
-    pub fn runs(&self) -> &[Run] {
-        &self.measurement.runs
+    /// The dispatches of a [`Step::SegmentSums`].
+    pub fn dispatches(&self) -> &[PlannedDispatch] {
+        &self.segment_sums.dispatches
     }
 
-    /// Adds the sums, and behind them the largest magnitudes, that a run of this step has given.
+    /// Adds the sums of a dispatch of this step, given by its index in the step, and the largest magnitudes behind
+    /// them.
     pub fn add(&mut self, index: usize, bytes: &[u8]) {
         if matches!(self.phase, Phase::Gram) {
             let tile = &self.plan.tiles[index % self.plan.tiles.len()];
             self.products.add(&self.plan.gram[index], bytes, tile);
         } else {
-            self.measurement.add(index, bytes);
+            self.segment_sums.add(index, bytes);
         }
     }
 
@@ -148,17 +148,17 @@ impl Reduction {
         self.solver.is_some().then_some(&self.products.gram)
     }
 
-    /// Slots that are not finite. Empty if nothing was looked at.
+    /// Slots with NaN or infinity in them. Empty if the policy is to propagate: then they are not looked for.
     pub fn non_finite(&self) -> &[usize] {
         &self.non_finite
     }
 
-    /// Orthogonality and coefficients, of adasum only; once there is nothing left to measure.
+    /// Orthogonality, squared norms and coefficients, with adasum only: complete at the step [`Step::Combine`].
     pub fn solution(&self) -> Solution {
         self.solver.as_ref().map(|solver| solver.solution().clone()).unwrap_or_default()
     }
 
-    fn leave_out(&mut self) -> Result<()> {
+    fn leave_out_non_finite(&mut self) -> Result<()> {
         if self.on_non_finite == OnNonFinite::Propagate {
             return Ok(());
         }
@@ -170,33 +170,33 @@ impl Reduction {
         Ok(())
     }
 
-    /// The segments that have left f32's range, whose scales are noted. The products of segments with an input that is not finite
-    /// become NaN: whether a device's own sums show it is its own affair.
+    /// The segments whose products have left f32's range; their scales are noted in the products. The products of
+    /// segments with an input that is not finite become NaN here, since a device need not make NaN of them.
     fn out_of_range(&mut self) -> Vec<usize> {
-        let mut wanted = Vec::new();
+        let mut segments = Vec::new();
         for segment in 0..self.plan.segment_count() {
             let mut magnitudes = self.products.magnitudes(segment, self.plan.element);
             magnitudes.iter_mut().zip(&self.weights).filter(|(_, weight)| **weight == 0.0).for_each(|(m, _)| *m = 0.0);
             if magnitudes.iter().any(|magnitude| !magnitude.is_finite()) {
                 self.products.row_mut(segment).fill(f64::NAN);
             } else if scaling::is_needed(self.plan.segment_element_counts[segment], &magnitudes) {
-                wanted.push(segment);
+                segments.push(segment);
                 self.products.scales.insert(segment, scaling::scales(&magnitudes));
             }
         }
-        wanted
+        segments
     }
 
     fn solve(&mut self) -> Result<Step> {
         let solver = self.solver.get_or_insert_with(|| Solver::new(self.weights.clone(), self.products.gram.clone()));
-        let wanted = solver.wanted();
-        if wanted.is_empty() {
+        let requests = solver.solve();
+        if requests.is_empty() {
             return self.combine();
         }
-        let (nodes, measurement) = self.plan.nodes(&self.products, &wanted);
-        self.measurement = measurement;
-        self.phase = Phase::Solving(wanted, nodes);
-        Ok(Step::Measure)
+        let (nodes, segment_sums) = self.plan.refinement_sums(&self.products, &requests);
+        self.segment_sums = segment_sums;
+        self.phase = Phase::Refining(requests, nodes);
+        Ok(Step::SegmentSums)
     }
 
     fn combine(&mut self) -> Result<Step> {

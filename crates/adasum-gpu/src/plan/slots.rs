@@ -1,45 +1,47 @@
-//! How vectors come into slots.
+//! How vectors are copied into slots.
 //!
-//! They are copied in parts of groups, so that whoever must not be held up for long can give them one by one. A part goes
-//! through one upload buffer, except where the slot is simply overwritten.
+//! A copy has parts, which are ranges of groups, so that a thread that must not be held up for long can copy one at a
+//! time. A part goes through the upload buffer, unless it overwrites a slot with elements of the slot's own dtype.
 
 use std::ops::Range;
 
+use super::dispatch::{Call, PlannedDispatch};
 use super::placement::Plan;
-use super::run::{Call, Run};
 use crate::error::{Result, argument_error};
 use crate::shader::{Element, Inputs, Kernel};
 
 /// Groups that are copied at once: 16 MiB of f32.
 const PART_GROUPS: u64 = 1 << 20;
 
-/// What is done with a part.
+/// How a part is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// It is stored, from this dtype.
+    /// The part is converted from this dtype, and overwrites the slot.
     Overwrite(Element),
-    /// It is added.
+    /// The part is added to the slot.
     Add,
 }
 
-/// Groups that lie in one window, on their way into a slot.
+/// A part of a copy: groups that lie in one window.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// Which window.
     pub window: usize,
     /// Which groups of the vector.
     pub groups: Range<u64>,
-    /// Where they begin in the slab.
+    /// The first group, counted from the start of the slab.
     pub first_group: u64,
-    /// What brings them there from the upload buffer, bound as the slab; none if they are written there themselves.
-    pub run: Option<Run>,
+    /// The dispatch that copies them from the upload buffer, which is bound as the slab. None if the driver writes them
+    /// to the slab itself.
+    pub dispatch: Option<PlannedDispatch>,
 }
 
 impl Plan {
     /// The parts of some groups of a vector that is stored in a slot, or added to it.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] for a slot that does not exist, groups that do not, or a dtype that slots do not take.
+    /// [`crate::Error::Argument`] for a slot that does not exist, groups that do not, or a dtype that slots do not
+    /// take.
     pub fn parts(&self, slot: usize, how: How, groups: Range<u64>) -> Result<Vec<Part>> {
         if slot >= self.slot_count {
             return Err(argument_error!("there is no slot {slot}; there are {}, from 0 on.", self.slot_count));
@@ -52,8 +54,8 @@ impl Plan {
             while begin < groups.end.min(window.groups.end) {
                 let end = groups.end.min(window.groups.end).min(begin + self.part_groups());
                 let first_group = slot as u64 * window.group_count() + begin - window.groups.start;
-                let run = self.copying(index, how, first_group, end - begin);
-                parts.push(Part { window: index, groups: begin..end, first_group, run });
+                let dispatch = self.copy_dispatch(index, how, first_group, end - begin);
+                parts.push(Part { window: index, groups: begin..end, first_group, dispatch });
                 begin = end;
             }
         }
@@ -80,16 +82,17 @@ impl Plan {
         PART_GROUPS.min(self.limits.largest_buffer() / Element::F32.group_bytes() as u64)
     }
 
-    fn copying(&self, window: usize, how: How, first_group: u64, group_count: u64) -> Option<Run> {
+    fn copy_dispatch(&self, window: usize, how: How, first_group: u64, group_count: u64) -> Option<PlannedDispatch> {
         let (kernel, element) = match how {
             How::Overwrite(dtype) if dtype == self.element => return None,
             How::Overwrite(dtype) => (Kernel::Convert { result: self.element }, dtype),
             How::Add => (Kernel::Sum, self.element),
         };
         let mut call = Call { count: group_count as u32, ..Call::default() };
-        // The sum kernel's first input is the slot, the conversion's first is where it reads.
+        // The sum kernel's first input is the slot; the convert kernel's second one is the slot, and its first the
+        // upload buffer.
         call.inputs[usize::from(kernel != Kernel::Sum)] = first_group as u32;
-        Some(Run {
+        Some(PlannedDispatch {
             kernel,
             element,
             inputs: Inputs::Slab,

@@ -1,12 +1,12 @@
-//! The combination, and reading it.
+//! The last step of a reduction, the combination, and the reading of its result.
 
 use std::ops::Range;
 
-use super::memory::GpuReducer;
+use super::gpu_reducer::GpuReducer;
 use super::results::{Results, WindowResult};
 use crate::dispatch::{Dispatch, staging, storage};
 use crate::error::{Result, argument_error, caught};
-use crate::plan::run::binding;
+use crate::plan::dispatch::binding;
 use crate::shader::Element;
 
 impl GpuReducer {
@@ -35,18 +35,18 @@ impl GpuReducer {
             windows.push(WindowResult { buffer: storage(&self.gpu, bytes)?, staging: staging(&self.gpu, bytes)? });
         }
         let mut dispatches = Vec::new();
-        for run in self.plan.combinations(result) {
-            let (window, out) = (&self.windows[run.window], &windows[run.window].buffer);
+        for planned in self.plan.combinations(result) {
+            let (window, out) = (&self.windows[planned.window], &windows[planned.window].buffer);
             let mut buffers = vec![(binding::SLAB, &window.slab), (binding::OUT, out)];
-            let batch = run.batch.map(|batch| &window.batches[batch]);
+            let batch = planned.batch.map(|batch| &window.batches[batch]);
             buffers.extend(batch.iter().map(|batch| (binding::CHUNKS, &batch.chunks)));
             buffers.extend(batch.iter().map(|batch| (binding::FACTORS, &batch.factors)));
-            dispatches.push(Dispatch::of(&self.gpu, &run, &buffers)?);
+            dispatches.push(Dispatch::of(&self.gpu, &planned, &buffers)?);
         }
         Ok(Results { element: result, windows, dispatches })
     }
 
-    /// Brings the result to the host, and waits for it.
+    /// Copies the result to the host, and waits for it.
     ///
     /// # Errors
     /// [`Error::Argument`] before the first reduction; [`Error::DeviceLost`].

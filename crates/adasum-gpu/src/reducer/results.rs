@@ -1,9 +1,9 @@
-//! Where a combination is stored.
+//! The buffers that a combination is stored in.
 
 use crate::dispatch::Dispatch;
 use crate::shader::Element;
 
-/// Memory for results of one dtype, made at the first reduction that stores it.
+/// Buffers for results of one dtype, made at the first reduction that stores this dtype.
 pub(super) struct Results {
     pub element: Element,
     pub windows: Vec<WindowResult>,
@@ -11,7 +11,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// The kernel's runs that make the result.
+    /// The dispatches that write the result.
     pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.dispatches.iter()
     }

@@ -1,13 +1,11 @@
-//! Writing slots, and accumulating in them.
-//!
-//! See `plan::slots` for the parts in which it is done.
+//! Writing slots, and accumulating in them, in the parts that `plan::slots` describes.
 
 use std::ops::Range;
 
-use super::memory::GpuReducer;
+use super::gpu_reducer::GpuReducer;
 use crate::dispatch::{Dispatch, storage};
 use crate::error::{Result, caught};
-use crate::plan::run::binding;
+use crate::plan::dispatch::binding;
 use crate::plan::{How, Part};
 use crate::shader::Element;
 
@@ -62,11 +60,11 @@ impl GpuReducer {
 
     fn copy_part(&mut self, part: &Part, bytes: &[u8]) -> Result<()> {
         let slab = &self.windows[part.window].slab;
-        let Some(run) = &part.run else {
+        let Some(planned) = &part.dispatch else {
             let offset = part.first_group * self.element().group_bytes() as u64;
             return self.gpu.scoped(|| {
                 self.gpu.queue().write_buffer(slab, offset, bytes);
-                // Sent at once: what waits for a later submission is held in memory twice.
+                // Submitted at once: bytes that wait for a later submission are held in memory twice.
                 self.gpu.queue().submit([]);
                 self.gpu.tidy();
             });
@@ -75,7 +73,7 @@ impl GpuReducer {
             Some(upload) => upload,
             None => storage(&self.gpu, self.plan.upload_bytes())?,
         };
-        let dispatch = Dispatch::of(&self.gpu, run, &[(binding::SLAB, &upload), (binding::OUT, slab)])?;
+        let dispatch = Dispatch::of(&self.gpu, planned, &[(binding::SLAB, &upload), (binding::OUT, slab)])?;
         let done = self.gpu.scoped(|| {
             self.gpu.queue().write_buffer(&upload, 0, bytes);
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

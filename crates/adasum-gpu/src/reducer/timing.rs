@@ -1,14 +1,14 @@
-//! What the kernels take on the device, without the host's part: for the benchmark.
+//! The time that kernels take on the device, without the host's part: for the benchmark.
 
 use std::time::Instant;
 
 use adasum_core::dtype::Op;
 
-use super::memory::GpuReducer;
+use super::gpu_reducer::GpuReducer;
 use crate::dispatch::{Dispatch, filled, storage};
 use crate::error::{Result, caught};
 use crate::gpu::Gpu;
-use crate::plan::run::Call;
+use crate::plan::dispatch::Call;
 use crate::plan::{self, OnNonFinite};
 use crate::shader::{Element, Kernel};
 
@@ -29,7 +29,7 @@ impl GpuReducer {
                 if let Some(gram) = reduction.gram() {
                     return Ok(gram.to_vec());
                 }
-                self.measure(&step, &mut reduction)?;
+                self.compute_sums(&step, &mut reduction)?;
             }
         })
     }
@@ -51,7 +51,7 @@ impl GpuReducer {
         seconds(&self.gpu, &dispatches, repeats)
     }
 
-    /// Waits until the device has done all that was asked of it.
+    /// Waits until the device has done all that was submitted to it.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`].
@@ -74,7 +74,7 @@ pub fn time_copy(gpu: &Gpu, byte_length: u64, repeats: u32) -> Result<f64> {
         let mut begin = 0;
         while begin < byte_length {
             let bytes = (byte_length - begin).min(most);
-            // Pages that nobody has written may be none at all.
+            // A page that nobody has written may have no memory behind it, and would be read too fast.
             let source = filled(gpu, &vec![1; bytes as usize])?;
             let target = storage(gpu, bytes)?;
             let call = Call { count: (bytes / COPY_GROUP_BYTES) as u32, ..Call::default() };
@@ -87,14 +87,14 @@ pub fn time_copy(gpu: &Gpu, byte_length: u64, repeats: u32) -> Result<f64> {
 
 fn seconds(gpu: &Gpu, dispatches: &[&Dispatch], repeats: u32) -> Result<f64> {
     caught(|| {
-        run(gpu, dispatches, 1)?;
+        submit(gpu, dispatches, 1)?;
         let begin = Instant::now();
-        run(gpu, dispatches, repeats)?;
+        submit(gpu, dispatches, repeats)?;
         Ok(begin.elapsed().as_secs_f64() / f64::from(repeats))
     })
 }
 
-fn run(gpu: &Gpu, dispatches: &[&Dispatch], repeats: u32) -> Result<()> {
+fn submit(gpu: &Gpu, dispatches: &[&Dispatch], repeats: u32) -> Result<()> {
     let submission = gpu.scoped(|| {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for _ in 0..repeats {

@@ -1,7 +1,7 @@
-//! Makes a shader of its pieces.
+//! The assembly of a shader from its pieces.
 //!
-//! WGSL has neither includes nor loops that are surely unrolled, and a kernel over k inputs needs k loads and k (k + 1) / 2
-//! sums in registers. So lines that begin with `#` are for us:
+//! WGSL has neither includes nor loops that are surely unrolled, and a kernel over k inputs needs k loads and k (k + 1)
+//! / 2 sums in registers. So lines that begin with `#` are directives of this module:
 //!
 //! ```text
 //! #import name            the piece of that name, once in a shader
@@ -10,8 +10,7 @@
 //! {i}  {8+i}              in any other line: the number
 //! ```
 //!
-//! A bound is a number, a name, or `max(a,b)` of two of them. Nothing else is needed, and nothing else is there: the same
-//! files are read by the runner in the browser.
+//! A bound is a number, a name, or `max(a,b)` of two of them. There are no other directives.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The shaders: a typed table of what there is, and their text.
+//! The shaders: a typed table of them, and their text.
 //!
 //! | kernel | reads | writes |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | combine | every input once | the result |
 //! | sum | two vectors | one of them |
 //! | convert | a vector | a vector of another dtype |
-//! | copy | a vector | a vector: what the others are measured against |
+//! | copy | a vector | a vector: the benchmark compares the others with it |
 //! | trim | a table | a word a segment |
 //!
 //! All arithmetic is in f32; a sum that must not lose digits is kept as a pair of f32 (`shaders/shared/pair.wgsl`).
@@ -24,15 +24,15 @@ use crate::error::{Error, Result};
 
 /// Most inputs of a reduction.
 pub const MAX_INPUTS: usize = 16;
-/// Most inputs that lie in buffers of their own: a stage may have eight, and two are needed for what is written and read beside.
+/// Most inputs that lie in buffers of their own: a stage may bind eight buffers, and needs two for tables and results.
 pub const MAX_SEPARATE_INPUTS: usize = 6;
-/// Elements of a group, in which all offsets are counted: what a thread loads at once.
+/// Elements of a group: a thread loads a group at once, and all offsets are counted in groups.
 pub const GROUP_ELEMENTS: usize = 4;
 /// Threads of a workgroup.
 pub const WORKGROUP_THREADS: usize = 64;
 /// Most inputs of which one dispatch forms all products: more sums would not fit into registers.
 const TRIANGLE_INPUTS: usize = 8;
-/// Second list of a dispatch that forms the products of two lists.
+/// Most inputs of the second list in a dispatch that forms the products of two lists.
 const RECTANGLE_COLUMNS: usize = 4;
 
 /// Element types that a device can reduce.
@@ -113,14 +113,15 @@ impl Element {
 pub struct Arithmetic {
     /// Sums pass through an operation that the compiler cannot see through.
     pub is_guarded: bool,
-    /// `fma` rounds once, so that it tells a product's rounding error.
+    /// `fma` rounds once, so that it gives a product's rounding error.
     pub is_fused: bool,
-    /// Threads of a workgroup add up by subgroups, not by memory alone. Takes a device that has them.
+    /// The threads of a workgroup add their sums by subgroups, not through memory alone. It takes a device that has
+    /// subgroups.
     pub by_subgroups: bool,
 }
 
 impl Arithmetic {
-    /// What every device can be asked for, from the fastest on.
+    /// All without subgroups, which every device can be asked for; the fastest is first.
     pub const ALL: [Arithmetic; 4] = [
         Arithmetic { is_guarded: false, is_fused: true, by_subgroups: false },
         Arithmetic { is_guarded: false, is_fused: false, by_subgroups: false },
@@ -134,7 +135,7 @@ impl Arithmetic {
         Self { by_subgroups: true, ..self }
     }
 
-    /// Those, and the same by subgroups.
+    /// Each of [`Arithmetic::ALL`], followed by the same by subgroups.
     pub fn all_ways() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().flat_map(|plain| [plain, plain.with_subgroups()])
     }
@@ -154,17 +155,18 @@ impl Arithmetic {
     }
 }
 
-/// Where inputs lie.
+/// In which buffers inputs lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Inputs {
     /// All in one buffer.
     Slab,
-    /// Each in its own, which holds one segment of whole groups; at most [`MAX_SEPARATE_INPUTS`]. The result has one, too.
+    /// Each in its own, which holds one segment of whole groups; at most [`MAX_SEPARATE_INPUTS`]. The result has one,
+    /// too.
     Separate,
 }
 
-/// Inputs whose products one dispatch forms: the first `row_count` of `inputs` with those from `first_column` on, or with
-/// those after themselves where that is further.
+/// Inputs whose products one dispatch forms: the first `row_count` of `inputs` with those from `first_column` on, or
+/// with those after themselves where that is further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// Indices among all inputs.
@@ -197,7 +199,7 @@ impl Tile {
         (0..self.row_count).flat_map(move |i| columns(i).map(move |j| (self.inputs[i], self.inputs[j])))
     }
 
-    /// Whether all inputs are multiplied with all others: only there their magnitudes are looked at.
+    /// Whether all inputs are multiplied with all others: only these tiles find magnitudes, each input's once.
     pub fn is_triangle(&self) -> bool {
         self.first_column == 0
     }
@@ -240,7 +242,7 @@ pub enum Kernel {
     },
     /// Copies a vector.
     Copy,
-    /// Clears what lies behind odd numbers of halves.
+    /// Clears the half word behind a segment of an odd number of two-byte elements.
     Trim,
 }
 

@@ -1,12 +1,12 @@
-//! A plan's steps, done in f64 by the plainest driver there can be: what it asks for, bound as it says, gives adasum-core's
-//! result, whether inputs lie in slabs or in buffers of their own.
+//! A plan's steps, executed in f64 by the plainest driver: its dispatches, bound as it says, give adasum-core's result,
+//! whether inputs lie in slabs or in buffers of their own.
 
 use std::sync::Arc;
 
 use adasum_core::Engine;
 use adasum_core::dtype::Op;
 use adasum_gpu::layout::Limits;
-use adasum_gpu::plan::run::{Run, binding, chunk_table};
+use adasum_gpu::plan::dispatch::{PlannedDispatch, binding, chunk_table};
 use adasum_gpu::plan::{How, OnNonFinite, Plan, Reduction, Step};
 use adasum_gpu::shader::{Element, Kernel};
 use adasum_gpu::solve::Solution;
@@ -54,7 +54,7 @@ impl Driver {
     fn write(&mut self, slot: usize) {
         let plan = self.plan.clone();
         for part in plan.parts(slot, How::Overwrite(Element::F32), 0..plan.layout().group_count()).unwrap() {
-            assert!(part.run.is_none());
+            assert!(part.dispatch.is_none());
             for stretch in plan.layout().stretches(part.groups.clone()) {
                 let from = stretch.segment_element as usize;
                 let to = (part.first_group * 4 + stretch.device_element) as usize;
@@ -65,41 +65,41 @@ impl Driver {
         }
     }
 
-    fn chunks(&self, run: &Run) -> Vec<Chunk> {
-        if self.plan.own_segment(run.window).is_some() {
-            let (length, groups) = (run.call.chunk_groups as usize, run.call.segment_groups as usize);
-            let begins = (0..run.call.count as usize).map(|chunk| chunk * length);
+    fn chunks(&self, dispatch: &PlannedDispatch) -> Vec<Chunk> {
+        if self.plan.own_segment(dispatch.window).is_some() {
+            let (length, groups) = (dispatch.call.chunk_groups as usize, dispatch.call.segment_groups as usize);
+            let begins = (0..dispatch.call.count as usize).map(|chunk| chunk * length);
             return begins.map(|begin| (begin, length.min(groups - begin), 0)).collect();
         }
-        let standing = run.batch.map(|batch| chunk_table(&self.plan.windows()[run.window].batches[batch]));
-        let own = run.tables.iter().find(|(at, _)| *at == binding::CHUNKS).map(|(_, bytes)| bytes.clone());
+        let standing = dispatch.batch.map(|batch| chunk_table(&self.plan.windows()[dispatch.window].batches[batch]));
+        let own = dispatch.tables.iter().find(|(at, _)| *at == binding::CHUNKS).map(|(_, bytes)| bytes.clone());
         let numbers = numbers_of(&standing.or(own).unwrap());
         numbers.chunks(4).map(|chunk| (chunk[0] as usize, chunk[1] as usize, chunk[2] as usize)).collect()
     }
 
-    fn element(&self, run: &Run, input: usize, at: usize) -> f64 {
-        match self.plan.own_segment(run.window) {
-            Some(segment) => self.own[run.slots[input]][segment][at].into(),
-            None => self.slabs[run.window][run.call.inputs[input] as usize * 4 + at].into(),
+    fn element(&self, dispatch: &PlannedDispatch, input: usize, at: usize) -> f64 {
+        match self.plan.own_segment(dispatch.window) {
+            Some(segment) => self.own[dispatch.slots[input]][segment][at].into(),
+            None => self.slabs[dispatch.window][dispatch.call.inputs[input] as usize * 4 + at].into(),
         }
     }
 
     /// The inputs of a chunk, scaled by these.
-    fn vectors(&self, run: &Run, (first, count, _): Chunk, scales: &[f64]) -> Vec<Vec<f64>> {
+    fn vectors(&self, dispatch: &PlannedDispatch, (first, count, _): Chunk, scales: &[f64]) -> Vec<Vec<f64>> {
         let elements = first * 4..(first + count) * 4;
         let vector = |(input, scale): (usize, &f64)| {
-            elements.clone().map(|at| self.element(run, input, at) * scale).collect::<Vec<_>>()
+            elements.clone().map(|at| self.element(dispatch, input, at) * scale).collect::<Vec<_>>()
         };
         scales.iter().enumerate().map(vector).collect()
     }
 
-    fn run(&self, run: &Run) -> Vec<u8> {
+    fn execute(&self, dispatch: &PlannedDispatch) -> Vec<u8> {
         let (mut sums, mut magnitudes) = (Vec::new(), Vec::new());
-        let chunks = self.chunks(run);
-        assert_eq!(chunks.len(), run.rows.len());
+        let chunks = self.chunks(dispatch);
+        assert_eq!(chunks.len(), dispatch.rows.len());
         for chunk in chunks {
-            let (of_chunk, largest) = self.sums(run, chunk);
-            assert_eq!((of_chunk.len(), largest.len()), (run.sum_count, run.largest_count));
+            let (of_chunk, largest) = self.sums(dispatch, chunk);
+            assert_eq!((of_chunk.len(), largest.len()), (dispatch.sum_count, dispatch.largest_count));
             for sum in of_chunk {
                 let upper = sum as f32;
                 let lower = if upper.is_finite() { (sum - f64::from(upper)) as f32 } else { 0.0 };
@@ -110,22 +110,25 @@ impl Driver {
         [sums, magnitudes].concat()
     }
 
-    fn sums(&self, run: &Run, chunk: Chunk) -> (Vec<f64>, Vec<f64>) {
-        match run.kernel {
+    fn sums(&self, dispatch: &PlannedDispatch, chunk: Chunk) -> (Vec<f64>, Vec<f64>) {
+        match dispatch.kernel {
             Kernel::Gram { input_count, row_count, first_column, is_scaled } => {
-                let scales =
-                    if is_scaled { row(run, binding::SCALES, chunk.2, input_count) } else { vec![1.0; input_count] };
-                let x = self.vectors(run, chunk, &scales);
+                let scales = if is_scaled {
+                    row(dispatch, binding::SCALES, chunk.2, input_count)
+                } else {
+                    vec![1.0; input_count]
+                };
+                let x = self.vectors(dispatch, chunk, &scales);
                 let pairs = (0..row_count).flat_map(|i| (i.max(first_column)..input_count).map(move |j| (i, j)));
                 let largest = |x: &Vec<f64>| x.iter().fold(0.0, |most, x| f64::max(most, x.abs()));
-                let magnitudes = x.iter().take(run.largest_count).map(largest).collect();
+                let magnitudes = x.iter().take(dispatch.largest_count).map(largest).collect();
                 (pairs.map(|(i, j)| oracle_dot(&x[i], &x[j])).collect(), magnitudes)
             }
             Kernel::Refine { input_count: k, is_scaled } => {
                 let width = if is_scaled { 2 * k } else { k };
-                let numbers = pairs(run, binding::FACTORS, chunk.2, width);
+                let numbers = pairs(dispatch, binding::FACTORS, chunk.2, width);
                 let scales = if is_scaled { numbers[k..].to_vec() } else { vec![1.0; k] };
-                let g = self.vectors(run, chunk, &scales);
+                let g = self.vectors(dispatch, chunk, &scales);
                 let x: Vec<f64> = (0..g[0].len()).map(|e| (0..k).map(|i| term(numbers[i], g[i][e])).sum()).collect();
                 let with_inputs = g.iter().map(|g| oracle_dot(&x, g));
                 (std::iter::once(oracle_dot(&x, &x)).chain(with_inputs).collect(), Vec::new())
@@ -137,20 +140,20 @@ impl Driver {
     /// The whole vector that the combinations make of these factors.
     fn combine(&self, factors: &[Vec<u8>]) -> Vec<f64> {
         let mut results: Vec<Vec<f64>> = self.segments.iter().map(|&count| vec![f64::NAN; count]).collect();
-        for (run, factors) in self.plan.combinations(Element::F32).iter().zip(factors) {
+        for (dispatch, factors) in self.plan.combinations(Element::F32).iter().zip(factors) {
             let k = self.plan.slot_count();
-            let window = &self.plan.windows()[run.window];
-            for (chunk, &segment) in self.chunks(run).into_iter().zip(&run.rows) {
+            let window = &self.plan.windows()[dispatch.window];
+            for (chunk, &segment) in self.chunks(dispatch).into_iter().zip(&dispatch.rows) {
                 let own = pairs_of(&factors[chunk.2 * k * 8..][..k * 8]);
-                let g = self.vectors(run, chunk, &vec![1.0; k]);
+                let g = self.vectors(dispatch, chunk, &vec![1.0; k]);
                 let x = (0..chunk.1 * 4).map(|e| (0..k).map(|i| term(own[i], g[i][e])).sum());
                 for (e, x) in x.enumerate() {
-                    let at = match self.plan.own_segment(run.window) {
+                    let at = match self.plan.own_segment(dispatch.window) {
                         Some(_) => chunk.0 * 4 + e,
                         None => self.segment_element(segment, window.groups.start as usize + chunk.0, e),
                     };
-                    if let Some(place) = results[segment].get_mut(at) {
-                        *place = x;
+                    if let Some(result) = results[segment].get_mut(at) {
+                        *result = x;
                     }
                 }
             }
@@ -169,14 +172,14 @@ impl Driver {
         let mut reduction = Reduction::new(self.plan.clone(), Op::Adasum, on_non_finite, Element::F32).unwrap();
         loop {
             let step = reduction.step().unwrap();
-            let runs = match step {
+            let dispatches = match step {
                 Step::Gram => self.plan.gram().to_vec(),
-                Step::Measure => reduction.runs().to_vec(),
+                Step::SegmentSums => reduction.dispatches().to_vec(),
                 Step::Combine(factors) => return (self.combine(&factors), reduction.solution()),
             };
             // In any order.
-            for (index, run) in runs.iter().enumerate().rev() {
-                reduction.add(index, &self.run(run));
+            for (index, dispatch) in dispatches.iter().enumerate().rev() {
+                reduction.add(index, &self.execute(dispatch));
             }
         }
     }
@@ -203,16 +206,16 @@ fn pairs_of(bytes: &[u8]) -> Vec<f64> {
     floats_of(bytes).chunks(2).map(|pair| pair[0] + pair[1]).collect()
 }
 
-fn table(run: &Run, binding: u32) -> &[u8] {
-    &run.tables.iter().find(|(at, _)| *at == binding).unwrap().1
+fn table(dispatch: &PlannedDispatch, binding: u32) -> &[u8] {
+    &dispatch.tables.iter().find(|(at, _)| *at == binding).unwrap().1
 }
 
-fn row(run: &Run, binding: u32, row: usize, width: usize) -> Vec<f64> {
-    floats_of(&table(run, binding)[row * width * 4..][..width * 4])
+fn row(dispatch: &PlannedDispatch, binding: u32, row: usize, width: usize) -> Vec<f64> {
+    floats_of(&table(dispatch, binding)[row * width * 4..][..width * 4])
 }
 
-fn pairs(run: &Run, binding: u32, row: usize, width: usize) -> Vec<f64> {
-    pairs_of(&table(run, binding)[row * width * 8..][..width * 8])
+fn pairs(dispatch: &PlannedDispatch, binding: u32, row: usize, width: usize) -> Vec<f64> {
+    pairs_of(&table(dispatch, binding)[row * width * 8..][..width * 8])
 }
 
 fn on_cpu(inputs: &[Vec<f32>], segments: &[usize]) -> Reduced<f32> {

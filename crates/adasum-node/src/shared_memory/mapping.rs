@@ -9,13 +9,13 @@
 //! states:
 //!
 //! ```text
-//! owner   publish     ->  READABLE    the bytes are there
-//! reader  finish      READABLE -> FINISHED    all of them have been read: the owner may change them
-//! owner   withdraw    READABLE -> WITHDRAWN   the owner changes them now: what was read counts for nothing
+//! owner   publish     any -> READABLE         the message's bytes are there
+//! reader  finish      READABLE -> FINISHED    the reader has read all of them: the owner may change them
+//! owner   withdraw    READABLE -> WITHDRAWN   the owner changes them now: the reader must drop what it has read
 //! ```
 //!
-//! Either side tries its step by compare-and-swap, so exactly one of the two last comes about. A reader that finishes has
-//! read bytes from before any change; one that comes too late learns that it has not.
+//! Finish and withdraw are compare-and-swaps, so exactly one of the two succeeds. A reader whose finish succeeds has
+//! read the bytes as they were before any change; otherwise it learns that it was too late.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -26,7 +26,7 @@ use super::system::{self, Access, Object, Tag};
 
 const RETIRED_OFFSET: usize = 16;
 const WORDS_OFFSET: usize = 64;
-/// As many as fit in the smallest page.
+/// As many state words as fit in the smallest page.
 const WORD_COUNT: u32 = ((4096 - WORDS_OFFSET) / 4) as u32;
 
 const READABLE: u32 = 1;
@@ -38,7 +38,7 @@ pub struct Mapping {
     data: NonNull<u8>,
     page: usize,
     byte_length: usize,
-    /// Of an own segment: others may come to map it.
+    /// The object that others map, if this process made the segment.
     object: Option<Object>,
 }
 
@@ -72,7 +72,7 @@ impl Mapping {
         match system::map(file, page, byte_length, access) {
             Ok(data) => Ok(Self { header, data, page, byte_length, object: None }),
             Err(error) => {
-                // SAFETY: just mapped, and nothing points there.
+                // SAFETY: the header was mapped just now, and nothing points there.
                 unsafe { system::unmap(header, page) };
                 Err(error)
             }
@@ -140,7 +140,8 @@ impl Mapping {
     }
 
     fn at(&self, offset: usize) -> &AtomicU32 {
-        // SAFETY: offsets are multiples of 4 within the header, which is mapped for reading and writing while self lives.
+        // SAFETY: offsets are multiples of 4 within the header, which is mapped for reading and writing while self
+        // lives.
         unsafe { AtomicU32::from_ptr(self.header.add(offset).as_ptr().cast()) }
     }
 }
@@ -150,7 +151,8 @@ impl Drop for Mapping {
         if self.object.is_some() {
             self.at(RETIRED_OFFSET).store(1, Ordering::Release);
         }
-        // SAFETY: the mapping goes, and with it all that pointed there: the ArrayBuffer holds a reference.
+        // SAFETY: nothing points there any more: the ArrayBuffer holds a reference to the mapping, so it has gone
+        // before.
         unsafe {
             system::unmap(self.header, self.page);
             system::unmap(self.data, self.byte_length);

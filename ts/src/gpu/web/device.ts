@@ -1,12 +1,12 @@
 /**
- * A browser's GPUDevice: its buffers and pipelines, and what goes wrong with it.
+ * A browser's GPUDevice: its buffers, its pipelines and its errors.
  *
- * Error scopes are a stack of the device's, not of a call: so they are opened and closed around calls that do not wait, and only
- * what they have caught is waited for.
+ * Error scopes are a stack that belongs to the device, not to a call. So they are opened and closed around calls that
+ * do not wait; only the errors that they have caught are waited for.
  */
 import { AdasumError, reasonOf } from '../../errors.ts'
 import { nextTurn } from '#platform'
-import type { GpuGlue, RunGlue } from './glue.ts'
+import type { GpuGlue, DispatchGlue } from './glue.ts'
 import {
   MAP_READ,
   SUBGROUPS,
@@ -19,7 +19,7 @@ import {
 
 const SCOPES = ['internal', 'validation', 'out-of-memory'] as const
 
-/** What a device may be asked for, if less than it allows. */
+/** Limits below those of the device. */
 export interface WebLimitOptions {
   readonly bindingBytes?: number | undefined
   readonly workgroups?: number | undefined
@@ -53,7 +53,7 @@ export class WebDevice {
     return this.device.features?.has(SUBGROUPS) === true
   }
 
-  /** From now on every call fails. The first cause is that of the others. */
+  /** Makes every later call fail. The first message counts: it is the cause of the others. */
   lose(message: string): void {
     this.#fault ??= new AdasumError('ERR_DEVICE_LOST', message)
     this.#pipelines.clear()
@@ -65,9 +65,9 @@ export class WebDevice {
   }
 
   /**
-   * Does something on the device at once, and waits for what it says of it.
+   * Calls `work`, which must not wait, and waits for the errors that the device reports for it.
    *
-   * @throws AdasumError ERR_OUT_OF_MEMORY, ERR_DEVICE_LOST; ERR_BINDING for a call that it has refused
+   * @throws AdasumError ERR_OUT_OF_MEMORY, ERR_DEVICE_LOST; ERR_BINDING for a call that the device has refused
    */
   async scoped<T>(work: () => T): Promise<T> {
     this.check()
@@ -77,7 +77,7 @@ export class WebDevice {
     try {
       done = work()
     } finally {
-      // Of a lost device it rejects; what then counts is the loss.
+      // The promise of a lost device rejects; then the loss is what counts.
       const errors = SCOPES.toReversed().map((filter) =>
         this.device.popErrorScope().then(typedBy(filter), () => undefined),
       )
@@ -89,14 +89,18 @@ export class WebDevice {
     return done
   }
 
-  /** Sends what `encode` puts into an encoder. */
+  /** Submits the commands that `encode` puts into an encoder. */
   submit(encode: (encoder: WebEncoder) => void): void {
     const encoder = this.device.createCommandEncoder()
     encode(encoder)
     this.device.queue.submit([encoder.finish()])
   }
 
-  /** A buffer; at least as long as a binding must be. @throws AdasumError ERR_OUT_OF_MEMORY if it is longer than any may be */
+  /**
+   * A buffer; at least as long as a binding must be.
+   *
+   * @throws AdasumError ERR_OUT_OF_MEMORY if it is longer than any may be
+   */
   buffer(byteLength: number, usage: number): WebBuffer {
     const most = this.limits[1]!
     if (byteLength > most)
@@ -112,25 +116,25 @@ export class WebDevice {
     return this.buffer(byteLength, USAGE.storage | USAGE.copySource | USAGE.copyTarget)
   }
 
-  /** A buffer with something in it. */
+  /** A buffer with these bytes in it. */
   filled(bytes: Uint8Array, usage: number = USAGE.storage): WebBuffer {
     const buffer = this.buffer(bytes.length, usage | USAGE.copyTarget)
     this.device.queue.writeBuffer(buffer, 0, bytes)
     return buffer
   }
 
-  /** The pipeline of a run, compiled at its first use. */
-  pipeline(run: RunGlue): Promise<WebPipeline> {
+  /** The pipeline of a dispatch, compiled at its first use. */
+  pipeline(planned: DispatchGlue): Promise<WebPipeline> {
     const { arithmetic } = this
-    return this.#compiled(`${run.key} ${arithmetic}`, run.name, () => run.wgsl(arithmetic))
+    return this.#pipelineOf(`${planned.key} ${arithmetic}`, planned.name, () => planned.wgsl(arithmetic))
   }
 
-  /** The pipeline that clears what lies behind odd numbers of halves. */
+  /** The pipeline of the trim kernel. */
   trimPipeline(): Promise<WebPipeline> {
-    return this.#compiled('trim', 'trim', () => this.glue.trimWgsl())
+    return this.#pipelineOf('trim', 'trim', () => this.glue.trimWgsl())
   }
 
-  #compiled(key: string, name: string, text: () => string): Promise<WebPipeline> {
+  #pipelineOf(key: string, name: string, text: () => string): Promise<WebPipeline> {
     const known = this.#pipelines.get(key)
     if (known) return known
     const compiled = this.#compile(name, text()).catch((error: unknown) => {
@@ -165,7 +169,7 @@ export class WebDevice {
     try {
       await staging.mapAsync(MAP_READ)
     } catch (cause) {
-      // That the device is lost may be told a moment later.
+      // The promise that tells of a lost device may settle a moment later.
       await nextTurn()
       this.check()
       throw new AdasumError('ERR_DEVICE_LOST', "the device's memory could not be read. Open it again.", { cause })

@@ -1,39 +1,42 @@
-/** Runs on the device: what a plan says, bound to buffers. */
+/** Dispatches of a plan on the device, and the buffers that they are bound to. */
 import type { WebDevice } from './device.ts'
-import type { RunGlue } from './glue.ts'
+import type { DispatchGlue } from './glue.ts'
 import { USAGE, type PageBuffer, type WebBuffer, type WebEncoder, type WebPipeline } from './webgpu.ts'
 
-/** Bindings; see crates/adasum-gpu/src/plan/run.rs. */
+/** Bindings; see crates/adasum-gpu/src/plan/dispatch.rs. */
 export const BINDING = { call: 0, slab: 1, chunks: 2, out: 3, largest: 4, factors: 4, firstInput: 8 } as const
 
-/** What is bound: a buffer, or its first bytes. */
+/** A buffer and the binding that it is bound to; with `byteLength` only its first bytes are. */
 export type Bound = readonly [binding: number, buffer: PageBuffer, byteLength?: number]
 
-/** A run that can be repeated: its pipeline, what it is told, and its tables. */
+/** A dispatch of a plan with its pipeline, its arguments and its own tables; it can be encoded any number of times. */
 export class Dispatch {
-  readonly run: RunGlue
+  readonly planned: DispatchGlue
   readonly #gpu: WebDevice
   readonly #pipeline: WebPipeline
   readonly #own: Bound[]
   readonly #workgroups: number
   #group: object | undefined
 
-  private constructor(gpu: WebDevice, run: RunGlue, pipeline: WebPipeline) {
+  private constructor(gpu: WebDevice, planned: DispatchGlue, pipeline: WebPipeline) {
     this.#gpu = gpu
-    this.run = run
+    this.planned = planned
     this.#pipeline = pipeline
-    this.#workgroups = run.workgroups
-    const tables = [...run.tableBindings].map((binding, index): Bound => [binding, gpu.filled(run.table(index))])
-    this.#own = [[BINDING.call, gpu.filled(run.call, USAGE.uniform)], ...tables]
+    this.#workgroups = planned.workgroups
+    const tables = [...planned.tableBindings].map((binding, index): Bound => [
+      binding,
+      gpu.filled(planned.table(index)),
+    ])
+    this.#own = [[BINDING.call, gpu.filled(planned.call, USAGE.uniform)], ...tables]
   }
 
-  /** All runs, which then belong to what is made. Whatever they need is asked of the device at once. */
-  static async makeAll(gpu: WebDevice, runs: readonly RunGlue[]): Promise<Dispatch[]> {
-    const pipelines = await Promise.all(runs.map((run) => gpu.pipeline(run)))
-    return gpu.scoped(() => runs.map((run, index) => new Dispatch(gpu, run, pipelines[index]!)))
+  /** Takes `planned` over, and frees it when the dispatches are destroyed. All pipelines are compiled at once. */
+  static async makeAll(gpu: WebDevice, planned: readonly DispatchGlue[]): Promise<Dispatch[]> {
+    const pipelines = await Promise.all(planned.map((each) => gpu.pipeline(each)))
+    return gpu.scoped(() => planned.map((each, index) => new Dispatch(gpu, each, pipelines[index]!)))
   }
 
-  /** Binds the other buffers, for all encodings that come. */
+  /** Binds the other buffers, for all encodings that follow. */
   bind(buffers: readonly Bound[]): void {
     const entries = [...this.#own, ...buffers].map(([binding, buffer, size]) => ({
       binding,
@@ -42,7 +45,7 @@ export class Dispatch {
     this.#group = this.#gpu.device.createBindGroup({ layout: this.#pipeline.getBindGroupLayout(0), entries })
   }
 
-  /** Puts the run behind what is in the encoder already. */
+  /** Appends the dispatch to the encoder. */
   encode(encoder: WebEncoder): void {
     if (this.#workgroups === 0 || !this.#group) return
     const pass = encoder.beginComputePass()
@@ -52,14 +55,14 @@ export class Dispatch {
     pass.end()
   }
 
-  /** Gives its memory back. */
+  /** Destroys the buffers that were made for it. */
   destroy(): void {
     for (const [, buffer] of this.#own) (buffer as WebBuffer).destroy()
-    this.run.free()
+    this.planned.free()
   }
 }
 
-/** Runs that give sums, and one buffer in which the host reads those of all of them. */
+/** Dispatches that give sums, and one buffer in which the host reads the sums of all of them. */
 export class Sums {
   readonly #gpu: WebDevice
   readonly #all: readonly { dispatch: Dispatch; partials: WebBuffer; largest: WebBuffer | undefined }[]
@@ -68,34 +71,34 @@ export class Sums {
   private constructor(gpu: WebDevice, dispatches: readonly Dispatch[]) {
     this.#gpu = gpu
     this.#all = dispatches.map((dispatch) => {
-      const { partialBytes, largestBytes } = dispatch.run
+      const { partialBytes, largestBytes } = dispatch.planned
       const largest = largestBytes > 0 ? gpu.storage(largestBytes) : undefined
       return { dispatch, partials: gpu.storage(partialBytes), largest }
     })
     this.#staging = gpu.buffer(
-      dispatches.reduce((sum, { run }) => sum + run.partialBytes + run.largestBytes, 0),
+      dispatches.reduce((sum, { planned }) => sum + planned.partialBytes + planned.largestBytes, 0),
       USAGE.mapRead | USAGE.copyTarget,
     )
   }
 
-  static async make(gpu: WebDevice, runs: readonly RunGlue[]): Promise<Sums> {
-    const dispatches = await Dispatch.makeAll(gpu, runs)
+  static async make(gpu: WebDevice, planned: readonly DispatchGlue[]): Promise<Sums> {
+    const dispatches = await Dispatch.makeAll(gpu, planned)
     return gpu.scoped(() => new Sums(gpu, dispatches))
   }
 
-  /** Binds each run's inputs beside its sums. */
-  bind(inputsOf: (run: RunGlue) => readonly Bound[]): void {
+  /** Binds each dispatch's inputs beside its sums. */
+  bind(inputsOf: (planned: DispatchGlue) => readonly Bound[]): void {
     for (const { dispatch, partials, largest } of this.#all) {
       const sums: Bound[] = [[BINDING.out, partials]]
       if (largest) sums.push([BINDING.largest, largest])
-      dispatch.bind([...inputsOf(dispatch.run), ...sums])
+      dispatch.bind([...inputsOf(dispatch.planned), ...sums])
     }
   }
 
   encode(encoder: WebEncoder): void {
     let at = 0
     for (const { dispatch, partials, largest } of this.#all) {
-      const { partialBytes, largestBytes } = dispatch.run
+      const { partialBytes, largestBytes } = dispatch.planned
       dispatch.encode(encoder)
       encoder.copyBufferToBuffer(partials, 0, this.#staging, at, partialBytes)
       if (largest) encoder.copyBufferToBuffer(largest, 0, this.#staging, at + partialBytes, largestBytes)
@@ -103,12 +106,12 @@ export class Sums {
     }
   }
 
-  /** Gives each run's sums to `add`, once they are there. */
+  /** Gives each dispatch's sums to `add`, once the device has computed them. */
   read(add: (index: number, sums: Uint8Array) => void): Promise<void> {
     return this.#gpu.readBack(this.#staging, (bytes) => {
       let at = 0
       for (const [index, { dispatch }] of this.#all.entries()) {
-        const end = at + dispatch.run.partialBytes + dispatch.run.largestBytes
+        const end = at + dispatch.planned.partialBytes + dispatch.planned.largestBytes
         add(index, bytes.subarray(at, end))
         at = end
       }

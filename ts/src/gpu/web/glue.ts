@@ -1,6 +1,6 @@
 /**
- * The border to crates/adasum-gpu-wasm: the plan of a reduction and its steps. What is small crosses it: tables, partial sums and
- * shaders. Objects live in the module's memory until `free`.
+ * The border to crates/adasum-gpu-wasm: the plan of a reduction and its steps. Only tables, partial sums and shaders
+ * cross it; vectors stay on the device. Objects live in the module's memory until `free`.
  */
 import { createGlue } from '#wasm/gpu-glue.js'
 import { AdasumError, reasonOf } from '../../errors.ts'
@@ -8,85 +8,98 @@ import { wasmPlatform } from '../../binding/wasm-platform.ts'
 import { gpuWasmBytes } from '../web-files.ts'
 
 /** The contract's version. */
-export const GPU_WASM_ABI = 1
+export const GPU_WASM_ABI = 2
 
 interface Freed {
   free(): void
 }
 
-/** One dispatch. */
-export interface RunGlue extends Freed {
-  /** Equal for runs of one shader. */
+/** One dispatch of a plan. */
+export interface DispatchGlue extends Freed {
+  /** Equal for dispatches of one shader. */
   readonly key: string
+  /** The name of the kernel. */
   readonly name: string
+  /** The text of the shader. @param arithmetic - its index in `arithmetics()` */
   wgsl(arithmetic: number): string
   readonly window: number
-  /** Whose chunk table is bound; undefined if the run brings its own. */
+  /** The batch whose chunk table is bound; undefined if the dispatch has its own. */
   readonly batch: number | undefined
-  /** The slots whose buffers are bound; empty if the window's slab is. */
+  /** The slots whose own buffers are bound; empty if the window's slab is bound. */
   readonly ownSlots: Uint32Array
-  /** What the kernel is told. */
+  /** The kernel's arguments, as bytes. */
   readonly call: Uint8Array
   readonly workgroups: number
   readonly partialBytes: number
-  /** Of the largest magnitudes, which are read back behind the partial sums. */
+  /** Bytes of the largest magnitudes, which are read back behind the partial sums. */
   readonly largestBytes: number
   readonly tableBindings: Uint32Array
   table(index: number): Uint8Array
 }
 
-/** Which arithmetic keeps exact sums on a device. */
+/** The test that finds which arithmetic keeps sums exact on a device. */
 export interface TrialGlue extends Freed {
+  /** The bytes that the kernel reads. */
   slab(): Uint8Array
-  /** The same kernel over several cuts. */
-  runs(): RunGlue[]
-  /** @param run - the place of the run whose sums these are */
-  isPassed(run: number, sums: Uint8Array): boolean
-  /** Throws what to say of a device that has passed in none. */
+  /** Dispatches of one kernel over the same vectors, each of which cuts them in another way. */
+  dispatches(): DispatchGlue[]
+  /** Whether the sums of a dispatch are exact. @param index - that of the dispatch */
+  isPassed(index: number, sums: Uint8Array): boolean
+  /** Throws the error for a device that has passed in no arithmetic. */
   refuse(name: string): void
 }
 
-/** Groups that lie in one window, on their way into a slot. */
+/** A part of a copy into a slot: groups that lie in one window. */
 export interface PartGlue extends Freed {
   readonly window: number
   readonly begin: number
   readonly end: number
-  /** Where they begin in the window's slab. */
+  /** The first group, counted from the start of the window's slab. */
   readonly firstGroup: number
-  /** What brings them there from the upload buffer; undefined if they are written there themselves. */
-  run(): RunGlue | undefined
+  /** The dispatch that copies them from the upload buffer; undefined if they are to be written to the slab itself. */
+  dispatch(): DispatchGlue | undefined
 }
 
 export interface PlanGlue extends Freed {
   readonly groupCount: number
   /** Two numbers a window: where its groups begin in the vector, and end. */
   windows(): Float64Array
-  /** The segment of which every input has a buffer of its own there. */
+  /** The segment of a window in which every input has a buffer of its own; undefined for a slab. */
   ownSegment(window: number): number | undefined
   slabBytes(window: number): number
   readonly uploadBytes: number
   chunkTable(window: number, batch: number): Uint8Array
-  gram(): RunGlue[]
-  combinations(resultDtype: number): RunGlue[]
-  /** `dtype` of a vector that overwrites; undefined for one that is added. */
+  /** The dispatches of the Gram kernels. */
+  gram(): DispatchGlue[]
+  /** The dispatches that combine, one a batch. */
+  combinations(resultDtype: number): DispatchGlue[]
+  /**
+   * The parts of a copy into a slot.
+   *
+   * @param dtype - of a vector that overwrites the slot; undefined for one that is added
+   */
   parts(slot: number, dtype: number | undefined, begin: number, end: number): PartGlue[]
   /** STRETCH_NUMBERS numbers each. */
   stretches(begin: number, end: number): Float64Array
 }
 
-/** [segment, first element in it, first element in the vector, element count, place counted from the first group]. */
+/**
+ * [segment, first element in the segment, first element in the vector, element count, first element on the device, from
+ * the first group].
+ */
 export const STRETCH_NUMBERS = 5
 
-/** What `step` returns. */
-export const STEPS = { gram: 0, measure: 1, combine: 2 } as const
+/** The steps that `ReductionGlue.step` returns. */
+export const STEPS = { gram: 0, segmentSums: 1, combine: 2 } as const
 
 export interface ReductionGlue extends Freed {
-  /** What to do next; all that the step before has asked for must have been added. */
+  /** The next step, one of STEPS. All sums of the step before must have been added. */
   step(): number
-  /** Of a step `measure`. */
-  runs(): RunGlue[]
+  /** The dispatches of a step `segmentSums`. */
+  dispatches(): DispatchGlue[]
+  /** Adds the sums of a dispatch. @param index - that of the dispatch in this step */
   add(index: number, sums: Uint8Array): void
-  /** Of a combination, by its place among the plan's. */
+  /** The factors of a combination. @param index - that of the combination in the plan */
   factors(index: number): Uint8Array
   readonly orthogonality: Float64Array
   readonly coefficients: Float64Array
@@ -95,11 +108,14 @@ export interface ReductionGlue extends Freed {
 
 export interface GpuGlue {
   abi(): number
-  /** Names, from the fastest on; behind each that of the same by subgroups. */
+  /** Names of the arithmetics, the fastest first; each is followed by that of the same arithmetic by subgroups. */
   arithmetics(): string[]
   trimWgsl(): string
   readonly Trial: new () => TrialGlue
-  /** `limits`: bytes of a binding, bytes of a buffer, workgroups, bytes of memory. Segments from `ownBytes` on stay in buffers of their own. */
+  /**
+   * `limits`: bytes of a binding, bytes of a buffer, workgroups, bytes of memory. Segments from `ownBytes` on stay in
+   * buffers of their own.
+   */
   readonly Plan: new (
     dtype: number,
     slotCount: number,
@@ -110,7 +126,7 @@ export interface GpuGlue {
   readonly Reduction: new (plan: PlanGlue, op: number, policy: number, resultDtype: number) => ReductionGlue
 }
 
-/** What wasm-bindgen makes: a function that starts the module, with the others as its properties. */
+/** The glue that wasm-bindgen makes: a function that starts the module, with the exports as its properties. */
 export type StartGpuGlue = GpuGlue & ((code: { readonly module_or_path: object }) => Promise<unknown>)
 
 let loaded: Promise<GpuGlue> | undefined

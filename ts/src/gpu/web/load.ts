@@ -60,7 +60,7 @@ async function openOwn(index: number | undefined, options: WebLimitOptions): Pro
   return open(await requestDevice(adapter), options, adapter.info, true)
 }
 
-/** With all that the adapter allows. */
+/** Requests a device with all that the adapter allows. */
 async function requestDevice(adapter: WebAdapter): Promise<WebGpuDevice> {
   const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = adapter.limits
   const requiredLimits = { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension }
@@ -77,7 +77,7 @@ async function requestDevice(adapter: WebAdapter): Promise<WebGpuDevice> {
   }
 }
 
-/** The handle of a device, once it is known by what arithmetic it keeps exact sums. */
+/** Finds the arithmetic by which a device keeps sums exact, and makes its handle. */
 async function open(
   device: WebGpuDevice,
   options: WebLimitOptions,
@@ -87,7 +87,7 @@ async function open(
   const glue = await loadGpuGlue()
   const gpu = new WebDevice(device, glue, options)
   const adapter = recordOf(info ?? device.adapterInfo, device.limits)
-  // A device that has been lost before says so now.
+  // Lets the promise of a device that was lost before settle first.
   await nextTurn()
   const arithmetic = await chooseArithmetic(gpu, adapter.name)
   const make = (
@@ -110,7 +110,7 @@ async function open(
   }
 }
 
-/** Sets the device's arithmetic. @returns its name @throws AdasumError ERR_UNSUPPORTED if none will do */
+/** Sets the device's arithmetic. @returns its name @throws AdasumError ERR_UNSUPPORTED if none keeps sums exact */
 async function chooseArithmetic(gpu: WebDevice, name: string): Promise<string> {
   const trial = new gpu.glue.Trial()
   const slab = await gpu.scoped(() => gpu.filled(trial.slab()))
@@ -132,18 +132,18 @@ async function chooseArithmetic(gpu: WebDevice, name: string): Promise<string> {
   }
 }
 
-/** The device is left with the arithmetic. */
+/** Whether sums are exact in this arithmetic, which the device keeps afterwards. */
 async function keepsExact(gpu: WebDevice, trial: TrialGlue, slab: WebBuffer, arithmetic: number): Promise<boolean> {
   gpu.arithmetic = arithmetic
-  const sums = await Sums.make(gpu, trial.runs())
+  const sums = await Sums.make(gpu, trial.dispatches())
   try {
     await gpu.scoped(() => {
       sums.bind(() => [[BINDING.slab, slab]])
       gpu.submit((encoder) => sums.encode(encoder))
     })
     let isPassed = true
-    await sums.read((run, bytes) => {
-      isPassed = trial.isPassed(run, bytes) && isPassed
+    await sums.read((index, bytes) => {
+      isPassed = trial.isPassed(index, bytes) && isPassed
     })
     return isPassed
   } finally {

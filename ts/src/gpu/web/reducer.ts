@@ -1,12 +1,12 @@
 /**
- * Slots on a browser's device. What is done, and in which order, is said by the plan of crates/adasum-gpu; here are the calls of
- * WebGPU, and nothing comes back to the host but partial sums, and the result where it is asked for.
+ * Slots on a browser's device, and their reduction. The plan of crates/adasum-gpu says what is done in which order;
+ * this file makes the calls of WebGPU. Only partial sums come back to the host, and the result if it is fetched.
  */
 import { AdasumError } from '../../errors.ts'
 import type { ReducerHandle, ReductionRecord } from '../gpu-binding.ts'
 import type { WebDevice } from './device.ts'
 import { BINDING, type Bound, Dispatch, Sums } from './dispatch.ts'
-import { type PlanGlue, type ReductionGlue, type RunGlue, STEPS } from './glue.ts'
+import { type PlanGlue, type ReductionGlue, type DispatchGlue, STEPS } from './glue.ts'
 import {
   type WebWindow,
   boundInputs,
@@ -16,17 +16,17 @@ import {
   makeWindows,
   stretchesOf,
   wordBytes,
-} from './memory.ts'
+} from './windows.ts'
 import { SlotWriter } from './slots.ts'
 import { Trim } from './trim.ts'
 import { USAGE, type PageBuffer, type WebBuffer, type WebEncoder } from './webgpu.ts'
 
-/** What the slots hold, and how many there are. */
+/** The slots of a reducer: their number, dtype and segments. */
 export interface Shape {
   readonly dtype: number
   readonly slotCount: number
   readonly segmentElementCounts: Float64Array
-  /** Segments of at least so many bytes stay in buffers of their own; Infinity: none. */
+  /** Segments of at least so many bytes stay in buffers of their own. Infinity: all segments lie in slabs. */
   readonly ownBytes: number
 }
 
@@ -35,7 +35,7 @@ type Inputs = readonly (readonly PageBuffer[])[] | undefined
 
 interface Results {
   readonly dtype: number
-  /** One a window; undefined where the result goes to a buffer of its own. */
+  /** One a window; undefined if the window's result is written to a buffer of the caller's. */
   readonly buffers: (WebBuffer | undefined)[]
   readonly dispatches: readonly Dispatch[]
 }
@@ -74,7 +74,7 @@ export class WebReducer implements ReducerHandle {
     const plan = new gpu.glue.Plan(dtype, slotCount, segmentElementCounts, gpu.limits, ownBytes)
     const combinations = plan.combinations(dtype)
     const windows = await gpu.scoped(() => makeWindows(gpu, plan, slotCount, combinations))
-    for (const run of combinations) run.free()
+    for (const combination of combinations) combination.free()
     const gram = await Sums.make(gpu, plan.gram())
     const trim = byteLengthOf(dtype) === 2 ? await Trim.make(gpu, plan, windows, slotCount) : undefined
     const reducer = new WebReducer(gpu, plan, shape, windows, gram, trim)
@@ -155,8 +155,8 @@ export class WebReducer implements ReducerHandle {
     for (const [index, window] of this.#windows.entries()) {
       const [first, last] = [Math.max(begin, window.begin), Math.min(end, window.end)]
       if (first >= last) continue
-      for (const { firstElement, elementCount, place } of stretchesOf(this.#plan, first, last)) {
-        const from = byteOffset(first - window.begin, place, byteLength)
+      for (const { firstElement, elementCount, deviceElement } of stretchesOf(this.#plan, first, last)) {
+        const from = byteOffset(first - window.begin, deviceElement, byteLength)
         out.set(windows[index]!.subarray(from, from + elementCount * byteLength), firstElement * byteLength)
       }
     }
@@ -207,7 +207,7 @@ export class WebReducer implements ReducerHandle {
     const reduction = new this.#gpu.glue.Reduction(this.#plan, op, policy, resultDtype)
     try {
       for (let step = reduction.step(); step !== STEPS.combine; step = reduction.step())
-        await (step === STEPS.gram ? this.#run(this.#gram, reduction) : this.#measure(reduction, inputs))
+        await (step === STEPS.gram ? this.#compute(this.#gram, reduction) : this.#computeSegmentSums(reduction, inputs))
       await this.#combine(reduction, resultDtype, inputs, out)
       const { orthogonality, coefficients, nonFinite } = reduction
       return { orthogonality, coefficients, nonFinite: [...nonFinite] }
@@ -216,28 +216,29 @@ export class WebReducer implements ReducerHandle {
     }
   }
 
-  async #run(sums: Sums, reduction: ReductionGlue): Promise<void> {
+  /** Computes sums on the device, and adds them to the reduction. */
+  async #compute(sums: Sums, reduction: ReductionGlue): Promise<void> {
     await this.#gpu.scoped(() => this.#gpu.submit((encoder) => sums.encode(encoder)))
     await sums.read((index, bytes) => reduction.add(index, bytes))
   }
 
-  async #measure(reduction: ReductionGlue, inputs: Inputs): Promise<void> {
-    const sums = await Sums.make(this.#gpu, reduction.runs())
+  async #computeSegmentSums(reduction: ReductionGlue, inputs: Inputs): Promise<void> {
+    const sums = await Sums.make(this.#gpu, reduction.dispatches())
     try {
       await this.#gpu.scoped(() => this.#bind(sums, inputs))
-      await this.#run(sums, reduction)
+      await this.#compute(sums, reduction)
     } finally {
       sums.destroy()
     }
   }
 
   #bind(sums: Sums, inputs: Inputs): void {
-    sums.bind((run) => this.#inputsOf(run, inputs))
+    sums.bind((planned) => this.#inputsOf(planned, inputs))
   }
 
-  #inputsOf(run: RunGlue, inputs: Inputs): Bound[] {
+  #inputsOf(planned: DispatchGlue, inputs: Inputs): Bound[] {
     const { dtype, segmentElementCounts } = this.#shape
-    return boundInputs(run, this.#windows[run.window]!, (slot, segment) => ({
+    return boundInputs(planned, this.#windows[planned.window]!, (slot, segment) => ({
       buffer: inputs![slot]![segment]!,
       byteLength: wordBytes(segmentElementCounts[segment]!, byteLengthOf(dtype)),
     }))
@@ -253,7 +254,7 @@ export class WebReducer implements ReducerHandle {
     const results = await this.#resultsOf(dtype)
     await this.#gpu.scoped(() => {
       for (const [index, dispatch] of results.dispatches.entries()) {
-        const { window, batch } = dispatch.run
+        const { window, batch } = dispatch.planned
         const { factors } = this.#windows[window]!.batches[batch!]!
         this.#gpu.device.queue.writeBuffer(factors, 0, reduction.factors(index))
         if (inputs) this.#bindCombination(dispatch, results, inputs, out)
@@ -271,14 +272,14 @@ export class WebReducer implements ReducerHandle {
     inputs: Inputs,
     out: readonly PageBuffer[] | undefined,
   ): void {
-    const window = this.#windows[dispatch.run.window]!
-    const bound = this.#inputsOf(dispatch.run, inputs)
+    const window = this.#windows[dispatch.planned.window]!
+    const bound = this.#inputsOf(dispatch.planned, inputs)
     const target = this.#targetOf(dispatch, dtype, buffers, out)
-    dispatch.bind([...bound, target, [BINDING.factors, window.batches[dispatch.run.batch!]!.factors]])
+    dispatch.bind([...bound, target, [BINDING.factors, window.batches[dispatch.planned.batch!]!.factors]])
   }
 
   #targetOf(
-    { run: { window: index } }: Dispatch,
+    { planned: { window: index } }: Dispatch,
     dtype: number,
     buffers: Results['buffers'],
     out: readonly PageBuffer[] | undefined,
@@ -313,15 +314,15 @@ export class WebReducer implements ReducerHandle {
     this.#results = undefined
   }
 
-  /** Copies what lies in results to a buffer a segment. */
+  /** Copies the results of all slabs to buffers, one a segment. */
   #copyOut(encoder: WebEncoder, { dtype, buffers }: Results, out: readonly PageBuffer[]): void {
     const byteLength = byteLengthOf(dtype)
     for (const [index, { begin, end, slab }] of this.#windows.entries()) {
       if (!slab) continue
-      for (const { segment, segmentElement, elementCount, place } of stretchesOf(this.#plan, begin, end)) {
+      for (const { segment, segmentElement, elementCount, deviceElement } of stretchesOf(this.#plan, begin, end)) {
         const bytes = wordBytes(elementCount, byteLength)
         const to = segmentElement * byteLength
-        encoder.copyBufferToBuffer(buffers[index]!, place * byteLength, out[segment]!, to, bytes)
+        encoder.copyBufferToBuffer(buffers[index]!, deviceElement * byteLength, out[segment]!, to, bytes)
       }
     }
   }

@@ -1,12 +1,12 @@
-/** How vectors come into slots: from the host's memory, or from buffers on the device. */
+/** Copies of vectors into slots, from the host's memory or from buffers on the device. */
 import type { WebDevice } from './device.ts'
 import { BINDING, Dispatch } from './dispatch.ts'
 import type { PartGlue, PlanGlue } from './glue.ts'
-import { type Stretch, type WebWindow, byteLengthOf, byteOffset, stretchesOf, wordBytes } from './memory.ts'
+import { type Stretch, type WebWindow, byteLengthOf, byteOffset, stretchesOf, wordBytes } from './windows.ts'
 import type { Trim } from './trim.ts'
 import type { PageBuffer, WebBuffer, WebEncoder } from './webgpu.ts'
 
-/** Where parts of vectors come from. */
+/** Copies a stretch of a vector from wherever it lies to the byte `at` of a buffer. */
 type Source = (stretch: Stretch, encoder: WebEncoder, target: PageBuffer, at: number) => void
 
 export class SlotWriter {
@@ -52,7 +52,7 @@ export class SlotWriter {
     if (trim) await this.#gpu.scoped(() => this.#gpu.submit((encoder) => trim.encode(encoder, slot)))
   }
 
-  /** Brings groups of a vector into a slot, part by part, each in one submission. */
+  /** Copies groups of a vector into a slot, part by part, each in one submission. */
   async #put(slot: number, dtype: number | undefined, begin: number, end: number, source: Source): Promise<void> {
     for (const part of this.#plan.parts(slot, dtype, begin, end)) {
       await this.#putPart(part, byteLengthOf(dtype ?? this.#dtype), source)
@@ -61,25 +61,25 @@ export class SlotWriter {
   }
 
   async #putPart(part: PartGlue, byteLength: number, source: Source): Promise<void> {
-    const run = part.run()
+    const planned = part.dispatch()
     const { slab } = this.#windows[part.window]!
     const [begin, end] = [part.begin, part.end]
     const copyTo = (encoder: WebEncoder, target: PageBuffer, first: number): void => {
       for (const stretch of stretchesOf(this.#plan, begin, end))
-        source(stretch, encoder, target, byteOffset(first, stretch.place, byteLength))
+        source(stretch, encoder, target, byteOffset(first, stretch.deviceElement, byteLength))
     }
-    if (!run) {
+    if (!planned) {
       const first = part.firstGroup
       return this.#gpu.scoped(() => this.#gpu.submit((encoder) => copyTo(encoder, slab!, first)))
     }
-    const [dispatch] = await Dispatch.makeAll(this.#gpu, [run])
+    const [dispatch] = await Dispatch.makeAll(this.#gpu, [planned])
     await this.#gpu.scoped(() => {
       const upload = (this.#upload ??= this.#gpu.storage(this.#plan.uploadBytes))
       dispatch!.bind([
         [BINDING.slab, upload],
         [BINDING.out, slab!],
       ])
-      // What lies in the gaps of segments would be added, too.
+      // The kernel also adds the gaps between segments, which must be zero.
       this.#gpu.submit((encoder) => encoder.clearBuffer(upload))
       this.#gpu.submit((encoder) => {
         copyTo(encoder, upload, 0)
@@ -89,7 +89,7 @@ export class SlotWriter {
     dispatch!.destroy()
   }
 
-  /** From the host's memory, which is copied at once. */
+  /** Copies from the host's memory, at once: the caller may change it afterwards. */
   #fromHost(vector: Uint8Array, byteLength: number): Source {
     const { queue } = this.#gpu.device
     return ({ firstElement, elementCount }, _encoder, target, at) => {
@@ -105,7 +105,7 @@ export class SlotWriter {
   }
 }
 
-/** From buffers on the device, one a segment. */
+/** Copies from buffers on the device, one a segment. */
 function fromBuffers(buffers: readonly PageBuffer[], byteLength: number): Source {
   return ({ segment, segmentElement, elementCount }, encoder, target, at) =>
     encoder.copyBufferToBuffer(

@@ -1,15 +1,17 @@
 /**
- * Clears what was copied behind the end of segments of an odd number of halves: copies on the device move whole words, and kernels
- * take what lies in the gaps of segments for zeros.
+ * Clears the half word behind a segment of an odd number of two-byte elements. Copies on the device move whole words,
+ * so they write one such half word too many, and kernels rely on zeros in the gaps between segments.
  */
 import type { WebDevice } from './device.ts'
 import { BINDING } from './dispatch.ts'
 import type { PlanGlue } from './glue.ts'
-import { type WebWindow, stretchesOf } from './memory.ts'
+import { type WebWindow, stretchesOf } from './windows.ts'
 import { USAGE, type WebBuffer, type WebEncoder, type WebPipeline } from './webgpu.ts'
 
 const THREADS = 64
-/** Numbers of a call, the count behind the places of the inputs; see crates/adasum-gpu/shaders/shared/call.wgsl. */
+/**
+ * Numbers of a call; the count stands behind the offsets of the inputs. See crates/adasum-gpu/shaders/shared/call.wgsl.
+ */
 const CALL_NUMBERS = 20
 const COUNT_AT = 16
 
@@ -22,7 +24,7 @@ interface Table {
 
 export class Trim {
   readonly #pipeline: WebPipeline
-  /** By slot: one a window that has odd segments. */
+  /** By slot, one table for each window that has odd segments. */
   readonly #tables: readonly (readonly Table[])[]
 
   private constructor(pipeline: WebPipeline, tables: readonly (readonly Table[])[]) {
@@ -72,7 +74,7 @@ export class Trim {
 /** The words, counted from a slot's start in a window, whose upper half belongs to no segment. */
 function oddWords(plan: PlanGlue, { begin, end }: WebWindow): number[] {
   const stretches = [...stretchesOf(plan, begin, end)].filter(({ elementCount }) => elementCount % 2 === 1)
-  return stretches.map(({ place, elementCount }) => (place + elementCount - 1) / 2)
+  return stretches.map(({ deviceElement, elementCount }) => (deviceElement + elementCount - 1) / 2)
 }
 
 function makeTable(gpu: WebDevice, layout: object, slab: WebBuffer, words: Uint32Array): Table {

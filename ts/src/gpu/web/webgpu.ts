@@ -1,6 +1,6 @@
 /**
- * What is used of WebGPU: no library of types has it for both Node.js and browsers. A page's own GPUDevice and GPUBuffer, of
- * whatever library of types, are taken as `PageDevice` and `PageBuffer`.
+ * The types of WebGPU that this package uses: no library of types has them for both Node.js and browsers. A page's own
+ * GPUDevice and GPUBuffer, from whatever library of types, are taken as `PageDevice` and `PageBuffer`.
  */
 
 /** A GPUDevice. */

@@ -1,22 +1,23 @@
-//! What several ranks do for a segment that is cut among them: the same entry points, on slices, and small tables that are
-//! exchanged.
+//! What several ranks do for a segment that is cut among them: the same entry points, on slices, and small tables that
+//! are exchanged.
 
 use adasum_core::Engine;
 
 use super::calls::{Reduced, coefficients, combine_into, gram, gram_finish, product_count, refine};
 use super::float::Float;
 
-/// A request of `coefficients`.
+/// A node that `coefficients` asks to have refined.
 #[derive(Debug, PartialEq)]
-pub struct Request {
+pub struct RefinementRequest {
     pub first: usize,
     pub count: usize,
     pub vector: Vec<f64>,
 }
 
-pub fn requests(answer: &[f64], k: usize) -> Vec<Request> {
+pub fn requests(answer: &[f64], k: usize) -> Vec<RefinementRequest> {
     let rows = answer[1..].chunks_exact(k + 2).take(answer[0] as usize);
-    rows.map(|row| Request { first: row[0] as usize, count: row[1] as usize, vector: row[2..].to_vec() }).collect()
+    rows.map(|row| RefinementRequest { first: row[0] as usize, count: row[1] as usize, vector: row[2..].to_vec() })
+        .collect()
 }
 
 /// One segment. Every rank has a run of each input: its first element, and how many.
@@ -36,7 +37,7 @@ impl<E: Float> Ranks<'_, E> {
         self.inputs[0].len()
     }
 
-    /// Every rank's `partial` answer about its slices and its piece.
+    /// The segment's products, added from what `partial` returns for every rank's slices and piece.
     pub fn gather(&self, width: usize, partial: impl Fn(&[Vec<E>], &[f64]) -> Vec<f64>) -> Vec<f64> {
         let of_run = |&run: &(usize, usize)| {
             partial(&slice_of(self.inputs, run), &[self.length() as f64, run.0 as f64, run.1 as f64])
@@ -44,20 +45,20 @@ impl<E: Float> Ranks<'_, E> {
         self.finish(width, &self.runs.iter().flat_map(of_run).collect::<Vec<_>>())
     }
 
-    /// All ranks' nodes, in the order of the runs, as one.
+    /// The root of the tree: all ranks' nodes, given in the order of the runs, added up.
     pub fn finish(&self, width: usize, nodes: &[f64]) -> Vec<f64> {
         let table: Vec<f64> = self.runs.iter().flat_map(|&(first, count)| [first as f64, count as f64]).collect();
         gram_finish(self.length(), &table, nodes, width)
     }
 
-    /// The result, and what had to be measured in each round.
-    pub fn adasum<O: Float>(&self) -> (Reduced<O>, Vec<Vec<Request>>) {
+    /// The result, and the nodes that had to be refined in each round.
+    pub fn adasum<O: Float>(&self) -> (Reduced<O>, Vec<Vec<RefinementRequest>>) {
         let products = product_count(self.inputs.len());
         self.adasum_from(&self.gather(products, |slices, piece| gram(self.engine, slices, piece)))
     }
 
     /// The same from the segment's Gram matrix.
-    pub fn adasum_from<O: Float>(&self, gram: &[f64]) -> (Reduced<O>, Vec<Vec<Request>>) {
+    pub fn adasum_from<O: Float>(&self, gram: &[f64]) -> (Reduced<O>, Vec<Vec<RefinementRequest>>) {
         let k = self.inputs.len();
         let (mut refinements, mut rounds) = (Vec::new(), Vec::new());
         loop {
@@ -68,8 +69,8 @@ impl<E: Float> Ranks<'_, E> {
             let requests = requests(&answer, k);
             let vectors: Vec<f64> = requests.iter().flat_map(|request| request.vector.clone()).collect();
             let width = requests.len() * (k + 1);
-            let measured = self.gather(width, |slices, piece| refine(self.engine, slices, &vectors, piece));
-            for (request, products) in requests.iter().zip(measured.chunks_exact(k + 1)) {
+            let refined = self.gather(width, |slices, piece| refine(self.engine, slices, &vectors, piece));
+            for (request, products) in requests.iter().zip(refined.chunks_exact(k + 1)) {
                 refinements.extend([request.first as f64, request.count as f64]);
                 refinements.extend(products);
             }

@@ -1,4 +1,4 @@
-//! Systems on which no memory is shared between processes: every call says so.
+//! Systems on which processes share no memory: every call returns an error.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::kinds::{Access, Tag};
 
-/// Never made.
+/// An object of this type is never made.
 pub enum Object {}
 
 impl Object {

@@ -1,12 +1,12 @@
-//! What segments have in common on every system.
+//! Types of segments that are the same on every system.
 
-/// Bytes of the tag by which a segment is recognised.
+/// Bytes of a segment's tag.
 pub const TAG_BYTE_LENGTH: usize = 16;
 
-/// By what a segment is recognised.
+/// The random bytes by which a process recognises the segment that it was told of.
 pub type Tag = [u8; TAG_BYTE_LENGTH];
 
-/// What a process may do with the data of a segment. Everybody writes state words.
+/// What a process may do with the data of a segment. State words are writable for all processes.
 #[derive(Clone, Copy)]
 pub enum Access {
     /// The process that made the segment.

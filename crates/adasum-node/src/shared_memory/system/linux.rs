@@ -18,7 +18,7 @@ pub fn page_byte_length() -> usize {
     usize::try_from(found).unwrap_or(4096)
 }
 
-/// Memory that this process has made; peers come to it by its descriptor.
+/// Memory that this process has made; peers open it by its descriptor.
 pub struct Object(File);
 
 impl Object {
@@ -31,7 +31,7 @@ impl Object {
     }
 }
 
-/// A file in memory without a name, all of it reserved, which nobody can shrink: so no access to it can fail.
+/// Makes a file in memory, without a name. All of it is reserved and nobody can shrink it, so no access to it can fail.
 pub fn create(byte_length: usize, _tag: &Tag) -> Result<Object> {
     let length = libc::off_t::try_from(byte_length).map_err(|_| Error::from(ErrorKind::OutOfMemory))?;
     // SAFETY: the name is a C string.
@@ -55,10 +55,10 @@ pub fn create(byte_length: usize, _tag: &Tag) -> Result<Object> {
     Ok(Object(file))
 }
 
-/// The file of another process; refused unless it is one that `create` has made, of that length.
+/// Opens the file of another process. It is refused unless `create` made it, with this length.
 pub fn open(pid: u32, fd: u32, byte_length: usize, _tag: &Tag) -> Result<File> {
     let path = format!("/proc/{pid}/fd/{fd}");
-    // First, since opening some other thing may do something.
+    // The link is checked first, since opening something else may have side effects.
     if read_link(&path)?.as_os_str() != LINK {
         return Err(Error::new(ErrorKind::NotFound, format!("{path} is no segment")));
     }

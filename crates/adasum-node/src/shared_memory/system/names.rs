@@ -1,8 +1,9 @@
 //! The names that are there, so that those of processes that were killed can be taken away.
 //!
-//! macOS keeps a named object until it restarts, and has no list of them. So each name is noted before it is made: as an empty
-//! file `<pid>-<tag>` in a folder of this user. A process that makes its first segment takes away what dead processes have left.
-//! Names are random, and none is used again: taking one away can hit nothing else, and twice does no harm.
+//! macOS keeps a named object until it restarts, and has no list of them. So each name is noted before it is made: as
+//! an empty file `<pid>-<tag>` in a folder of this user. A process that makes its first segment takes away what dead
+//! processes have left. Names are random, and none is used again: taking one away can hit nothing else, and twice does
+//! no harm.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, DirBuilder, File};
@@ -14,7 +15,7 @@ use std::sync::Once;
 
 use super::kinds::Tag;
 
-/// Of the tag, as much as fits: with the slash and the prefix a name has 31 characters at most.
+/// Digits of the tag that fit into a name: with the slash and the prefix it has 31 characters at most.
 const NAME_DIGITS: usize = 22;
 
 /// The name of the object with a tag.
@@ -23,7 +24,7 @@ pub fn name_of(tag: &Tag) -> Result<CString> {
     Ok(CString::new(format!("/adasum-{}", &digits[..NAME_DIGITS]))?)
 }
 
-/// Takes the name away: those who have the object mapped keep it, and nobody else can come to it.
+/// Removes the name: processes that have mapped the object keep it, and no others can open it.
 pub fn unlink(tag: &Tag) {
     if let Ok(name) = name_of(tag) {
         // SAFETY: the name is a C string. Whether it was still there does not matter.
@@ -31,29 +32,30 @@ pub fn unlink(tag: &Tag) {
     }
 }
 
-/// To be called before the name is made.
+/// Notes that this process makes a name, in a file that outlives it. To be called before the name is made. The first
+/// call also removes the names of processes that have ended.
 pub fn note(tag: &Tag) -> Result<()> {
     static SWEPT: Once = Once::new();
     let folder = folder()?;
-    SWEPT.call_once(|| unlink_those(&folder, is_dead));
+    SWEPT.call_once(|| unlink_where(&folder, is_dead));
     File::create_new(folder.join(entry_of(process::id(), tag))).map(drop)
 }
 
-/// To be called once the name has gone.
+/// Removes the note. To be called once the name has been removed.
 pub fn forget(tag: &Tag) {
     if let Ok(folder) = folder() {
-        // What is left, the next process takes away.
+        // If this fails, the next process removes the file.
         let _ = fs::remove_file(folder.join(entry_of(process::id(), tag)));
     }
 }
 
 pub fn unlink_own() {
     if let Ok(folder) = folder() {
-        unlink_those(&folder, |pid| pid == process::id());
+        unlink_where(&folder, |pid| pid == process::id());
     }
 }
 
-/// In a folder that others may write to, it could be somebody else's.
+/// The folder of the notes; an error if other users may write to it: then a note could be another user's.
 fn folder() -> Result<PathBuf> {
     // SAFETY: asks for a number.
     let user = unsafe { libc::geteuid() };
@@ -70,11 +72,11 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn unlink_those(folder: &Path, are_meant: impl Fn(u32) -> bool) {
+fn unlink_where(folder: &Path, is_selected: impl Fn(u32) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         if let Some((pid, tag)) = parsed(&entry.file_name())
-            && are_meant(pid)
+            && is_selected(pid)
         {
             unlink(&tag);
             let _ = fs::remove_file(entry.path());

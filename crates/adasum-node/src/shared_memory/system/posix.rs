@@ -1,10 +1,11 @@
 //! macOS: POSIX shared memory objects, which have names.
 //!
-//! A name outlives the process that made it, and with it the memory. It goes when the owner gives the object up, at the latest
-//! when its process ends; names.rs is about those that a process had no time to take away.
+//! A name outlives the process that made it, and the memory lives as long as the name. The owner removes the name when
+//! it gives the object up, at the latest when its process ends; names.rs removes those that a process had no time to
+//! remove.
 //!
-//! Nothing reserves the memory: macOS promises more than it has and pages out what does not fit, so no access to it fails as
-//! it would on a full tmpfs of Linux. It has no seals either, but gives an object its length once only.
+//! Nothing reserves the memory: macOS promises more than it has and pages out what does not fit, so no access to it
+//! fails as it would on a full tmpfs of Linux. It has no seals either, but gives an object its length once only.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -15,10 +16,10 @@ use std::ptr::{NonNull, null_mut};
 use super::kinds::{Access, Tag};
 use super::names::{self, name_of};
 
-/// Of this user, and of nobody else.
+/// Only this user may read and write the object.
 const MODE: u32 = 0o600;
 
-/// Memory that this process has made; peers come to it by its name, as long as it has one.
+/// Memory that this process has made; peers open it by its name, as long as it has one.
 pub struct Object {
     file: File,
     tag: Tag,
@@ -60,7 +61,8 @@ pub fn create(byte_length: usize, tag: &Tag) -> Result<Object> {
     Ok(object)
 }
 
-/// The object of that tag; refused unless it is this user's own, closed to others, and of that length.
+/// Opens the object with this tag. It is refused unless it belongs to this user, is closed to others, and has this
+/// length.
 pub fn open(_pid: u32, _fd: u32, byte_length: usize, tag: &Tag) -> Result<File> {
     let file = open_object(tag, libc::O_RDWR)?;
     let found = file.metadata()?;
@@ -100,7 +102,7 @@ pub unsafe fn unmap(memory: NonNull<u8>, byte_length: usize) {
     unsafe { libc::munmap(memory.as_ptr().cast(), byte_length) };
 }
 
-/// Takes the names of this process's objects away.
+/// Removes the names of this process's objects.
 pub fn unlink_all() {
     names::unlink_own();
 }
@@ -114,7 +116,7 @@ fn open_object(tag: &Tag, flags: libc::c_int) -> Result<File> {
     }
     // SAFETY: the descriptor is new, and nobody else's.
     let file = unsafe { File::from_raw_fd(fd) };
-    // Not every system does that by itself. SAFETY: takes numbers.
+    // Not every system sets this flag by itself. SAFETY: takes numbers.
     if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
         return Err(Error::last_os_error());
     }

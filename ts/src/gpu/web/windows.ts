@@ -1,9 +1,9 @@
-/** A reducer's memory on the device: its slabs and results, and where elements lie in them. */
+/** A reducer's windows: their buffers on the device, and where elements lie in them. */
 import { DTYPE_CODES } from '../../binding/binding.ts'
 import { AdasumError } from '../../errors.ts'
 import type { WebDevice } from './device.ts'
 import { BINDING, type Bound } from './dispatch.ts'
-import { type PlanGlue, type RunGlue, STRETCH_NUMBERS } from './glue.ts'
+import { type PlanGlue, type DispatchGlue, STRETCH_NUMBERS } from './glue.ts'
 import type { PageBuffer, WebBuffer } from './webgpu.ts'
 
 const GROUP_ELEMENTS = 4
@@ -24,34 +24,37 @@ export function byteLengthOf(dtype: number): number {
   throw new AdasumError('ERR_UNSUPPORTED', `a device reduces f32, f16 and bf16, not dtype ${dtype}. Use the CPU.`)
 }
 
-/** Elements of one segment that lie behind each other on both sides. */
+/** Elements of one segment that are consecutive both on the host and on the device. */
 export interface Stretch {
   readonly segment: number
-  /** Counted from the segment's start. */
+  /** Index of the first element, counted from the segment's start. */
   readonly segmentElement: number
-  /** Counted from the vector's start. */
+  /** Index of the first element, counted from the vector's start. */
   readonly firstElement: number
   readonly elementCount: number
-  /** On the device, counted from the first group's first element. */
-  readonly place: number
+  /** Index of the first element on the device, counted from the first group's first element. */
+  readonly deviceElement: number
 }
 
-/** The stretches of some groups. */
+/** The stretches of which the groups from `begin` to `end` consist. */
 export function* stretchesOf(plan: PlanGlue, begin: number, end: number): Generator<Stretch> {
   const numbers = plan.stretches(begin, end)
   for (let at = 0; at < numbers.length; at += STRETCH_NUMBERS) {
-    const [segment, segmentElement, firstElement, elementCount, place] = numbers.subarray(at, at + STRETCH_NUMBERS)
+    const [segment, segmentElement, firstElement, elementCount, deviceElement] = numbers.subarray(
+      at,
+      at + STRETCH_NUMBERS,
+    )
     yield {
       segment: segment!,
       segmentElement: segmentElement!,
       firstElement: firstElement!,
       elementCount: elementCount!,
-      place: place!,
+      deviceElement: deviceElement!,
     }
   }
 }
 
-/** Groups of the vector that lie in one buffer, or a segment of which every input has a buffer of its own. */
+/** Groups of the vector that lie in one buffer, or a segment for which every input has a buffer of its own. */
 export interface WebWindow {
   readonly begin: number
   readonly end: number
@@ -61,21 +64,21 @@ export interface WebWindow {
   readonly batches: { readonly chunks: WebBuffer | undefined; readonly factors: WebBuffer }[]
 }
 
-/** The memory of all windows. `combinations` are the plan's, in any dtype: one a batch. */
+/** Makes the buffers of all windows. @param combinations - the plan's, in any dtype: one a batch */
 export function makeWindows(
   gpu: WebDevice,
   plan: PlanGlue,
   slots: number,
-  combinations: readonly RunGlue[],
+  combinations: readonly DispatchGlue[],
 ): WebWindow[] {
-  const places = plan.windows()
-  return Array.from({ length: places.length / 2 }, (_, index) => {
+  const ranges = plan.windows()
+  return Array.from({ length: ranges.length / 2 }, (_, index) => {
     const ownSegment = plan.ownSegment(index)
     const isOwn = ownSegment !== undefined
     const batches = combinations.filter(({ window }) => window === index)
     return {
-      begin: places[2 * index]!,
-      end: places[2 * index + 1]!,
+      begin: ranges[2 * index]!,
+      end: ranges[2 * index + 1]!,
       ownSegment,
       slab: isOwn ? undefined : gpu.storage(plan.slabBytes(index)),
       batches: batches.map((_, batch) => {
@@ -96,27 +99,30 @@ interface OwnInput {
   readonly byteLength: number
 }
 
-/** What a run reads of a window: the slab, or the buffers of its inputs; and the chunks, unless it brings its own. */
+/**
+ * The buffers of a window that a dispatch reads: the slab, or those of its inputs; and the chunk table, unless it has
+ * its own.
+ */
 export function boundInputs(
-  run: RunGlue,
+  planned: DispatchGlue,
   { slab, batches, ownSegment }: WebWindow,
   ownInput: (slot: number, segment: number) => OwnInput,
 ): Bound[] {
-  const chunks = run.batch === undefined ? undefined : batches[run.batch]!.chunks
+  const chunks = planned.batch === undefined ? undefined : batches[planned.batch]!.chunks
   const table: Bound[] = chunks ? [[BINDING.chunks, chunks]] : []
   if (slab) return [[BINDING.slab, slab], ...table]
-  return [...run.ownSlots].map((slot, index): Bound => {
+  return [...planned.ownSlots].map((slot, index): Bound => {
     const { buffer, byteLength } = ownInput(slot, ownSegment!)
     return [BINDING.firstInput + index, buffer, byteLength]
   })
 }
 
-/** Bytes of some elements in whole words, which is what copies move. */
+/** Bytes of some elements, rounded up to whole words: WebGPU copies nothing smaller. */
 export function wordBytes(elementCount: number, byteLength: number): number {
   return Math.ceil((elementCount * byteLength) / 4) * 4
 }
 
-/** Bytes from the start of a buffer to an element of a group. */
+/** Offset in bytes of an element in a buffer, by its group and its index from that group on. */
 export function byteOffset(group: number, element: number, byteLength: number): number {
   return (group * GROUP_ELEMENTS + element) * byteLength
 }

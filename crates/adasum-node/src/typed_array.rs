@@ -1,4 +1,4 @@
-//! Typed arrays as memory.
+//! The memory of typed arrays that JavaScript passes.
 //!
 //! napi-rs's own array types accept arrays over shared memory, and read detached ones as empty. Here both are errors: a
 //! kernel must be alone on its memory, and a detached array is a mistake of the caller.
@@ -26,12 +26,12 @@ pub type Doubles = Array<{ sys::TypedarrayType::float64_array }>;
 unsafe impl<const KIND: i32> Send for Array<KIND> {}
 
 impl<const KIND: i32> Array<KIND> {
-    /// The memory, to be read.
+    /// The memory, for reading.
     pub fn read(&self) -> View<'_> {
         self.write().as_view()
     }
 
-    /// The memory, to be written.
+    /// The memory, for writing.
     pub fn write(&self) -> ViewMut<'_> {
         // SAFETY: Node reported the memory; it is neither shared nor detached, and JavaScript does not run during a
         // synchronous call, and keeps away from it during an asynchronous one.
@@ -61,7 +61,7 @@ impl<const KIND: i32> FromNapiValue for Array<KIND> {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         let (mut kind, mut length, mut offset) = (-1, 0, 0);
         let (mut data, mut buffer) = (null_mut(), null_mut());
-        // SAFETY: env and value are valid, by this trait's contract; all results have a place.
+        // SAFETY: env and value are valid, by this trait's contract; all results have a variable.
         let status = unsafe {
             sys::napi_get_typedarray_info(env, value, &mut kind, &mut length, &mut data, &mut buffer, &mut offset)
         };
@@ -100,7 +100,7 @@ fn refused(what: &str) -> Error {
 pub struct List<A>(Vec<A>);
 
 impl<A: AsRef<Bytes>> List<A> {
-    /// The memory of all of them, to be read.
+    /// The memory of all arrays, for reading.
     pub fn read(&self) -> Vec<View<'_>> {
         self.0.iter().map(|array| array.as_ref().read()).collect()
     }

@@ -1,4 +1,4 @@
-//! What a reducer has on the device.
+//! A reducer, and the buffers that it has on the device.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::layout::Layout;
 use crate::partials::Sums;
 use crate::plan::Plan;
-use crate::plan::run::{PARTIAL_BYTES, chunk_table};
+use crate::plan::dispatch::{PARTIAL_BYTES, chunk_table};
 use crate::shader::Element;
 
 /// Slots for k vectors on a device.
@@ -20,13 +20,13 @@ pub struct GpuReducer {
     /// In the order of [`Plan::gram`].
     pub(super) gram: Vec<Sums>,
     pub(super) results: Option<Results>,
-    /// What was read back last, in the device's order.
+    /// The result that was read back last, in the device's order of elements.
     pub(super) fetched: Vec<u8>,
     pub(super) scratch: Vec<u8>,
     pub(super) upload: Option<wgpu::Buffer>,
 }
 
-/// A window's memory.
+/// A window's buffers.
 pub(super) struct DeviceWindow {
     pub(super) slab: wgpu::Buffer,
     pub(super) batches: Vec<DeviceBatch>,
@@ -51,10 +51,10 @@ impl GpuReducer {
                 windows.push(DeviceWindow::new(gpu, &plan, index)?);
             }
             let mut gram = Vec::with_capacity(plan.gram().len());
-            for run in plan.gram() {
-                let window = &windows[run.window];
-                let chunks = run.batch.map(|batch| &window.batches[batch].chunks);
-                gram.push(Sums::new(gpu, run, &window.slab, chunks)?);
+            for planned in plan.gram() {
+                let window = &windows[planned.window];
+                let chunks = planned.batch.map(|batch| &window.batches[batch].chunks);
+                gram.push(Sums::new(gpu, planned, &window.slab, chunks)?);
             }
             let (gpu, plan) = (gpu.clone(), Arc::new(plan));
             let (results, fetched, scratch, upload) = (None, Vec::new(), Vec::new(), None);

@@ -1,26 +1,26 @@
-//! One dispatch, as `ts/src/gpu/web/runner.ts` reads it.
+//! One dispatch of a plan, as `ts/src/gpu/web/dispatch.ts` reads it.
 
 use adasum_gpu::layout::Limits;
-use adasum_gpu::plan::run;
+use adasum_gpu::plan::dispatch;
 use adasum_gpu::shader::{Arithmetic, Inputs};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// See [`run::Run`].
+/// See [`dispatch::PlannedDispatch`].
 #[wasm_bindgen]
-pub struct Run {
-    inner: run::Run,
+pub struct PlannedDispatch {
+    inner: dispatch::PlannedDispatch,
     workgroups: u32,
 }
 
-impl Run {
-    pub fn new(run: &run::Run, limits: &Limits) -> Self {
-        Self { workgroups: run.workgroups(limits), inner: run.clone() }
+impl PlannedDispatch {
+    pub fn new(planned: &dispatch::PlannedDispatch, limits: &Limits) -> Self {
+        Self { workgroups: planned.workgroups(limits), inner: planned.clone() }
     }
 }
 
 #[wasm_bindgen]
-impl Run {
-    /// Equal for runs of one shader.
+impl PlannedDispatch {
+    /// Equal for dispatches of one shader.
     #[wasm_bindgen(getter)]
     pub fn key(&self) -> String {
         format!("{:?} {:?} {:?}", self.inner.kernel, self.inner.element, self.inner.inputs)
@@ -36,7 +36,7 @@ impl Run {
         let by_subgroups = arithmetic % 2 == 1;
         let arithmetic = if by_subgroups { plain.with_subgroups() } else { plain };
         let text = self.inner.kernel.wgsl(self.inner.element, arithmetic, self.inner.inputs);
-        // Browsers must be told, naga does not know the word.
+        // Browsers require this line; naga does not know it.
         if by_subgroups { format!("enable subgroups;\n{text}") } else { text }
     }
 
@@ -77,7 +77,7 @@ impl Run {
         self.inner.largest_bytes() as f64
     }
 
-    /// Bindings of the tables that the run brings.
+    /// Bindings of the tables that only this dispatch reads.
     #[wasm_bindgen(getter, js_name = tableBindings)]
     pub fn table_bindings(&self) -> Vec<u32> {
         self.inner.tables.iter().map(|(binding, _)| *binding).collect()

@@ -1,4 +1,4 @@
-//! One dispatch, as any driver runs it.
+//! One dispatch as the plan describes it: the kernel, its arguments, and the buffers that any driver binds to it.
 
 use crate::layout::{Batch, Limits};
 use crate::shader::{Element, Inputs, Kernel, MAX_INPUTS, WORKGROUP_THREADS};
@@ -9,13 +9,13 @@ const CHUNK_BYTES: usize = 16;
 
 /// Bindings beside the inputs; see `shaders/`.
 pub mod binding {
-    /// What the kernel is told.
+    /// The kernel's arguments.
     pub const CALL: u32 = 0;
-    /// The slab, or whatever else is read whole.
+    /// The slab, or another buffer that is read.
     pub const SLAB: u32 = 1;
-    /// The chunks, where they stand in a table.
+    /// The chunk table, if there is one.
     pub const CHUNKS: u32 = 2;
-    /// What is written.
+    /// The buffer that is written.
     pub const OUT: u32 = 3;
     /// The largest magnitudes.
     pub const LARGEST: u32 = 4;
@@ -27,12 +27,12 @@ pub mod binding {
     pub const FIRST_INPUT: u32 = 8;
 }
 
-/// What a kernel is told; see `shaders/shared/call.wgsl`.
+/// The arguments of a kernel; see `shaders/shared/call.wgsl`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call {
-    /// Where each input's first group lies.
+    /// Offset of each input's first group.
     pub inputs: [u32; MAX_INPUTS],
-    /// Chunks or groups.
+    /// Number of chunks, or of groups.
     pub count: u32,
     /// Groups of every chunk but the last, where there is no table of them.
     pub chunk_groups: u32,
@@ -44,7 +44,8 @@ impl Call {
     /// Bytes of a call.
     pub const BYTES: u64 = 4 * (MAX_INPUTS as u64 + 4);
 
-    /// Where slots lie that follow each other at a distance.
+    /// The arguments for inputs that lie in these slots, the first groups of which are `groups_apart` from slot to
+    /// slot.
     pub fn of_slots(slots: impl IntoIterator<Item = usize>, groups_apart: u64, count: usize) -> Self {
         let mut call = Self { count: count as u32, ..Self::default() };
         for (input, slot) in call.inputs.iter_mut().zip(slots) {
@@ -53,42 +54,44 @@ impl Call {
         call
     }
 
-    /// As the shaders read it.
+    /// The bytes that the shaders read.
     pub fn bytes(&self) -> Vec<u8> {
         let numbers = self.inputs.iter().chain([&self.count, &0, &self.chunk_groups, &self.segment_groups]);
         numbers.flat_map(|number| number.to_le_bytes()).collect()
     }
 }
 
-/// A kernel, what it is told, and what it reads and writes.
+/// A kernel, its arguments, and what it reads and writes.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct PlannedDispatch {
     /// The kernel.
     pub kernel: Kernel,
-    /// Of the inputs.
+    /// The element type of the inputs.
     pub element: Element,
     /// Whether the inputs lie in the window's slab, or in buffers of their own.
     pub inputs: Inputs,
-    /// Which window it works on.
+    /// The window that it works on.
     pub window: usize,
-    /// Which of the window's batches: its chunk table is bound, and to a combination its factors. None if `tables` has all.
+    /// The batch of the window whose chunk table is bound, and for a combination its factors. None if `tables` has them
+    /// all.
     pub batch: Option<usize>,
     /// The slots that are its inputs, in order.
     pub slots: Vec<usize>,
-    /// What it is told.
+    /// Its arguments.
     pub call: Call,
-    /// Tables of its own, by their bindings.
+    /// Tables that only this dispatch reads, with their bindings.
     pub tables: Vec<(u32, Vec<u8>)>,
-    /// Sums that each chunk gives.
+    /// How many sums each chunk gives.
     pub sum_count: usize,
-    /// Inputs of which each chunk tells the largest magnitude.
+    /// Of how many inputs each chunk gives the largest magnitude.
     pub largest_count: usize,
-    /// To which row of the sums each chunk belongs.
+    /// The row of the sums to which each chunk belongs.
     pub rows: Vec<usize>,
 }
 
-impl Run {
-    /// How many workgroups run it: each goes on to the next chunk until there is none, so that any number of them does.
+impl PlannedDispatch {
+    /// How many workgroups the dispatch has. Each goes on to the next chunk until there is none, so any number of them
+    /// will do.
     pub fn workgroups(&self, limits: &Limits) -> u32 {
         workgroups(self.kernel, self.call, limits)
     }
@@ -103,7 +106,8 @@ impl Run {
         (self.rows.len() * self.largest_count) as u64 * 4
     }
 
-    /// Adds what has been read back: `sum(row, index, number)` and `largest(row, input, bits)` say where to.
+    /// Decodes the bytes that have been read back: calls `sum(row, index, number)` for every partial sum, then
+    /// `largest(row, input, bits)` for every largest magnitude.
     pub fn add(
         &self,
         bytes: &[u8],
@@ -124,14 +128,14 @@ impl Run {
     }
 }
 
-/// How many workgroups run a kernel.
+/// How many workgroups the dispatch of a kernel has.
 pub fn workgroups(kernel: Kernel, call: Call, limits: &Limits) -> u32 {
     let is_by_chunks = matches!(kernel, Kernel::Gram { .. } | Kernel::Refine { .. } | Kernel::Combine { .. });
-    let wanted = if is_by_chunks { call.count } else { call.count.div_ceil(WORKGROUP_THREADS as u32) };
-    wanted.min(limits.workgroups)
+    let most = if is_by_chunks { call.count } else { call.count.div_ceil(WORKGROUP_THREADS as u32) };
+    most.min(limits.workgroups)
 }
 
-/// A batch's chunks as the shaders read them.
+/// A batch's chunks, as the bytes that the shaders read.
 pub fn chunk_table(batch: &Batch) -> Vec<u8> {
     let numbers = batch.chunks.iter().flat_map(|chunk| [chunk.first_group, chunk.group_count, chunk.row, 0]);
     let mut bytes = Vec::with_capacity(batch.chunks.len() * CHUNK_BYTES);
@@ -139,10 +143,11 @@ pub fn chunk_table(batch: &Batch) -> Vec<u8> {
     bytes
 }
 
-/// Pairs of f32 whose sums are these numbers, as the shaders read them.
+/// Pairs of f32 whose sums are these numbers, as the bytes that the shaders read.
 pub fn pairs_of(numbers: impl IntoIterator<Item = f64>) -> Vec<u8> {
     let halves = numbers.into_iter().flat_map(|number| {
-        // No kernel tells +0 and -0 apart but that which leaves out inputs whose factor is 0.
+        // Combine leaves out inputs whose factor has the bits of +0; so -0 becomes +0 here, which no other kernel tells
+        // apart.
         let upper = number as f32 + 0.0;
         let lower = if upper.is_finite() { (number - f64::from(upper)) as f32 } else { 0.0 };
         [upper, lower]
