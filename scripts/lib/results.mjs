@@ -54,7 +54,7 @@ export function readAva(output) {
   }
 }
 
-/** Of what ava reports of a failure: enough to know where to look, where a log keeps its last lines alone. */
+/** Lines of ava's report of a failure that are repeated at the end: enough to know where to look if a log keeps its last lines only. */
 const REPORT_LINES = 16
 
 /**
@@ -146,7 +146,7 @@ export function npmSuite(script, args, limitMinutes) {
 }
 
 /**
- * Of suites that have no part that a machine may lack: what they skip has failed.
+ * The counts of suites that have no part that a machine may lack: what they skip counts as failed.
  *
  * @param {Counts} counts
  * @returns {Counts}

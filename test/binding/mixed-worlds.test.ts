@@ -69,6 +69,6 @@ for (const kinds of [mixed(2), mixed(3), mixed(17)])
         kind === 'native',
       )
     }
-    // Of more than two, who shares a segment whose Gram matrix has too few digits multiplies once more.
+    // Among more than two ranks, those that share a segment whose Gram matrix has too few digits multiply once more.
     t.true(kinds.length === 2 || got.calls.some((made, rank) => kinds[rank] === 'wasm' && callsOf(made, 'refine') > 0))
   })

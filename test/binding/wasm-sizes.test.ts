@@ -27,7 +27,7 @@ const TOGETHER = [
   ['gpu.wasm', 'browser/gpu.js'],
 ] as const
 const TOLERANCE = 0.1
-/** Of a build and its JavaScript, compressed. */
+/** The most that a build and its JavaScript may have, compressed. */
 const LIMIT_BYTES = 150_000
 
 type Sizes = Record<(typeof FILES)[number], { bytes: number; gzipBytes: number }>

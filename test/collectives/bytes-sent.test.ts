@@ -152,7 +152,7 @@ for (const size of sampleOf('bytes sent', [1, 2, 3, 4, 8, 9, 16], 4)) {
   })
 }
 
-/** Of a sum, which has no statistics and no flags. */
+/** Bytes that a rank sends in a sum, which has no statistics and no flags. */
 function levelBytes(levels: readonly Level[], rank: number): number {
   const others = (transfers: readonly Transfer[]): number[] =>
     transfers.filter((transfer) => transfer.rank !== rank).map(({ begin, end }) => 4 * (end - begin))

@@ -59,7 +59,7 @@ const anyCase = (machines: fc.Arbitrary<number[]>): fc.Arbitrary<Case> =>
 
 const hasBit = (bits: number, rank: number): boolean => ((bits >> rank) & 1) === 1
 
-/** Of one segment: the machines' vectors and how many ranks each counts, by the definition, in f64. */
+/** The machines' vectors of one segment, by the definition in f64, and as how many ranks each counts. */
 function machinesOf({ machines, innerOp }: Case, parts: readonly Float64Array[], absent: readonly number[]) {
   return [...new Set(machines)].map((machine) => {
     const ranks = [...machines.keys()].filter((rank) => machines[rank] === machine)

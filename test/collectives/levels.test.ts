@@ -87,7 +87,7 @@ test('every element of every input arrives exactly once at its new owner, from s
     const layout = layoutOfArray(F32, 256 * size * BLOCK_ELEMENTS, [first, 0, 256 * size * BLOCK_ELEMENTS - first])
     for (const kind of kindsFor(size)) {
       const plans = check(t, kind, size, layout)
-      // Of large vectors every rank sends, up and down, within 1 % of 2 (n - 1) / n: no all-reduce can send less.
+      // Up and down, every rank sends within 1 % of 2 (n - 1) / n of a large vector: no all-reduce can send less.
       const sent = plans.map((plan, rank) => sentElementCount(plan, rank))
       const [least, mean] = [(size - 1) / size, sent.reduce((a, b) => a + b) / size / layout.elementCount]
       // And needs no more memory than the vector's own, and a few blocks.

@@ -23,7 +23,7 @@ type DtypeName = keyof typeof DTYPES
 /** Another number on every rank, with something that is not finite among them. */
 function inputOf(dtype: DtypeName, length: number, rank: number): ReducibleArray {
   const input = DTYPES[dtype](length)
-  // Of halves: a moderate number, and their infinities.
+  // For half formats these are the bits of a moderate number and of an infinity.
   const infinity = { f16: 0x7c00, bf16: 0xff80, f32: -Infinity, f64: NaN }[dtype]
   input.fill(dtype.endsWith('16') ? 0x3c00 + rank : rank + 0.5)
   input[(7 * rank) % length] = infinity

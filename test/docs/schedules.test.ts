@@ -18,7 +18,7 @@ interface Figures {
   operations: number
 }
 
-/** Of a large vector of one segment, on a rank in the middle. */
+/** The figures of a large vector of one segment, on a rank in the middle. */
 function figuresOf(kind: LevelKind | 'direct', size: number): Figures {
   if (kind === 'direct')
     return { levels: 1, rounds: 1, messages: size - 1, bytes: size - 1, operations: operationsOf(size) }

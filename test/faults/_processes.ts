@@ -50,7 +50,7 @@ export interface Report {
   readonly wasExact: boolean
   readonly failure: Failure
   readonly failedAfterMs: number
-  /** Of later calls on the same communicator. */
+  /** How later calls on the same communicator failed. */
   readonly later: readonly Failure[]
   readonly isUnchanged: boolean
   readonly wasExactAgain?: boolean

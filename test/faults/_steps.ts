@@ -22,9 +22,9 @@ export interface Step {
   /** 0: the world; 1: the group of all ranks in reverse order. */
   readonly group: 0 | 1
   readonly kind: (typeof KINDS)[number]
-  /** Of reductions. */
+  /** The operator, if it is a reduction. */
   readonly op: (typeof OPS)[number]
-  /** Of all-reduce. */
+  /** The algorithm, if it is an all-reduce. */
   readonly algorithm: AllReduceAlgorithm
   readonly isDouble: boolean
   readonly count: number

@@ -193,7 +193,7 @@ const fields = ['code', 'message', 'rank', 'peerRank', 'peerAddress', 'operation
 const someFields = fc.record(Object.fromEntries(fields.map((name) => [name, anything])), { requiredKeys: [] })
 
 function jsonOf(value: unknown): Uint8Array {
-  // Of what has no JSON: what comes closest.
+  // What has no JSON becomes what comes closest.
   const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? Number(item) : item)) as
     string | undefined
   return Buffer.from(text ?? 'undefined')

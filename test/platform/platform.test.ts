@@ -50,7 +50,7 @@ for (const [name, platform] of Object.entries(platforms)) {
   })
 }
 
-// Of browsers they are tested in one: here a channel of messages would keep the process alive.
+// The turns of browsers are tested in one: here a channel of messages would keep the process alive.
 test('turns come in order, behind what has been waiting', async (t) => {
   const order: number[] = []
   setImmediate(() => order.push(0))

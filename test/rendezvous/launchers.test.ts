@@ -72,7 +72,7 @@ const SBATCH: Environment = {
   SLURM_TASKS_PER_NODE: '2',
 }
 
-/** Of the others their documents say it. */
+/** What the other launchers set is from their documents. */
 const OF_SEVERAL: [launcher: string, env: Environment, rank: string, size?: string][] = [
   ['Open MPI', OPEN_MPI, 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'],
   ['MPICH or Intel MPI', MPICH, 'PMI_RANK', 'PMI_SIZE'],

@@ -220,7 +220,7 @@ if (HAS_SHARED_MEMORY) {
     )
   })
 
-  /** Of a runtime that forbids memory of others: its buffers are copies of what was there when they were made. */
+  /** The binding in a runtime that forbids memory of others: its buffers are copies of what was there when they were made. */
   function copying(name: 'createSegment' | 'openSegment'): SharedMemoryBinding {
     const native = loadSharedMemory()
     const call = native[name] as (...args: unknown[]) => Segment

@@ -16,7 +16,7 @@ compile()
 
 const DIGESTS = fileURLToPath(new URL('_digests.mjs', import.meta.url))
 
-/** Of dtypes and operators, by their number in _digests.mjs. */
+/** The pairs of dtypes and operators, by their numbers in _digests.mjs. */
 const PAIRS = Array.from({ length: 26 }, (_, number) => number)
 
 async function digests(

@@ -87,7 +87,7 @@ if (HAS_SHARED_MEMORY) {
     const cases = (['sum', 'adasum'] as const).flatMap((op) =>
       [true, false].map((isInPlace) => ({ name: 'f32', op, isInPlace, isAllocated: true }) as const),
     )
-    // Of 8 MiB and more a rank.
+    // Vectors of 8 MiB and more a rank.
     for (const [size, algorithm, count] of [
       [2, 'direct', 2_200_001],
       [3, 'single-shot', 6_600_001],

@@ -26,7 +26,7 @@ test('two layouts have one hash if and only if they have the same segments and n
   fc.assert(
     fc.property(counts, names, counts, names, (a, aNames, b, bNames) => {
       const [first, second] = [layoutOf(a, aNames), layoutOf(b, bNames)]
-      // Of one unnamed segment the element count says all there is.
+      // The element count says all there is of a single unnamed segment.
       const same = (aNames === bNames && a.join() === b.join()) || (!aNames && !bNames && a.length + b.length === 2)
       return (hashOf(first) === hashOf(second)) === same
     }),

@@ -2,8 +2,8 @@
  * The notices of a rank that waits for others: which ranks are missing, or that the store does not answer. The first
  * comes after 5 s, and each further one when the rank has waited twice as long.
  *
- * Of the ranks that one launcher has started on a machine only one prints notices: the lowest of those that have come,
- * as the store tells. So at least one of all ranks prints them.
+ * Only one of the ranks that a launcher has started on a machine prints notices: the lowest of those that have come, as
+ * the store tells. So at least one of all ranks prints them.
  */
 import { AdasumError, systemCause } from '../errors.ts'
 import type { StallReport } from '../types.ts'

@@ -48,7 +48,7 @@ pub struct Case {
     pub kernel: Kernel,
     pub k: usize,
     pub dtype: Dtype,
-    /// Of one input.
+    /// Elements of each input.
     pub element_count: usize,
     pub location: &'static str,
 }
@@ -91,7 +91,7 @@ impl Case {
         isa != "scalar" || self.location == "cache" && self.k == 2
     }
 
-    /// Of all inputs together.
+    /// Bytes of all inputs together.
     pub fn input_bytes(&self) -> usize {
         self.k * self.element_count * self.dtype.byte_length()
     }

@@ -39,7 +39,7 @@ impl OnCpu {
         Engine::active().unwrap().reduce(2.0, code, code, &views, weights, View::of(&pieces), results).unwrap();
     }
 
-    /// Of the last reduction.
+    /// The coefficients of the last reduction.
     pub fn coefficients(&self) -> &[f64] {
         &self.stats[2..]
     }

@@ -83,7 +83,7 @@ pub struct PlannedDispatch {
     pub tables: Vec<(u32, Vec<u8>)>,
     /// How many sums each chunk gives.
     pub sum_count: usize,
-    /// Of how many inputs each chunk gives the largest magnitude.
+    /// The number of inputs whose largest magnitude each chunk gives.
     pub largest_count: usize,
     /// The row of the sums to which each chunk belongs.
     pub rows: Vec<usize>,

@@ -91,7 +91,7 @@ fn check_ulps<F: Float>(gpu: &Gpu, family: Family) {
     assert!(ulps <= 1, "{family:?} {}: {ulps}", F::NAME);
 }
 
-/// Of a device that rounds as IEEE 754 says.
+/// The twin of a device that rounds as IEEE 754 says.
 fn twin_of(gpu: &Gpu) -> Twin {
     let Arithmetic { is_fused, by_subgroups, .. } = gpu.arithmetic();
     let subgroup_threads = gpu.summary().subgroup_threads.filter(|_| by_subgroups).map(|[fewest, most]| {
