@@ -45,9 +45,16 @@ function exchangeOf(call: Call, job: AllReduceJob, scratch: Scratch, room: () =>
   const codec = codecOf(job, scratch)
   const isLong = call.size > 1 && job.data.byteLength >= call.tuning.streamByteLength
   return {
-    ...{ call, job, codec, room, step: STEP_DATA, flagsStep: STEP_FLAGS, interval: whole, ownInput: call.rank },
+    call,
+    job,
+    codec,
+    room,
+    step: STEP_DATA,
+    flagsStep: STEP_FLAGS,
+    interval: whole,
+    ownInput: call.rank,
     sources: peersOf(call).map((rank) => ({ rank, input: rank })),
-    targets: peersOf(call).map((rank) => ({ rank, ...whole })),
+    targets: peersOf(call).map((rank) => ({ rank, begin: 0, end: whole.end })),
     readsOwnInPlace: true,
     isStreamed: isLong && codec.isPlain && job.onNonFinite !== 'skip',
   }
@@ -59,8 +66,18 @@ function reduce(call: Call, job: AllReduceJob, inputs: Inputs, flags: Uint8Array
   const weights = Float64Array.from(flags, (flag) => countPresent(job, Uint8Array.of(flag)))
   const chunk = chunkElementCount(layout.dtype.byteLength, call.size)
   const slice = sliceOf(layout, 0, layout.elementCount, chunk, callElementsOf(call, job, inputs))
-  const how = { memory: 'caller', check, observer: call, ...(arrival && { arrival }) } as const
-  return job.reducer.reduce({ layout, resultDtype, slice, inputs: vectors, weights, out, ...how })
+  return job.reducer.reduce({
+    layout,
+    resultDtype,
+    slice,
+    inputs: vectors,
+    weights,
+    out,
+    memory: 'caller',
+    check,
+    observer: call,
+    arrival,
+  })
 }
 
 /** Called once it is known whether inputs come through connections or all lie somewhere already. */

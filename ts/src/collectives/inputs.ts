@@ -59,8 +59,8 @@ export interface Inputs {
 
 /** Inputs for which receives are posted. */
 interface Requested {
-  /** The flags in each input's header, in the order of the sources. */
-  readonly flags: readonly Promise<number>[]
+  /** Resolves, once the inputs are here, to the flags in their headers, in the order of the sources. */
+  readonly flags: () => Promise<number[]>
   /** Resolves, in the order of the sources, as soon as it is known where the inputs lie or will lie. */
   readonly locate: () => Promise<Vector[]>
   /** Whether any of them comes into this rank's own memory. Only valid once they are located. */
@@ -83,7 +83,7 @@ export async function exchangeInputs(exchange: InputExchange, flags: Uint8Array)
   const { own, sends } = await sendOwn(exchange, flags[call.rank]!)
   const known =
     flagsStep === undefined
-      ? takeFlags(exchange, requested.flags, flags)
+      ? takeFlags(exchange, requested.flags(), flags)
       : exchangeFlags(exchange, flagsStep, flags, sends)
   if (arrival) known.catch((error: unknown) => arrival.fail(error))
   else await known
@@ -109,7 +109,7 @@ async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own
   const held: Stretch = { begin: 0, end: layout.elementCount, vector: data, memory: 'caller' }
   // Nobody looks at the numbers of an input that is left out.
   const isRead = countPresent(job, Uint8Array.of(ownFlags)) > 0
-  const encoded = isRead ? await codec.encode(0, held) : codec.encodeBlank(held)
+  const encoded = isRead && !codec.isPlain ? await codec.encode(0, held) : codec.encodeBlank(held)
   const sends = targets.map((to) => call.send(to.rank, step, encoded.between(to), ownFlags))
   if (staysInPlace(exchange)) {
     const { byteLength } = layout.dtype
@@ -131,9 +131,10 @@ function borrowInputs({ call, job, step, interval, sources, room }: InputExchang
     if (arrival) return arrival.borrow(i, { from, step, byteLength, memory })
     return call.borrow(from, step, byteLength, memory)
   })
-  const flags = incoming.map(({ received }) => received.then(({ rankFlags }) => rankFlags))
-  // Somebody waits for these promises later, or the group's failure is what counts.
-  for (const each of flags) each.catch(() => undefined)
+  const flags = async (): Promise<number[]> => {
+    const received = await Promise.all(incoming.map(({ received }) => received))
+    return received.map(({ rankFlags }) => rankFlags)
+  }
   const located = async (): Promise<Vector[]> => {
     const places = await Promise.all(incoming.map(({ parts }) => parts))
     return places.map((parts) => new Vector(parts))
@@ -147,12 +148,12 @@ function borrowInputs({ call, job, step, interval, sources, room }: InputExchang
 function receiveCodes(exchange: InputExchange): Requested {
   const { call, codec, step, sources } = exchange
   const rooms = sources.map(({ input }) => roomOf(exchange, input))
-  const flags = sources.map(({ rank }, i) => {
+  const receives = sources.map(({ rank }, i) => {
     const decoding = codec.decodeInto(rooms[i]!)
     return decoded(call.receive(rank, step, decoding.parts), decoding)
   })
   const located = (): Promise<Vector[]> => Promise.resolve(rooms.map(({ vector }) => vector))
-  return { flags, locate: located, isHere: () => true, finish: () => Promise.resolve() }
+  return { flags: () => Promise.all(receives), locate: located, isHere: () => true, finish: () => Promise.resolve() }
 }
 
 function roomOf({ interval: { begin, end }, room }: InputExchange, input: number): Stretch {
@@ -161,10 +162,10 @@ function roomOf({ interval: { begin, end }, room }: InputExchange, input: number
 
 async function takeFlags(
   { sources }: InputExchange,
-  theirs: readonly Promise<number>[],
+  theirs: Promise<readonly number[]>,
   flags: Uint8Array,
 ): Promise<void> {
-  const found = await Promise.all(theirs)
+  const found = await theirs
   sources.forEach(({ rank }, i) => (flags[rank] = found[i]!))
 }
 
@@ -181,5 +182,5 @@ async function exchangeFlags(
   flags[call.rank] = await scan(call, job)
   job.check()
   sends.push(...targets.map(({ rank }) => call.send(rank, step, [], flags[call.rank])))
-  await takeFlags(exchange, receives, flags)
+  await takeFlags(exchange, Promise.all(receives), flags)
 }

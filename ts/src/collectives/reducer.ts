@@ -35,7 +35,7 @@ export interface ReduceJob extends ReduceWork {
   /** Exchanges the nodes of segments of which other ranks hold parts. */
   readonly exchange?: Exchange
   /** Present if the inputs may still be on their way. */
-  readonly arrival?: Arrival
+  readonly arrival?: Arrival | undefined
   /** Is told when kernels run. */
   readonly observer?: PhaseObserver
 }
