@@ -65,8 +65,7 @@ test.serial('several connections for each direction', async (t) => {
 
 // ---- ranks that have closed before another one was in touch with them: they are named, and nobody else is
 
-// What is not told of a departure dials in vain, which takes several times as long.
-const DEPARTED_LIMIT_MS = 8000
+const DEPARTED_LIMIT_MS = 3000
 
 const NETWORKS: Record<string, { transport: () => Transport; sharedMemory: boolean }> = {
   memory: { transport: () => createMemoryTransport(), sharedMemory: false },
