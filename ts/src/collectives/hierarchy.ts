@@ -44,7 +44,7 @@ export function completeStatistics(
   isRoot: boolean,
 ): void {
   const coefficients = innerCoefficients?.(weights)
-  for (const segment of statistics.segments()) {
+  for (let segment = statistics.firstSegment; segment < statistics.endSegment; segment++) {
     const row = statistics.row(segment)
     if (isRoot) setOnlyVector(row)
     if (coefficients && segmentElementCounts[segment]! > 0) coefficientsOf(row).set(coefficients)

@@ -13,7 +13,7 @@
 import type { BorrowedMessage } from '../group/call.ts'
 import { Vector } from '../tensor/vector.ts'
 import { Arrivals } from './arrival.ts'
-import { type Codec, type Stretch, decoded } from './compression/codec.ts'
+import { type Codec, type Encoded, type Stretch, decoded } from './compression/codec.ts'
 import type { AllReduceJob } from './job.ts'
 import { countPresent, looksFirst, scan } from './non-finite.ts'
 import type { Peers } from './peers.ts'
@@ -81,19 +81,19 @@ export async function exchangeInputs(exchange: InputExchange, flags: Uint8Array)
   if (flagsStep === undefined) flags[call.rank] = await scan(call, job)
   job.check()
   const { own, sends } = await sendOwn(exchange, flags[call.rank]!)
-  const known =
+  const flagsReady =
     flagsStep === undefined
       ? takeFlags(exchange, requested.flags(), flags)
       : exchangeFlags(exchange, flagsStep, flags, sends)
-  if (arrival) known.catch((error: unknown) => arrival.fail(error))
-  else await known
+  if (arrival) flagsReady.catch((error: unknown) => arrival.fail(error))
+  else await flagsReady
   if (span) call.end(span)
   const vectors: Vector[] = []
   const located = await requested.locate()
   sources.forEach(({ input }, i) => (vectors[input] = located[i]!))
   vectors[ownInput] = own
   const areElsewhere = staysInPlace(exchange) && !requested.isHere()
-  return { vectors, areElsewhere, arrival, flagsReady: known, finish: requested.finish, sends }
+  return { vectors, areElsewhere, arrival, flagsReady, finish: requested.finish, sends }
 }
 
 function staysInPlace({ codec, readsOwnInPlace }: InputExchange): boolean {
@@ -107,9 +107,7 @@ async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own
   const { call, job, codec, step, interval, targets } = exchange
   const { layout, data } = job
   const held: Stretch = { begin: 0, end: layout.elementCount, vector: data, memory: 'caller' }
-  // Nobody looks at the numbers of an input that is left out.
-  const isRead = countPresent(job, Uint8Array.of(ownFlags)) > 0
-  const encoded = isRead && !codec.isPlain ? await codec.encode(0, held) : codec.encodeBlank(held)
+  const encoded = await encodePresent(job, codec, 0, held, Uint8Array.of(ownFlags))
   const sends = targets.map((to) => call.send(to.rank, step, encoded.between(to), ownFlags))
   if (staysInPlace(exchange)) {
     const { byteLength } = layout.dtype
@@ -118,6 +116,22 @@ async function sendOwn(exchange: InputExchange, ownFlags: number): Promise<{ own
   const own = roomOf(exchange, exchange.ownInput)
   await encoded.decodeOwn(own)
   return { own: own.vector, sends }
+}
+
+/**
+ * Encodes what a rank holds for a stage of the schedule. Nobody looks at its numbers if they are made of the inputs of
+ * left-out ranks alone.
+ *
+ * @param flags - of all ranks whose inputs are in it
+ */
+export function encodePresent(
+  job: AllReduceJob,
+  codec: Codec,
+  stage: number,
+  held: Stretch,
+  flags: Uint8Array,
+): Promise<Encoded> | Encoded {
+  return countPresent(job, flags) > 0 ? codec.encode(stage, held) : codec.encodeBlank(held)
 }
 
 function borrowInputs({ call, job, step, interval, sources, room }: InputExchange, arrival?: Arrivals): Requested {
@@ -135,14 +149,14 @@ function borrowInputs({ call, job, step, interval, sources, room }: InputExchang
     const received = await Promise.all(incoming.map(({ received }) => received))
     return received.map(({ rankFlags }) => rankFlags)
   }
-  const located = async (): Promise<Vector[]> => {
+  const locate = async (): Promise<Vector[]> => {
     const places = await Promise.all(incoming.map(({ parts }) => parts))
     return places.map((parts) => new Vector(parts))
   }
   const finish = async (): Promise<void> => {
     await Promise.all(incoming.map(async ({ received }) => (await received).finish()))
   }
-  return { flags, locate: located, isHere: () => isHere, finish }
+  return { flags, locate, isHere: () => isHere, finish }
 }
 
 function receiveCodes(exchange: InputExchange): Requested {
@@ -152,8 +166,8 @@ function receiveCodes(exchange: InputExchange): Requested {
     const decoding = codec.decodeInto(rooms[i]!)
     return decoded(call.receive(rank, step, decoding.parts), decoding)
   })
-  const located = (): Promise<Vector[]> => Promise.resolve(rooms.map(({ vector }) => vector))
-  return { flags: () => Promise.all(receives), locate: located, isHere: () => true, finish: () => Promise.resolve() }
+  const locate = (): Promise<Vector[]> => Promise.resolve(rooms.map(({ vector }) => vector))
+  return { flags: () => Promise.all(receives), locate, isHere: () => true, finish: () => Promise.resolve() }
 }
 
 function roomOf({ interval: { begin, end }, room }: InputExchange, input: number): Stretch {

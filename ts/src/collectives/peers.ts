@@ -33,9 +33,10 @@ export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
   const { firstSegment, segmentCount, width } = reduced.report
   const report = new SegmentRows(firstSegment, segmentCount, width)
   report.copyFrom(reduced.report)
-  for (const segment of report.segments()) {
+  // A row of one number has no coefficients.
+  for (let segment = firstSegment; width > 1 && segment < report.endSegment; segment++) {
     const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment)))
-    if (theirs!.length > 0) order.forEach((rank, i) => (ours![rank] = theirs![i]!))
+    order.forEach((rank, i) => (ours![rank] = theirs![i]!))
   }
   return { ...reduced, flags, report }
 }

@@ -56,20 +56,20 @@ async function scatter(
   const { call, sends } = context
   const span = call.begin('gather')
   const result = vector.parts[0]!
-  const mine = intervalAt(partBegins, call.rank)
+  const mine = intervalOf(partBegins, call.rank)
   const partOf = (bytes: Uint8Array, { begin }: Interval, part: Interval): Uint8Array =>
     // Where two intervals have nothing in common, the part may begin beyond the bytes.
     bytes.subarray((part.begin - begin) * resultDtype.byteLength, (part.end - begin) * resultDtype.byteLength)
   const indices = new Map(Array.from(level.owners, (rank, index) => [rank, index]))
   const receives = peersOf(call).map((peer) => {
-    const theirs = intervalAt(level.begins, indices.get(peer)!)
+    const theirs = intervalOf(level.begins, indices.get(peer)!)
     return call.receive(peer, STEP_GATHER, [
       partOf(gathered, mine, intersection(theirs, mine)),
       reportBytes(context, theirs),
     ])
   })
   for (const peer of peersOf(call)) {
-    const part = partOf(result, level, intersection(level, intervalAt(partBegins, peer)))
+    const part = partOf(result, level, intersection(level, intervalOf(partBegins, peer)))
     sends.push([call.send(peer, STEP_GATHER, [part, reportBytes(context, level)], isSuspect ? NOT_FINITE : 0)])
   }
   const kept = intersection(level, mine)
@@ -80,7 +80,7 @@ async function scatter(
   return isSuspect || flags.some(isNonFinite)
 }
 
-function intervalAt(begins: Float64Array, index: number): Interval {
+function intervalOf(begins: Float64Array, index: number): Interval {
   return { begin: begins[index]!, end: begins[index + 1]! }
 }
 

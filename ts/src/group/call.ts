@@ -315,7 +315,7 @@ export function peersOf({ rank, size }: { rank: number; size: number }): number[
  * Marks a promise's rejection as handled: its caller may look at it late or never, because the group's failure reports
  * it.
  */
-function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
+export function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise
 }

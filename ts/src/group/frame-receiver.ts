@@ -51,7 +51,7 @@ export class FrameReceiver implements FrameHandler {
   readonly #lender: Lender | undefined
   readonly #parting: Parting
   readonly #hasEnded: () => boolean
-  readonly #onError: (error: Error) => void
+  readonly onError: (error: Error) => void
   /** How many messages the peer has asked for, in all collectives that are not over. */
   #readyCount = 0
 
@@ -66,7 +66,7 @@ export class FrameReceiver implements FrameHandler {
     this.#lender = parts.lender
     this.#parting = parts.parting
     this.#hasEnded = parts.hasEnded
-    this.#onError = parts.onError
+    this.onError = parts.onError
   }
 
   /** Takes the frames on the connection that this rank writes to: a peer sends only GOODBYE and ABORT there. */
@@ -193,10 +193,6 @@ export class FrameReceiver implements FrameHandler {
       if (outgoing) this.#outbox.sendLarge(outgoing)
       if (offered) this.#lender!.onRefusal(offered)
     })
-  }
-
-  onError(error: Error): void {
-    this.#onError(error)
   }
 
   onEnd(insideFrame: boolean, error?: Error): void {

@@ -16,6 +16,7 @@
 import { type Binding, OP_CODES } from '../binding/binding.ts'
 import type { ReduceOp } from '../types.ts'
 import { type CallRange, batchesOf, byteSlice, byteSlices, isShared } from './calls.ts'
+import { concatDoubles } from './doubles.ts'
 import type { SegmentRows } from './segment-rows.ts'
 import { isWhole, longCallElementCount, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
 import { coefficientsOf, newStatistics, statisticsWidth } from './statistics.ts'
@@ -69,7 +70,7 @@ function* combineSegment(
   statistics: SegmentRows,
 ): Generator<ReduceStep, void, undefined | readonly NodePart[]> {
   const answer = yield* solve(work, binding, part, nodes)
-  statistics.row(part.segment).set(answer)
+  statistics.set(part.segment, answer)
   const tasks = combineTasks(work, part, coefficientsOf(answer))
   yield { kind: 'kernels', phase: 'combine', tasks }
 }
@@ -120,7 +121,7 @@ function collect(
     const segment = slice.segments[piece]!
     if (isWhole(slice, piece)) {
       const row = stats.subarray((piece - range.from) * width, (piece - range.from + 1) * width)
-      statistics.row(segment).set(row)
+      statistics.set(segment, row)
       continue
     }
     const length = binding.nodeCount(piecesBetween(slice, piece, piece + 1)) * gramProductCount(work)
@@ -151,7 +152,7 @@ function* solve(
     if (pending === 0) return answer.subarray(1)
     const width = 2 + inputs.length
     const requests = Array.from({ length: pending }, (_, i) => answer.subarray(1 + i * width, 1 + (i + 1) * width))
-    const vectors = concat(...requests.map((request) => request.subarray(2)))
+    const vectors = concatDoubles(requests.map((request) => request.subarray(2)))
     const productCount = pending * (inputs.length + 1)
     const nodeCount = binding.nodeCount(piecesBetween(slice, part.from, part.to))
     const nodes = new Float64Array(nodeCount * productCount)
@@ -159,14 +160,17 @@ function* solve(
     const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes: [nodes] }, productCount)])
     const products = binding.gramFinish(elementCount, shared!.runs, shared!.nodes, productCount)
     const found = requests.map((request, i) =>
-      concat(request.subarray(0, 2), products.subarray(i * (inputs.length + 1), (i + 1) * (inputs.length + 1))),
+      concatDoubles([
+        request.subarray(0, 2),
+        products.subarray(i * (inputs.length + 1), (i + 1) * (inputs.length + 1)),
+      ]),
     )
-    refinements = concat(refinements, ...found)
+    refinements = concatDoubles([refinements, ...found])
   }
 }
 
 function partOf({ slice }: OperatorWork, { segment, from, to, nodes }: CutSegment, productCount: number): NodePart {
-  return { segment, productCount, runs: runsOf(slice, from, to), nodes: concat(...nodes) }
+  return { segment, productCount, runs: runsOf(slice, from, to), nodes: concatDoubles(nodes) }
 }
 
 /** The parts with the nodes of all ranks. Segments that lie wholly in this slice need no exchange. */
@@ -234,14 +238,4 @@ function pieceRanges({ layout, slice }: OperatorWork, { segment, from, to }: Cut
     const begin = layout.segmentBegins[segment]! + slice.pieces[piece * 3 + 1]! - slice.begin
     return { piece, begin, end: begin + pieceElementCount(slice, piece) }
   })
-}
-
-function concat(...arrays: Float64Array[]): Float64Array<ArrayBuffer> {
-  const whole = new Float64Array(arrays.reduce((sum, array) => sum + array.length, 0))
-  let at = 0
-  for (const array of arrays) {
-    whole.set(array, at)
-    at += array.length
-  }
-  return whole
 }

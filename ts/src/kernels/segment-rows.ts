@@ -16,13 +16,13 @@ export class SegmentRows {
     this.values = new Float64Array(segmentCount * width)
   }
 
-  /** The segments that have a row. */
-  segments(): number[] {
-    return Array.from({ length: this.segmentCount }, (_, i) => this.firstSegment + i)
+  /** The segment after the last that has a row. */
+  get endSegment(): number {
+    return this.firstSegment + this.segmentCount
   }
 
   has(segment: number): boolean {
-    return segment >= this.firstSegment && segment < this.firstSegment + this.segmentCount
+    return segment >= this.firstSegment && segment < this.endSegment
   }
 
   row(segment: number): Float64Array {
@@ -38,6 +38,11 @@ export class SegmentRows {
    * Copies other rows to here, the first of them to that of `firstSegment`. All of their segments must have a row here.
    */
   copyFrom(rows: SegmentRows, firstSegment: number = rows.firstSegment): void {
-    this.between(firstSegment, firstSegment + rows.segmentCount).set(rows.values)
+    this.set(firstSegment, rows.values)
+  }
+
+  /** Writes the row of a segment, or several rows from there on. */
+  set(segment: number, values: ArrayLike<number>): void {
+    this.values.set(values, (segment - this.firstSegment) * this.width)
   }
 }

@@ -23,6 +23,11 @@ export function reportDetail(op: AllReduceOp, withCoefficients: boolean): Report
   return withCoefficients ? 'coefficients' : 'orthogonality'
 }
 
+/** Numbers in a row of a report. */
+export function reportWidth(detail: ReportDetail, inputCount: number): number {
+  return { none: 0, orthogonality: 1, coefficients: 1 + inputCount }[detail]
+}
+
 /** Numbers in a row of statistics. */
 export function statisticsWidth(inputCount: number): number {
   return COEFFICIENTS + inputCount
@@ -72,9 +77,12 @@ export function reportOfNothing(segmentCount: number, detail: ReportDetail, inpu
 /** Puts the statistics of some segments into a report. */
 export function reportStatistics(report: SegmentRows, statistics: SegmentRows): void {
   if (report.width === 0) return
-  for (const segment of statistics.segments()) {
-    const row = statistics.row(segment)
-    setReport(report.row(segment), orthogonalityOf(row), coefficientsOf(row))
+  const [from, to] = [statistics.values, report.values]
+  // By offsets: there may be very many segments, and a view of each row would cost more than the row.
+  let reportAt = statistics.firstSegment * report.width
+  for (let at = 0; at < from.length; at += statistics.width, reportAt += report.width) {
+    to[reportAt + ORTHOGONALITY] = from[at + ORTHOGONALITY]!
+    if (report.width > 1) to.set(from.subarray(at + COEFFICIENTS, at + statistics.width), reportAt + 1)
   }
 }
 
@@ -90,7 +98,7 @@ export function reportedCoefficients(reportRow: Float64Array): Float64Array {
 }
 
 function emptyReport(segmentCount: number, detail: ReportDetail, inputCount: number): SegmentRows {
-  return new SegmentRows(0, segmentCount, { none: 0, orthogonality: 1, coefficients: 1 + inputCount }[detail])
+  return new SegmentRows(0, segmentCount, reportWidth(detail, inputCount))
 }
 
 function withOrthogonalityOne(rows: SegmentRows): SegmentRows {

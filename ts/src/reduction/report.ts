@@ -14,9 +14,10 @@ import type { ReduceOp, SegmentReduction } from '../types.ts'
 export function reportSegments(layout: Layout, report: SegmentRows): SegmentReduction[] {
   return Array.from(layout.segmentElementCounts, (elementCount, segment) => {
     const reduction: SegmentReduction = { name: segmentName(layout, segment), elementCount }
+    if (report.width === 0) return reduction
     const row = report.row(segment)
-    if (row.length > 0) reduction.orthogonality = orthogonalityOf(row)
-    if (row.length > 1) reduction.coefficients = Array.from(reportedCoefficients(row))
+    reduction.orthogonality = orthogonalityOf(row)
+    if (report.width > 1) reduction.coefficients = Array.from(reportedCoefficients(row))
     return reduction
   })
 }

@@ -19,7 +19,7 @@ import { namedMachine } from './machine.ts'
 import { readSecret } from './secret.ts'
 import { resolveSharedMemory } from './shared-memory-setting.ts'
 import { parseStoreAddress, type StoreAddress } from './stores/tcp/address.ts'
-import { type Environment, nonEmpty, type Setting, wholeNumber } from './variables.ts'
+import { type Environment, nonEmpty, type Setting, numberOf } from './variables.ts'
 
 /** Largest world this version connects. */
 export const MAX_WORLD_SIZE = 1024
@@ -72,8 +72,8 @@ export function resolvePlace(options: ConnectOptions, variables: Environment = p
   const launches = launchesIn(env)
   const full = launches.filter(isFull)
   const source = sourceOf(full) ?? ownLaunch(env)
-  const rank = numberOption('rank', options.rank) ?? wholeNumber(source.rank)
-  const size = numberOption('size', options.size) ?? wholeNumber(source.size)
+  const rank = numberOption('rank', options.rank) ?? numberOf(source.rank)
+  const size = numberOption('size', options.size) ?? numberOf(source.size)
   const store = storeAddress(options, full)
   const jobId = launches.find((launch) => launch.jobId !== undefined)?.jobId ?? new Uint8Array(RUN_ID_BYTE_LENGTH)
   const common = { secret, timeoutMs, jobId, ...settingsOf(options, env) }
@@ -216,8 +216,8 @@ function localPlace(launches: readonly Launch[], rankOrigin: string): Pick<Place
   const local = launches.find((launch) => launch.local !== undefined && speaks(launch))?.local
   if (local === undefined) return { localRank: undefined, localSize: undefined }
   const [rankName, sizeName] = [local.rank.name, local.size.name]
-  const localRank = wholeNumber(local.rank)
-  const localSize = wholeNumber(local.size)
+  const localRank = numberOf(local.rank)
+  const localSize = numberOf(local.size)
   if (localRank === undefined || localSize === undefined) {
     const [there, absent] = localRank === undefined ? [sizeName, rankName] : [rankName, sizeName]
     throw new AdasumError('ERR_ENVIRONMENT', `${there} is set but ${absent} is missing: set ${absent}, too`)

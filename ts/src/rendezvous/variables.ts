@@ -26,16 +26,21 @@ export function nonEmpty(env: Readonly<Environment>, name: string): string | und
   return env[name]
 }
 
+/** Whether a text is a whole number from 0 up, of nine digits at most. */
+export function isNumber(text: string): boolean {
+  return /^\d{1,9}$/.test(text)
+}
+
 /** @throws AdasumError ERR_ENVIRONMENT for anything but a whole number from 0 up */
-export function wholeNumber({ name, text }: Variable): Setting<number> | undefined {
+export function numberOf({ name, text }: Variable): Setting<number> | undefined {
   if (text === undefined) return undefined
-  if (/^\d{1,9}$/.test(text)) return { value: Number(text), origin: name, code: 'ERR_ENVIRONMENT' }
+  if (isNumber(text)) return { value: Number(text), origin: name, code: 'ERR_ENVIRONMENT' }
   throw new AdasumError('ERR_ENVIRONMENT', `${name} must be a whole number from 0 up, but it is "${text}"`)
 }
 
 /** @throws AdasumError ERR_ENVIRONMENT for anything but a number from 1 to 65535 */
 export function portNumber(port: Variable): number | undefined {
-  const value = wholeNumber(port)?.value
+  const value = numberOf(port)?.value
   if (value === undefined || (value > 0 && value <= 65535)) return value
   throw new AdasumError('ERR_ENVIRONMENT', `${port.name} must be a port from 1 to 65535, but it is ${value}`)
 }

@@ -5,6 +5,7 @@
  * codes, too, and goes on with what they stand for, as all other ranks do. The result is encoded once, by its owners,
  * and its codes go down the levels as they are. So all ranks hold the same bits.
  */
+import { ignoreRejection } from '../../group/call.ts'
 import { CodeLayout } from '../../kernels/quantize.ts'
 import type { Dtype } from '../../tensor/dtype.ts'
 import type { Layout } from '../../tensor/layout.ts'
@@ -68,9 +69,7 @@ export function decoded(receive: Promise<number>, { decode }: Decoding): Promise
     await decode()
     return flags
   })
-  // Somebody waits for this promise later, or the group's failure is what counts.
-  used.catch(() => undefined)
-  return used
+  return ignoreRejection(used)
 }
 
 export function codecOf(job: AllReduceJob, scratch: Scratch): Codec {

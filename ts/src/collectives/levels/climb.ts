@@ -6,10 +6,9 @@ import { bytesOf } from '../../tensor/check.ts'
 import { Vector } from '../../tensor/vector.ts'
 import type { SegmentRows } from '../../kernels/segment-rows.ts'
 import { type Slice, chunkElementCount, longCallElementCount, sliceOf } from '../../kernels/slice.ts'
-import type { Arrivals } from '../arrival.ts'
 import { type Stretch, decoded } from '../compression/codec.ts'
 import { completeStatistics } from '../hierarchy.ts'
-import { exchangeInputs } from '../inputs.ts'
+import { type Inputs, encodePresent, exchangeInputs } from '../inputs.ts'
 import type { AllReduceJob } from '../job.ts'
 import { countPresent, hasResult, isRefused, isSuspect } from '../non-finite.ts'
 import type { Reducer } from '../reducer.ts'
@@ -73,22 +72,12 @@ async function climbOne(context: LevelContext, index: number, inputs: NodeInputs
 
 // ---- inputs
 
-interface NodeInputs {
+interface NodeInputs extends Omit<Inputs, 'sends'> {
   readonly level: Level
-  /** In rank order, the node's inputs on this rank's interval. */
-  readonly vectors: readonly Vector[]
   /** Memory for the result, in which this rank's own input may have been. */
   readonly own: Uint8Array
-  /** Whether no input is in memory that this rank gave for inputs. */
-  readonly areElsewhere: boolean
   /** Undefined where the inputs are single ranks. */
   readonly rows: readonly SegmentRows[] | undefined
-  /** How much of them is here, if they are streamed. */
-  readonly arrival: Arrivals | undefined
-  /** Resolves when the flags of their ranks are known. */
-  readonly flagsReady: Promise<void>
-  /** Tells the other ranks that their inputs have been read. */
-  readonly finish: () => Promise<void>
 }
 
 /** Sends the owners of the node what this rank holds, and collects the node's inputs on its own interval. */
@@ -140,9 +129,7 @@ async function resultsBelow(
   })
   job.check()
   const { first, count } = level.inputs[level.ownInput]!
-  // Nobody looks at numbers that are made of the inputs of left-out ranks alone.
-  const isRead = countPresent(job, flags.subarray(first, first + count)) > 0
-  const encoded = isRead ? await codec.encode(index, held) : codec.encodeBlank(held)
+  const encoded = await encodePresent(job, codec, index, held, flags.subarray(first, first + count))
   context.sends[index] = partition(level.sends, call.rank)[1].map((to) =>
     call.send(to.rank, step, [...encoded.between(to), ...trailer(context, level, heldRows, to)], flags[call.rank]),
   )
@@ -185,7 +172,7 @@ async function reduce(context: LevelContext, index: number, inputs: NodeInputs, 
   const isRoot = index === levels.length - 1
   const resultDtype = isRoot ? job.resultDtype : layout.dtype
   const work = { layout, resultDtype, slice, inputs: vectors, weights, out }
-  const how = { memory: 'pool', check, exchange, observer: call, ...(arrival && { arrival }) } as const
+  const how = { memory: 'pool', check, exchange, observer: call, arrival } as const
   const statistics = await reducer.reduce({ ...work, ...how })
   if (isInner(job, index)) completeStatistics(statistics, layout, job.hierarchy!, weights, isRoot)
   joinRows(into, level, rows, statistics, weights, !isBase(context, index))

@@ -5,6 +5,7 @@
  * Up to 16 sharers send each other their nodes. If there are more, one of them adds up the nodes of all and returns the
  * segment's root; segments take turns in who that is.
  */
+import { concatDoubles } from '../../kernels/doubles.ts'
 import type { Exchange } from '../../kernels/run.ts'
 import { chunkElementCount, runsOf, sliceOf } from '../../kernels/slice.ts'
 import type { NodePart } from '../../kernels/work.ts'
@@ -110,15 +111,6 @@ function emptyPart({ layout, level, reducer }: Context, part: NodePart, { begin,
 }
 
 function joinParts(part: NodePart, all: readonly NodePart[]): NodePart {
-  return { ...part, runs: join(all.map(({ runs }) => runs)), nodes: join(all.map(({ nodes }) => nodes)) }
-}
-
-function join(arrays: readonly Float64Array[]): Float64Array {
-  const whole = new Float64Array(arrays.reduce((sum, array) => sum + array.length, 0))
-  let at = 0
-  for (const array of arrays) {
-    whole.set(array, at)
-    at += array.length
-  }
-  return whole
+  const [runs, nodes] = [all.map((each) => each.runs), all.map((each) => each.nodes)]
+  return { ...part, runs: concatDoubles(runs), nodes: concatDoubles(nodes) }
 }

@@ -15,6 +15,7 @@ import {
   type ReportDetail,
   coefficientsOf,
   orthogonalityOf,
+  reportWidth,
   setReport,
   squaredNormsOf,
 } from '../../kernels/statistics.ts'
@@ -26,7 +27,7 @@ import type { Subtree } from '../schedule/tree.ts'
 /** Rows that a node of `count` ranks sends up, one for each segment that begins in an interval. */
 export function newNodeRows(layout: Layout, detail: ReportDetail, { count }: Subtree, interval: Interval): SegmentRows {
   const [from, to] = segmentsBeginningIn(layout, interval)
-  return new SegmentRows(from, to - from, { none: 0, orthogonality: 1, coefficients: 1 + count }[detail])
+  return new SegmentRows(from, to - from, reportWidth(detail, count))
 }
 
 /** The rows of segments that begin in an interval. */
@@ -48,7 +49,7 @@ export function joinRows(
   addsNorms: boolean,
 ): void {
   if (into.width === 0) return
-  for (const segment of into.segments()) {
+  for (let segment = into.firstSegment; segment < into.endSegment; segment++) {
     // The segment has no elements, or the reducer has no statistics.
     if (!statistics.has(segment)) continue
     const [found, row] = [statistics.row(segment), into.row(segment)]
@@ -69,7 +70,7 @@ export function joinRows(
 /** Turns the root's rows into the report of the segments that begin in this rank's interval. */
 export function reportRoot(report: SegmentRows, rows: SegmentRows, statistics: SegmentRows): void {
   if (report.width === 0) return
-  for (const segment of rows.segments()) {
+  for (let segment = rows.firstSegment; segment < rows.endSegment; segment++) {
     if (!statistics.has(segment)) continue
     const found = statistics.row(segment)
     const [orthogonality, inputNorms] = [orthogonalityOf(found), squaredNormsOf(found)]

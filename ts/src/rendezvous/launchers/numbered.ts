@@ -1,5 +1,5 @@
 /** Launchers that number their processes, but do not say where these could meet. */
-import type { Environment, Variable } from '../variables.ts'
+import { type Environment, type Variable, isNumber } from '../variables.ts'
 import type { Launch } from './launcher.ts'
 
 /**
@@ -19,5 +19,5 @@ export function numbered(env: Readonly<Environment>, rank: string, sizes: readon
 /** Numbers of ten and more digits stand for something else: 4294967291 for the batch script of a Slurm job. */
 export function numberIn(env: Readonly<Environment>, name: string): Variable | undefined {
   const text = env[name] ?? ''
-  return /^\d{1,9}$/.test(text) ? { name, text } : undefined
+  return isNumber(text) ? { name, text } : undefined
 }
