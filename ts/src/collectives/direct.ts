@@ -12,7 +12,7 @@ import { Vector } from '../tensor/vector.ts'
 import { codecOf } from './compression/codec.ts'
 import { type InputExchange, type Inputs, exchangeInputs } from './inputs.ts'
 import type { AllReduceJob, Reduced, Scratch } from './job.ts'
-import { countPresent, hasResult, isSuspect, nothingReduced } from './non-finite.ts'
+import { hasResult, isSuspect, nothingReduced, weightsOf } from './non-finite.ts'
 
 const STEP_DATA = 0
 const STEP_FLAGS = 1
@@ -63,7 +63,7 @@ function exchangeOf(call: Call, job: AllReduceJob, scratch: Scratch, room: () =>
 function reduce(call: Call, job: AllReduceJob, inputs: Inputs, flags: Uint8Array, out: Vector): Promise<SegmentRows> {
   const { layout, resultDtype, check } = job
   const { vectors, arrival } = inputs
-  const weights = Float64Array.from(flags, (flag) => countPresent(job, Uint8Array.of(flag)))
+  const weights = weightsOf(job, flags)
   const chunk = chunkElementCount(layout.dtype.byteLength, call.size)
   const slice = sliceOf(layout, 0, layout.elementCount, chunk, callElementsOf(call, job, inputs))
   return job.reducer.reduce({

@@ -51,6 +51,13 @@ export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): numbe
   return count
 }
 
+/** The weight of each rank's input, from the ranks' flags: 1 if it takes part. */
+export function weightsOf({ onNonFinite }: Looking, flags: Uint8Array): Float64Array {
+  const weights = new Float64Array(flags.length).fill(1)
+  if (onNonFinite === 'skip') flags.forEach((flag, rank) => (weights[rank] = isNonFinite(flag) ? 0 : 1))
+  return weights
+}
+
 /** Whether there is anything to combine, by the flags so far: no input is refused, and not all are left out. */
 export function hasResult(job: Looking, flags: Uint8Array): boolean {
   return !isRefused(job, flags) && countPresent(job, flags) > 0

@@ -11,17 +11,29 @@ import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Tuning } from '../tuning.ts'
 import type { AllReducePlan } from './reduce-plan.ts'
 
-/** The job of an all-reduce, but for its compression and its memory. */
+/** What a plan does not know of a job: its memory, and its quantiser. */
+type JobMemory = Pick<AllReduceJob, 'data' | 'out' | 'scratch' | 'check' | 'compression'>
+
 export function allReduceJobOf(
   plan: AllReducePlan,
   binding: Binding,
   tuning: Tuning,
-): Omit<AllReduceJob, 'data' | 'out' | 'scratch' | 'check' | 'compression'> {
+  { data, out, scratch, check, compression }: JobMemory,
+): AllReduceJob {
   const { op, onNonFinite, layout, outLayout, detail, buckets } = plan
   const hierarchy = hierarchyOf(plan, binding, tuning)
   const reducer = makeReducer(op, layout.dtype, binding, tuning)
   return {
-    ...{ layout, onNonFinite, buckets, detail, hierarchy },
+    layout,
+    onNonFinite,
+    buckets,
+    detail,
+    hierarchy,
+    data,
+    out,
+    scratch,
+    check,
+    compression,
     resultDtype: (outLayout ?? layout).dtype,
     // Gradients of one machine may cancel what is not finite, or overflow: the Gram matrices of machines prove nothing.
     reducer: hierarchy ? { ...reducer, seesNonFinite: false } : reducer,

@@ -58,9 +58,9 @@ export class Reductions {
       const input = pack(data, scratch)
       const out = outLayout && pack(target, scratch)
       const check = (): void => [input, out].forEach((packed) => packed?.check())
-      const memory = { data: input.vector, out: out?.vector, scratch, check }
+      const memory = { data: input.vector, out: out?.vector, scratch, check, compression }
       const release = (): void => [input, out].forEach((packed) => packed?.release())
-      const job = { ...allReduceJobOf(plan, this.#binding, tuning), ...memory, compression }
+      const job = allReduceJobOf(plan, this.#binding, tuning, memory)
       const outcome = await allReduce(call, job).catch((error: unknown) => {
         // After any other failure a connection may still use the memory.
         if (error instanceof AgreedFailure) release()

@@ -9,16 +9,12 @@ import { breaksOf } from './calls.ts'
 import { SegmentRows } from './segment-rows.ts'
 import type { KernelTask, ReduceBody, ReduceWork } from './work.ts'
 
-export interface FoldWork extends ReduceWork {
-  readonly op: FoldOp
-}
-
-export function* foldSlice(work: FoldWork): ReduceBody {
-  yield { kind: 'kernels', phase: 'combine', tasks: foldTasks(work) }
+export function* foldSlice(op: FoldOp, work: ReduceWork): ReduceBody {
+  yield { kind: 'kernels', phase: 'combine', tasks: foldTasks(op, work) }
   return new SegmentRows(0, 0, 0)
 }
 
-function foldTasks(work: FoldWork): KernelTask[] {
+function foldTasks(op: FoldOp, work: ReduceWork): KernelTask[] {
   const { layout, resultDtype, slice, inputs, out } = work
   const elementCount = slice.end - slice.begin
   const chunk = slice.callElements
@@ -31,15 +27,15 @@ function foldTasks(work: FoldWork): KernelTask[] {
       const begin = at
       at = end
       // The task is made when it runs, because which inputs take part may be known only then.
-      const task = (): FoldTask => foldPart(work, begin, end)
+      const task = (): FoldTask => foldPart(op, work, begin, end)
       return { needs: end, sync: (b) => task().sync(b), async: (b) => task().async(b) }
     })
 }
 
 type FoldTask = Pick<KernelTask, 'sync' | 'async'>
 
-function foldPart(work: FoldWork, begin: number, end: number): FoldTask {
-  const { op, layout, resultDtype, inputs, weights, out } = work
+function foldPart(op: FoldOp, work: ReduceWork, begin: number, end: number): FoldTask {
+  const { layout, resultDtype, inputs, weights, out } = work
   const { dtype } = layout
   const part = (vector: Vector, byteLength: number) => vector.contiguous(begin * byteLength, end * byteLength)
   const parts = inputs.filter((_, i) => weights[i]! > 0).map((input) => part(input, dtype.byteLength))

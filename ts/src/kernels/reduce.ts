@@ -31,17 +31,13 @@ interface CutSegment {
   readonly nodes: Float64Array[]
 }
 
-/** A reduction by an operator that has coefficients. */
-export interface OperatorWork extends ReduceWork {
-  readonly op: ReduceOp
-}
-
-export function* reduceSlice(work: OperatorWork, binding: Binding): ReduceBody {
-  const isAdasum = work.op === 'adasum'
+/** @param op - one that has coefficients */
+export function* reduceSlice(op: ReduceOp, work: ReduceWork, binding: Binding): ReduceBody {
+  const isAdasum = op === 'adasum'
   const statistics = statisticsOf(work)
   const shared: CutSegment[] = []
   for (const batch of batchesOf(work, isAdasum)) {
-    const calls = batch.map((range) => callOf(work, binding, range))
+    const calls = batch.map((range) => callOf(op, work, binding, range))
     const phase = isAdasum ? 'gram' : 'combine'
     yield { kind: 'kernels', phase, tasks: calls.map(({ task }) => task) }
     if (!isAdasum) continue
@@ -63,7 +59,7 @@ export function* reduceSlice(work: OperatorWork, binding: Binding): ReduceBody {
 
 /** The rest of a segment's reduction, once its nodes are known. */
 function* combineSegment(
-  work: OperatorWork,
+  work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   nodes: NodePart,
@@ -75,12 +71,12 @@ function* combineSegment(
   yield { kind: 'kernels', phase: 'combine', tasks }
 }
 
-function statisticsOf({ slice: { segments }, inputs }: OperatorWork): SegmentRows {
+function statisticsOf({ slice: { segments }, inputs }: ReduceWork): SegmentRows {
   const [first, last] = segments.length > 0 ? [segments[0]!, segments.at(-1)!] : [0, -1]
   return newStatistics(first, last - first + 1, inputs.length)
 }
 
-function gramProductCount({ inputs }: OperatorWork): number {
+function gramProductCount({ inputs }: ReduceWork): number {
   return (inputs.length * (inputs.length + 1)) / 2
 }
 
@@ -92,8 +88,8 @@ interface FirstCall {
   readonly task: KernelTask
 }
 
-function callOf(work: OperatorWork, binding: Binding, range: CallRange): FirstCall {
-  const { op, layout, resultDtype, slice, weights } = work
+function callOf(op: ReduceOp, work: ReduceWork, binding: Binding, range: CallRange): FirstCall {
+  const { layout, resultDtype, slice, weights } = work
   const { from, to, begin, end } = range
   const pieces = piecesBetween(slice, from, to)
   const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
@@ -108,7 +104,7 @@ function callOf(work: OperatorWork, binding: Binding, range: CallRange): FirstCa
 
 /** Takes over a call's answers: statistics of whole segments, and the nodes of cut ones. */
 function collect(
-  work: OperatorWork,
+  work: ReduceWork,
   binding: Binding,
   { range, nodes, stats }: FirstCall,
   statistics: SegmentRows,
@@ -137,7 +133,7 @@ function collect(
 
 /** Solves a segment from its nodes: returns its row of statistics, and refines cancelled tree nodes on the way. */
 function* solve(
-  work: OperatorWork,
+  work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   first: NodePart,
@@ -169,13 +165,13 @@ function* solve(
   }
 }
 
-function partOf({ slice }: OperatorWork, { segment, from, to, nodes }: CutSegment, productCount: number): NodePart {
+function partOf({ slice }: ReduceWork, { segment, from, to, nodes }: CutSegment, productCount: number): NodePart {
   return { segment, productCount, runs: runsOf(slice, from, to), nodes: concatDoubles(nodes) }
 }
 
 /** The parts with the nodes of all ranks. Segments that lie wholly in this slice need no exchange. */
 function* shareNodes(
-  work: OperatorWork,
+  work: ReduceWork,
   round: number,
   parts: NodePart[],
 ): Generator<ReduceStep, NodePart[], undefined | readonly NodePart[]> {
@@ -186,7 +182,7 @@ function* shareNodes(
 }
 
 function refineTasks(
-  work: OperatorWork,
+  work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   vectors: Float64Array,
@@ -203,7 +199,7 @@ function refineTasks(
   })
 }
 
-function combineTasks(work: OperatorWork, part: CutSegment, coefficients: Float64Array): KernelTask[] {
+function combineTasks(work: ReduceWork, part: CutSegment, coefficients: Float64Array): KernelTask[] {
   return combinedRanges(work, part).map(({ begin, end }) => {
     const out = byteSlice(work.resultDtype, work.out, begin, end)
     const counts = Float64Array.of(end - begin)
@@ -218,7 +214,7 @@ function combineTasks(work: OperatorWork, part: CutSegment, coefficients: Float6
  * What each call of the second pass combines of a cut segment: a piece, or in a long segment as much as a long call
  * takes.
  */
-function combinedRanges(work: OperatorWork, part: CutSegment): { readonly begin: number; readonly end: number }[] {
+function combinedRanges(work: ReduceWork, part: CutSegment): { readonly begin: number; readonly end: number }[] {
   const pieces = pieceRanges(work, part)
   const { begin } = pieces[0]!
   const { end } = pieces.at(-1)!
@@ -232,7 +228,7 @@ function combinedRanges(work: OperatorWork, part: CutSegment): { readonly begin:
 }
 
 /** Where each piece of a cut segment lies. Elements are counted from the slice's start. */
-function pieceRanges({ layout, slice }: OperatorWork, { segment, from, to }: CutSegment) {
+function pieceRanges({ layout, slice }: ReduceWork, { segment, from, to }: CutSegment) {
   return Array.from({ length: to - from }, (_, i) => {
     const piece = from + i
     const begin = layout.segmentBegins[segment]! + slice.pieces[piece * 3 + 1]! - slice.begin

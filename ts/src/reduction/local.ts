@@ -8,11 +8,12 @@ import { isDetached, lengthOf } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import type { ReductionRecord } from '../gpu/gpu-binding.ts'
 import { checkForGpu } from '../gpu/gpu-job.ts'
-import { type OperatorWork, reduceSlice } from '../kernels/reduce.ts'
+import { reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
 import { newReport, reportDetail, reportOfNothing, reportStatistics } from '../kernels/statistics.ts'
+import type { ReduceWork } from '../kernels/work.ts'
 import {
   bytesOf,
   checkArray,
@@ -173,7 +174,7 @@ async function perform(job: LocalJob, backend: Backend | undefined): Promise<Red
     for (const [index, input] of vectors.entries())
       if (await scanNonFinite(binding, job.layout, input, check)) nonFinite.push(index)
   const work = planWork(job, vectors, nonFinite)
-  const statistics = work && (await run(reduceSlice(work, binding), binding, cooperative(check)))
+  const statistics = work && (await run(reduceSlice(job.op, work, binding), binding, cooperative(check)))
   return finish(job, binding, statistics, nonFinite)
 }
 
@@ -187,7 +188,7 @@ function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], give
   const isNonFinite = (index: number): boolean => scanNonFiniteSync(binding, job.layout, vectors[index]!)
   const nonFinite = job.onNonFinite === 'propagate' ? [] : [...vectors.keys()].filter(isNonFinite)
   const work = planWork(job, vectors, nonFinite)
-  return finish(job, binding, work && runSync(reduceSlice(work, binding), binding), nonFinite)
+  return finish(job, binding, work && runSync(reduceSlice(job.op, work, binding), binding), nonFinite)
 }
 
 function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
@@ -275,13 +276,13 @@ function checkFinite({ op, inputs, onNonFinite }: LocalJob, nonFinite: readonly 
 }
 
 /** The work of the inputs that take part, or undefined if none is left. */
-function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): OperatorWork | undefined {
-  const { op, layout, resultDtype } = job
+function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): ReduceWork | undefined {
+  const { layout, resultDtype } = job
   checkFinite(job, nonFinite)
   if (nonFinite.length === inputs.length) return undefined
   const weights = Float64Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
-  return { op, layout, resultDtype, slice, inputs, weights, out: Vector.of(bytesOf(job.out)) }
+  return { layout, resultDtype, slice, inputs, weights, out: Vector.of(bytesOf(job.out)) }
 }
 
 function finish(

@@ -5,6 +5,7 @@ import { foldSlice } from '../kernels/fold.ts'
 import { reduceSlice } from '../kernels/reduce.ts'
 import { isOffThread, offThread } from '../kernels/off-thread.ts'
 import { arriving, cooperative, run } from '../kernels/run.ts'
+import type { SegmentRows } from '../kernels/segment-rows.ts'
 import type { ReduceBody } from '../kernels/work.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
@@ -30,38 +31,32 @@ export function linearCoefficients(op: ReduceOp): ((weights: Float64Array) => Fl
 
 function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, tuning, (job) => reduceSlice({ op, ...job }, binding)),
     seesNonFinite: op === 'adasum',
     isSinglePass: op !== 'adasum',
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
+    nodeCount: binding.nodeCount,
+    addNodes: binding.gramFinish,
+    reduce: (job) => runBody(reduceSlice(op, job, binding), job, binding, tuning),
   }
 }
 
 /** Nothing is multiplied, so no norm can overflow: an input is finite if its elements are. */
 function makeFolder(op: FoldOp, binding: Binding, tuning: Tuning): Reducer {
   return {
-    ...reducerOf(binding, tuning, (job) => foldSlice({ op, ...job })),
     seesNonFinite: false,
     isSinglePass: true,
     hasNonFinite: (layout, data, check) => scanElements(binding, layout, data, check),
+    nodeCount: binding.nodeCount,
+    addNodes: binding.gramFinish,
+    reduce: (job) => runBody(foldSlice(op, job), job, binding, tuning),
   }
 }
 
-function reducerOf(
-  binding: Binding,
-  tuning: Tuning,
-  bodyOf: (job: ReduceJob) => ReduceBody,
-): Omit<Reducer, 'hasNonFinite' | 'seesNonFinite' | 'isSinglePass'> {
-  return {
-    nodeCount: (pieces) => binding.nodeCount(pieces),
-    addNodes: binding.gramFinish,
-    reduce: (job) => {
-      const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
-      const runTasks = isOffThread(binding, job.memory, byteLength, tuning)
-        ? offThread(job.observer)
-        : cooperative(job.check, job.observer)
-      const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
-      return run(bodyOf(job), binding, inOrder, job.exchange)
-    },
-  }
+function runBody(body: ReduceBody, job: ReduceJob, binding: Binding, tuning: Tuning): Promise<SegmentRows> {
+  const byteLength = job.inputs.reduce((sum, input) => sum + input.byteLength, 0)
+  const runTasks = isOffThread(binding, job.memory, byteLength, tuning)
+    ? offThread(job.observer)
+    : cooperative(job.check, job.observer)
+  const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
+  return run(body, binding, inOrder, job.exchange)
 }
