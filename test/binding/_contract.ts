@@ -23,6 +23,7 @@ import {
 import { foldsContract } from './_folds.ts'
 import { hostileContract } from './_hostile.ts'
 import { quantisingContract } from './_quantizing.ts'
+import { steppingContract } from './_stepping.ts'
 
 const OPS: readonly ReduceOp[] = ['sum', 'average', 'adasum']
 const MAKERS: Record<'f32' | 'f64', (length: number) => FloatArray> = {
@@ -50,6 +51,7 @@ export function contract(binding: Binding, extent: Extent, { isa }: { isa?: stri
   copies(binding)
   foldsContract(binding, extent)
   quantisingContract(binding)
+  steppingContract(binding)
   tables(binding)
   asynchronousForms(binding)
   hostileContract(binding, extent)

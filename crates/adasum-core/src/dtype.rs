@@ -126,6 +126,33 @@ impl FoldOp {
     }
 }
 
+/// The rules by which optimizers step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepRule {
+    /// Gradient descent without state; code 0.
+    Sgd,
+    /// Gradient descent with momentum; code 1.
+    Momentum,
+    /// Adam and AdamW; code 2.
+    Adam,
+    /// LAMB; code 3.
+    Lamb,
+}
+
+impl StepRule {
+    /// All rules; the index is the code.
+    pub const ALL: [StepRule; 4] = [StepRule::Sgd, StepRule::Momentum, StepRule::Adam, StepRule::Lamb];
+
+    /// The rule with this code.
+    pub fn from_code(code: f64) -> Result<Self> {
+        from_code(&Self::ALL, code).ok_or_else(|| {
+            argument_error!(
+                "the rule code is {code}, known are 0 (sgd), 1 (momentum), 2 (adam) and 3 (lamb). Take it from STEP_RULE_CODES."
+            )
+        })
+    }
+}
+
 /// Formats in which f32 travels in fewer bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

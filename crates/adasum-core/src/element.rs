@@ -1,10 +1,12 @@
 //! The element types of the kernels: how each widens to f64, how it is rounded back, and which entries of a kernel
 //! table are its own. One more dtype is one more impl.
 
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
 use crate::dtype::Dtype;
 use crate::half::{Bf16, F16};
-use crate::kernel::table::{Combine, Folds, Kernels, Table};
-use crate::simd::{Arithmetic, Isa};
+use crate::kernel::table::{Combine, Folds, Kernels, Steps, Table};
+use crate::simd::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
 
 /// An element type of any kernel.
 pub trait Stored: Copy + Send + Sync + std::fmt::Debug + 'static {
@@ -130,3 +132,48 @@ macro_rules! stored_as_f32 {
 }
 stored_as_f32!(F16);
 stored_as_f32!(Bf16);
+
+/// A float in which the steps of optimizers are computed.
+pub trait Real:
+    Element
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The stored NaN.
+    const NAN: Self;
+
+    /// The nearest number.
+    fn of(x: f64) -> Self;
+    /// The correctly rounded square root.
+    fn root(self) -> Self;
+    /// This dtype's steps.
+    fn steps(table: &Table) -> &Steps<Self>;
+}
+
+macro_rules! real {
+    ($type:ty, $field:ident, $nan:expr) => {
+        impl Real for $type {
+            const NAN: Self = $nan;
+
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $type
+            }
+
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
+            }
+
+            fn steps(table: &Table) -> &Steps<Self> {
+                &table.$field
+            }
+        }
+    };
+}
+real!(f32, steps_f32, CANONICAL_NAN_F32);
+real!(f64, steps_f64, CANONICAL_NAN_F64);

@@ -13,7 +13,7 @@ mod typed_array;
 mod work;
 
 use adasum_core::Engine;
-use adasum_core::entry::{self, Results};
+use adasum_core::entry::{self, Results, Written};
 use napi::bindgen_prelude::{AsyncTask, Float64Array};
 use napi_derive::napi;
 
@@ -23,7 +23,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    6
+    7
 }
 
 /// Name of the instruction set in use.
@@ -127,4 +127,10 @@ kernel!(dequantize, dequantize_async(
     format, block_element_count; codes: Bytes, element_counts: Doubles, out: Bytes
 ) = |engine| {
     engine.dequantize(format, block_element_count, codes.read(), element_counts.read(), out.write())
+});
+kernel!(step, step_async(
+    rule, dtype; gradient: Bytes, element_counts: Doubles, factors: Doubles, weights: Bytes, first: Bytes, second: Bytes
+) = |engine| {
+    let written = Written { weights: weights.write(), first: first.write(), second: second.write() };
+    engine.step(rule, dtype, gradient.read(), element_counts.read(), factors.read(), written)
 });

@@ -9,7 +9,7 @@
 
 mod memory;
 
-use adasum_core::entry::{self, Results};
+use adasum_core::entry::{self, Results, Written};
 use adasum_core::{Engine, Error};
 use adasum_wasm_error::{Result, js_error};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -24,7 +24,7 @@ fn to_js(error: Error) -> JsValue {
 /// The contract's version.
 #[wasm_bindgen]
 pub fn abi() -> u32 {
-    6
+    7
 }
 
 /// Name of the instruction set in use.
@@ -97,4 +97,8 @@ kernel!(quantize(format, block_element_count; input, element_counts, residual, c
 });
 kernel!(dequantize(format, block_element_count; codes, element_counts, out) = |engine| {
     engine.dequantize(format, block_element_count, read(codes), read(element_counts), write(out))
+});
+kernel!(step(rule, dtype; gradient, element_counts, factors, weights, first, second) = |engine| {
+    let written = Written { weights: write(weights), first: write(first), second: write(second) };
+    engine.step(rule, dtype, read(gradient), read(element_counts), read(factors), written)
 });

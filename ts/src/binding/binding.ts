@@ -35,7 +35,7 @@
  */
 
 /** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
-export const ABI = 6
+export const ABI = 7
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -50,6 +50,10 @@ export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
 /** Codes of the formats in which f32 travels in fewer bytes. */
 export const FORMAT_CODES = { f16: 2, bf16: 3, int8: 4 } as const
+/** Codes of the rules by which optimizers step. */
+export const STEP_RULE_CODES = { sgd: 0, momentum: 1, adam: 2, lamb: 3 } as const
+/** Numbers in a part's row of factors, by rule. */
+export const STEP_FACTOR_COUNTS = { sgd: 5, momentum: 8, adam: 12, lamb: 15 } as const
 /** Bytes of each code, and of the scale that precedes the codes of a block. */
 export const FORMAT_WIDTHS = {
   f16: { scale: 0, code: 2 },
@@ -182,6 +186,38 @@ export interface Kernels {
     elementCounts: Float64Array,
     out: Uint8Array,
   ) => void
+
+  /**
+   * One step of an optimizer, in place. All arithmetic is in `dtype`, operation by operation, each rounded:
+   *
+   *     every rule   g = clamp(gradientScale gradient, +-clipValue) + l2 w;  w = keep w;  then
+   *     sgd          w -= rate g
+   *     momentum     first = momentum first + undamped g;  w -= rate (nesterov ? g + momentum first : first)
+   *     adam         first = beta1 first + taken1 g;  second = beta2 second + taken2 g g
+   *                  w -= ((rate / correction1) first) / (sqrt(second) / rootCorrection2 + epsilon)
+   *     lamb         first and second as in adam; u = (first / correction1) / (sqrt(second) / rootCorrection2 + epsilon)
+   *                  + decay w;  w -= (rate ratio) u, ratio = min(|w| / |u|, most), or 1 if it does not adapt or a norm
+   *                  is zero
+   *
+   * @param rule - a code of STEP_RULE_CODES
+   * @param dtype - f32 or f64, of all arrays of bytes
+   * @param elementCounts - the lengths of the consecutive parts; with lamb each is a segment
+   * @param factors - a row a part: gradientScale, clipValue, rate, l2, keep; momentum adds momentum, undamped, nesterov
+   *   (0 or 1); adam adds beta1, taken1, beta2, taken2, epsilon, correction1, rootCorrection2; lamb adds to these decay,
+   *   adapts (0 or 1), most
+   * @param first - the momentum or first moment; empty for sgd
+   * @param second - the second moment; empty for sgd and momentum
+   */
+  readonly step: (
+    rule: number,
+    dtype: number,
+    gradient: Uint8Array,
+    elementCounts: Float64Array,
+    factors: Float64Array,
+    weights: Uint8Array,
+    first: Uint8Array,
+    second: Uint8Array,
+  ) => void
 }
 
 /** The same functions off the calling thread, under names that end in Async. */
@@ -197,6 +233,7 @@ const ASYNC_NAMES = {
   fold: 'foldAsync',
   quantize: 'quantizeAsync',
   dequantize: 'dequantizeAsync',
+  step: 'stepAsync',
 } as const satisfies { readonly [K in keyof Kernels]: `${K}Async` }
 
 /** Both forms of all kernels, each made from its name. */

@@ -27,6 +27,7 @@ const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
   fold: ['number', 'number', 'list', 'bytesOut'],
   quantize: ['number', 'number', 'bytes', 'doubles', 'bytesInOut', 'bytesOut'],
   dequantize: ['number', 'number', 'bytes', 'doubles', 'bytesOut'],
+  step: ['number', 'number', 'bytes', 'doubles', 'doubles', 'bytesInOut', 'bytesInOut', 'bytesInOut'],
 }
 
 /**

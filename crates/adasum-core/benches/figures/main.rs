@@ -3,7 +3,8 @@
 //! Every case is measured in rounds, and in each round come, one after the other: the limits on memory of the case's
 //! size, the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the
 //! rounds. `--quick` takes few rounds on small vectors, to try the program itself. Other words choose cases: kernels
-//! (`gram`), where the inputs lie (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`).
+//! (`gram`), where the inputs lie (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`). `steps` chooses the steps of
+//! optimizers ([`steps`]).
 //!
 //! | field | meaning |
 //! |---|---|
@@ -21,11 +22,13 @@ mod exact;
 mod limits;
 mod number;
 mod report;
+mod steps;
 mod textbook;
 
 use adasum_core::Engine;
 use cases::{Case, cases};
 use limits::limit_seconds;
+use steps::{RULES, StepCase, step_cases};
 
 const ROUNDS: usize = 15;
 const QUICK_ROUNDS: usize = 3;
@@ -47,6 +50,45 @@ fn main() {
             println!("{}", if is_json { line.json() } else { line.row() });
         }
     }
+    for case in step_cases(is_quick).into_iter().filter(|case| is_wanted_step(case, &wanted)) {
+        for engine in Engine::available().skip(1) {
+            let line = measure_step(&case, engine, if is_quick { QUICK_ROUNDS } else { ROUNDS });
+            println!("{}", if is_json { line.json() } else { line.row() });
+        }
+    }
+}
+
+/// True if each word names the case's rule, its dtype or where its vectors lie; `steps` means all of them.
+fn is_wanted_step(case: &StepCase, words: &[&String]) -> bool {
+    let names = ["steps", case.rule.name, case.dtype.name(), case.location];
+    words.iter().all(|word| names.contains(&word.as_str()))
+}
+
+fn measure_step(case: &StepCase, engine: Engine, rounds: usize) -> report::Line {
+    let scalar = Engine::available().next().unwrap();
+    let (mut work, mut textbook_work) = (case.prepare(engine), case.prepare(scalar));
+    let mut memory: Vec<u64> = (0..case.bytes() as u64 / 8).collect();
+    let (mut ours, mut limit, mut textbook) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let times = (case.limit_seconds(&mut memory), textbook_work.run(), work.run());
+        if round > 0 {
+            limit.push(times.0);
+            textbook.push(times.1);
+            ours.push(times.2);
+        }
+    }
+    report::Line {
+        kernel: case.rule.name,
+        k: case.array_count(),
+        dtype: case.dtype.name(),
+        isa: engine.isa(),
+        location: case.location,
+        bytes: case.bytes(),
+        seconds: median(ours),
+        limit_seconds: median(limit),
+        textbook_seconds: median(textbook),
+        max_relative_error: work.max_relative_error(),
+    }
 }
 
 /// True if each word that speaks of kernels, locations, dtypes or k has one among its like that fits the case.
@@ -62,7 +104,8 @@ fn is_wanted(case: &Case, words: &[&String]) -> bool {
         |case| case.dtype.name().to_owned(),
         |case| format!("k={}", case.k),
     ];
-    properties.iter().all(|property| fits(property(case), property))
+    let is_step = |word: &str| word == "steps" || RULES.iter().any(|rule| rule.name == word);
+    !words.iter().any(|word| is_step(word)) && properties.iter().all(|property| fits(property(case), property))
 }
 
 fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {

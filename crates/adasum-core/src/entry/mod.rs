@@ -11,6 +11,7 @@ mod layout;
 mod quantize;
 mod reduce;
 mod reduction;
+mod step;
 mod tables;
 mod threads;
 mod view;
@@ -18,6 +19,7 @@ mod view;
 pub use copy::copy;
 pub use reduce::Results;
 pub use reduction::MAX_INPUTS;
+pub use step::Written;
 pub use tables::{balanced_coefficients, gram_finish, node_count};
 pub use view::{View, ViewMut};
 

@@ -13,15 +13,16 @@ mod lanes;
 mod quantize;
 mod refine;
 mod scan;
+pub mod step;
 pub mod table;
 
 use std::ops::Range;
 
-use crate::element::{Element, Stored};
+use crate::element::{Element, Real, Stored};
 use crate::half::{Bf16, F16};
 use crate::rules::{Max, Min, Rule, Sum};
 use crate::simd::scalar::Scalar;
-use table::{Between, Coding, Codings, Folds, FoldsByDtype, Kernels, Pass, Scratch, Table, Term};
+use table::{Between, Coding, Codings, Elements, Folds, FoldsByDtype, Kernels, Pass, Scratch, Steps, Table, Term};
 
 pub use quantize::{Code, Int8};
 
@@ -80,6 +81,35 @@ macro_rules! isa_table {
                 // SAFETY: handed on from the caller, and the features are enabled.
                 unsafe { quantize::dequantize::<$isa, C>(codes, count, out) }
             }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn sgd<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+                step::sgd(factors, elements);
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn momentum<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+                step::momentum(factors, elements);
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn adam<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+                step::adam(factors, elements);
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn lamb_moments<E: Real>(factors: &[f64], elements: Elements<'_, E>, directions: &mut [E]) {
+                step::lamb_moments(factors, elements, directions);
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn lamb_weights<E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, E>) {
+                step::lamb_weights(factors, rate, elements);
+            }
+            const fn steps<E: Real>() -> Steps<E> {
+                Steps {
+                    sgd: sgd::<E>,
+                    momentum: momentum::<E>,
+                    adam: adam::<E>,
+                    lamb_moments: lamb_moments::<E>,
+                    lamb_weights: lamb_weights::<E>,
+                }
+            }
             const fn coding<C: Code>() -> Coding {
                 Coding { quantize: quantize::<C>, dequantize: dequantize::<C> }
             }
@@ -126,6 +156,8 @@ macro_rules! isa_table {
                     u64: integer(),
                 },
                 codings: Codings { f16: coding::<F16>(), bf16: coding::<Bf16>(), int8: coding::<Int8>() },
+                steps_f32: steps(),
+                steps_f64: steps(),
             }
         };
     };

@@ -78,6 +78,10 @@ pub struct Table {
     pub folds: FoldsByDtype,
     /// Codes of all formats.
     pub codings: Codings,
+    /// Steps of optimizers on f32.
+    pub steps_f32: Steps<f32>,
+    /// Steps of optimizers on f64.
+    pub steps_f64: Steps<f64>,
 }
 
 /// The codes of every format on one instruction set.
@@ -128,4 +132,30 @@ pub type Dequantize = unsafe fn(*const u8, usize, *mut f32);
 pub struct Coding {
     pub quantize: Quantize,
     pub dequantize: Dequantize,
+}
+
+/// Elements at the same place of all arrays of a step. A rule that keeps less state finds the rest empty.
+#[derive(Debug)]
+pub struct Elements<'a, E> {
+    pub gradient: &'a [E],
+    pub weights: &'a mut [E],
+    /// The momentum, or Adam's first moment.
+    pub first: &'a mut [E],
+    /// Adam's second moment.
+    pub second: &'a mut [E],
+}
+
+/// `step(factors, elements)`: one step over these elements, which all have the same factors.
+pub type Step<E> = unsafe fn(&[f64], Elements<'_, E>);
+
+/// One dtype's steps on one instruction set, which the CPU must have.
+#[derive(Debug)]
+pub struct Steps<E> {
+    pub sgd: Step<E>,
+    pub momentum: Step<E>,
+    pub adam: Step<E>,
+    /// `lamb_moments(factors, elements, directions)`: updates the moments, and writes the directions.
+    pub lamb_moments: unsafe fn(&[f64], Elements<'_, E>, &mut [E]),
+    /// `lamb_weights(factors, rate, elements)`: moves the weights by the rate times the directions.
+    pub lamb_weights: unsafe fn(&[f64], f64, Elements<'_, E>),
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::common::inputs::Random;
 use crate::common::{engines, seed};
-use adasum_core::entry::{self, Results, View, ViewMut};
+use adasum_core::entry::{self, Results, View, ViewMut, Written};
 use adasum_core::{Engine, Error};
 
 const ARENA_BYTES: usize = 1 << 16;
@@ -107,9 +107,9 @@ impl Arguments {
 type Call = (Vec<Range<usize>>, Result<(), Error>);
 
 /// Which dtypes the results of each dtype may have; the index is the code.
-const RESULT_DTYPES: [&[f64]; 4] = [&[0.0], &[1.0], &[2.0, 0.0], &[3.0, 0.0]];
+pub const RESULT_DTYPES: [&[f64]; 4] = [&[0.0], &[1.0], &[2.0, 0.0], &[3.0, 0.0]];
 
-fn element_bytes(dtype: f64) -> usize {
+pub fn element_bytes(dtype: f64) -> usize {
     match dtype {
         1.0 => 8,
         2.0 | 3.0 => 2,
@@ -254,6 +254,25 @@ impl Session {
         (vec![out], result)
     }
 
+    fn step(&mut self) -> Call {
+        let rule = self.arguments.random.below(4);
+        let dtype = self.arguments.random.below(2);
+        let counts: Vec<usize> =
+            (0..self.arguments.random.below(4)).map(|_| *self.arguments.random.pick(&[0, 1, 100, 3000])).collect();
+        let byte_length = counts.iter().sum::<usize>() * [4, 8][dtype];
+        let state_count = rule.min(2);
+        let factors = self.arguments.numbers(vec![0.5; counts.len() * [5, 8, 12, 15][rule]]);
+        let counts = self.arguments.numbers(counts.iter().map(|&count| count as f64));
+        let gradient = self.arguments.range(byte_length);
+        let written = [1, state_count.min(1), state_count / 2].map(|times| self.arguments.range(times * byte_length));
+        let codes = [rule, dtype].map(|code| self.arguments.number(code as f64));
+        let [weights, first, second] = [0, 1, 2].map(|i| self.arena.write(&written[i]));
+        let (gradient, written_arrays) = (self.arena.read(&gradient), Written { weights, first, second });
+        let result =
+            self.engine.step(codes[0], codes[1], gradient, View::of(&counts), View::of(&factors), written_arrays);
+        (written.to_vec(), result)
+    }
+
     fn tables(&mut self) -> Call {
         let (k, dtype) = self.header();
         let (count, products) = (*self.arguments.random.pick(&[0, 5, 9000]), k * (k + 1) / 2);
@@ -337,50 +356,11 @@ fn dequantize_survives() {
 }
 
 #[test]
+fn step_survives() {
+    attack_all(Session::step);
+}
+
+#[test]
 fn tables_survive() {
     attack_all(Session::tables);
-}
-
-/// Everything fits but, perhaps, the pair of dtypes.
-fn reduce_and_combine(engine: Engine, dtype: f64, result_dtype: f64) -> [(Result<(), Error>, bool); 2] {
-    let bytes = |dtype| vec![0_u64; 8 * element_bytes(dtype) / 8];
-    let (input, mut stats) = (bytes(dtype), [7.0; 3]);
-    let [mut reduced, mut combined] = [0; 2].map(|_| vec![7_u64; 8 * element_bytes(result_dtype) / 8]);
-    let results =
-        Results { out: ViewMut::of(&mut reduced), nodes: ViewMut::of::<f64>(&mut []), stats: ViewMut::of(&mut stats) };
-    let (inputs, pieces) = ([View::of(&input)], [8.0, 0.0, 8.0]);
-    let weights = [1.0];
-    let of_reduce = engine.reduce(2.0, dtype, result_dtype, &inputs, View::of(&weights), View::of(&pieces), results);
-    let (counts, out) = ([8.0], ViewMut::of(&mut combined));
-    let of_combine = engine.combine(dtype, result_dtype, &inputs, View::of(&counts), View::of(&[1.0]), out);
-    let is_untouched = |words: &[u64]| words.iter().all(|&word| word == 7);
-    [(of_reduce, is_untouched(&reduced) && stats == [7.0; 3]), (of_combine, is_untouched(&combined))]
-}
-
-#[test]
-fn only_halves_can_be_stored_as_another_dtype_and_only_as_f32() {
-    let names = ["f32", "f64", "f16", "bf16"];
-    let pairs = (0..4).flat_map(|dtype| (0..4).map(move |result| (dtype, result)));
-    for (engine, (dtype, result)) in
-        engines().into_iter().flat_map(|engine| pairs.clone().map(move |pair| (engine, pair)))
-    {
-        let fits = RESULT_DTYPES[dtype].contains(&(result as f64));
-        for (outcome, is_untouched) in reduce_and_combine(engine, dtype as f64, result as f64) {
-            assert_eq!((outcome.is_ok(), is_untouched), (fits, !fits), "{} into {}", names[dtype], names[result]);
-            let Err(error) = outcome else { continue };
-            let what = format!("inputs are {}, the result is {}", names[dtype], names[result]);
-            assert!(error.code() == "ERR_ARGUMENT" && error.message().contains(&what), "{error}");
-        }
-    }
-}
-
-#[test]
-fn unknown_dtypes_are_refused_on_either_side() {
-    for strange in [4.0, -1.0, 0.5, f64::NAN, f64::INFINITY] {
-        for (dtype, result) in [(strange, 0.0), (2.0, strange), (strange, strange)] {
-            for (outcome, is_untouched) in reduce_and_combine(engines()[0], dtype, result) {
-                assert!(outcome.is_err_and(|error| error.message().contains("dtype code")) && is_untouched);
-            }
-        }
-    }
 }

@@ -22,5 +22,7 @@ mod oracle;
 mod properties;
 mod quantize;
 mod refinement;
+mod result_dtypes;
+mod step;
 mod streaming;
 mod threads;

@@ -1,0 +1,178 @@
+//! The steps of optimizers over consecutive elements that share their hyperparameters.
+//!
+//! ```text
+//! every rule   g = clamp(gradientScale g, clipValue) + l2 w;  w = keep w        then:
+//! sgd          w -= rate g
+//! momentum     b = momentum b + undamped g;  w -= rate (nesterov ? g + momentum b : b)
+//! adam         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g g
+//!              w -= ((rate / correction1) m) / (sqrt(v) / rootCorrection2 + epsilon)
+//! lamb         m and v as in adam;  u = (m / correction1) / (sqrt(v) / rootCorrection2 + epsilon) + decay w
+//!              w -= (rate ratio) u, with ratio = |w| / |u| over the segment
+//! ```
+//!
+//! All arithmetic is in the elements' own type, and each operation is rounded by itself: nothing is fused or reordered.
+//! So the loops are plain, the compiler vectorises them for the CPU features that the caller has enabled, and every
+//! instruction set stores the same bits.
+//!
+//! Sources: SGD as in Sutskever et al. 2013 with the dampening of PyTorch; Adam arXiv 1412.6980; decoupled decay arXiv
+//! 1711.05101; LAMB arXiv 1904.00962, Algorithm 2.
+
+use super::table::Elements;
+use crate::element::Real;
+
+/// Where the learning rate stands in a row of factors.
+pub const RATE: usize = 2;
+/// How many numbers precede those of the rule itself: see [`Common`].
+const COMMON: usize = 5;
+/// Numbers in a row of factors, by rule.
+pub const SGD_FACTORS: usize = COMMON;
+pub const MOMENTUM_FACTORS: usize = COMMON + 3;
+pub const ADAM_FACTORS: usize = COMMON + 7;
+pub const LAMB_FACTORS: usize = ADAM_FACTORS + 3;
+
+/// What all rules do before their own step.
+#[derive(Clone, Copy)]
+struct Common<E> {
+    gradient_scale: E,
+    clip_value: E,
+    rate: E,
+    l2: E,
+    keep: E,
+}
+
+impl<E: Real> Common<E> {
+    #[inline(always)]
+    fn of(factors: &[f64]) -> Self {
+        Self {
+            gradient_scale: E::of(factors[0]),
+            clip_value: E::of(factors[1]),
+            rate: E::of(factors[RATE]),
+            l2: E::of(factors[3]),
+            keep: E::of(factors[4]),
+        }
+    }
+
+    /// The gradient that the rule sees. A gradient that is NaN stays NaN.
+    #[inline(always)]
+    fn gradient(&self, gradient: E, weight: E) -> E {
+        let scaled = self.gradient_scale * gradient;
+        let clipped = if scaled > self.clip_value { self.clip_value } else { scaled };
+        let clipped = if clipped < -self.clip_value { -self.clip_value } else { clipped };
+        clipped + self.l2 * weight
+    }
+}
+
+#[inline(always)]
+fn canonical<E: Real>(x: E) -> E {
+    #[expect(clippy::eq_op, reason = "NaN differs from itself")]
+    if x == x { x } else { E::NAN }
+}
+
+#[inline(always)]
+pub fn sgd<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+    let common = Common::<E>::of(factors);
+    for (weight, &gradient) in elements.weights.iter_mut().zip(elements.gradient) {
+        let gradient = common.gradient(gradient, *weight);
+        *weight = canonical(common.keep * *weight - common.rate * gradient);
+    }
+}
+
+#[inline(always)]
+pub fn momentum<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+    let common = Common::<E>::of(factors);
+    let (momentum, undamped, is_nesterov) =
+        (E::of(factors[COMMON]), E::of(factors[COMMON + 1]), factors[COMMON + 2] != 0.0);
+    let states = elements.weights.iter_mut().zip(elements.first);
+    for ((weight, buffer), &gradient) in states.zip(elements.gradient) {
+        let gradient = common.gradient(gradient, *weight);
+        *buffer = canonical(momentum * *buffer + undamped * gradient);
+        let direction = if is_nesterov { gradient + momentum * *buffer } else { *buffer };
+        *weight = canonical(common.keep * *weight - common.rate * direction);
+    }
+}
+
+/// The moments of Adam and LAMB.
+#[derive(Clone, Copy)]
+struct Moments<E> {
+    beta1: E,
+    taken1: E,
+    beta2: E,
+    taken2: E,
+    epsilon: E,
+    correction1: E,
+    root_correction2: E,
+}
+
+impl<E: Real> Moments<E> {
+    #[inline(always)]
+    fn of(factors: &[f64]) -> Self {
+        let factors = &factors[COMMON..ADAM_FACTORS];
+        Self {
+            beta1: E::of(factors[0]),
+            taken1: E::of(factors[1]),
+            beta2: E::of(factors[2]),
+            taken2: E::of(factors[3]),
+            epsilon: E::of(factors[4]),
+            correction1: E::of(factors[5]),
+            root_correction2: E::of(factors[6]),
+        }
+    }
+
+    #[inline(always)]
+    fn update(&self, gradient: E, first: &mut E, second: &mut E) {
+        *first = canonical(self.beta1 * *first + self.taken1 * gradient);
+        *second = canonical(self.beta2 * *second + self.taken2 * gradient * gradient);
+    }
+
+    #[inline(always)]
+    fn denominator(&self, second: E) -> E {
+        second.root() / self.root_correction2 + self.epsilon
+    }
+}
+
+#[inline(always)]
+pub fn adam<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+    let common = Common::<E>::of(factors);
+    let moments = Moments::<E>::of(factors);
+    // The quotient is rounded once, as what is computed outside of the kernel.
+    let rate = E::of(factors[RATE] / factors[COMMON + 5]);
+    let states = elements.weights.iter_mut().zip(elements.first).zip(elements.second);
+    for (((weight, first), second), &gradient) in states.zip(elements.gradient) {
+        let gradient = common.gradient(gradient, *weight);
+        moments.update(gradient, first, second);
+        *weight = canonical(common.keep * *weight - rate * *first / moments.denominator(*second));
+    }
+}
+
+/// LAMB's direction u of an element, from the moments as they are stored.
+#[inline(always)]
+fn lamb_direction<E: Real>(moments: &Moments<E>, decay: E, weight: E, first: E, second: E) -> E {
+    (first / moments.correction1) / moments.denominator(second) + decay * weight
+}
+
+/// The first pass: updates the moments, and writes the direction of each element.
+#[inline(always)]
+pub fn lamb_moments<E: Real>(factors: &[f64], elements: Elements<'_, E>, directions: &mut [E]) {
+    let common = Common::<E>::of(factors);
+    let moments = Moments::<E>::of(factors);
+    let decay = E::of(factors[ADAM_FACTORS]);
+    let states = elements.weights.iter().zip(elements.first).zip(elements.second).zip(directions);
+    for ((((&weight, first), second), direction), &gradient) in states.zip(elements.gradient) {
+        moments.update(common.gradient(gradient, weight), first, second);
+        *direction = lamb_direction(&moments, decay, weight, *first, *second);
+    }
+}
+
+/// The second pass: moves the weights by `rate` times the directions, which it computes anew from the same moments.
+#[inline(always)]
+pub fn lamb_weights<E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, E>) {
+    let common = Common::<E>::of(factors);
+    let moments = Moments::<E>::of(factors);
+    let decay = E::of(factors[ADAM_FACTORS]);
+    let rate = E::of(rate);
+    let states = elements.first.iter().zip(elements.second.iter());
+    for (weight, (&first, &second)) in elements.weights.iter_mut().zip(states) {
+        let direction = lamb_direction(&moments, decay, *weight, first, second);
+        *weight = canonical(common.keep * *weight - rate * direction);
+    }
+}

@@ -1,0 +1,29 @@
+/** adasum/optim: optimizers over flat arrays, and learning rate schedules. */
+export { AdasumError, type ErrorCode } from '../errors.ts'
+export type { FloatArray, FloatDtype } from './float-array.ts'
+export type { SavedState } from './optimizer-state.ts'
+export type { Optimizer, StepReport } from './optimizer.ts'
+export {
+  type AdamOptions,
+  type LambOptions,
+  type LambPreset,
+  type OptimizerOptions,
+  type SgdOptions,
+  adam,
+  adamw,
+  lamb,
+  sgd,
+} from './optimizers.ts'
+export {
+  type DecayOptions,
+  type Schedule,
+  type ScheduleOptions,
+  type StableDecayOptions,
+  type StepDecayOptions,
+  constant,
+  cosine,
+  linear,
+  stepDecay,
+  warmupStableDecay,
+} from './schedules.ts'
+export type { OptimizerSegment, ParameterGroup } from './segments.ts'

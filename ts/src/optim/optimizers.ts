@@ -1,0 +1,193 @@
+/** The optimizers, from their options. */
+import { AdasumError } from '../errors.ts'
+import { checkFlag, checkOptions, copyOptions, oneOf } from '../tensor/check.ts'
+import type { OptionNames } from '../types.ts'
+import type { FloatDtype } from './float-array.ts'
+import { numberFrom } from './numbers.ts'
+import { Optimizer } from './optimizer.ts'
+import { type AdamHyperparameters, type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
+import type { Schedule } from './schedules.ts'
+import { type OptimizerSegment, type ParameterGroup, planSegments } from './segments.ts'
+
+export interface OptimizerOptions {
+  /** The arrays of the weights, in the order in which they lie one behind the other. */
+  readonly segments: readonly OptimizerSegment[]
+  /** A number, or one for each step. */
+  readonly learningRate: number | Schedule
+  /** Of weights, gradient and state. Default f32. */
+  readonly dtype?: FloatDtype
+  /** Of segments that belong to no group that says otherwise. */
+  readonly weightDecay?: number
+  readonly groups?: readonly ParameterGroup[]
+  /** The largest norm of the gradient of all segments together; a longer one is scaled down to it. Default none. */
+  readonly clipNorm?: number | null
+  /** The largest element of the gradient, up or down, after `clipNorm`. Default none. */
+  readonly clipValue?: number | null
+}
+
+export interface SgdOptions extends OptimizerOptions {
+  /** Default 0. */
+  readonly momentum?: number
+  /** The part of each gradient but the first that the momentum does not take up. Default 0. */
+  readonly dampening?: number
+  /** Nesterov's momentum. Default false. */
+  readonly nesterov?: boolean
+}
+
+export interface AdamOptions extends OptimizerOptions {
+  /** Decay of the first moment. Default 0.9. */
+  readonly beta1?: number
+  /** Decay of the second moment. Default 0.999. */
+  readonly beta2?: number
+  /** Is added to the root of the second moment. Default 1e-8, with LAMB 1e-6. */
+  readonly epsilon?: number
+}
+
+export interface LambOptions extends AdamOptions {
+  /** Whose defaults: `paper` (default), `timm` or `apex`. */
+  readonly preset?: LambPreset
+  /** Whether the ratio of norms is used where there is no weight decay, too. */
+  readonly alwaysAdapt?: boolean
+  /** Whether the first moment takes 1 - beta1 of each gradient, or all of it. Default true. */
+  readonly averageGradients?: boolean
+  /** The largest ratio of norms. Default none. */
+  readonly maxRatio?: number
+}
+
+export type LambPreset = 'paper' | 'timm' | 'apex'
+
+interface LambDefaults {
+  readonly weightDecay: number
+  readonly clipNorm: number | null
+  readonly alwaysAdapt: boolean
+}
+
+const APEX: LambDefaults = { weightDecay: 0.01, clipNorm: 1, alwaysAdapt: false }
+const LAMB_PRESETS: Readonly<Record<LambPreset, LambDefaults>> = {
+  paper: { weightDecay: 0, clipNorm: null, alwaysAdapt: true },
+  timm: APEX,
+  apex: APEX,
+}
+
+const OPTIMIZER_OPTIONS: OptionNames<OptimizerOptions> = {
+  segments: true,
+  learningRate: true,
+  dtype: true,
+  weightDecay: true,
+  groups: true,
+  clipNorm: true,
+  clipValue: true,
+}
+const SGD_OPTIONS: OptionNames<SgdOptions> = { ...OPTIMIZER_OPTIONS, momentum: true, dampening: true, nesterov: true }
+const ADAM_OPTIONS: OptionNames<AdamOptions> = { ...OPTIMIZER_OPTIONS, beta1: true, beta2: true, epsilon: true }
+const LAMB_OPTIONS: OptionNames<LambOptions> = {
+  ...ADAM_OPTIONS,
+  preset: true,
+  alwaysAdapt: true,
+  averageGradients: true,
+  maxRatio: true,
+}
+
+/**
+ * Stochastic gradient descent, with momentum if asked for. Weight decay is added to the gradient.
+ *
+ *     g += weightDecay w;  b = momentum b + (1 - dampening) g;  w -= rate b, or with nesterov rate (g + momentum b)
+ *
+ * The first b is the first g, as in PyTorch.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function sgd(given: SgdOptions): Optimizer {
+  const options = readOptions(given, SGD_OPTIONS)
+  const momentum = numberFrom(options.momentum ?? 0, 'momentum', { least: 0, below: 1 })
+  const dampening = numberFrom(options.dampening ?? 0, 'dampening', { least: 0, below: 1 })
+  const nesterov = checkFlag(options.nesterov, 'nesterov')
+  if (nesterov && (momentum === 0 || dampening !== 0))
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `nesterov takes a momentum above 0 and a dampening of 0; they are ${momentum} and ${dampening}. Change these, or leave nesterov out.`,
+    )
+  return newOptimizer(sgdRule({ momentum, dampening, nesterov }), options, { weightDecay: 0 })
+}
+
+/**
+ * Adam (arXiv 1412.6980, Algorithm 1). Weight decay is added to the gradient (L2), as in PyTorch; see `adamw`.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function adam(given: AdamOptions): Optimizer {
+  const options = readOptions(given, ADAM_OPTIONS)
+  return newOptimizer(adamRule(readAdam(options, 1e-8), 'l2'), options, { weightDecay: 0 })
+}
+
+/**
+ * Adam with decoupled weight decay (arXiv 1711.05101): w *= 1 - rate weightDecay comes first, so the decay follows the
+ * schedule. Its default is 0.01.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function adamw(given: AdamOptions): Optimizer {
+  const options = readOptions(given, ADAM_OPTIONS)
+  return newOptimizer(adamRule(readAdam(options, 1e-8), 'decoupled'), options, { weightDecay: 0.01 })
+}
+
+/**
+ * LAMB (arXiv 1904.00962, Algorithm 2): Adam's direction, plus weightDecay w, is scaled to the norm of the segment's
+ * weights; by 1 if a norm is 0. The presets differ in defaults alone (docs/optimizers.md).
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function lamb(given: LambOptions): Optimizer {
+  const options = readOptions(given, LAMB_OPTIONS)
+  const preset = oneOf(options.preset ?? 'paper', Object.keys(LAMB_PRESETS) as LambPreset[], 'preset')
+  const defaults = LAMB_PRESETS[preset]
+  const { alwaysAdapt = defaults.alwaysAdapt, averageGradients = true, maxRatio } = options
+  const rule = lambRule({
+    ...readAdam(options, 1e-6),
+    alwaysAdapt: checkFlag(alwaysAdapt, 'alwaysAdapt'),
+    averagesGradients: checkFlag(averageGradients, 'averageGradients'),
+    maxRatio: maxRatio === undefined ? Infinity : numberFrom(maxRatio, 'maxRatio', { least: 0 }),
+  })
+  return newOptimizer(rule, options, defaults)
+}
+
+function readOptions<O extends OptimizerOptions>(given: O, known: OptionNames<O>): O {
+  const options = copyOptions(given, known as Readonly<Record<string, true>>)
+  checkOptions(options, known)
+  return options
+}
+
+function readAdam({ beta1 = 0.9, beta2 = 0.999, epsilon }: AdamOptions, defaultEpsilon: number): AdamHyperparameters {
+  return {
+    beta1: numberFrom(beta1, 'beta1', { least: 0, below: 1 }),
+    beta2: numberFrom(beta2, 'beta2', { least: 0, below: 1 }),
+    epsilon: numberFrom(epsilon ?? defaultEpsilon, 'epsilon', { least: 0 }),
+  }
+}
+
+function newOptimizer(
+  rule: Rule,
+  options: OptimizerOptions,
+  defaults: { weightDecay: number; clipNorm?: number | null },
+): Optimizer {
+  const { learningRate, dtype = 'f32', clipNorm = defaults.clipNorm, clipValue } = options
+  const weightDecay = numberFrom(options.weightDecay ?? defaults.weightDecay, 'weightDecay', { least: 0 })
+  return new Optimizer({
+    rule,
+    dtype: oneOf(dtype, ['f32', 'f64'], 'dtype'),
+    segments: planSegments(options.segments, options.groups, weightDecay),
+    schedule: scheduleOf(learningRate),
+    clipNorm: limitFrom(clipNorm, 'clipNorm'),
+    clipValue: limitFrom(clipValue, 'clipValue'),
+  })
+}
+
+function scheduleOf(learningRate: unknown): Schedule {
+  if (typeof learningRate === 'function') return learningRate as Schedule
+  const rate = numberFrom(learningRate, 'learningRate', { least: 0 })
+  return () => rate
+}
+
+function limitFrom(limit: unknown, what: string): number {
+  return limit === undefined || limit === null ? Infinity : numberFrom(limit, what, { least: 0 })
+}

@@ -1,0 +1,99 @@
+/**
+ * What tells optimizers apart: the state that they keep, and the factors that the kernel of each rule takes (binding.ts,
+ * `step`), from the hyperparameters of a group of segments.
+ */
+import { STEP_RULE_CODES } from '../binding/binding.ts'
+import { power } from './exact-math.ts'
+
+/** The hyperparameters of a group of segments in one step. */
+export interface StepContext {
+  readonly learningRate: number
+  readonly weightDecay: number
+  /** The gradient is multiplied by it first: what clipping by norm leaves. */
+  readonly gradientScale: number
+  /** Elements of the gradient are limited to it. */
+  readonly clipValue: number
+  /** The number of this step, from 1. */
+  readonly step: number
+}
+
+export interface Rule {
+  readonly code: number
+  /** The names of the arrays of state, of which each has as many elements as the weights. */
+  readonly stateNames: readonly string[]
+  /** Whether segments are stepped one by one, because their norms matter. */
+  readonly isBySegment: boolean
+  /** The row of factors of a group. */
+  readonly factors: (context: StepContext) => readonly number[]
+}
+
+export interface SgdHyperparameters {
+  readonly momentum: number
+  readonly dampening: number
+  readonly nesterov: boolean
+}
+
+/** Gradient descent; the decay is added to the gradient (L2), as in PyTorch. */
+export function sgdRule({ momentum, dampening, nesterov }: SgdHyperparameters): Rule {
+  const common = ({ gradientScale, clipValue, learningRate, weightDecay }: StepContext): number[] => [
+    gradientScale,
+    clipValue,
+    learningRate,
+    weightDecay,
+    1,
+  ]
+  if (momentum === 0) return { code: STEP_RULE_CODES.sgd, stateNames: [], isBySegment: false, factors: common }
+  return {
+    code: STEP_RULE_CODES.momentum,
+    stateNames: ['momentum'],
+    isBySegment: false,
+    // The first gradient is the first momentum, as it is.
+    factors: (context) => [...common(context), momentum, context.step === 1 ? 1 : 1 - dampening, Number(nesterov)],
+  }
+}
+
+export interface AdamHyperparameters {
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+}
+
+/** @param decay - whether the decay is added to the gradient (`l2`), or multiplies the weights first (`decoupled`) */
+export function adamRule(hyperparameters: AdamHyperparameters, decay: 'l2' | 'decoupled'): Rule {
+  return {
+    code: STEP_RULE_CODES.adam,
+    stateNames: ['m', 'v'],
+    isBySegment: false,
+    factors: (context) => {
+      const { gradientScale, clipValue, learningRate, weightDecay } = context
+      const [l2, keep] = decay === 'l2' ? [weightDecay, 1] : [0, 1 - learningRate * weightDecay]
+      const moments = momentFactors(hyperparameters, 1 - hyperparameters.beta1, context.step)
+      return [gradientScale, clipValue, learningRate, l2, keep, ...moments]
+    },
+  }
+}
+
+export interface LambHyperparameters extends AdamHyperparameters {
+  readonly alwaysAdapt: boolean
+  readonly averagesGradients: boolean
+  readonly maxRatio: number
+}
+
+export function lambRule(hyperparameters: LambHyperparameters): Rule {
+  const { beta1, alwaysAdapt, averagesGradients, maxRatio } = hyperparameters
+  return {
+    code: STEP_RULE_CODES.lamb,
+    stateNames: ['m', 'v'],
+    isBySegment: true,
+    factors: ({ gradientScale, clipValue, learningRate, weightDecay, step }) => {
+      const moments = momentFactors(hyperparameters, averagesGradients ? 1 - beta1 : 1, step)
+      const adapts = Number(alwaysAdapt || weightDecay !== 0)
+      return [gradientScale, clipValue, learningRate, 0, 1, ...moments, weightDecay, adapts, maxRatio]
+    },
+  }
+}
+
+function momentFactors({ beta1, beta2, epsilon }: AdamHyperparameters, taken1: number, step: number): number[] {
+  const [correction1, correction2] = [1 - power(beta1, step), 1 - power(beta2, step)]
+  return [beta1, taken1, beta2, 1 - beta2, epsilon, correction1, Math.sqrt(correction2)]
+}
