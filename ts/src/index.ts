@@ -25,6 +25,7 @@ export {
   type Backend,
   type LocalOptions,
 } from './reduction/local.ts'
+export { sampler, type Place, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
 export type { CallMetrics, CallPhase, CommunicatorMetrics, FlightEntry } from './call-records.ts'
 export type {
   AllReduceAlgorithm,

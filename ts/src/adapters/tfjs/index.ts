@@ -5,6 +5,7 @@ export { DistributedOptimizer, type DistributedOptimizerOptions } from './distri
 export type { TrainableModel } from './fit-hooks.ts'
 export type { LossFunction } from './gradients.ts'
 export type { StepReduction } from '../../training/flat-exchange.ts'
+export { sampledDataset, type SampledDataset } from './sampled-dataset.ts'
 export { registerTrainingKernels } from './training-kernels.ts'
 export type { ModelWeight, WeightedModel, Weights } from './variables.ts'
 export { loadWeights, saveWeights } from './weights-file.ts'
