@@ -7,7 +7,8 @@ import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-backend-cpu'
 import { loadWeights, saveWeights } from '../../ts/src/adapters/tfjs/index.ts'
-import { type ByteSource, decodeSafetensors, encodeSafetensors, type StoredTensor } from '../../ts/src/adapters/tfjs/safetensors.ts' // prettier-ignore
+import { readStored, type StoredWeight } from '../../ts/src/adapters/tfjs/weights-file.ts'
+import { type ByteSource, encodeSafetensors } from '../../ts/src/checkpoint/safetensors.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { fc } from '../_property.ts'
 import { fileOf, forged, headerOf, type Tensor } from './_safetensors.ts'
@@ -202,11 +203,15 @@ const source = (file: Uint8Array): ByteSource => ({
 const joined = (chunks: readonly Uint8Array[]): Uint8Array => Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))
 
 const ITEM_BYTES = { float32: 4, int32: 4, bool: 1 } as const
+const DTYPE_NAMES = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
+const encoded = (weights: readonly StoredWeight[]): Uint8Array[] =>
+  encodeSafetensors(weights.map((weight) => ({ ...weight, dtype: DTYPE_NAMES[weight.dtype] }))).chunks
+
 const names = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 8 }),
   fc.constantFrom('__proto__', 'constructor', 'toString', '0', '10', '1', '', ' ', '"', '\\', '\u0000', '\u001b[2J'),
 )
-const tensors: fc.Arbitrary<StoredTensor[]> = fc
+const tensors: fc.Arbitrary<StoredWeight[]> = fc
   .uniqueArray(
     names.filter((name) => name !== '__metadata__'),
     { maxLength: 6 },
@@ -229,9 +234,9 @@ const tensors: fc.Arbitrary<StoredTensor[]> = fc
   )
 
 test('any names, dtypes and shapes survive a file, and lie in it as the format says', async (t) => {
-  const check = async (saved: StoredTensor[]): Promise<void> => {
-    const file = joined(encodeSafetensors(saved))
-    t.deepEqual(await decodeSafetensors(source(file), 'file'), saved)
+  const check = async (saved: StoredWeight[]): Promise<void> => {
+    const file = joined(encoded(saved))
+    t.deepEqual(await readStored(source(file), 'file'), saved)
     const length = Number(new DataView(file.buffer).getBigUint64(0, true))
     t.is(length % 8, 0)
     const members = Object.entries(JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))) as object)
@@ -239,7 +244,7 @@ test('any names, dtypes and shapes survive a file, and lie in it as the format s
     for (const [name, member] of members.filter(([name]) => name !== '__metadata__')) {
       const { dtype, shape, bytes } = saved.find((tensor) => tensor.name === name)!
       const { data_offsets: range, ...rest } = member as Tensor
-      t.deepEqual(rest, { dtype: { float32: 'F32', int32: 'I32', bool: 'BOOL' }[dtype], shape: [...shape] })
+      t.deepEqual(rest, { dtype: DTYPE_NAMES[dtype], shape: [...shape] })
       t.deepEqual(file.slice(8 + length + range[0], 8 + length + range[1]), bytes)
     }
   }
@@ -273,9 +278,9 @@ function mutated(file: Uint8Array, steps: typeof mutations extends fc.Arbitrary<
 }
 
 test('whatever becomes of a file, it is refused with a typed error or holds what was saved', async (t) => {
-  const check = async (saved: StoredTensor[], steps: Parameters<typeof mutated>[1]): Promise<void> => {
-    const file = mutated(joined(encodeSafetensors(saved)), steps)
-    const result = await decodeSafetensors(source(file), 'file').catch((error: unknown) => error)
+  const check = async (saved: StoredWeight[], steps: Parameters<typeof mutated>[1]): Promise<void> => {
+    const file = mutated(joined(encoded(saved)), steps)
+    const result = await readStored(source(file), 'file').catch((error: unknown) => error)
     if (result instanceof AdasumError) t.true(['ERR_ARGUMENT', 'ERR_UNSUPPORTED'].includes(result.code))
     else t.deepEqual(result, saved)
   }
@@ -293,7 +298,7 @@ test('a header of any offsets is taken exactly if every byte belongs to one tens
     const isEmptyWithin = ([begin, end]: [number, number]): boolean =>
       begin === end && (begin > length || ranges.some(([first, last]) => first < begin && begin < last))
     const isGood = isCovered && ranges.every((range) => range[0] <= range[1] && !isEmptyWithin(range))
-    const result = await decodeSafetensors(source(forged(list, bytes(length))), 'file').catch((error: unknown) => error)
+    const result = await readStored(source(forged(list, bytes(length))), 'file').catch((error: unknown) => error)
     t.is(Array.isArray(result), isGood, JSON.stringify({ ranges, length }))
     // The checksum, which would not agree either, is the same for whoever forges it.
     if (result instanceof AdasumError) t.notRegex(result.message, /SHA-256/)
@@ -321,7 +326,7 @@ test('a tensor larger than any memory', async (t) => {
   const size = 2 ** 50
   const header = forged([['x', { dtype: 'U8', shape: [size], data_offsets: [0, size] }]], bytes(0))
   const huge = { ...source(header), byteLength: header.length + size }
-  await t.throwsAsync(decodeSafetensors(huge, 'file'), { code: 'ERR_OUT_OF_MEMORY', message: /"x" has 1125899906842624 bytes/ }) // prettier-ignore
+  await t.throwsAsync(readStored(huge, 'file'), { code: 'ERR_OUT_OF_MEMORY', message: /"x" has 1125899906842624 bytes/ }) // prettier-ignore
 })
 
 test.serial('a file that an earlier version has written', async (t) => {

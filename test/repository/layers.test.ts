@@ -36,6 +36,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['communicator'],
   ['optim'],
   ['training'],
+  ['checkpoint'],
   ['adapters'],
   ['index.ts', 'index.browser.ts'],
   ['cli'],

@@ -1,15 +1,24 @@
-import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
-import { AdasumError, inspect } from '../../errors.ts'
+import { checkPath, readFileWith, replaceFile } from '../../checkpoint/durable-file.ts'
+import { displayText, FormatError } from '../../checkpoint/json-reader.ts'
+import {
+  type ByteSource,
+  decodeSafetensors,
+  encodeSafetensors,
+  type StoredTensor,
+} from '../../checkpoint/safetensors.ts'
+import { AdasumError } from '../../errors.ts'
 import { flatOf, type WeightDtype } from '../../optim/flat-weights.ts'
 import { weightText } from '../../optim/weight-layout.ts'
-import { type ByteSource, decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts'
 import { variablesOf, type Weights } from './variables.ts'
 
-/** Systems and Node.js take less than 2 GiB in a call. */
-const MAX_CALL_BYTES = 2 ** 30
+/** As safetensors files name the dtypes of weights. */
+const DTYPE_NAMES: Record<WeightDtype, string> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
+
+/** A weight in a file. */
+export interface StoredWeight extends StoredTensor {
+  dtype: WeightDtype
+}
 
 /**
  * Writes all weights of a model, or a list of variables, to a file in the safetensors format. The file is whole or not
@@ -20,20 +29,9 @@ const MAX_CALL_BYTES = 2 ** 30
  *   the same one twice), and with the system's error as cause if the file cannot be written
  */
 export async function saveWeights(weights: Weights, path: string): Promise<void> {
-  checkPath(path)
+  checkPath(path, 'file')
   const variables = variablesOf(weights)
-  const chunks = encodeSafetensors(await Promise.all(variables.map(storedTensor)))
-  const temporary = `${path}.${randomUUID()}.tmp`
-  try {
-    await writeDurably(temporary, chunks)
-    await rename(temporary, path)
-    await syncFolder(dirname(path))
-  } catch (cause) {
-    await rm(temporary, { force: true })
-    throw new AdasumError('ERR_ARGUMENT', `${path} could not be written: ${String(cause)}. Check the folder.`, {
-      cause,
-    })
-  }
+  await replaceFile(path, encodeSafetensors(await Promise.all(variables.map(storedTensor))).chunks)
 }
 
 /**
@@ -44,9 +42,9 @@ export async function saveWeights(weights: Weights, path: string): Promise<void>
  *   truncated or damaged; ERR_UNSUPPORTED for a whole one of another tool; ERR_OUT_OF_MEMORY
  */
 export async function loadWeights(weights: Weights, path: string): Promise<void> {
-  checkPath(path)
+  checkPath(path, 'file')
   const variables = variablesOf(weights)
-  const stored = await readStored(path)
+  const stored = await readFileWith(path, (source) => readStored(source, path))
   checkShapes(variables, stored, path)
   tf.tidy(() => {
     const values = stored.map(({ dtype, shape, bytes }) => tf.tensor(flatOf(dtype, bytes), [...shape], dtype))
@@ -54,20 +52,14 @@ export async function loadWeights(weights: Weights, path: string): Promise<void>
   })
 }
 
-function checkPath(path: unknown): void {
-  if (typeof path === 'string' && path !== '') return
-  const given = path === '' ? 'an empty string' : inspect(path)
-  throw new AdasumError('ERR_ARGUMENT', `path is ${given}; it must be a string, the name of a file.`)
-}
-
 async function storedTensor(variable: tf.Variable): Promise<StoredTensor> {
   const { name, shape } = variable
   const { buffer, byteOffset, byteLength } = await variable.data()
   const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice()
-  return { name, dtype: variable.dtype as WeightDtype, shape, bytes }
+  return { name, dtype: DTYPE_NAMES[variable.dtype as WeightDtype], shape, bytes }
 }
 
-function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredTensor[], path: string): void {
+function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredWeight[], path: string): void {
   if (variables.length !== stored.length)
     throw new AdasumError(
       'ERR_MISMATCH',
@@ -82,56 +74,25 @@ function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredT
   })
 }
 
-async function readStored(path: string): Promise<StoredTensor[]> {
-  let file: FileHandle | undefined
+/** @throws AdasumError as loadWeights() does */
+export async function readStored(source: ByteSource, path: string): Promise<StoredWeight[]> {
   try {
-    file = await open(path, 'r')
-    return await decodeSafetensors(await sourceOf(file), path)
-  } catch (cause) {
-    if (cause instanceof AdasumError) throw cause
-    throw new AdasumError('ERR_ARGUMENT', `${path} could not be read: ${String(cause)}. Check the path.`, { cause })
-  } finally {
-    await file?.close()
+    const { tensors, sha256 } = await decodeSafetensors(source)
+    if (sha256 === undefined)
+      throw new AdasumError(
+        'ERR_UNSUPPORTED',
+        `${path} is a safetensors file with ${tensors.length} tensors and without the checksum of saveWeights(), as other tools write them. Only files of saveWeights() can be loaded.`,
+      )
+    return tensors.map((tensor) => ({ ...tensor, dtype: weightDtypeOf(tensor) }))
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    const message = `${path} is not a whole file of saveWeights(): ${error.message}. Use an undamaged one.`
+    throw new AdasumError('ERR_ARGUMENT', message)
   }
 }
 
-async function sourceOf(file: FileHandle): Promise<ByteSource> {
-  const { size } = await file.stat()
-  return {
-    byteLength: size,
-    read: async (position, target) => {
-      for (let done = 0; done < target.byteLength;) {
-        const count = Math.min(target.byteLength - done, MAX_CALL_BYTES)
-        const { bytesRead } = await file.read(target, done, count, position + done)
-        if (bytesRead === 0) throw new Error(`it had ${size} bytes and ends at ${position + done} now`)
-        done += bytesRead
-      }
-    },
-  }
-}
-
-async function writeDurably(path: string, chunks: readonly Uint8Array[]): Promise<void> {
-  const file = await open(path, 'wx')
-  try {
-    await writeAll(file, chunks)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  for (const chunk of chunks) {
-    for (let offset = 0; offset < chunk.byteLength;) {
-      const { bytesWritten } = await file.write(chunk, offset, Math.min(chunk.byteLength - offset, MAX_CALL_BYTES))
-      offset += bytesWritten
-    }
-  }
-}
-
-/** Makes the rename itself durable, where the system can open folders. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r').catch(() => undefined)
-  await folder?.sync().catch(() => undefined)
-  await folder?.close()
+function weightDtypeOf({ name, dtype }: StoredTensor): WeightDtype {
+  const known = (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
+  if (known !== undefined) return known
+  throw new FormatError(`${displayText(name)} is ${dtype}, which saveWeights() does not write`)
 }

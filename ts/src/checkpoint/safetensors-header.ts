@@ -2,13 +2,8 @@
  * The header of a safetensors file, read as what anybody may have written:
  *
  *     {"__metadata__": {"key": "text", ...}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
- *
- * A reader of its own for this much of JSON, because JSON.parse keeps the last of two equal names without a word,
- * rounds large numbers, takes arrays nested without end, and has a special name, `__proto__`.
  */
-
-/** What is wrong with a file; the caller adds which one. */
-export class FormatError extends Error {}
+import { displayText, FormatError, JsonReader } from './json-reader.ts'
 
 /** A tensor's entry. Offsets count bytes from the end of the header. */
 export interface HeaderEntry {
@@ -30,7 +25,7 @@ export const METADATA = '__metadata__'
 const FIELDS = ['dtype', 'shape', 'data_offsets'] as const
 
 /** Bits an element, for every dtype of the format. */
-const DTYPE_BITS = new Map<string, number>([
+export const DTYPE_BITS: ReadonlyMap<string, number> = new Map<string, number>([
   ...['F64', 'I64', 'U64', 'C64'].map((dtype) => [dtype, 64] as const),
   ...['F32', 'I32', 'U32'].map((dtype) => [dtype, 32] as const),
   ...['F16', 'BF16', 'I16', 'U16'].map((dtype) => [dtype, 16] as const),
@@ -47,7 +42,7 @@ const DTYPE_BITS = new Map<string, number>([
 export function readHeader(text: string, dataByteLength: number): Header {
   if (!text.startsWith('{'))
     throw new FormatError(`its header begins with ${displayText(text.slice(0, 1))} instead of {`)
-  const reader = new JsonReader(text)
+  const reader = new JsonReader(text, 'its header')
   const entries: HeaderEntry[] = []
   let metadata: ReadonlyMap<string, string> = new Map()
   reader.object((name) => {
@@ -62,7 +57,7 @@ export function readHeader(text: string, dataByteLength: number): Header {
 
 /** A list of names as `JSON.stringify` writes it. @throws FormatError */
 export function readNames(text: string): string[] {
-  const reader = new JsonReader(text)
+  const reader = new JsonReader(text, 'its header')
   const names: string[] = []
   reader.array(() => names.push(reader.string()))
   reader.end()
@@ -134,114 +129,4 @@ function checkLocations(entries: readonly HeaderEntry[], dataByteLength: number)
   }
   if (covered !== dataByteLength)
     throw new FormatError(`its tensors end at byte ${covered} of the data, of which the file has ${dataByteLength}`)
-}
-
-/** A name for a message: short, and without control characters. */
-export function displayText(name: string): string {
-  return JSON.stringify(name.length > 60 ? `${name.slice(0, 57)}...` : name)
-}
-
-const BLANKS = ' \t\r\n'
-/** As many digits as 2^53 has. */
-const MAX_DIGITS = 16
-
-class JsonReader {
-  readonly #text: string
-  #at = 0
-
-  constructor(text: string) {
-    this.#text = text
-  }
-
-  /** Calls `member` at the value of each member. */
-  object(member: (name: string) => void): void {
-    const names = new Set<string>()
-    this.#list('{', '}', () => {
-      const name = this.string()
-      if (names.has(name)) throw new FormatError(`its header has ${displayText(name)} twice`)
-      names.add(name)
-      this.#expect(':')
-      member(name)
-    })
-  }
-
-  /** Calls `item` at each item. */
-  array(item: () => void): void {
-    this.#list('[', ']', item)
-  }
-
-  string(): string {
-    this.#expect('"')
-    const begin = this.#at - 1
-    for (;;) {
-      const quote = this.#text.indexOf('"', this.#at)
-      if (quote < 0) throw this.#wrong('the end of a string')
-      this.#at = quote + 1
-      let escapes = quote
-      while (this.#text[escapes - 1] === '\\') escapes--
-      if ((quote - escapes) % 2 === 0) break
-    }
-    return this.#decoded(this.#text.slice(begin, this.#at), begin)
-  }
-
-  /** A whole number from 0 to 2^53 - 1. */
-  integer(): number {
-    this.#skipBlanks()
-    const digits = /^(?:0|[1-9][0-9]*)/.exec(this.#text.slice(this.#at, this.#at + MAX_DIGITS + 1))?.[0] ?? ''
-    if (digits === '' || !Number.isSafeInteger(Number(digits))) throw this.#wrong('a whole number below 2^53')
-    this.#at += digits.length
-    return Number(digits)
-  }
-
-  end(): void {
-    this.#skipBlanks()
-    if (this.#at < this.#text.length) throw this.#wrong('its end')
-  }
-
-  #list(open: string, close: string, item: () => void): void {
-    this.#expect(open)
-    if (this.#skip(close)) return
-    do item()
-    while (this.#skip(','))
-    this.#expect(close)
-  }
-
-  #decoded(literal: string, begin: number): string {
-    let text: string
-    try {
-      text = JSON.parse(literal) as string
-    } catch {
-      this.#at = begin
-      throw this.#wrong('a string')
-    }
-    if (isWellFormed(text)) return text
-    throw new FormatError(`its header has ${displayText(text)}, which is no Unicode text`)
-  }
-
-  #expect(character: string): void {
-    if (!this.#skip(character)) throw this.#wrong(character)
-  }
-
-  #skip(character: string): boolean {
-    this.#skipBlanks()
-    if (this.#text[this.#at] !== character) return false
-    this.#at++
-    return true
-  }
-
-  #skipBlanks(): void {
-    while (this.#at < this.#text.length && BLANKS.includes(this.#text[this.#at]!)) this.#at++
-  }
-
-  #wrong(expected: string): FormatError {
-    const found = this.#at < this.#text.length ? displayText(this.#text.slice(this.#at, this.#at + 12)) : 'its end'
-    return new FormatError(
-      `its header is not that of the format: ${found} at character ${this.#at}, instead of ${expected}`,
-    )
-  }
-}
-
-/** Whether a string has no half of a surrogate pair, which UTF-8 cannot hold. */
-export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text)
 }

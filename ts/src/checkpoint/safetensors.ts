@@ -1,26 +1,18 @@
 /**
  * The safetensors format: 8 bytes with the length of a JSON header, the header with dtype, shape and location of each
  * tensor, then the tensors' bytes, little-endian. Other tools can read such files; nothing in them can execute. The
- * `__metadata__` entry adds the order of the tensors and a SHA-256 over header entries and data, without which a file
- * is not loaded.
+ * `__metadata__` entry adds the order of the tensors and a SHA-256 over header entries and data; files of other tools
+ * have neither.
  */
 import { createHash } from 'node:crypto'
-import { AdasumError } from '../../errors.ts'
-import type { WeightDtype } from '../../optim/flat-weights.ts'
-import {
-  type Header,
-  type HeaderEntry,
-  isWellFormed,
-  FormatError,
-  METADATA,
-  readHeader,
-  readNames,
-  displayText,
-} from './safetensors-header.ts'
+import { AdasumError } from '../errors.ts'
+import { displayText, FormatError, isWellFormed } from './json-reader.ts'
+import { type Header, type HeaderEntry, METADATA, readHeader, readNames } from './safetensors-header.ts'
 
 export interface StoredTensor {
   name: string
-  dtype: WeightDtype
+  /** As the format names it: `F32`. */
+  dtype: string
   shape: readonly number[]
   /** Elements in row-major order, `byteLength` bytes of them. */
   bytes: Uint8Array
@@ -33,27 +25,51 @@ export interface ByteSource {
   read(position: number, target: Uint8Array): Promise<void>
 }
 
-const DTYPE_NAMES: Record<WeightDtype, string> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
+/** A file to be written. */
+export interface EncodedFile {
+  chunks: Uint8Array[]
+  /** The checksum that stands in it, in hexadecimal digits. */
+  sha256: string
+}
+
+export interface DecodedFile {
+  /** In the order in which they were saved; without a checksum, in that of their bytes. */
+  tensors: StoredTensor[]
+  metadata: ReadonlyMap<string, string>
+  /** The checksum, which has been checked. Undefined for a file of another tool. */
+  sha256: string | undefined
+}
+
 /** The name in the metadata of the tool that wrote a file. */
 const FORMAT = 'adasum'
+/** What the metadata has from this package. */
+export const OWN_METADATA = ['format', 'order', 'sha256'] as const
 const LENGTH_BYTES = 8
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000
 
-/** @throws AdasumError ERR_ARGUMENT for names that the format cannot hold */
-export function encodeSafetensors(tensors: readonly StoredTensor[]): Uint8Array[] {
+/**
+ * @param extra - metadata besides this package's own
+ * @throws AdasumError ERR_ARGUMENT for names that the format cannot hold
+ */
+export function encodeSafetensors(
+  tensors: readonly StoredTensor[],
+  extra: Readonly<Record<string, string>> = {},
+): EncodedFile {
   checkNames(tensors.map(({ name }) => name))
   let offset = 0
   const entries = tensors.map(({ name, dtype, shape, bytes }): StoredEntry => {
     const begin = offset
     offset += bytes.byteLength
-    return [name, { dtype: DTYPE_NAMES[dtype], shape, data_offsets: [begin, offset] }]
+    return [name, { dtype, shape, data_offsets: [begin, offset] }]
   })
   const order = JSON.stringify(entries.map(([name]) => name))
   const hash = createHash('sha256').update(JSON.stringify(entries))
   for (const { bytes } of tensors) hash.update(bytes)
-  const metadata = { format: FORMAT, order, sha256: hash.digest('hex') }
-  return [...encodeHeader([[METADATA, metadata], ...entries]), ...tensors.map(({ bytes }) => bytes)]
+  const sha256 = hash.digest('hex')
+  const metadata = { format: FORMAT, order, sha256, ...extra }
+  const header = encodeHeader([[METADATA, metadata], ...entries])
+  return { chunks: [...header, ...tensors.map(({ bytes }) => bytes)], sha256 }
 }
 
 interface ParsedFile {
@@ -62,7 +78,7 @@ interface ParsedFile {
   dataBegin: number
   /** The entries in the order in which they were saved. */
   order: readonly HeaderEntry[]
-  sha256: string
+  sha256: string | undefined
 }
 
 /** A header's entry, with its fields in the order that the checksum is over. */
@@ -75,7 +91,7 @@ function checkNames(names: readonly string[]): void {
     if (why !== undefined)
       throw new AdasumError(
         'ERR_ARGUMENT',
-        `a variable has the name ${displayText(name)}, which ${why}. Give it another.`,
+        `a tensor has the name ${displayText(name)}, which ${why}. Give it another.`,
       )
     seen.add(name)
   }
@@ -88,7 +104,7 @@ function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array
   if (header.length + LENGTH_BYTES > MAX_HEADER_BYTES)
     throw new AdasumError(
       'ERR_ARGUMENT',
-      `the names and shapes of the ${entries.length - 1} variables take ${header.length} bytes, of at most ${MAX_HEADER_BYTES}. Use shorter names.`,
+      `the names and shapes of the ${entries.length - 1} tensors take ${header.length} bytes, of at most ${MAX_HEADER_BYTES}. Use shorter names.`,
     )
   // Spaces up to a multiple of 8, so that the data is aligned.
   const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20)
@@ -98,20 +114,15 @@ function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array
   return [length, padded]
 }
 
-/**
- * The tensors in the order in which they were saved.
- *
- * @throws AdasumError ERR_ARGUMENT if the file is truncated, damaged or of another kind; ERR_UNSUPPORTED if it is a
- *   whole one of another tool
- */
-export async function decodeSafetensors(source: ByteSource, path: string): Promise<StoredTensor[]> {
-  try {
-    const { header, dataBegin } = await headerOf(source)
-    return await readTensors(source, { header, dataBegin, ...readSaveMetadata(header, path) })
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error
-    const message = `${path} is not a whole file of saveWeights(): ${error.message}. Use an undamaged one.`
-    throw new AdasumError('ERR_ARGUMENT', message)
+/** @throws FormatError for a file that is truncated, damaged or of another kind; AdasumError ERR_OUT_OF_MEMORY */
+export async function decodeSafetensors(source: ByteSource): Promise<DecodedFile> {
+  const { header, dataBegin } = await headerOf(source)
+  const saved = readSaveMetadata(header)
+  const { order, sha256 } = saved ?? { order: header.entries, sha256: undefined }
+  return {
+    tensors: await readTensors(source, { header, dataBegin, order, sha256 }),
+    metadata: header.metadata,
+    sha256,
   }
 }
 
@@ -139,17 +150,10 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-/** What saveWeights() adds to the format. @throws AdasumError ERR_UNSUPPORTED if it is missing */
-function readSaveMetadata(
-  { entries, metadata }: Header,
-  path: string,
-): { order: readonly HeaderEntry[]; sha256: string } {
+/** What this package adds to the format; undefined for a file of another tool. */
+function readSaveMetadata({ entries, metadata }: Header): Pick<ParsedFile, 'order' | 'sha256'> | undefined {
   const [order, sha256] = [metadata.get('order'), metadata.get('sha256')]
-  if (metadata.get('format') !== FORMAT || order === undefined || sha256 === undefined)
-    throw new AdasumError(
-      'ERR_UNSUPPORTED',
-      `${path} is a safetensors file with ${entries.length} tensors and without the checksum of saveWeights(), as other tools write them. Only files of saveWeights() can be loaded.`,
-    )
+  if (metadata.get('format') !== FORMAT || order === undefined || sha256 === undefined) return undefined
   const byName = new Map(entries.map((entry) => [entry.name, entry]))
   const ordered = readNames(order).map((name) => {
     const entry = byName.get(name)
@@ -177,10 +181,11 @@ async function readTensors(
     contents.set(entry, bytes)
   }
   const actual = hash.digest('hex')
-  if (actual !== sha256) throw new FormatError(`its SHA-256 is ${actual}, its header says ${displayText(sha256)}`)
+  if (sha256 !== undefined && actual !== sha256)
+    throw new FormatError(`its SHA-256 is ${actual}, its header says ${displayText(sha256)}`)
   return order.map((entry) => {
-    const { name, shape } = entry
-    return { name, dtype: dtypeOf(entry), shape, bytes: contents.get(entry)! }
+    const { name, dtype, shape } = entry
+    return { name, dtype, shape, bytes: contents.get(entry)! }
   })
 }
 
@@ -191,10 +196,4 @@ function allocate({ name, begin, end }: HeaderEntry): Uint8Array {
     const message = `${displayText(name)} has ${end - begin} bytes, for which there is no memory. Use a machine with more.`
     throw new AdasumError('ERR_OUT_OF_MEMORY', message, { cause })
   }
-}
-
-function dtypeOf({ name, dtype }: HeaderEntry): WeightDtype {
-  const known = (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
-  if (known !== undefined) return known
-  throw new FormatError(`${displayText(name)} is ${dtype}, which saveWeights() does not write`)
 }

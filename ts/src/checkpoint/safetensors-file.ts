@@ -1,0 +1,136 @@
+/** Whole safetensors files, and sets of them that an index joins, as `model.safetensors.index.json` does. */
+import { dirname, join } from 'node:path'
+import { AdasumError } from '../errors.ts'
+import { checkOptions } from '../tensor/check.ts'
+import type { OptionNames } from '../types.ts'
+import { checkPath, readFileWith, replaceFile } from './durable-file.ts'
+import { displayText, FormatError, isWellFormed, JsonReader } from './json-reader.ts'
+import { type ByteSource, type DecodedFile, decodeSafetensors, encodeSafetensors, OWN_METADATA } from './safetensors.ts'
+import { type FileTensor, fileTensor, storedTensors, type TensorInputs } from './tensors.ts'
+
+export interface SafetensorsFile {
+  /** In the order in which they were saved, or in that of the file or index of another tool. */
+  readonly tensors: ReadonlyMap<string, FileTensor>
+  /** What the file says of itself; empty for a set of files. */
+  readonly metadata: ReadonlyMap<string, string>
+}
+
+export interface WriteSafetensorsOptions {
+  /** Text that other tools find in the file, by key. */
+  metadata?: Readonly<Record<string, string>>
+}
+
+const WRITE_OPTIONS: OptionNames<WriteSafetensorsOptions> = { metadata: true }
+const INDEX_SUFFIX = '.index.json'
+/** As for a header. */
+const MAX_INDEX_BYTES = 100_000_000
+
+/**
+ * Writes named arrays to a file in the safetensors format, with a checksum. The file is whole or not there: it is
+ * written beside its path, flushed to the disk and then renamed.
+ *
+ * @param tensors - typed arrays, or `{ data, shape, dtype }`; they must not change before the promise settles
+ * @throws AdasumError ERR_ARGUMENT for arrays, names or metadata that the format cannot hold, and with the system's error as
+ *   cause if the file cannot be written
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: TensorInputs,
+  options: WriteSafetensorsOptions = {},
+): Promise<void> {
+  checkPath(path, 'file')
+  checkOptions(options, WRITE_OPTIONS)
+  const { metadata = {} } = options
+  checkMetadata(metadata)
+  await replaceFile(path, encodeSafetensors(storedTensors(tensors), metadata).chunks)
+}
+
+/**
+ * Reads a safetensors file of any tool; a path that ends with `.index.json` stands for the files that it names, which
+ * lie beside it. Headers, locations and, where there is one, the checksum are checked before anything is returned.
+ *
+ * @throws AdasumError ERR_ARGUMENT for a file that is missing, truncated, damaged or of another format;
+ *   ERR_OUT_OF_MEMORY
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  checkPath(path, 'file')
+  if (path.endsWith(INDEX_SUFFIX)) return readSet(path)
+  const { tensors, metadata } = await readDecoded(path)
+  return { tensors: new Map(tensors.map((tensor) => [tensor.name, fileTensor(tensor)])), metadata }
+}
+
+/** @throws AdasumError as `readSafetensors` does */
+export async function readDecoded(path: string): Promise<DecodedFile> {
+  return readFileWith(path, (source) => naming(path, 'safetensors file', () => decodeSafetensors(source)))
+}
+
+/** Says in which file a mistake is. */
+async function naming<T>(path: string, what: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    throw new AdasumError('ERR_ARGUMENT', `${path} is not a whole ${what}: ${error.message}. Use an undamaged one.`)
+  }
+}
+
+async function readSet(path: string): Promise<SafetensorsFile> {
+  const fileOf = await readFileWith(path, (source) =>
+    naming(path, 'index of safetensors files', () => readIndex(source)),
+  )
+  const found = new Map<string, FileTensor>()
+  for (const file of new Set(fileOf.values())) {
+    const { tensors } = await readDecoded(join(dirname(path), file))
+    for (const tensor of tensors) if (fileOf.get(tensor.name) === file) found.set(tensor.name, fileTensor(tensor))
+  }
+  const missing = [...fileOf].find(([name]) => !found.has(name))
+  if (missing !== undefined)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `${path} says that ${displayText(missing[0])} is in ${displayText(missing[1])}, which has no such tensor. Use files of one set.`,
+    )
+  return { tensors: new Map([...fileOf.keys()].map((name) => [name, found.get(name)!])), metadata: new Map() }
+}
+
+/** @returns the file of each tensor, by name */
+async function readIndex(source: ByteSource): Promise<Map<string, string>> {
+  if (source.byteLength > MAX_INDEX_BYTES)
+    throw new FormatError(`it has ${source.byteLength} bytes, of at most ${MAX_INDEX_BYTES}`)
+  const bytes = new Uint8Array(source.byteLength)
+  await source.read(0, bytes)
+  const reader = new JsonReader(textOfIndex(bytes), 'it')
+  let fileOf: Map<string, string> | undefined
+  reader.object((name) => {
+    if (name !== 'weight_map') return reader.skip()
+    const files = (fileOf = new Map<string, string>())
+    reader.object((tensor) => void files.set(tensor, plainFileName(reader.string())))
+  })
+  reader.end()
+  if (fileOf === undefined) throw new FormatError('it has no weight_map')
+  return fileOf
+}
+
+function textOfIndex(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new FormatError('it is not UTF-8')
+  }
+}
+
+/** An index may name files of its own folder only, wherever it comes from. */
+function plainFileName(name: string): string {
+  if (name !== '' && name !== '.' && name !== '..' && !/[/\\:\0]/.test(name)) return name
+  throw new FormatError(`it names the file ${displayText(name)}, which is not one beside it`)
+}
+
+function checkMetadata(metadata: unknown): void {
+  if (typeof metadata !== 'object' || metadata === null)
+    throw new AdasumError('ERR_ARGUMENT', 'metadata must be an object of texts. Pass { key: text }.')
+  for (const [key, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string' || !isWellFormed(value) || !isWellFormed(key))
+      throw new AdasumError('ERR_ARGUMENT', `metadata ${displayText(key)} is no Unicode text. Pass a string.`)
+    if ((OWN_METADATA as readonly string[]).includes(key))
+      throw new AdasumError('ERR_ARGUMENT', `metadata ${displayText(key)} is written by adasum. Use another key.`)
+  }
+}
