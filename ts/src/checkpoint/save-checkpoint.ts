@@ -80,8 +80,8 @@ export async function saveCheckpoint(
   const { keep: wanted = DEFAULT_KEEP, ...rest } = options
   const team = teamOf(folder, rest)
   const keep = wholeNumber(wanted, 'keep', { least: 1 })
-  const { shared, local } = encode(content)
   const { rank } = team.peers
+  const { shared, local } = encode(content, rank === 0)
   const [number] = (await together(team, () => (rank === 0 ? nextNumber(folder) : 0))) as [number, ...number[]]
   const path = checkpointPath(folder, number)
   const parts = await together(team, async () => {
@@ -103,7 +103,7 @@ export async function saveCheckpoint(
   return path
 }
 
-function encode(content: CheckpointContent): { shared: EncodedPart; local: EncodedPart | undefined } {
+function encode(content: CheckpointContent, isFirst: boolean): { shared: EncodedPart; local: EncodedPart | undefined } {
   if (typeof content !== 'object' || content === null)
     throw new AdasumError(
       'ERR_ARGUMENT',
@@ -112,7 +112,7 @@ function encode(content: CheckpointContent): { shared: EncodedPart; local: Encod
   checkOptions(content, CONTENT)
   const { local, ...shared } = content
   if (local !== undefined) checkOptions(local, LOCAL_CONTENT)
-  return { shared: encodePart(shared, 'values'), local: local && encodePart(local, 'local.values') }
+  return { shared: encodePart(isFirst ? shared : {}, 'values'), local: local && encodePart(local, 'local.values') }
 }
 
 function encodePart({ arrays, values = {} }: NonNullable<CheckpointContent['local']>, what: string): EncodedPart {

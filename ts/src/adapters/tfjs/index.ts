@@ -6,6 +6,13 @@ export type { TrainableModel } from './fit-hooks.ts'
 export type { LossFunction } from './gradients.ts'
 export type { StepReduction } from '../../training/flat-exchange.ts'
 export { sampledDataset, type SampledDataset } from './sampled-dataset.ts'
+export {
+  type LoadedTraining,
+  loadTraining,
+  saveTraining,
+  type Training,
+  type TrainingContent,
+} from './training-checkpoint.ts'
 export { registerTrainingKernels } from './training-kernels.ts'
 export type { ModelWeight, WeightedModel, Weights } from './variables.ts'
 export { loadWeights, saveWeights } from './weights-file.ts'

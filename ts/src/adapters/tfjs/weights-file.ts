@@ -9,11 +9,9 @@ import {
 } from '../../checkpoint/safetensors.ts'
 import { AdasumError } from '../../errors.ts'
 import { flatOf, type WeightDtype } from '../../optim/flat-weights.ts'
-import { weightText } from '../../optim/weight-layout.ts'
+import { bytesOf } from '../../tensor/check.ts'
+import { checkShapes, specOf, weightDtypeOf } from './stored-variables.ts'
 import { variablesOf, type Weights } from './variables.ts'
-
-/** As safetensors files name the dtypes of weights. */
-const DTYPE_NAMES: Record<WeightDtype, string> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
 
 /** A weight in a file. */
 export interface StoredWeight extends StoredTensor {
@@ -53,25 +51,8 @@ export async function loadWeights(weights: Weights, path: string): Promise<void>
 }
 
 async function storedTensor(variable: tf.Variable): Promise<StoredTensor> {
-  const { name, shape } = variable
-  const { buffer, byteOffset, byteLength } = await variable.data()
-  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice()
-  return { name, dtype: DTYPE_NAMES[variable.dtype as WeightDtype], shape, bytes }
-}
-
-function checkShapes(variables: readonly tf.Variable[], stored: readonly StoredWeight[], path: string): void {
-  if (variables.length !== stored.length)
-    throw new AdasumError(
-      'ERR_MISMATCH',
-      `${path} holds ${stored.length} weights, the model has ${variables.length}. Load it into the model that was saved.`,
-    )
-  variables.forEach((variable, index) => {
-    const [mine, theirs] = [weightText(variable), weightText(stored[index]!)]
-    if (mine === theirs) return
-    const names = `weight ${index} (${variable.name}, in the file ${stored[index]!.name})`
-    const message = `${path}: ${names} is ${mine} in the model and ${theirs} in the file. Load it into the model that was saved.`
-    throw new AdasumError('ERR_MISMATCH', message)
-  })
+  const { data, shape, dtype } = await specOf(variable)
+  return { name: variable.name, dtype, shape, bytes: bytesOf(data) }
 }
 
 /** @throws AdasumError as loadWeights() does */
@@ -83,7 +64,7 @@ export async function readStored(source: ByteSource, path: string): Promise<Stor
         'ERR_UNSUPPORTED',
         `${path} is a safetensors file with ${tensors.length} tensors and without the checksum of saveWeights(), as other tools write them. Only files of saveWeights() can be loaded.`,
       )
-    return tensors.map((tensor) => ({ ...tensor, dtype: weightDtypeOf(tensor) }))
+    return tensors.map((tensor) => ({ ...tensor, dtype: checkedDtype(tensor) }))
   } catch (error) {
     if (!(error instanceof FormatError)) throw error
     const message = `${path} is not a whole file of saveWeights(): ${error.message}. Use an undamaged one.`
@@ -91,8 +72,8 @@ export async function readStored(source: ByteSource, path: string): Promise<Stor
   }
 }
 
-function weightDtypeOf({ name, dtype }: StoredTensor): WeightDtype {
-  const known = (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
+function checkedDtype({ name, dtype }: StoredTensor): WeightDtype {
+  const known = weightDtypeOf(dtype)
   if (known !== undefined) return known
   throw new FormatError(`${displayText(name)} is ${dtype}, which saveWeights() does not write`)
 }
