@@ -205,6 +205,19 @@ test.serial('if one rank cannot write, all learn of it, and the checkpoint befor
   t.deepEqual((await onAll(t, 3, (comm) => loadCheckpoint(path, { comm }))).map(stepOf), [300, 300, 300])
 })
 
+test.serial('if the content of one rank cannot be stored, all learn of it at once', async (t) => {
+  const path = folder(t)
+  const errors = await onAll(t, 3, (comm) => {
+    const values = { rate: comm.rank === 2 ? NaN : 1 }
+    return saveCheckpoint(path, { local: { values } }, { comm }).catch((error: unknown) => error)
+  })
+  for (const [rank, error] of errors.entries()) {
+    t.like(error, { code: 'ERR_ARGUMENT', ...(rank !== 2 && { peerRank: 2 }) })
+    t.regex((error as AdasumError).message, /^(rank 2: )?local\.values\.rate is NaN/)
+  }
+  t.deepEqual(readdirSync(path), [])
+})
+
 test.serial('all ranks pass over what is damaged for one of them', async (t) => {
   const path = folder(t)
   for (let step = 0; step < 2; step++)

@@ -60,6 +60,12 @@ interface EncodedPart {
   part: Part
 }
 
+/** What one rank stores. */
+interface Encoded {
+  shared: EncodedPart
+  local: EncodedPart | undefined
+}
+
 /**
  * Saves the state of a run: arrays and plain values that all ranks have in common, and what each rank has for itself. Every
  * rank of the communicator calls it at the same point. Once it resolves, the checkpoint is on the disk, as a folder
@@ -68,8 +74,8 @@ interface EncodedPart {
  *
  * @param content - must not change before the promise settles
  * @returns the path of the checkpoint
- * @throws AdasumError ERR_ARGUMENT for content that cannot be stored, and on all ranks, with the system's error as cause, if a
- *   file cannot be written; the communicator's own errors
+ * @throws AdasumError ERR_ARGUMENT on all ranks, for content of one that cannot be stored, or, with the system's error as
+ *   cause, a file that cannot be written; the communicator's own errors
  */
 export async function saveCheckpoint(
   folder: string,
@@ -81,8 +87,12 @@ export async function saveCheckpoint(
   const team = teamOf(folder, rest)
   const keep = wholeNumber(wanted, 'keep', { least: 1 })
   const { rank } = team.peers
-  const { shared, local } = encode(content, rank === 0)
-  const [number] = (await together(team, () => (rank === 0 ? nextNumber(folder) : 0))) as [number, ...number[]]
+  let encoded: Encoded
+  const [number] = (await together(team, () => {
+    encoded = encode(content, rank === 0)
+    return rank === 0 ? nextNumber(folder) : 0
+  })) as [number, ...number[]]
+  const { shared, local } = encoded!
   const path = checkpointPath(folder, number)
   const parts = await together(team, async () => {
     await makeFolder(path)
@@ -103,7 +113,7 @@ export async function saveCheckpoint(
   return path
 }
 
-function encode(content: CheckpointContent, isFirst: boolean): { shared: EncodedPart; local: EncodedPart | undefined } {
+function encode(content: CheckpointContent, isFirst: boolean): Encoded {
   if (typeof content !== 'object' || content === null)
     throw new AdasumError(
       'ERR_ARGUMENT',
