@@ -3,11 +3,12 @@
 // `npm run test:tfjs-oldest` runs it, and `-- 4.9.0` another version; the last line counts.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { readAva, summaryLine } from './lib/results.mjs'
+import { fileURLToPath } from 'node:url'
+import { adapterSuite, environmentWith } from './lib/adapter-tests.mjs'
+import { summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -25,8 +26,7 @@ execFileSync('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '
   stdio: ['ignore', 'ignore', 'inherit'],
 })
 
-const redirection = new URL(`lib/tfjs-redirection.mjs?${pathToFileURL(folder).href}`, import.meta.url)
-const env = { NODE_OPTIONS: `--import=${redirection.href}` }
+const env = environmentWith(folder)
 const program = "import { version_core } from '@tensorflow/tfjs-core'; console.log(version_core)"
 const found = execFileSync(process.execPath, ['--input-type=module', '--eval', program], {
   cwd: root,
@@ -35,20 +35,6 @@ const found = execFileSync(process.execPath, ['--input-type=module', '--eval', p
 })
 if (found.trim() !== version) throw new Error(`programs find TensorFlow.js ${found.trim()} instead of ${version}`)
 
-const tests = readdirSync(join(root, 'test', 'adapters')).filter((name) => name.endsWith('.test.ts'))
-const counts = await runSuite(
-  {
-    name: `TensorFlow.js ${version}`,
-    command: process.execPath,
-    args: [
-      join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs'),
-      ...tests.map((name) => `test/adapters/${name}`),
-    ],
-    read: readAva,
-    limitMinutes: 10,
-    env,
-  },
-  root,
-)
+const counts = await runSuite(adapterSuite(root, `TensorFlow.js ${version}`, env), root)
 console.log(summaryLine(counts))
 if (counts.failed > 0) process.exitCode = 1

@@ -1,12 +1,12 @@
 // The program for model.fit, as the API was designed, with a model and data around it. Prints one JSON line.
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-wasm'
 import { connect } from 'adasum'
 import { distribute, registerTrainingKernels } from 'adasum/tfjs'
+import { FAST_BACKEND } from './_backend.mjs'
 import { fingerprintOf } from './_fingerprint.mjs'
 
-await tf.setBackend('wasm')
+await tf.setBackend(FAST_BACKEND)
 // Bright dots, in the left half or in the right one. The odd sample out: it belongs to no shard.
 const COUNT = 4001
 const xs = tf.tidy(() => {

@@ -1,12 +1,12 @@
 // The program for a loop of one's own, as the API was designed, with a model and data around it. Prints one JSON line.
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-wasm'
 import { connect } from 'adasum'
 import { broadcastWeights, DistributedOptimizer } from 'adasum/tfjs'
+import { FAST_BACKEND } from './_backend.mjs'
 import { fingerprintOf } from './_fingerprint.mjs'
 
-await tf.setBackend('wasm')
+await tf.setBackend(FAST_BACKEND)
 const comm = await connect()
 const model = layers.sequential()
 model.add(layers.layers.dense({ inputShape: [4], units: 16, activation: 'tanh' }))

@@ -3,13 +3,13 @@
 import { createHash } from 'node:crypto'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-wasm'
 import { connect } from 'adasum'
 import { broadcastWeights, DistributedOptimizer, distribute, registerTrainingKernels } from 'adasum/tfjs'
+import { FAST_BACKEND } from './_backend.mjs'
 import { fingerprintOf } from './_fingerprint.mjs'
 
 registerTrainingKernels()
-await tf.setBackend('wasm')
+await tf.setBackend(FAST_BACKEND)
 const comm = await connect()
 
 /** Stripes, lying or standing: a task that a small convolution learns. */

@@ -2,12 +2,12 @@
 // id when it has begun, and one JSON line at the end.
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-wasm'
 import { connect } from 'adasum'
 import { distribute } from 'adasum/tfjs'
+import { FAST_BACKEND } from './_backend.mjs'
 import { fingerprintOf } from './_fingerprint.mjs'
 
-await tf.setBackend('wasm')
+await tf.setBackend(FAST_BACKEND)
 const comm = await connect()
 const model = layers.sequential()
 model.add(layers.layers.dense({ inputShape: [8], units: 4 }))

@@ -2,12 +2,10 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
 import { distribute } from '../../ts/src/adapters/tfjs/index.ts'
 import { fc } from '../_property.ts'
+import './_backend.mjs'
 import { BATCH, datasetOf, equalWeights, FEATURES, fit, type Replica, replicas } from './_replicas.ts'
-
-test.before(() => tf.setBackend('cpu'))
 
 const OPTIONS = { op: 'adasum' } as const
 const METHODS = ['onTrainBegin', 'onEpochBegin', 'onBatchBegin', 'onBatchEnd', 'onEpochEnd', 'onTrainEnd'] as const

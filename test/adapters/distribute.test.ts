@@ -1,8 +1,6 @@
 import test from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
-import '@tensorflow/tfjs-backend-wasm'
 import {
   distribute,
   type DistributeOptions,
@@ -11,6 +9,7 @@ import {
 } from '../../ts/src/adapters/tfjs/index.ts'
 import { failuresOf } from '../_world.ts'
 import { reduceOf, relativeError } from '../optim/_oracle.ts'
+import { BACKENDS } from './_backend.mjs'
 import {
   BATCH,
   datasetOf,
@@ -21,6 +20,7 @@ import {
   type Replica,
   replicas,
   type Setup,
+  weightsOf,
 } from './_replicas.ts'
 import { valuesOf } from './_train.ts'
 
@@ -59,7 +59,7 @@ async function reference(
   return Float32Array.from(start)
 }
 
-for (const backend of ['cpu', 'wasm']) {
+for (const backend of BACKENDS) {
   test.serial(`${backend}: fit on all ranks is start + op(local - start), batch by batch`, async (t) => {
     await tf.setBackend(backend)
     for (const [size, op, localSteps] of [
@@ -78,6 +78,27 @@ for (const backend of ['cpu', 'wasm']) {
       t.true(relativeError(equalWeights(t, made), expected) < 1e-5, `${op} of ${size}, ${localSteps} local steps`)
       t.is(reductions.length, size * Math.ceil(3 / localSteps))
       t.deepEqual(reductions[0]!.segments.map(({ elementCount }) => elementCount), [30, 5, 10, 2]) // prettier-ignore
+    }
+  })
+
+  test.serial(`${backend}: a clone of a weight keeps its values while training goes on`, async (t) => {
+    await tf.setBackend(backend)
+    const made = await replicas(t, 2)
+    const kept: { clones: tf.Tensor[]; values: Float32Array }[] = []
+    const keep = (replica: Replica) => ({
+      onBatchEnd: (batch: number) => {
+        if (batch > 0) return
+        const clones = replica.model.getWeights().map((weight) => tf.clone(weight))
+        kept.push({ clones, values: valuesOf(clones) })
+      },
+    })
+    const callbacksOf = (replica: Replica) => [distribute(replica.model, replica.comm, { op: 'adasum' }), keep(replica)]
+    await Promise.all(made.map((replica) => fit(replica, { op: 'adasum' }, { callbacks: callbacksOf(replica) })))
+    t.is(kept.length, 2)
+    for (const { clones, values } of kept) {
+      t.deepEqual(valuesOf(clones), values)
+      t.notDeepEqual(valuesOf(clones), weightsOf(made[0]!))
+      tf.dispose(clones)
     }
   })
 

@@ -1,8 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
-import '@tensorflow/tfjs-backend-wasm'
 import {
   broadcastWeights,
   DistributedOptimizer,
@@ -13,6 +11,7 @@ import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { reduceOf, relativeError } from '../optim/_oracle.ts'
+import { BACKENDS } from './_backend.mjs'
 import { assignValues, deltaReference, gradientOn, lossOn, makeVariables, SEGMENTS, valuesOf } from './_train.ts'
 
 const OPS: ReduceOp[] = ['adasum', 'sum', 'average']
@@ -61,7 +60,7 @@ function equalWeights(t: ExecutionContext, made: readonly Replica[]): Float32Arr
   return weights
 }
 
-for (const backend of ['cpu', 'wasm']) {
+for (const backend of BACKENDS) {
   const cases = [1, 2, 3, 4].flatMap((size) => OPS.map((op) => ({ size, op })))
 
   test.serial(`${backend}: one step of sgd is start - rate * op(gradients), in both modes`, async (t) => {

@@ -1,10 +1,10 @@
 /** What the constructor of DistributedOptimizer refuses. */
 import test from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
-import '@tensorflow/tfjs-backend-cpu'
 import { DistributedOptimizer } from '../../ts/src/adapters/tfjs/index.ts'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { makeWorld } from '../_world.ts'
+import './_backend.mjs'
 
 test('bad arguments of the constructor', async (t) => {
   const world = await makeWorld(1)

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
-import '@tensorflow/tfjs-backend-cpu'
 import { loadWeights, saveWeights } from '../../ts/src/adapters/tfjs/index.ts'
 import { readStored, type StoredWeight } from '../../ts/src/adapters/tfjs/weights-file.ts'
 import { type ByteSource, encodeSafetensors } from '../../ts/src/checkpoint/safetensors.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { fc } from '../_property.ts'
+import './_backend.mjs'
 import { fileOf, forged, headerOf, type Tensor } from './_safetensors.ts'
 
 const GOLDEN = new URL('../golden/weights.safetensors', import.meta.url)

@@ -3,20 +3,17 @@ import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import type * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
 import { distribute } from '../../ts/src/adapters/tfjs/index.ts'
 import type { Collectives } from '../../ts/src/training/collectives.ts'
 import { compile, linesOf, outcomeOf, ROOT, startAdasum } from '../cli/_adasum.ts'
 import { fc } from '../_property.ts'
 import { failuresOf } from '../_world.ts'
+import './_backend.mjs'
 import { datasetOf, equalWeights, fit, type Replica, replicas } from './_replicas.ts'
 
 const SIGNALLED = fileURLToPath(new URL('_signalled.mjs', import.meta.url))
 
-test.before(async () => {
-  compile()
-  await tf.setBackend('cpu')
-})
+test.before(compile)
 
 interface Counts {
   batches: number
@@ -279,7 +276,7 @@ test.serial('without distribute, a model stops as TensorFlow.js says: at once', 
   const counts = { batches: 0, epochs: 0 }
   await fit(replica, { op: 'adasum' }, { callbacks: [counter(counts), stopAt(replica, 0, 1)], epochs: 2 })
   t.deepEqual(counts, { batches: 2, epochs: 1 })
-  await t.notThrowsAsync(replica.model.fit(replica.x, replica.y))
+  await t.notThrowsAsync(replica.model.fit(replica.x, replica.y, { verbose: 0 }))
 })
 
 test.serial('a second call of fit, which TensorFlow.js refuses, takes nothing from the first', async (t) => {

@@ -4,8 +4,6 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
-import '@tensorflow/tfjs-backend-wasm'
 import {
   averageNonTrainableWeights,
   broadcastWeights,
@@ -16,6 +14,7 @@ import { AdasumError } from '../../ts/src/errors.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { fc, runsOf } from '../_property.ts'
 import { gaussian } from '../optim/_oracle.ts'
+import { BACKENDS } from './_backend.mjs'
 
 async function folder(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'adasum-weights-'))
@@ -47,7 +46,7 @@ function model(units = 4): layers.Sequential {
   return made
 }
 
-for (const backend of ['cpu', 'wasm']) {
+for (const backend of BACKENDS) {
   test.serial(`${backend}: all ranks get the root's weights, whatever their dtype`, async (t) => {
     await tf.setBackend(backend)
     for (const [size, root] of [

@@ -24,11 +24,14 @@ interface Options {
 /** The environment of the tests without what a launcher around them may have set. */
 function plainEnvironment(): Record<string, string> {
   const entries = Object.entries(process.env).map(([name, value]): [string, string] => [name, value ?? ''])
-  return Object.fromEntries(entries.filter(([name]) => !/^(ADASUM_|FORCE_COLOR|NO_COLOR)/.test(name)))
+  return Object.fromEntries(entries.filter(([name]) => !/^(ADASUM_(?!TFJS_BACKEND)|FORCE_COLOR|NO_COLOR)/.test(name)))
 }
 
-/** On a busy machine ranks may start more than 5 s apart, and then those that wait say so. */
-export const QUIET = { NODE_OPTIONS: '--disable-warning=ADASUM_WAITING' }
+/**
+ * On a busy machine ranks may start more than 5 s apart, and then those that wait say so. Options that the tests run
+ * under, such as one that finds them another TensorFlow.js, stay.
+ */
+export const QUIET = { NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --disable-warning=ADASUM_WAITING`.trim() }
 
 function spawnAdasum(args: readonly string[], { cwd, env = {} }: Options) {
   return execa(process.execPath, [BIN, ...args], {

@@ -1,9 +1,15 @@
-/** What the set-up decides to do, seen from outside: in made-up checkouts, with tools that only note that they ran. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs'
+/**
+ * What the set-up decides to do, seen from outside: in made-up checkouts, with tools that only note that they ran; and
+ * what keeps two set-ups apart, and half-made folders from being used.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
+import { completeFolder } from '../../scripts/lib/complete-folder.mjs'
 import { withFolderLock } from '../../scripts/lib/folder-lock.mjs'
 import { nodeProblem } from '../../scripts/lib/requirements.mjs'
 import { Checkout, lock } from './_checkout.ts'
@@ -193,4 +199,88 @@ test('a lock whose owner lives is not taken, however long it works', async (t) =
   const waiter = withFolderLock(path, async () => void order.push('waiter'), { deadAfterMs: 3_000 })
   await Promise.all([owner, waiter])
   t.deepEqual(order, ['owner', 'waiter'])
+})
+
+/** The path of a folder that is not there yet. */
+function absentFolder(t: ExecutionContext): string {
+  const parent = mkdtempSync(join(tmpdir(), 'adasum-complete-'))
+  t.teardown(() => rmSync(parent, { recursive: true, force: true }))
+  return join(parent, 'made')
+}
+
+/** Fills a folder with a file, and counts how often that was done. */
+function maker(text: string) {
+  const counts = { calls: 0 }
+  const make = async (building: string): Promise<void> => {
+    counts.calls += 1
+    writeFileSync(join(building, 'file'), text)
+  }
+  return { counts, make }
+}
+
+const fileIn = (folder: string): string => readFileSync(join(folder, 'file'), 'utf8')
+
+test('a complete folder is made once, and again from another recipe', async (t) => {
+  const folder = absentFolder(t)
+  const [first, second] = [maker('first'), maker('second')]
+  await completeFolder(folder, 'a', first.make)
+  await completeFolder(folder, 'a', second.make)
+  t.deepEqual([fileIn(folder), first.counts.calls, second.counts.calls], ['first', 1, 0])
+  await completeFolder(folder, 'b', second.make)
+  t.deepEqual([fileIn(folder), second.counts.calls], ['second', 1])
+})
+
+test('making a folder that fails half-way leaves nothing, and keeps the folder of an earlier recipe', async (t) => {
+  const folder = absentFolder(t)
+  const half = async (building: string): Promise<void> => {
+    writeFileSync(join(building, 'half'), '')
+    throw new Error('the network is gone')
+  }
+  await t.throwsAsync(completeFolder(folder, 'a', half), { message: 'the network is gone' })
+  t.false(existsSync(folder))
+  await completeFolder(folder, 'a', maker('whole').make)
+  t.false(existsSync(join(folder, 'half')))
+  await t.throwsAsync(completeFolder(folder, 'b', half))
+  t.is(fileIn(folder), 'whole')
+})
+
+/** A process that makes the folder: it says when it is in the middle of it, and goes on when it is told to. */
+function startMaking(t: ExecutionContext, folder: string) {
+  const program = `
+import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { completeFolder } from ${JSON.stringify(new URL('../../scripts/lib/complete-folder.mjs', import.meta.url).href)}
+await completeFolder(${JSON.stringify(folder)}, 'a', async (building) => {
+  writeFileSync(building + '/half', '')
+  console.log('half-way')
+  await once(process.stdin, 'data')
+  writeFileSync(building + '/file', 'by the first')
+})
+process.exit()`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  return child
+}
+
+test('who comes while another process makes a folder waits, and finds it', async (t) => {
+  const folder = absentFolder(t)
+  const child = startMaking(t, folder)
+  await once(child.stdout, 'data')
+  const { counts, make } = maker('by the second')
+  await completeFolder(folder, 'a', make, { onWait: () => child.stdin.write('go on\n') })
+  t.deepEqual([fileIn(folder), counts.calls], ['by the first', 0])
+})
+
+test('a process that is killed while it makes a folder leaves nothing that is taken for complete', async (t) => {
+  const folder = absentFolder(t)
+  const child = startMaking(t, folder)
+  await once(child.stdout, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  t.false(existsSync(folder))
+  await completeFolder(folder, 'a', maker('whole').make)
+  t.is(fileIn(folder), 'whole')
+  t.false(existsSync(join(folder, 'half')))
 })

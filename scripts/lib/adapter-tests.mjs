@@ -1,0 +1,31 @@
+// The tests of the TensorFlow.js adapter, with another TensorFlow.js than the one that package.json names.
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { readAva } from './results.mjs'
+
+/**
+ * @param {string} folder with node_modules of its own
+ * @returns {{ NODE_OPTIONS: string }} the environment of programs that find TensorFlow.js there, and of those that they start
+ */
+export function environmentWith(folder) {
+  const redirection = new URL(`tfjs-redirection.mjs?${pathToFileURL(folder).href}`, import.meta.url)
+  return { NODE_OPTIONS: `--import=${redirection.href}` }
+}
+
+/**
+ * @param {string} root
+ * @param {string} name
+ * @param {NodeJS.ProcessEnv} env
+ * @param {(file: string) => boolean} isWanted
+ * @returns {import('./suite.mjs').Suite} the files of test/adapters that are wanted
+ */
+export function adapterSuite(root, name, env, isWanted = () => true) {
+  const files = readdirSync(join(root, 'test', 'adapters')).filter(
+    (file) => file.endsWith('.test.ts') && isWanted(file),
+  )
+  const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
+  const args = [ava, ...files.map((file) => `test/adapters/${file}`)]
+  return { name, command: process.execPath, args, read: readAva, limitMinutes: 10, env }
+}
