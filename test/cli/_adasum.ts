@@ -21,10 +21,12 @@ interface Options {
   env?: Record<string, string>
 }
 
+const SET_BY_LAUNCHERS = /^(ADASUM_(?!TFJS_BACKEND)|FORCE_COLOR|NO_COLOR|TF_NUM_|CUDA_)/
+
 /** The environment of the tests without what a launcher around them may have set. */
 function plainEnvironment(): Record<string, string> {
   const entries = Object.entries(process.env).map(([name, value]): [string, string] => [name, value ?? ''])
-  return Object.fromEntries(entries.filter(([name]) => !/^(ADASUM_(?!TFJS_BACKEND)|FORCE_COLOR|NO_COLOR)/.test(name)))
+  return Object.fromEntries(entries.filter(([name]) => !SET_BY_LAUNCHERS.test(name)))
 }
 
 /**

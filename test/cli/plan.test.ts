@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import test from 'ava'
 import { planLaunch } from '../../ts/src/cli/run/plan.ts'
 import { loaderOptions } from '../../ts/src/cli/run/script.ts'
+import { threadVariables } from '../../ts/src/cli/run/share-of-machine.ts'
 import { readSecret } from '../../ts/src/rendezvous/secret.ts'
 import { folderWith } from '../_user-folder.ts'
 
@@ -46,4 +47,18 @@ test('TypeScript runs through tsx where it is installed, else by Node.js itself 
   t.throws(() => loaderOptions('/project/a.ts', without, false), refused)
   t.throws(() => loaderOptions('/project/a.tsx', without, true), refused)
   for (const name of ['a.mjs', 'a.js', 'ts']) t.deepEqual(loaderOptions(`/project/${name}`, withTsx, false), [])
+})
+
+test('ranks share the cores in whole threads, at least one each', (t) => {
+  for (const [cores, ranks, share] of [
+    [16, 1, '16'],
+    [16, 3, '5'],
+    [16, 16, '1'],
+    [16, 17, '1'],
+    [1, 2, '1'],
+  ] as const)
+    // prettier-ignore
+    t.deepEqual(threadVariables(cores, ranks, {}), { TF_NUM_INTRAOP_THREADS: share, TF_NUM_INTEROP_THREADS: share })
+  const both = { TF_NUM_INTRAOP_THREADS: '', TF_NUM_INTEROP_THREADS: '0' }
+  t.deepEqual(threadVariables(4, 2, both), {})
 })

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { ROOT, folderWith, installPackages } from '../_user-folder.ts'
 import { compile, runAdasum, sortedLines } from './_adasum.ts'
 
@@ -80,6 +81,69 @@ test('--node-option hands options to Node.js, in order', async (t) => {
   ]
   const { stdout } = await runAdasum(t, args, { cwd })
   t.deepEqual(places(stdout)[0]?.execArgv.slice(-2), ['--max-old-space-size=99', '--no-warnings'])
+})
+
+/** What ranks have in their environment under these names, in rank order. */
+async function variablesOf(
+  t: ExecutionContext,
+  options: string[],
+  env: Record<string, string>,
+): Promise<(string | undefined)[][]> {
+  const names = ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS', 'CUDA_VISIBLE_DEVICES']
+  const script = `console.log(JSON.stringify(${JSON.stringify(names)}.map((name) => process.env[name] ?? 'unset')))`
+  const cwd = folderWith(t, { 'print.mjs': script })
+  const { exitCode, stdout, stderr } = await runAdasum(t, ['run', ...options, 'print.mjs'], { cwd, env })
+  t.is(exitCode, 0, stderr)
+  return sortedLines(stdout).map((line) => JSON.parse(line.replace(/^\[\d+\] /, '')) as string[])
+}
+
+test('TensorFlow gets a share of the cores for each rank, unless the user has said how many', async (t) => {
+  const cores = availableParallelism()
+  for (const size of [1, 2, cores + 1]) {
+    const share = `${size > cores ? 1 : Math.floor(cores / size)}`
+    const found = await variablesOf(t, ['-n', `${size}`], {})
+    t.deepEqual(found, Array(size).fill([share, share, 'unset']))
+  }
+  const share = `${Math.max(1, Math.floor(cores / 2))}`
+  const [first, second] = await variablesOf(t, ['-n', '2'], { TF_NUM_INTRAOP_THREADS: '7' })
+  t.deepEqual([first, second], Array(2).fill(['7', share, 'unset']))
+})
+
+const DEVICES: [gpus: string[], env: Record<string, string>, found: string[]][] = [
+  [[], {}, ['unset', 'unset']],
+  [[], { CUDA_VISIBLE_DEVICES: '3,1' }, ['3,1', '3,1']],
+  [['1'], {}, ['0', '1']],
+  [['3'], {}, ['0,1,2', '3,4,5']],
+  [['2'], { CUDA_VISIBLE_DEVICES: '7, 5,GPU-8932f937,1,0' }, ['7,5', 'GPU-8932f937,1']],
+]
+
+test('--gpus-per-rank shows each rank devices of its own, of those that CUDA would show', async (t) => {
+  for (const [gpus, env, expected] of DEVICES) {
+    const options = ['-n', '2', ...gpus.flatMap((count) => ['--gpus-per-rank', count])]
+    const found = await variablesOf(t, options, env)
+    t.deepEqual(found.map(([, , devices]) => devices), expected) // prettier-ignore
+  }
+})
+
+test('--gpus-per-rank counts ranks of this machine, not of the world', async (t) => {
+  const options = ['--nodes', '2', '--node', '1', '--store', '127.0.0.1:1', '--gpus-per-rank', '2', '-n', '2']
+  const found = await variablesOf(t, options, { ADASUM_SECRET: 'k', CUDA_VISIBLE_DEVICES: '4,5,6,7' })
+  t.deepEqual(found.map(([, , devices]) => devices), ['4,5', '6,7']) // prettier-ignore
+})
+
+test('too few devices: how many are needed and there; nothing starts', async (t) => {
+  const cwd = folderWith(t, { 'print.mjs': 'console.log("started")' })
+  for (const [list, count] of [
+    ['0,1,2', 3],
+    ['', 0],
+    ['0,-1,1,2', 1],
+  ] as const) {
+    const args = ['run', '-n', '2', '--gpus-per-rank', '2', 'print.mjs']
+    const { exitCode, stdout, stderr } = await runAdasum(t, args, { cwd, env: { CUDA_VISIBLE_DEVICES: list } })
+    t.not(exitCode, 0)
+    t.is(stdout, '')
+    t.true(stderr.includes(`--gpus-per-rank 2 for -n 2 needs 4 devices, but CUDA_VISIBLE_DEVICES="${list}" shows ${count}`), stderr) // prettier-ignore
+  }
 })
 
 test('lines carry their rank, stdout and stderr apart, unfinished ones at the end', async (t) => {

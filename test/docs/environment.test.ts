@@ -31,10 +31,12 @@ const NAME = /\b(ADASUM_[A-Z]+(?:_[A-Z]+)*)\b/g
 const READ = /'(ADASUM_[A-Z_]+)'|"(ADASUM_[A-Z_]+)"|\benv\.(ADASUM_[A-Z_]+)/g
 const WARNING = /\bemitWarning\([^;]{0,400}?'(ADASUM_[A-Z_]+)'/g
 
+const OF_OTHERS = /'((?:TF|CUDA)_[A-Z_]+)'/g
+
 /** First column of the table below a heading of a document. */
 function tableOf(document: string, heading: string): string[] {
   const [, section = ''] = readFileSync(join(ROOT, 'docs', document), 'utf8').split(`\n## ${heading}\n`)
-  return found(/^\| `(ADASUM_[A-Z_]+)` *\|/gm, section.split('\n## ')[0]!)
+  return found(/^\| `([A-Z_]+)` *\|/gm, section.split('\n## ')[0]!)
 }
 
 const variables = tableOf('environment.md', 'For programs')
@@ -46,6 +48,11 @@ test('every variable in the table is read, and what the code reads stands there'
   const product = textOf(IN_PRODUCT)
   t.true(variables.length > 15)
   t.deepEqual(found(READ, product.replaceAll(WARNING, '')), variables)
+})
+
+test('every variable of other programs that the launcher sets stands in their table', (t) => {
+  const table = tableOf('environment.md', 'That `adasum run` sets for other programs')
+  t.deepEqual(found(OF_OTHERS, textOf(/^ts\/src\/cli\//)), table)
 })
 
 test('every warning in the table is given, and what the code warns by stands there', (t) => {

@@ -19,6 +19,11 @@ export function defineRun(command: Command, setExitCode: (code: number) => void)
     .option('-n, --ranks <count>', 'how many ranks to start on this machine (required)', wholeNumber(1, MAX_WORLD_SIZE))
     .option('--only <rank>', 'show the output of this rank alone, as it is', wholeNumber(0))
     .option('--node-option <option>', 'an option for Node.js itself; may be repeated', append, [])
+    .option(
+      '--gpus-per-rank <count>',
+      'how many CUDA devices each rank sees, of its own',
+      wholeNumber(1, MAX_WORLD_SIZE),
+    )
     .option('--nodes <count>', 'how many machines take part, each with the same -n', wholeNumber(1), 1)
     .option('--node <index>', 'which of them this one is', wholeNumber(0), 0)
     .option('--store <host:port>', 'where the launcher of node 0 is to be reached')

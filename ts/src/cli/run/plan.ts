@@ -10,6 +10,7 @@ import { addressesOf, firstOf, systemLookup } from '../../transport/names.ts'
 import { CommandError } from '../command-error.ts'
 import { retryUntilResolved } from './retry-until-resolved.ts'
 import { loaderOptions, resolveScript } from './script.ts'
+import { deviceVariables } from './share-of-machine.ts'
 
 /** The options as commander gives them. */
 export interface RunOptions {
@@ -22,6 +23,7 @@ export interface RunOptions {
   host?: string
   listen?: string
   secretFile?: string
+  gpusPerRank?: number
 }
 
 export interface LaunchPlan {
@@ -41,6 +43,8 @@ export interface LaunchPlan {
   host: string | undefined
   /** The only rank whose output is shown, without a prefix; undefined: that of all ranks is shown. */
   onlyRank: number | undefined
+  /** What each rank of this machine has in its environment for devices of its own, by local rank. */
+  deviceVariables: readonly NodeJS.ProcessEnv[]
 }
 
 /** @throws CommandError for whatever would make the ranks fail at once */
@@ -68,6 +72,7 @@ export async function planLaunch(
     secret,
     host: options.host ?? environment['ADASUM_HOST'] ?? (options.nodes > 1 ? await addressTowards(store) : undefined),
     onlyRank: options.only,
+    deviceVariables: deviceVariables(options.gpusPerRank, options.ranks, environment),
   }
 }
 

@@ -1,11 +1,12 @@
 /** One rank as the launcher sees it: a child process, its output and its end. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { constants } from 'node:os'
+import { availableParallelism, constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { systemCode } from '../../errors.ts'
 import { patientTimeout } from '../../timing/patience.ts'
 import { LinePrefixer } from './line-prefixer.ts'
 import type { LaunchPlan } from './plan.ts'
+import { threadVariables } from './share-of-machine.ts'
 import { TailBuffer } from './tail-buffer.ts'
 
 /** How a rank ended: with a code or by a signal. The other one is null, as in Node.js's `exit` event. */
@@ -130,6 +131,8 @@ export function rankEnvironment(plan: LaunchPlan, localRank: number, storeAddres
   return {
     ...process.env,
     ...colourEnvironment(),
+    ...threadVariables(availableParallelism(), plan.localSize, process.env),
+    ...plan.deviceVariables[localRank],
     ADASUM_RANK: String(plan.firstRank + localRank),
     ADASUM_SIZE: String(plan.worldSize),
     ADASUM_LOCAL_RANK: String(localRank),
