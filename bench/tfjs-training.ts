@@ -3,16 +3,17 @@
  * the batch, forward, backward, momentum update and reading the loss.
  *
  *     npx tsx --conditions=adasum-source bench/tfjs-training.ts [--batch 64] [--steps 60] [--repeats 7] [--stock]
+ *       [--model lenet|mlp] [--backend wasm|cpu|node]
  *
  * Prints one JSON line: median, minimum and maximum of images per second over the repeats. `--stock` leaves the
- * kernels alone, and fails, because the wasm backend then cannot differentiate a convolution.
+ * kernels alone; LeNet-5 then fails, because the wasm backend cannot differentiate a convolution. For the backend
+ * `node`, which is no dependency, bench/tfjs-backends.mjs starts this program.
  */
 import { parseArgs } from 'node:util'
 import * as tf from '@tensorflow/tfjs-core'
 import type * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-wasm'
 import { registerTrainingKernels } from '../ts/src/adapters/tfjs/training-kernels.ts'
-import { leNet } from '../test/adapters/_models.ts'
+import { leNet, mlp } from '../test/adapters/_models.ts'
 
 const PIXELS = 28 * 28
 const POOL_SIZE = 6400
@@ -22,15 +23,23 @@ const { values } = parseArgs({
     batch: { type: 'string', default: '64' },
     steps: { type: 'string', default: '60' },
     repeats: { type: 'string', default: '7' },
+    model: { type: 'string', default: 'lenet' },
+    backend: { type: 'string', default: 'wasm' },
     stock: { type: 'boolean', default: false },
   },
 })
 const [batch, steps, repeats] = [Number(values.batch), Number(values.steps), Number(values.repeats)]
 
-await tf.setBackend('wasm')
+const packages: Record<string, string> = { wasm: 'backend-wasm', cpu: 'backend-cpu', node: 'node' }
+const models: Record<string, typeof leNet> = { lenet: leNet, mlp }
+const [packageName, makeModel] = [packages[values.backend], models[values.model]]
+if (packageName === undefined || makeModel === undefined) throw new Error(`see the options in ${import.meta.filename}`)
+
+await import(`@tensorflow/tfjs-${packageName}`)
+await tf.setBackend(values.backend === 'node' ? 'tensorflow' : values.backend)
 if (!values.stock) registerTrainingKernels()
 
-const model: layers.LayersModel = leNet({ seed: 1 })
+const model: layers.LayersModel = makeModel({ seed: 1 })
 const optimizer = tf.train.momentum(0.01, 0.9)
 const images = Float32Array.from({ length: POOL_SIZE * PIXELS }, Math.random)
 const labels = Int32Array.from({ length: POOL_SIZE }, () => Math.floor(Math.random() * 10))
@@ -52,13 +61,13 @@ async function imagesPerSecond(): Promise<number> {
   return (steps * batch * 1000) / (performance.now() - startMs)
 }
 
-for (let index = 0; index < 10; index++) await step(index)
+for (let index = 0; index < Math.min(10, steps); index++) await step(index)
 const tensors = tf.memory().numTensors
 const rates: number[] = []
 for (let repeat = 0; repeat < repeats; repeat++) rates.push(await imagesPerSecond())
 rates.sort((left, right) => left - right)
 const summary = {
-  model: 'LeNet-5',
+  model: values.model,
   backend: tf.getBackend(),
   batch,
   steps,

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-// The adapter on @tensorflow/tfjs-node: the tests of test/adapters, and two ranks that train what the other backends train slowly
-// or not at all. The package is built into .tools/ the first time (see lib/tfjs-node.mjs; Linux on x86-64), which may install
+// The adapter on @tensorflow/tfjs-node: the tests of test/adapters, two ranks that train what the other backends train slowly or
+// not at all, and the programs in docs/tensorflow.md that are for it. The package is built into .tools/ the first time (see lib/tfjs-node.mjs; Linux on x86-64), which may install
 // Debian packages and then takes root. `npm run test:tfjs-node` runs it; the last line counts.
 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { adapterSuite, environmentWith } from './lib/adapter-tests.mjs'
+import { adapterSuite, avaSuite, environmentWith } from './lib/adapter-tests.mjs'
 import { readRanks, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 import { tfjsNode } from './lib/tfjs-node.mjs'
@@ -15,6 +15,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** What this file is about is another backend's. */
 const OTHERS = 'training-kernels.test.ts'
+
+const PROGRAMS = ['test/docs/snippets.test.ts', '--match', '*docs/tensorflow.md']
 
 endToolsOnSignals()
 const folder = await tfjsNode(root, (text) => console.log(`test:tfjs-node: ${text}`))
@@ -34,6 +36,7 @@ const results = [
     { name: 'two ranks on tfjs-node', command: process.execPath, args: ranks, read: readRanks, limitMinutes: 5, env },
     root,
   ),
+  await runSuite(avaSuite(root, 'programs of docs/tensorflow.md', PROGRAMS, env), root),
 ]
 const total = sum(results)
 console.log('')

@@ -25,7 +25,22 @@ export function adapterSuite(root, name, env, isWanted = () => true) {
   const files = readdirSync(join(root, 'test', 'adapters')).filter(
     (file) => file.endsWith('.test.ts') && isWanted(file),
   )
+  return avaSuite(
+    root,
+    name,
+    files.map((file) => `test/adapters/${file}`),
+    env,
+  )
+}
+
+/**
+ * @param {string} root
+ * @param {string} name
+ * @param {readonly string[]} args of ava
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {import('./suite.mjs').Suite}
+ */
+export function avaSuite(root, name, args, env) {
   const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  const args = [ava, ...files.map((file) => `test/adapters/${file}`)]
-  return { name, command: process.execPath, args, read: readAva, limitMinutes: 10, env }
+  return { name, command: process.execPath, args: [ava, ...args], read: readAva, limitMinutes: 10, env }
 }

@@ -4,6 +4,8 @@
  *
  *     <!-- run -->                  js, ts: run it with Node.js; sh: run it with bash. It must exit with 0.
  *     <!-- run: -n 4 -->            js, ts: run it under `adasum run -n 4`.
+ *     <!-- tfjs-node: -n 2 -->      the same with @tensorflow/tfjs-node, where scripts/test-tfjs-node.mjs has it; elsewhere
+ *                                   only the syntax is checked.
  *     <!-- file: train.mjs -->      put it under that name where the later blocks of the document run.
  *     <!-- first-minute -->         the README's first program: first-minute.test.ts runs it, and the test of the packed
  *                                   package (scripts/test-package.mjs) all of it.
@@ -26,6 +28,8 @@ export interface Mark {
   file?: string
   /** Absent: not run; a list: run under `adasum run` with these options; empty: alone. */
   run?: string[]
+  /** Whether it is run only where @tensorflow/tfjs-node is. */
+  needsTfjsNode?: true
 }
 
 const COMMENT = /^\s*<!--\s*(.*?)\s*-->\s*$/
@@ -63,8 +67,9 @@ function readMark(comment: string, language: string, line: number): Mark {
   )
     return {}
   if (comment === 'run') return { run: [] }
-  const [, key, value] = /^(run|file):\s*(.+)$/.exec(comment) ?? []
+  const [, key, value] = /^(run|file|tfjs-node):\s*(.+)$/.exec(comment) ?? []
   if (key === 'run') return { run: value!.split(/\s+/) }
+  if (key === 'tfjs-node') return { run: value!.split(/\s+/), needsTfjsNode: true }
   if (key === 'file') return { file: value! }
   throw new Error(`line ${line}: <!-- ${comment} --> says nothing about the block below it`)
 }

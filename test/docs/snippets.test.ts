@@ -10,6 +10,7 @@ import { documents } from './_documents.ts'
 import { type Snippet, snippetsOf } from './_snippets.ts'
 
 const LIMIT_MS = 90_000
+const hasTfjsNode = process.env['ADASUM_TFJS_BACKEND'] === 'tensorflow'
 
 test.before(() => {
   execFileSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), 'all'], { stdio: 'inherit' })
@@ -78,7 +79,8 @@ for (const name of documents()) {
       const where = `${name}:${snippet.line}`
       t.deepEqual(syntaxErrors(snippet), [], where)
       const isRun = snippet.mark.file !== undefined || snippet.mark.run !== undefined
-      if (isRun) t.is(await runSnippet(snippet, folder), undefined, where)
+      const isHere = hasTfjsNode === Boolean(snippet.mark.needsTfjsNode)
+      if (isRun && isHere) t.is(await runSnippet(snippet, folder), undefined, where)
     }
     t.pass()
   })
@@ -106,12 +108,16 @@ test('blocks, their languages and marks are found', (t) => {
     '<!-- first-minute -->',
     '```js',
     '```',
+    '<!-- tfjs-node: -n 2 -->',
+    '```js',
+    '```',
   ].join('\n')
   t.deepEqual(snippetsOf(markdown), [
     { line: 3, language: 'js', code: 'a()\n', mark: { run: ['-n', '4'] } },
     { line: 8, language: 'sh', code: 'ls\n', mark: {} },
     { line: 13, language: 'js', code: 'if (b) {\n  c()\n}\n', mark: { file: 'train.mjs' } },
     { line: 19, language: 'js', code: '\n', mark: {} },
+    { line: 22, language: 'js', code: '\n', mark: { run: ['-n', '2'], needsTfjsNode: true } },
   ])
   t.throws(() => snippetsOf('<!-- runn -->\n```js\n```'), { message: /line 2: <!-- runn --> says nothing/ })
 })
