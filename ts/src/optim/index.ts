@@ -1,12 +1,12 @@
 /** adasum/optim: optimizers over flat arrays, and learning rate schedules. */
 export { AdasumError, type ErrorCode } from '../errors.ts'
 export type { FloatArray, FloatDtype } from './float-array.ts'
+export type { LambPreset } from './hyperparameters.ts'
 export type { SavedState } from './optimizer-state.ts'
 export type { Optimizer, StepReport } from './optimizer.ts'
 export {
   type AdamOptions,
   type LambOptions,
-  type LambPreset,
   type OptimizerOptions,
   type SgdOptions,
   adam,

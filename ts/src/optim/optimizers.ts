@@ -3,9 +3,10 @@ import { AdasumError } from '../errors.ts'
 import { checkFlag, checkOptions, copyOptions, oneOf } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import type { FloatDtype } from './float-array.ts'
+import { type LambPreset, lambDefaults, limitFrom, readAdam, readLamb, scheduleOf } from './hyperparameters.ts'
 import { numberFrom } from './numbers.ts'
 import { Optimizer } from './optimizer.ts'
-import { type AdamHyperparameters, type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
+import { type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 import { type OptimizerSegment, type ParameterGroup, planSegments } from './segments.ts'
 
@@ -52,21 +53,6 @@ export interface LambOptions extends AdamOptions {
   readonly averageGradients?: boolean
   /** The largest ratio of norms. Default none. */
   readonly maxRatio?: number
-}
-
-export type LambPreset = 'paper' | 'timm' | 'apex'
-
-interface LambDefaults {
-  readonly weightDecay: number
-  readonly clipNorm: number | null
-  readonly alwaysAdapt: boolean
-}
-
-const APEX: LambDefaults = { weightDecay: 0.01, clipNorm: 1, alwaysAdapt: false }
-const LAMB_PRESETS: Readonly<Record<LambPreset, LambDefaults>> = {
-  paper: { weightDecay: 0, clipNorm: null, alwaysAdapt: true },
-  timm: APEX,
-  apex: APEX,
 }
 
 const OPTIMIZER_OPTIONS: OptionNames<OptimizerOptions> = {
@@ -139,30 +125,16 @@ export function adamw(given: AdamOptions): Optimizer {
  */
 export function lamb(given: LambOptions): Optimizer {
   const options = readOptions(given, LAMB_OPTIONS)
-  const preset = oneOf(options.preset ?? 'paper', Object.keys(LAMB_PRESETS) as LambPreset[], 'preset')
-  const defaults = LAMB_PRESETS[preset]
-  const { alwaysAdapt = defaults.alwaysAdapt, averageGradients = true, maxRatio } = options
-  const rule = lambRule({
-    ...readAdam(options, 1e-6),
-    alwaysAdapt: checkFlag(alwaysAdapt, 'alwaysAdapt'),
-    averagesGradients: checkFlag(averageGradients, 'averageGradients'),
-    maxRatio: maxRatio === undefined ? Infinity : numberFrom(maxRatio, 'maxRatio', { least: 0 }),
-  })
-  return newOptimizer(rule, options, defaults)
+  const { averageGradients = true } = options
+  const averagesGradients = checkFlag(averageGradients, 'averageGradients')
+  const rule = lambRule({ ...readLamb(options), averagesGradients })
+  return newOptimizer(rule, options, lambDefaults(options.preset))
 }
 
 function readOptions<O extends OptimizerOptions>(given: O, known: OptionNames<O>): O {
   const options = copyOptions(given, known as Readonly<Record<string, true>>)
   checkOptions(options, known)
   return options
-}
-
-function readAdam({ beta1 = 0.9, beta2 = 0.999, epsilon }: AdamOptions, defaultEpsilon: number): AdamHyperparameters {
-  return {
-    beta1: numberFrom(beta1, 'beta1', { least: 0, below: 1 }),
-    beta2: numberFrom(beta2, 'beta2', { least: 0, below: 1 }),
-    epsilon: numberFrom(epsilon ?? defaultEpsilon, 'epsilon', { least: 0 }),
-  }
 }
 
 function newOptimizer(
@@ -180,14 +152,4 @@ function newOptimizer(
     clipNorm: limitFrom(clipNorm, 'clipNorm'),
     clipValue: limitFrom(clipValue, 'clipValue'),
   })
-}
-
-function scheduleOf(learningRate: unknown): Schedule {
-  if (typeof learningRate === 'function') return learningRate as Schedule
-  const rate = numberFrom(learningRate, 'learningRate', { least: 0 })
-  return () => rate
-}
-
-function limitFrom(limit: unknown, what: string): number {
-  return limit === undefined || limit === null ? Infinity : numberFrom(limit, what, { least: 0 })
 }

@@ -4,6 +4,11 @@ export { distribute, type DistributeOptions, type FitCallbacks } from './distrib
 export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
 export type { TrainableModel } from './fit-hooks.ts'
 export type { LossFunction } from './gradients.ts'
+export { adamw, AdamWOptimizer, type AdamWOptimizerOptions } from './optimizers/adamw.ts'
+export { lamb, LambOptimizer, type LambOptimizerOptions } from './optimizers/lamb.ts'
+export type { DecayedVariable, Decays } from './optimizers/moment-optimizer.ts'
+export type { LambPreset } from '../../optim/hyperparameters.ts'
+export type { Schedule } from '../../optim/schedules.ts'
 export type { StepReduction } from '../../training/flat-exchange.ts'
 export { sampledDataset, type SampledDataset } from './sampled-dataset.ts'
 export {

@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { limitFrom, readAdam } from '../../../optim/hyperparameters.ts'
+import { numberFrom } from '../../../optim/numbers.ts'
+import type { Schedule } from '../../../optim/schedules.ts'
+import { checkOptions, copyOptions } from '../../../tensor/check.ts'
+import type { OptionNames } from '../../../types.ts'
+import {
+  MOMENT_OPTIONS,
+  MomentOptimizer,
+  type MomentOptimizerOptions,
+  readDecays,
+  type StepFactors,
+} from './moment-optimizer.ts'
+
+/** Defaults: epsilon 1e-8, weightDecay 0.01, no clipNorm. */
+export type AdamWOptimizerOptions = MomentOptimizerOptions
+
+const OPTIONS: OptionNames<AdamWOptimizerOptions> = MOMENT_OPTIONS
+
+/** Made by `adamw`. */
+export class AdamWOptimizer extends MomentOptimizer {
+  /** Its name in saved models. */
+  static readonly className: string = 'AdasumAdamW'
+
+  constructor(learningRate: number | Schedule, given: AdamWOptimizerOptions = {}) {
+    const options = copyOptions(given, OPTIONS as Readonly<Record<string, true>>)
+    checkOptions(options, OPTIONS)
+    super(learningRate, {
+      hyperparameters: readAdam(options, 1e-8),
+      weightDecay: numberFrom(options.weightDecay ?? 0.01, 'weightDecay', { least: 0 }),
+      decays: readDecays(options.decays),
+      clipNorm: limitFrom(options.clipNorm, 'clipNorm'),
+    })
+  }
+
+  protected stepped(weights: tf.Tensor, direction: tf.Tensor, { learningRate, weightDecay }: StepFactors): tf.Tensor {
+    const kept = weightDecay === 0 ? weights : tf.mul(weights, 1 - learningRate * weightDecay)
+    return tf.sub(kept, tf.mul(direction, learningRate))
+  }
+}
+
+tf.serialization.registerClass(AdamWOptimizer)
+
+/**
+ * Adam with decoupled weight decay (arXiv 1711.05101), which TensorFlow.js lacks: w *= 1 - rate weightDecay, then Adam's
+ * step. The mathematics and defaults are those of `adamw` in adasum/optim.
+ *
+ * @param learningRate - a number, or a function of the number of steps that have been done, such as `cosine` of
+ *   adasum/optim returns
+ * @returns an optimizer for `model.compile`, `DistributedOptimizer`, or `minimize`
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function adamw(learningRate: number | Schedule, options: AdamWOptimizerOptions = {}): AdamWOptimizer {
+  return new AdamWOptimizer(learningRate, options)
+}

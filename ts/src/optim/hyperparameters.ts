@@ -1,0 +1,80 @@
+/** Hyperparameters from the options that have them, with their defaults: for all optimizers, those of adapters too. */
+import { checkFlag, oneOf } from '../tensor/check.ts'
+import { numberFrom } from './numbers.ts'
+import type { AdamHyperparameters, LambHyperparameters } from './rules.ts'
+import type { Schedule } from './schedules.ts'
+
+export type LambPreset = 'paper' | 'timm' | 'apex'
+
+interface LambDefaults {
+  readonly weightDecay: number
+  readonly clipNorm: number | null
+  readonly alwaysAdapt: boolean
+}
+
+/** Hyperparameters as they are given. */
+type Given<Hyperparameters> = { readonly [Name in keyof Hyperparameters]?: Hyperparameters[Name] | undefined }
+
+const APEX: LambDefaults = { weightDecay: 0.01, clipNorm: 1, alwaysAdapt: false }
+const LAMB_PRESETS: Readonly<Record<LambPreset, LambDefaults>> = {
+  paper: { weightDecay: 0, clipNorm: null, alwaysAdapt: true },
+  timm: APEX,
+  apex: APEX,
+}
+
+/**
+ * The moments' part. The default of epsilon differs.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function readAdam(
+  { beta1 = 0.9, beta2 = 0.999, epsilon }: Given<AdamHyperparameters>,
+  defaultEpsilon: number,
+): AdamHyperparameters {
+  return {
+    beta1: numberFrom(beta1, 'beta1', { least: 0, below: 1 }),
+    beta2: numberFrom(beta2, 'beta2', { least: 0, below: 1 }),
+    epsilon: numberFrom(epsilon ?? defaultEpsilon, 'epsilon', { least: 0 }),
+  }
+}
+
+type LambRatio = Omit<LambHyperparameters, 'averagesGradients'>
+
+/** @throws AdasumError ERR_ARGUMENT */
+export function readLamb(options: Given<LambRatio> & { readonly preset?: LambPreset | undefined }): LambRatio {
+  const { alwaysAdapt = lambDefaults(options.preset).alwaysAdapt, maxRatio } = options
+  return {
+    ...readAdam(options, 1e-6),
+    alwaysAdapt: checkFlag(alwaysAdapt, 'alwaysAdapt'),
+    maxRatio: maxRatio === undefined ? Infinity : numberFrom(maxRatio, 'maxRatio', { least: 0 }),
+  }
+}
+
+/**
+ * What a preset sets; `paper` if there is none.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function lambDefaults(preset: LambPreset | undefined): LambDefaults {
+  return LAMB_PRESETS[oneOf(preset ?? 'paper', Object.keys(LAMB_PRESETS) as LambPreset[], 'preset')]
+}
+
+/**
+ * A number becomes a schedule that always returns it.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function scheduleOf(learningRate: unknown): Schedule {
+  if (typeof learningRate === 'function') return learningRate as Schedule
+  const rate = numberFrom(learningRate, 'learningRate', { least: 0 })
+  return () => rate
+}
+
+/**
+ * The limit of a norm or a value; Infinity for none.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function limitFrom(limit: unknown, what: string): number {
+  return limit === undefined || limit === null ? Infinity : numberFrom(limit, what, { least: 0 })
+}
