@@ -33,7 +33,7 @@ export interface MomentOptimizerOptions {
   readonly weightDecay?: number
   /**
    * Which variables decay: a function of name and shape, which is asked once for each variable; or a list, by the
-   * position of the variables in the first step. Default all.
+   * position of each variable in the first step that has it. Default all.
    */
   readonly decays?: Decays
   /** The largest norm of the gradients of a step together; longer ones are scaled down to it. */
@@ -112,7 +112,10 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     this.incrementIterations()
   }
 
-  /** The number of steps, then all first moments, then all second ones, as tf.AdamOptimizer has them. */
+  /**
+   * The number of steps, then all first moments, then all second ones, as tf.AdamOptimizer has them; in the order of the
+   * variables in the last step.
+   */
   override async getWeights(): Promise<NamedTensor[]> {
     return [await this.saveIterations(), ...this.#moments.save()]
   }
@@ -196,9 +199,10 @@ export abstract class MomentOptimizer extends tf.Optimizer {
 
   #decayList(): boolean[] | null {
     const { decays } = this.#plan
-    if (typeof decays !== 'function') return decays ? [...decays] : null
+    if (decays === undefined) return null
     const list = this.#moments.slots.map((slot) => slot.decays)
     if (list.length > 0 && list.every((answer) => answer !== undefined)) return list
+    if (typeof decays !== 'function') return [...decays]
     throw new AdasumError(
       'ERR_NOT_READY',
       'decays is a function, and which variables there are shows in the first step. Save after it, or give a list.',

@@ -1,7 +1,7 @@
 /**
- * The two moments of each variable that an optimizer steps, in the order in which it has met the variables. Names tell
- * variables apart within a process. Moments that were saved know no variable: another process may have named them
- * differently, so they go by position and shape.
+ * The two moments of each variable that an optimizer steps, in the order of the last step: a program that loads them
+ * will step the same variables, also if some were frozen at first. Names tell variables apart within a process. Moments
+ * that were saved know no variable: another process may have named them differently, so they go by position and shape.
  */
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect } from '../../../errors.ts'
@@ -19,7 +19,7 @@ export interface Slot {
   readonly second: tf.Variable
 }
 
-/** Whether a variable decays. @param index - its position among those that the optimizer has met */
+/** Whether a variable decays. @param index - its position in the step */
 export type DecayOf = (variable: tf.Variable, index: number) => boolean
 
 export class Moments {
@@ -38,16 +38,17 @@ export class Moments {
     const known = new Map(this.#slots.filter(({ decays }) => decays !== undefined).map((slot) => [slot.name, slot]))
     const saved = this.#slots.filter(({ decays }) => decays === undefined)
     const found = variables.map((variable) => ({ variable, slot: known.get(variable.name) ?? saved.shift() }))
-    let count = this.#slots.length
-    const chosen = found.map(({ variable, slot }) => {
+    const chosen = found.map(({ variable, slot }, index) => {
       if (slot) checkShape(variable, slot)
-      return slot?.decays ?? decayOf(variable, slot ? this.#slots.indexOf(slot) : count++)
+      return slot?.decays ?? decayOf(variable, index)
     })
-    return found.map(({ variable, slot = this.#add(variable) }, index) => {
+    const slots = found.map(({ variable, slot = this.#add(variable) }, index) => {
       slot.name = variable.name
       slot.decays = chosen[index]
       return slot
     })
+    if (slots.some((slot, index) => slot !== this.#slots[index])) this.#slots = [...new Set([...slots, ...this.#slots])]
+    return slots
   }
 
   /** As tf.AdamOptimizer has them: all first moments, then all second ones; not copies. */
