@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
 import '@tensorflow/tfjs-backend-cpu'
-import { distribute, DistributedOptimizer, loadTraining, sampledDataset, saveTraining } from '../../ts/src/adapters/tfjs/index.ts' // prettier-ignore
+import { adamw, distribute, DistributedOptimizer, lamb, loadTraining, sampledDataset, saveTraining } from '../../ts/src/adapters/tfjs/index.ts' // prettier-ignore
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { type Sampler, type SamplerState, sampler } from '../../ts/src/training/sampler.ts'
 import { folder } from '../checkpoint/_folder.ts'
@@ -18,6 +18,8 @@ const OPTIMIZERS: Record<string, () => tf.Optimizer> = {
   sgd: () => tf.train.sgd(0.05),
   momentum: () => tf.train.momentum(0.02, 0.9, true),
   adam: () => tf.train.adam(0.02),
+  adamw: () => adamw(0.02),
+  lamb: () => lamb(0.02, { preset: 'timm' }),
   rmsprop: () => tf.train.rmsprop(0.01, 0.9, 0.5),
   adagrad: () => tf.train.adagrad(0.05),
   adadelta: () => tf.train.adadelta(0.5),

@@ -59,7 +59,11 @@ export class Moments {
     ]
   }
 
-  /** @throws AdasumError ERR_ARGUMENT, and then nothing has changed */
+  /**
+   * The tensors given stay the caller's, to be disposed of, also if they are those that `save` has returned.
+   *
+   * @throws AdasumError ERR_ARGUMENT, and then nothing has changed
+   */
   restore(values: readonly NamedTensor[]): void {
     const count = values.length / 2
     const [firsts, seconds] = [values.slice(0, count), values.slice(count)]
@@ -74,13 +78,18 @@ export class Moments {
       const [first, second] = [tf.variable(tensor, false), tf.variable(seconds[i]!.tensor, false)]
       return { name: name.replace(/\/m$/, ''), decays: undefined, first, second }
     })
-    this.dispose()
+    const given = new Set(values.map(({ tensor }) => tensor))
+    tf.dispose(this.#variables().filter((variable) => !given.has(variable)))
     this.#slots = slots
   }
 
   dispose(): void {
-    for (const { first, second } of this.#slots) tf.dispose([first, second])
+    tf.dispose(this.#variables())
     this.#slots = []
+  }
+
+  #variables(): tf.Variable[] {
+    return this.#slots.flatMap(({ first, second }) => [first, second])
   }
 
   #add(variable: tf.Variable): Slot {
