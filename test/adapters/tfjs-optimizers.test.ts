@@ -2,8 +2,6 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
-import '@tensorflow/tfjs-backend-cpu'
-import '@tensorflow/tfjs-backend-wasm'
 import {
   adamw,
   AdamWOptimizer,
@@ -16,6 +14,7 @@ import {
 import * as optim from '../../ts/src/optim/index.ts'
 import { makeWorld } from '../_world.ts'
 import { gaussian, relativeError } from '../optim/_oracle.ts'
+import { BACKENDS, PLAIN_BACKEND } from './_backend.mjs'
 import { equalWeights, fit, replicas, weightsOf } from './_replicas.ts'
 import { gradientOn, lossOn, makeVariables, valuesOf } from './_train.ts'
 
@@ -96,7 +95,7 @@ async function errorsOf(example: Case, initial: Float32Array, gradients: readonl
 
 const describe = ({ name, options, masked }: Case): string => `${name} ${JSON.stringify(options)} ${masked}`
 
-for (const backend of ['cpu', 'wasm']) {
+for (const backend of BACKENDS) {
   test.serial(`${backend}: ${STEPS} steps are those of adasum/optim`, async (t) => {
     await tf.setBackend(backend)
     const gradients = Array.from({ length: STEPS }, (_, step) => gradientOf(step))
@@ -184,8 +183,8 @@ async function saved(model: layers.LayersModel): Promise<tf.io.ModelArtifacts> {
 }
 
 for (const example of CASES) {
-  test.serial(`cpu: a model trains, and a saved one goes on bit for bit: ${describe(example)}`, async (t) => {
-    await tf.setBackend('cpu')
+  test.serial(`a model trains, and a saved one goes on bit for bit: ${describe(example)}`, async (t) => {
+    await tf.setBackend(PLAIN_BACKEND)
     const [x, y] = samples(t)
     const learningRate = typeof example.learningRate === 'number' ? 0.02 : optim.cosine({ rate: 0.02, steps: 64 })
     const model = makeModel(tfOptimizer({ ...example, learningRate }))
@@ -209,7 +208,7 @@ for (const example of CASES) {
 }
 
 test.serial('state goes to variables of other names by position, and is refused by other shapes', async (t) => {
-  await tf.setBackend('cpu')
+  await tf.setBackend(PLAIN_BACKEND)
   const [first, second] = [makeVariables(), makeVariables()]
   const [from, to] = [lamb(0.01, { preset: 'timm' }), lamb(0.01, { preset: 'timm' })]
   const step = (optimizer: tf.Optimizer, variables: tf.Variable[], index: number): unknown =>
@@ -240,7 +239,7 @@ test.serial('state goes to variables of other names by position, and is refused 
 })
 
 test.serial('variables are told apart by name, whichever of them a step has', async (t) => {
-  await tf.setBackend('cpu')
+  await tf.setBackend(PLAIN_BACKEND)
   const [together, apart] = [makeVariables(), makeVariables()]
   const [one, other] = [adamw(0.01), adamw(0.01)]
   const gradients = (variables: tf.Variable[], index: number): tf.NamedTensorMap => {
@@ -270,7 +269,7 @@ test.serial('variables are told apart by name, whichever of them a step has', as
 })
 
 test.serial('variables that were frozen at first are saved in the order of the last step', async (t) => {
-  await tf.setBackend('cpu')
+  await tf.setBackend(PLAIN_BACKEND)
   const [first, second] = [gaussian(6, 1), gaussian(6, 2)].map((values) =>
     [values.slice(0, 3), values.slice(3)].map((part) => tf.tidy(() => tf.variable(tf.tensor1d(part)))),
   ) as [tf.Variable[], tf.Variable[]]
@@ -290,7 +289,7 @@ test.serial('variables that were frozen at first are saved in the order of the l
 })
 
 test.serial('decays is asked once for each variable, and its answers are saved', async (t) => {
-  await tf.setBackend('cpu')
+  await tf.setBackend(PLAIN_BACKEND)
   const variables = makeVariables()
   const asked: unknown[] = []
   const optimizer = adamw(0.01, { weightDecay: 0.5, decays: (variable) => (asked.push(variable), isMatrix(variable)) })
@@ -338,7 +337,7 @@ test('bad options', (t) => {
 })
 
 test.serial('distribute: all ranks end with the same weights', async (t) => {
-  await tf.setBackend('cpu')
+  await tf.setBackend(PLAIN_BACKEND)
   for (const make of [() => adamw(0.01), () => lamb(cosine, { preset: 'timm', decays: isMatrix })]) {
     const made = await replicas(t, 2)
     for (const { model } of made) model.compile({ optimizer: make(), loss: 'meanSquaredError', metrics: ['mse'] })
@@ -352,7 +351,7 @@ test.serial('distribute: all ranks end with the same weights', async (t) => {
 
 for (const mode of ['delta', 'gradient'] as const) {
   test.serial(`DistributedOptimizer, mode ${mode}: all ranks end with the same weights`, async (t) => {
-    await tf.setBackend('cpu')
+    await tf.setBackend(PLAIN_BACKEND)
     const world = await makeWorld(2)
     t.teardown(() => world.close())
     const ranks = world.ranks.map((comm) => ({
