@@ -196,8 +196,8 @@ export interface Kernels {
    *     adam         first = beta1 first + taken1 g;  second = beta2 second + taken2 g g
    *                  w -= ((rate / correction1) first) / (sqrt(second) / rootCorrection2 + epsilon)
    *     lamb         first and second as in adam; u = (first / correction1) / (sqrt(second) / rootCorrection2 + epsilon)
-   *                  + decay w;  w -= (rate ratio) u, ratio = min(|w| / |u|, most), or 1 if it does not adapt or a norm
-   *                  is zero
+   *                  + decay w;  w -= (rate ratio) u; the ratio is 1 or, if it adapts, min(|w| / |u|, most), with 1 in
+   *                  place of the quotient if a norm is zero
    *
    * @param rule - a code of STEP_RULE_CODES
    * @param dtype - f32 or f64, of all arrays of bytes

@@ -179,7 +179,7 @@ impl<E: Real> Arrays<E> {
         let has_both = squared_weights > 0.0 && squared_directions > 0.0;
         let ratio = if has_both && adapts != 0.0 { squared_weights.sqrt() / squared_directions.sqrt() } else { 1.0 };
         // What is NaN stays NaN.
-        let ratio = if ratio > most { most } else { ratio };
+        let ratio = if adapts != 0.0 && ratio > most { most } else { ratio };
         let rate = factors[RATE] * ratio;
         let kernel = E::steps(engine.table).lamb_weights;
         let arrays = Shared::new(self);

@@ -263,6 +263,19 @@ fn lamb_does_not_scale_by_norms_that_are_zero() {
 }
 
 #[test]
+fn lamb_limits_no_ratio_where_it_does_not_adapt() {
+    let arrays = Arrays::<f64>::new(&mut Random::new(13), LAMB, 40);
+    let mut row = factors(&mut Random::new(14), LAMB);
+    row[13] = 0.0;
+    let stepped = |most: f64| {
+        let mut arrays = arrays.clone();
+        arrays.step(engines()[0], LAMB, &[40], &[&row[..14], &[most]].concat()).unwrap();
+        arrays.bits()
+    };
+    assert_eq!(stepped(0.01), stepped(f64::INFINITY));
+}
+
+#[test]
 fn lamb_limits_its_ratio() {
     let mut random = Random::new(11);
     let arrays = Arrays::<f64>::new(&mut random, LAMB, 50);

@@ -62,9 +62,7 @@ export class LambOptimizer extends MomentOptimizer {
     const { alwaysAdapt, maxRatio } = this.#ratio
     const update = weightDecay === 0 ? direction : tf.add(direction, tf.mul(weights, weightDecay))
     const adapts = alwaysAdapt || weightDecay !== 0
-    const rate = adapts
-      ? tf.mul(normRatio(weights, update, maxRatio), learningRate)
-      : Math.min(1, maxRatio) * learningRate
+    const rate = adapts ? tf.mul(normRatio(weights, update, maxRatio), learningRate) : learningRate
     return tf.sub(weights, tf.mul(update, rate))
   }
 }
