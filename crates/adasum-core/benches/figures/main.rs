@@ -68,15 +68,8 @@ fn measure_step(case: &StepCase, engine: Engine, rounds: usize) -> report::Line 
     let scalar = Engine::available().next().unwrap();
     let (mut work, mut textbook_work) = (case.prepare(engine), case.prepare(scalar));
     let mut memory: Vec<u64> = (0..case.bytes() as u64 / 8).collect();
-    let (mut ours, mut limit, mut textbook) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let times = (case.limit_seconds(&mut memory), textbook_work.run(), work.run());
-        if round > 0 {
-            limit.push(times.0);
-            textbook.push(times.1);
-            ours.push(times.2);
-        }
-    }
+    let [limit_seconds, textbook_seconds, seconds] =
+        medians(rounds, || [case.limit_seconds(&mut memory), textbook_work.run(), work.run()]);
     report::Line {
         kernel: case.rule.name,
         k: case.array_count(),
@@ -84,9 +77,9 @@ fn measure_step(case: &StepCase, engine: Engine, rounds: usize) -> report::Line 
         isa: engine.isa(),
         location: case.location,
         bytes: case.bytes(),
-        seconds: median(ours),
-        limit_seconds: median(limit),
-        textbook_seconds: median(textbook),
+        seconds,
+        limit_seconds,
+        textbook_seconds,
         max_relative_error: work.max_relative_error(),
     }
 }
@@ -112,16 +105,8 @@ fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {
     let mut work = case.prepare(engine);
     // As much memory as the inputs have, to measure its limits on.
     let mut memory: Vec<u64> = (0..case.input_bytes() as u64 / 8).collect();
-    let (mut ours, mut limit, mut textbook) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let times = (limit_seconds(case, &mut memory), work.textbook(), work.run());
-        // The first round warms up pages and caches.
-        if round > 0 {
-            limit.push(times.0);
-            textbook.push(times.1);
-            ours.push(times.2);
-        }
-    }
+    let [limit_seconds, textbook_seconds, seconds] =
+        medians(rounds, || [limit_seconds(case, &mut memory), work.textbook(), work.run()]);
     report::Line {
         kernel: case.kernel.name(),
         k: case.k,
@@ -129,11 +114,19 @@ fn measure(case: &Case, engine: Engine, rounds: usize) -> report::Line {
         isa: engine.isa(),
         location: case.location,
         bytes: case.bytes(),
-        seconds: median(ours),
-        limit_seconds: median(limit),
-        textbook_seconds: median(textbook),
+        seconds,
+        limit_seconds,
+        textbook_seconds,
         max_relative_error: work.max_relative_error(),
     }
+}
+
+/// The medians of what each round measures, one after the other.
+fn medians(rounds: usize, mut measure: impl FnMut() -> [f64; 3]) -> [f64; 3] {
+    // The first round warms up pages and caches.
+    measure();
+    let times: Vec<_> = (0..rounds).map(|_| measure()).collect();
+    [0, 1, 2].map(|i| median(times.iter().map(|round| round[i]).collect()))
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
