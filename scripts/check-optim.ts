@@ -1,11 +1,11 @@
 // How far each optimizer is from the reference implementation: `npm run --silent check:optim -- --json`. A line a case; f64 is
 // relative, after all steps, f32 in units of the last place, after single steps from the reference's own state.
-import { accuracyOf } from '../test/optim/_accuracy.ts'
-import { GOLDEN_NAMES, goldenCase } from '../test/optim/_golden.ts'
+import { CHECKED_NAMES, accuracyOf } from '../test/optim/_accuracy.ts'
+import { goldenCase } from '../test/optim/_golden.ts'
 
 const isJson = process.argv.includes('--json')
 let failed = 0
-for (const name of GOLDEN_NAMES.filter((name) => !name.startsWith('muon'))) {
+for (const name of CHECKED_NAMES) {
   const golden = goldenCase(name)
   const { maxError, bound } = accuracyOf(golden)
   if (!(maxError <= bound)) failed++

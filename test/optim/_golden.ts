@@ -79,7 +79,7 @@ function decode(base64: string, dtype: 'f32' | 'f64'): Floats {
   return dtype === 'f32' ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer)
 }
 
-const sizeOf = ({ shape }: GoldenSegment): number => shape.reduce((product, length) => product * length, 1)
+export const sizeOf = ({ shape }: GoldenSegment): number => shape.reduce((product, length) => product * length, 1)
 
 export function goldenCase(name: string): GoldenCase {
   const file = JSON.parse(textOf(name)) as GoldenFile
