@@ -1,5 +1,6 @@
 /** Tensors of a file as typed arrays, and typed arrays as tensors of a file. */
 import { AdasumError, inspect } from '../errors.ts'
+import { elementCountOf } from '../optim/weight-layout.ts'
 import { bytesOf, checkArray, kindOf, wholeNumber } from '../tensor/check.ts'
 import type { NumericArray } from '../types.ts'
 import { displayText } from './json-reader.ts'
@@ -91,7 +92,7 @@ function storedTensor(name: string, input: TensorInput): StoredTensor {
       `${what} is to be ${inspect(dtype)} and has elements of ${8 * found.byteLength} bits. Name a dtype of that size.`,
     )
   const sizes = shape === undefined ? [data.length] : [...shape].map((size) => wholeNumber(size, `a size of ${what}`))
-  const count = sizes.reduce((product, size) => product * size, 1)
+  const count = elementCountOf(sizes)
   if (count !== data.length)
     throw new AdasumError(
       'ERR_ARGUMENT',

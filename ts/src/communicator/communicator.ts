@@ -7,7 +7,7 @@ import { AdasumError, inspect, reading } from '../errors.ts'
 import { COLLECTIVES, SCHEDULES } from '../group/descriptor.ts'
 import type { Group } from '../group/group.ts'
 import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
-import { bytesOf, checkArray, checkFlag, checkOptions, copyOptions } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkFlag, checkOptions, copyOptions, readOptions } from '../tensor/check.ts'
 import type { ArraysByName } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
 import {
@@ -214,8 +214,7 @@ export class Communicator implements AsyncDisposable {
   allGather<A extends NumericArray>(data: A, options: GatherOptions & { uneven: true }): Promise<Gathered<A>>
   allGather<A extends NumericArray>(data: A, options?: GatherOptions): Promise<A>
   async allGather<A extends NumericArray>(data: A, given: GatherOptions = {}): Promise<A | Gathered<A>> {
-    const options = copyOptions(given, GATHER_OPTIONS)
-    checkOptions(options, GATHER_OPTIONS)
+    const options = readOptions(given, GATHER_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = checkFlag(options.uneven, 'uneven')
     const layout = isUneven ? undefined : layoutOf(data, 'data')
@@ -240,8 +239,7 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async allToAll<A extends NumericArray>(data: A, given: AllToAllOptions = {}): Promise<Gathered<A>> {
-    const options = copyOptions(given, ALL_TO_ALL_OPTIONS)
-    checkOptions(options, ALL_TO_ALL_OPTIONS)
+    const options = readOptions(given, ALL_TO_ALL_OPTIONS)
     const dtype = checkArray(data, 'data')
     const isUneven = options.counts !== undefined
     const sent = partCounts(lengthOf(data), this.size, options.counts)
@@ -260,8 +258,7 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async send(data: NumericArray | NamedArrays<NumericArray>, given: SendOptions): Promise<void> {
-    const options = copyOptions(given, SEND_OPTIONS)
-    checkOptions(options, SEND_OPTIONS)
+    const options = readOptions(given, SEND_OPTIONS)
     const pair = { from: this.rank, to: this.#checkPeer(options.to, 'to') }
     await this.#message(data, pair, options)
   }
@@ -271,8 +268,7 @@ export class Communicator implements AsyncDisposable {
    * @throws AdasumError ERR_ARGUMENT, ERR_MISMATCH
    */
   async receive<D extends NumericArray | NamedArrays<NumericArray>>(data: D, given: ReceiveOptions): Promise<D> {
-    const options = copyOptions(given, RECEIVE_OPTIONS)
-    checkOptions(options, RECEIVE_OPTIONS)
+    const options = readOptions(given, RECEIVE_OPTIONS)
     const pair = { from: this.#checkPeer(options.from, 'from'), to: this.rank }
     await this.#message(data, pair, options)
     return data
@@ -306,8 +302,7 @@ export class Communicator implements AsyncDisposable {
 
   /** Resolves when all ranks have called it. */
   async barrier(given: CallOptions = {}): Promise<void> {
-    const options = copyOptions(given, CALL_OPTIONS)
-    checkOptions(options, CALL_OPTIONS)
+    const options = readOptions(given, CALL_OPTIONS)
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
   }
 
@@ -322,8 +317,7 @@ export class Communicator implements AsyncDisposable {
     key: number = this.rank,
     given: CallOptions = {},
   ): Promise<Communicator | undefined> {
-    const options = copyOptions(given, CALL_OPTIONS)
-    checkOptions(options, CALL_OPTIONS)
+    const options = readOptions(given, CALL_OPTIONS)
     const mine = Float64Array.of(checkColor(color), checkKey(key))
     const descriptor = { ...NO_DESCRIPTOR, collective: COLLECTIVES.split }
     const members = await this.#group.run(descriptor, options, async (call) => {

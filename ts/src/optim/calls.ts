@@ -19,10 +19,11 @@ interface Part {
   readonly end: number
 }
 
-/** The parts of one call, and the index of the first. */
+/** The parts of one call, the index of the first, and their element counts. */
 export interface Call {
   readonly first: number
   readonly parts: readonly Part[]
+  readonly counts: Float64Array
 }
 
 export function callsBySegment({ begins, groupOf }: SegmentPlan): readonly Call[] {
@@ -55,17 +56,17 @@ function inCalls(parts: readonly Part[]): Call[] {
     if (last && part.end - last.parts[0]!.begin <= CALL_ELEMENTS) last.parts.push(part)
     else calls.push({ first: index, parts: [part] })
   }
-  return calls
+  return calls.map((call) => ({ ...call, counts: Float64Array.from(call.parts, ({ begin, end }) => end - begin) }))
 }
 
 /** Writes the squared norm of each segment of a call to the segment's place in `squares`. */
 export function normTask(
-  { first, parts }: Call,
+  { first, parts, counts }: Call,
   gradient: FloatArray,
   dtype: FloatDtype,
   squares: Float64Array,
 ): KernelTask {
-  const pieces = Float64Array.from(parts.flatMap(({ begin, end }) => [end - begin, 0, end - begin]))
+  const pieces = Float64Array.from([...counts].flatMap((count) => [count, 0, count]))
   const nodes = squares.subarray(first, first + parts.length)
   const code = DTYPE_CODES[dtype]
   const inputs = [bytesWithin(parts, gradient)]
@@ -84,13 +85,12 @@ export interface StepArrays {
 
 /** @param rows - the factors of each group */
 export function stepTask(
-  { parts }: Call,
+  { parts, counts }: Call,
   rule: number,
   dtype: FloatDtype,
   rows: readonly (readonly number[])[],
   { gradient, weights, state }: StepArrays,
 ): KernelTask {
-  const counts = Float64Array.from(parts, ({ begin, end }) => end - begin)
   const factors = Float64Array.from(parts.flatMap(({ group }) => rows[group]!))
   const [first = NO_BYTES, second = NO_BYTES] = state.map((array) => bytesWithin(parts, array))
   const [input, output] = [gradient, weights].map((array) => bytesWithin(parts, array)) as [Uint8Array, Uint8Array]

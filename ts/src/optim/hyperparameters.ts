@@ -1,6 +1,6 @@
 /** Hyperparameters from the options that have them, with their defaults: for all optimizers, those of adapters too. */
-import { checkFlag, oneOf } from '../tensor/check.ts'
-import { numberFrom } from './numbers.ts'
+import { AdasumError, inspect } from '../errors.ts'
+import { checkFlag, numberFrom, oneOf } from '../tensor/check.ts'
 import type { AdamHyperparameters, LambHyperparameters } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 
@@ -22,14 +22,17 @@ const LAMB_PRESETS: Readonly<Record<LambPreset, LambDefaults>> = {
   apex: APEX,
 }
 
+/** The default of AdamW's decay. */
+export const ADAMW_WEIGHT_DECAY = 0.01
+
 /**
- * The moments' part. The default of epsilon differs.
+ * The moments' part. LAMB's default of epsilon is another.
  *
  * @throws AdasumError ERR_ARGUMENT
  */
 export function readAdam(
   { beta1 = 0.9, beta2 = 0.999, epsilon }: Given<AdamHyperparameters>,
-  defaultEpsilon: number,
+  defaultEpsilon = 1e-8,
 ): AdamHyperparameters {
   return {
     beta1: numberFrom(beta1, 'beta1', { least: 0, below: 1 }),
@@ -68,6 +71,20 @@ export function scheduleOf(learningRate: unknown): Schedule {
   if (typeof learningRate === 'function') return learningRate as Schedule
   const rate = numberFrom(learningRate, 'learningRate', { least: 0 })
   return () => rate
+}
+
+/**
+ * The learning rate of the step after so many.
+ *
+ * @throws AdasumError ERR_ARGUMENT if the schedule returns no finite number
+ */
+export function rateAfter(stepCount: number, schedule: Schedule): number {
+  const rate = schedule(stepCount)
+  if (Number.isFinite(rate)) return rate
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `the learning rate of step ${stepCount + 1} is ${inspect(rate)}. Let the schedule return a finite number.`,
+  )
 }
 
 /**

@@ -16,6 +16,7 @@ import type { KernelTask } from '../kernels/work.ts'
 import { checkArray, checkDisjoint, transferredAway } from '../tensor/check.ts'
 import { type Call, callsByGroup, callsBySegment, normTask, stepTask } from './calls.ts'
 import type { FloatArray, FloatDtype } from './float-array.ts'
+import { rateAfter } from './hyperparameters.ts'
 import { OptimizerState, type SavedState } from './optimizer-state.ts'
 import type { Rule, StepContext } from './rules.ts'
 import type { Schedule } from './schedules.ts'
@@ -165,12 +166,7 @@ export class Optimizer {
 
   #report(gradientNorm: number | undefined): StepReport {
     const { schedule, clipNorm } = this.#plan
-    const learningRate = schedule(this.stepCount)
-    if (!Number.isFinite(learningRate))
-      throw new AdasumError(
-        'ERR_ARGUMENT',
-        `the learning rate of step ${this.stepCount + 1} is ${learningRate}. Let the schedule return a finite number.`,
-      )
+    const learningRate = rateAfter(this.stepCount, schedule)
     if (gradientNorm !== undefined && !Number.isFinite(gradientNorm))
       throw new AdasumError(
         'ERR_NON_FINITE',

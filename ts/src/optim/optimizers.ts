@@ -1,10 +1,17 @@
 /** The optimizers, from their options. */
 import { AdasumError } from '../errors.ts'
-import { checkFlag, checkOptions, copyOptions, oneOf } from '../tensor/check.ts'
+import { checkFlag, numberFrom, oneOf, readOptions } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import type { FloatDtype } from './float-array.ts'
-import { type LambPreset, lambDefaults, limitFrom, readAdam, readLamb, scheduleOf } from './hyperparameters.ts'
-import { numberFrom } from './numbers.ts'
+import {
+  ADAMW_WEIGHT_DECAY,
+  type LambPreset,
+  lambDefaults,
+  limitFrom,
+  readAdam,
+  readLamb,
+  scheduleOf,
+} from './hyperparameters.ts'
 import { Optimizer } from './optimizer.ts'
 import { type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
 import type { Schedule } from './schedules.ts'
@@ -103,7 +110,7 @@ export function sgd(given: SgdOptions): Optimizer {
  */
 export function adam(given: AdamOptions): Optimizer {
   const options = readOptions(given, ADAM_OPTIONS)
-  return newOptimizer(adamRule(readAdam(options, 1e-8), 'l2'), options, { weightDecay: 0 })
+  return newOptimizer(adamRule(readAdam(options), 'l2'), options, { weightDecay: 0 })
 }
 
 /**
@@ -114,7 +121,7 @@ export function adam(given: AdamOptions): Optimizer {
  */
 export function adamw(given: AdamOptions): Optimizer {
   const options = readOptions(given, ADAM_OPTIONS)
-  return newOptimizer(adamRule(readAdam(options, 1e-8), 'decoupled'), options, { weightDecay: 0.01 })
+  return newOptimizer(adamRule(readAdam(options), 'decoupled'), options, { weightDecay: ADAMW_WEIGHT_DECAY })
 }
 
 /**
@@ -129,12 +136,6 @@ export function lamb(given: LambOptions): Optimizer {
   const averagesGradients = checkFlag(averageGradients, 'averageGradients')
   const rule = lambRule({ ...readLamb(options), averagesGradients })
   return newOptimizer(rule, options, lambDefaults(options.preset))
-}
-
-function readOptions<O extends OptimizerOptions>(given: O, known: OptionNames<O>): O {
-  const options = copyOptions(given, known as Readonly<Record<string, true>>)
-  checkOptions(options, known)
-  return options
 }
 
 function newOptimizer(

@@ -5,10 +5,9 @@
  * They are made of exact arithmetic (exact-math.ts), so that ranks that count the same steps have the same rate.
  */
 import { AdasumError, inspect } from '../errors.ts'
-import { checkOptions, copyOptions, wholeNumber } from '../tensor/check.ts'
+import { numberFrom, readOptions, wholeNumber } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import { cosPi, power } from './exact-math.ts'
-import { numberFrom } from './numbers.ts'
 
 /** The learning rate of the next step. @param stepCount - steps that have been done: 0 before the first */
 export type Schedule = (stepCount: number) => number
@@ -49,7 +48,7 @@ const STABLE_OPTIONS: OptionNames<StableDecayOptions> = { ...DECAY_OPTIONS, deca
  * @throws AdasumError ERR_ARGUMENT
  */
 export function constant(given: ScheduleOptions): Schedule {
-  const options = readOptions(given, SCHEDULE_OPTIONS)
+  const options = readSchedule(given, SCHEDULE_OPTIONS)
   return warmedUp(options, () => options.rate)
 }
 
@@ -59,7 +58,7 @@ export function constant(given: ScheduleOptions): Schedule {
  * @throws AdasumError ERR_ARGUMENT
  */
 export function stepDecay(given: StepDecayOptions): Schedule {
-  const options = readOptions(given, STEP_OPTIONS)
+  const options = readSchedule(given, STEP_OPTIONS)
   const every = wholeNumber(options.every, 'every', { least: 1 })
   const factor = numberFrom(options.factor, 'factor', { least: 0 })
   return warmedUp(options, (stepCount) => options.rate * power(factor, Math.floor(stepCount / every)))
@@ -71,7 +70,7 @@ export function stepDecay(given: StepDecayOptions): Schedule {
  * @throws AdasumError ERR_ARGUMENT
  */
 export function linear(given: DecayOptions): Schedule {
-  return decaying(readOptions(given, DECAY_OPTIONS), (progress) => 1 - progress)
+  return decaying(readSchedule(given, DECAY_OPTIONS), (progress) => 1 - progress)
 }
 
 /**
@@ -80,7 +79,7 @@ export function linear(given: DecayOptions): Schedule {
  * @throws AdasumError ERR_ARGUMENT
  */
 export function cosine(given: DecayOptions): Schedule {
-  return decaying(readOptions(given, DECAY_OPTIONS), (progress) => (1 + cosPi(progress)) / 2)
+  return decaying(readSchedule(given, DECAY_OPTIONS), (progress) => (1 + cosPi(progress)) / 2)
 }
 
 /**
@@ -90,7 +89,7 @@ export function cosine(given: DecayOptions): Schedule {
  * @throws AdasumError ERR_ARGUMENT
  */
 export function warmupStableDecay(given: StableDecayOptions): Schedule {
-  const options = readOptions(given, STABLE_OPTIONS)
+  const options = readSchedule(given, STABLE_OPTIONS)
   const stepCount = decayStepCount(options)
   const decaySteps = wholeNumber(options.decaySteps, 'decaySteps', { least: 1 })
   if (decaySteps > stepCount)
@@ -101,9 +100,8 @@ export function warmupStableDecay(given: StableDecayOptions): Schedule {
   return decaying(options, (progress) => Math.min(1, ((1 - progress) * stepCount) / decaySteps))
 }
 
-function readOptions<O extends ScheduleOptions>(given: O, known: OptionNames<O>): O {
-  const options = copyOptions(given, known as Readonly<Record<string, true>>)
-  checkOptions(options, known)
+function readSchedule<O extends ScheduleOptions>(given: O, known: OptionNames<O>): O {
+  const options = readOptions(given, known)
   numberFrom(options.rate, 'rate', { least: 0 })
   return options
 }

@@ -1,8 +1,8 @@
 /** The segments of an optimizer's weights, and the groups into which hyperparameters put them. */
 import { AdasumError, inspect, reading } from '../errors.ts'
-import { checkOptions, kindOf, wholeNumber } from '../tensor/check.ts'
+import { checkOptions, kindOf, numberFrom, wholeNumber } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
-import { numberFrom } from './numbers.ts'
+import { elementCountOf } from './weight-layout.ts'
 
 /** One array of a model's weights. */
 export interface OptimizerSegment {
@@ -56,10 +56,6 @@ export function planSegments(given: unknown, groups: unknown, weightDecay: numbe
     learningRateFactor: group.learningRateFactor ?? 1,
   }))
   return { segments, begins, groups: [{ weightDecay, learningRateFactor: 1 }, ...own], groupOf }
-}
-
-function elementCountOf(shape: readonly number[]): number {
-  return shape.reduce((product, length) => product * length, 1)
 }
 
 function listOf(value: unknown, what: string): unknown[] {

@@ -22,10 +22,15 @@ export interface WeightLayout {
   readonly elementCount: number
 }
 
+/** Elements of an array of a shape. */
+export function elementCountOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
+
 export function weightLayout(specs: readonly WeightSpec[]): WeightLayout {
   let offset = 0
   const weights = specs.map(({ name, shape, dtype }) => {
-    const elementCount = shape.reduce((product, size) => product * size, 1)
+    const elementCount = elementCountOf(shape)
     const location = { name, shape, dtype, offset, elementCount }
     offset += elementCount
     return location

@@ -54,6 +54,17 @@ export function copyOptions<O>(options: O, known: Readonly<Record<string, true>>
   })
 }
 
+/**
+ * A copy of the caller's options whose names are all known: `copyOptions`, then `checkOptions`.
+ *
+ * @throws AdasumError ERR_ARGUMENT as these do
+ */
+export function readOptions<O>(options: O, known: OptionNames<O>): O {
+  const copy = copyOptions(options, known as Readonly<Record<string, true>>)
+  checkOptions(copy, known)
+  return copy
+}
+
 function checkNames<O>(options: O, known: OptionNames<O>): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     refuse(`options must be an object; got ${kindOf(options)}.`)
@@ -86,6 +97,18 @@ export function wholeNumber(
   if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
   const bounds = most < Infinity ? ` from ${least} to ${most}` : least > -Infinity ? ` of at least ${least}` : ''
   refuse(`${what} is ${inspect(value)}; it must be a whole number${bounds}${hint}`)
+}
+
+/**
+ * A finite number, or ERR_ARGUMENT.
+ *
+ * @param range - from `least` to, but not including, `below`
+ */
+export function numberFrom(value: unknown, what: string, range: { least: number; below?: number }): number {
+  const { least, below = Infinity } = range
+  if (typeof value === 'number' && value >= least && value < below) return value
+  const bounds = below < Infinity ? `from ${least} to less than ${below}` : `of at least ${least}`
+  refuse(`${what} is ${inspect(value)}; it must be a finite number ${bounds}.`)
 }
 
 /** The longest time that a timer can hold. */

@@ -1,9 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { limitFrom, readAdam } from '../../../optim/hyperparameters.ts'
-import { numberFrom } from '../../../optim/numbers.ts'
+import { ADAMW_WEIGHT_DECAY, limitFrom, readAdam } from '../../../optim/hyperparameters.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
-import { checkOptions, copyOptions } from '../../../tensor/check.ts'
-import type { OptionNames } from '../../../types.ts'
+import { numberFrom, readOptions } from '../../../tensor/check.ts'
 import {
   MOMENT_OPTIONS,
   MomentOptimizer,
@@ -15,19 +13,16 @@ import {
 /** Defaults: epsilon 1e-8, weightDecay 0.01, no clipNorm. */
 export type AdamWOptimizerOptions = MomentOptimizerOptions
 
-const OPTIONS: OptionNames<AdamWOptimizerOptions> = MOMENT_OPTIONS
-
 /** Made by `adamw`. */
 export class AdamWOptimizer extends MomentOptimizer {
   /** Its name in saved models. */
   static readonly className: string = 'AdasumAdamW'
 
   constructor(learningRate: number | Schedule, given: AdamWOptimizerOptions = {}) {
-    const options = copyOptions(given, OPTIONS as Readonly<Record<string, true>>)
-    checkOptions(options, OPTIONS)
+    const options = readOptions(given, MOMENT_OPTIONS)
     super(learningRate, {
-      hyperparameters: readAdam(options, 1e-8),
-      weightDecay: numberFrom(options.weightDecay ?? 0.01, 'weightDecay', { least: 0 }),
+      hyperparameters: readAdam(options),
+      weightDecay: numberFrom(options.weightDecay ?? ADAMW_WEIGHT_DECAY, 'weightDecay', { least: 0 }),
       decays: readDecays(options.decays),
       clipNorm: limitFrom(options.clipNorm, 'clipNorm'),
     })

@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { type LambPreset, lambDefaults, limitFrom, readLamb } from '../../../optim/hyperparameters.ts'
-import { numberFrom } from '../../../optim/numbers.ts'
 import type { LambHyperparameters } from '../../../optim/rules.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
-import { checkOptions, copyOptions } from '../../../tensor/check.ts'
+import { numberFrom, readOptions } from '../../../tensor/check.ts'
 import type { OptionNames } from '../../../types.ts'
 import { squaredNorm } from './gradients.ts'
 import {
@@ -38,8 +37,7 @@ export class LambOptimizer extends MomentOptimizer {
   readonly #ratio: Pick<LambHyperparameters, 'alwaysAdapt' | 'maxRatio'>
 
   constructor(learningRate: number | Schedule, given: LambOptimizerOptions = {}) {
-    const options = copyOptions(given, OPTIONS as Readonly<Record<string, true>>)
-    checkOptions(options, OPTIONS)
+    const options = readOptions(given, OPTIONS)
     const { alwaysAdapt, maxRatio, ...hyperparameters } = readLamb(options)
     const defaults = lambDefaults(options.preset)
     const { weightDecay = defaults.weightDecay, clipNorm = defaults.clipNorm } = options

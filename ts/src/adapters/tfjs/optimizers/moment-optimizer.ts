@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError, inspect, reading } from '../../../errors.ts'
 import { power } from '../../../optim/exact-math.ts'
-import { scheduleOf } from '../../../optim/hyperparameters.ts'
+import { rateAfter, scheduleOf } from '../../../optim/hyperparameters.ts'
 import type { AdamHyperparameters } from '../../../optim/rules.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
 import { kindOf, wholeNumber } from '../../../tensor/check.ts'
@@ -176,12 +176,7 @@ export abstract class MomentOptimizer extends tf.Optimizer {
   }
 
   #rateOfNextStep(): number {
-    const rate = scheduleOf(this.#learningRate)(this.iterations)
-    if (Number.isFinite(rate)) return rate
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `the learning rate of step ${this.iterations + 1} is ${inspect(rate)}. Let the schedule return a finite number.`,
-    )
+    return rateAfter(this.iterations, scheduleOf(this.#learningRate))
   }
 
   #decaysAt({ name, shape }: tf.Variable, index: number): boolean {
