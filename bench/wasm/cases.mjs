@@ -1,10 +1,10 @@
 // What is measured: kernels, numbers of inputs, dtypes.
 
-import { DTYPE_CODES, OP_CODES } from '../../dist/binding/binding.js'
-import { chunkElementCount } from '../../dist/kernels/slice.js'
+import { DTYPE_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
+import { chunkElementCount } from '../../ts/src/kernels/slice.ts'
 
 /**
- * @typedef {import('../../dist/binding/binding.js').Binding} Binding
+ * @typedef {import('../../ts/src/binding/binding.ts').Binding} Binding
  * @typedef {keyof typeof DTYPE_CODES} Dtype
  *
  * @typedef {object} Slice

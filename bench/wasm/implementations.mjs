@@ -22,8 +22,8 @@ import { slicesOf } from './cases.mjs'
  * @returns {Promise<Implementation[]>} the addon first
  */
 export async function implementations(byteLength) {
-  const { loadCode } = await import('../../dist/binding/node-wasm.js')
-  const { wasmBinding } = await import('../../dist/binding/wasm.js')
+  const { loadCode } = await import('../../ts/src/binding/node-wasm.ts')
+  const { wasmBinding } = await import('../../ts/src/binding/wasm.ts')
   const [simd, plain] = [loadCode('simd'), loadCode('plain')]
   return [
     copying('native', await loadNative()),
@@ -37,7 +37,7 @@ export async function implementations(byteLength) {
 async function loadNative() {
   // The addon reads it when it is first asked for its instruction set.
   process.env['ADASUM_ISA'] ??= process.arch === 'x64' ? 'avx2' : ''
-  const { loadBinding } = await import('../../dist/binding/native.js')
+  const { loadBinding } = await import('../../ts/src/binding/native.ts')
   return loadBinding()
 }
 

@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { filesBelow, fingerprint } from './fingerprint.mjs'
+import { bundleJavaScript } from './javascript-bundle.mjs'
 import { explainCargo, requireCargo } from './requirements.mjs'
 import { ToolError, runTool } from './tool.mjs'
 import { buildWasm, bundleForBrowsers } from './wasm-build.mjs'
@@ -238,7 +239,8 @@ async function bundleBrowser(root, say) {
 
 /** @param {string} root */
 function typescriptFingerprint(root) {
-  return fingerprint(root, ['ts/src', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'])
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package.json', 'package-lock.json']
+  return fingerprint(root, ['ts/src', ...settings, 'scripts/lib/javascript-bundle.mjs'])
 }
 
 /**
@@ -246,11 +248,12 @@ function typescriptFingerprint(root) {
  * @param {Say} say
  */
 async function compileTypeScript(root, say) {
-  say('tsc: TypeScript to dist/')
+  say('tsc: types to dist/')
   const stamp = beginStamp(root, 'dist', typescriptFingerprint(root))
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   await runTool('tsc', process.execPath, [tsc, '--project', 'tsconfig.build.json'], { cwd: root })
-  removeOutputWithoutSource(root)
+  removeTypesWithoutSource(root)
+  await bundleJavaScript(root, say)
   stamp()
 }
 
@@ -259,10 +262,10 @@ async function compileTypeScript(root, say) {
  *
  * @param {string} root
  */
-function removeOutputWithoutSource(root) {
-  for (const file of filesBelow(root, 'dist')) {
-    const source = file.replace(/^dist\//, 'ts/src/').replace(/(\.d\.ts|\.js)$/, '.ts')
-    if (!basename(file).startsWith('.') && !existsSync(join(root, source))) rmSync(join(root, file))
+function removeTypesWithoutSource(root) {
+  for (const file of filesBelow(root, 'dist').filter((file) => file.endsWith('.d.ts'))) {
+    const source = file.replace(/^dist\//, 'ts/src/').replace(/\.d\.ts$/, '.ts')
+    if (!existsSync(join(root, source))) rmSync(join(root, file))
   }
 }
 

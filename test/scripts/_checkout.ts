@@ -27,12 +27,22 @@ setTimeout(() => {
 const NAPI = tool('napi', `fs.writeFileSync('native/adasum.test.node', '')`)
 const TSC = tool(
   'tsc',
-  `for (const file of fs.readdirSync('ts/src')) fs.writeFileSync('dist/' + file.replace('.ts', '.js'), '')`,
+  `for (const file of fs.readdirSync('ts/src')) fs.writeFileSync('dist/' + file.replace('.ts', '.d.ts'), '')`,
 )
+/** A module that is called, not a program: it notes what it was given. */
+const ESBUILD = `import { mkdirSync, writeFileSync } from 'node:fs'
+export async function build({ absWorkingDir, entryPoints }) {
+  mkdirSync(absWorkingDir + '/dist/cli', { recursive: true })
+  for (const { in: source, out } of entryPoints) writeFileSync(absWorkingDir + '/dist/' + out + '.js', source)
+}
+`
 const NPM = tool(
   'npm',
   `fs.mkdirSync('node_modules/@napi-rs/cli/dist', { recursive: true })
   fs.mkdirSync('node_modules/typescript/bin', { recursive: true })
+  fs.mkdirSync('node_modules/esbuild', { recursive: true })
+  fs.writeFileSync('node_modules/esbuild/package.json', '{ "type": "module", "main": "build.js" }')
+  fs.writeFileSync('node_modules/esbuild/build.js', ${JSON.stringify(ESBUILD)})
   fs.writeFileSync('node_modules/@napi-rs/cli/dist/cli.js', ${JSON.stringify(NAPI)})
   fs.writeFileSync('node_modules/typescript/bin/tsc', ${JSON.stringify(TSC)})
   const { packages: { '': _root, 'node_modules/elsewhere': _optional, ...installed } } = JSON.parse(fs.readFileSync('package-lock.json'))
@@ -48,6 +58,15 @@ export const lock = (version: string): string =>
     },
   })
 
+const MANIFEST = JSON.stringify({
+  engines: { node: '>=20.19' },
+  imports: {
+    '#part': { 'adasum-source': './ts/src/part.ts', default: './dist/part.js' },
+    '#native': './native/index.cjs',
+  },
+  exports: { '.': { types: './dist/a.d.ts', default: './dist/a.js' }, './types': './dist/b.d.ts' },
+})
+
 export class Checkout {
   readonly root: string
 
@@ -55,7 +74,7 @@ export class Checkout {
     this.root = mkdtempSync(join(tmpdir(), 'adasum-setup-'))
     t.teardown(() => rmSync(this.root, { recursive: true, force: true }))
     cpSync(join(ROOT, 'scripts'), join(this.root, 'scripts'), { recursive: true })
-    this.write('package.json', JSON.stringify({ engines: { node: '>=20.19' } }))
+    this.write('package.json', MANIFEST)
     this.write('package-lock.json', lock('1.0.0'))
     for (const path of ['Cargo.toml', 'Cargo.lock', 'tsconfig.json', 'tsconfig.build.json']) this.write(path, path)
     for (const path of ['crates/a/src/lib.rs', 'crates/a/tests/t.rs', 'ts/src/a.ts', 'ts/src/b.ts'])

@@ -71,11 +71,21 @@ test('one step, and those it needs', async (t) => {
 test('the output of a deleted file goes', async (t) => {
   const checkout = new Checkout(t)
   await checkout.setUp()
-  t.true(checkout.has('dist/b.js'))
+  t.true(checkout.has('dist/b.d.ts'))
+  checkout.write('dist/chunks/chunk-OLD.js', 'of another build')
   checkout.remove('ts/src/b.ts')
   await checkout.setUp()
-  t.false(checkout.has('dist/b.js'))
+  t.false(checkout.has('dist/b.d.ts'))
+  t.false(checkout.has('dist/chunks/chunk-OLD.js'))
+  t.true(checkout.has('dist/a.d.ts'))
   t.true(checkout.has('dist/a.js'))
+})
+
+test('what package.json names by its JavaScript is bundled, and the command', async (t) => {
+  const checkout = new Checkout(t)
+  await checkout.setUp(['typescript'])
+  for (const name of ['a', 'part', 'cli/main']) t.is(String(checkout.read(`dist/${name}.js`)), `./ts/src/${name}.ts`)
+  t.false(checkout.has('dist/b.js'))
 })
 
 for (const name of ['npm', 'cargo', 'napi', 'tsc']) {

@@ -2,9 +2,9 @@
  * How this copy of the package was installed, and so what to do if a compiled part of it is missing. An installed copy
  * gets the addon as a package of its own, one for each platform; a checkout builds everything.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { AdasumError, reasonOf, systemCode } from '../errors.ts'
 
 /**
@@ -19,7 +19,13 @@ export function ownRequire(url: string | undefined = import.meta.url): NodeJS.Re
 
 /** False in a bundle: some bundlers keep the URL that this module had on the machine where the bundle was made. */
 function isOwnFile(url: URL): boolean {
-  return /\/binding\/installation\.[jt]s$/.test(url.pathname) && existsSync(url)
+  if (!existsSync(url)) return false
+  try {
+    const root = dirname(createRequire(url).resolve('adasum/package.json'))
+    return realpathSync(url).startsWith(join(realpathSync(root), sep))
+  } catch {
+    return false
+  }
 }
 
 function inBundle(url: string | undefined, cause?: unknown): AdasumError {

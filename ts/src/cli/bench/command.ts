@@ -1,5 +1,4 @@
 /** `adasum bench`: times all-reduce among ranks of this machine, and checks every result; or calibrates. */
-import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command, Option } from 'commander'
 import { MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
@@ -65,9 +64,9 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
       const { ranks, iterations, seconds, transport, memory, json = false } = options
       const place = { ranks, only: 0, nodeOption: [], nodes: 1, node: 0 }
       const [script, settings] = options.calibrate
-        ? ['./calibrate-rank', { seconds, transport, json }]
-        : ['./rank', { cases: planCases(options), iterations, transport, memory, json }]
-      const path = fileURLToPath(new URL(`${script}${extname(import.meta.url)}`, import.meta.url))
+        ? ['#calibrate-rank', { seconds, transport, json }]
+        : ['#bench-rank', { cases: planCases(options), iterations, transport, memory, json }]
+      const path = fileURLToPath(import.meta.resolve(script))
       setExitCode(await launch(await planLaunch(path, [JSON.stringify(settings)], place, process.env)))
     })
 }

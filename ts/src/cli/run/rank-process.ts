@@ -23,7 +23,7 @@ export interface RankExit {
 const SILENCE_MS = 1_000
 const TAIL_BYTES = 16 * 1024
 const LAUNCHER_PIPE = 3
-const WATCHER: string = import.meta.resolve(`./watch-launcher${import.meta.url.slice(-3)}`)
+const WATCHER: string = import.meta.resolve('#watch-launcher')
 
 export class RankProcess {
   readonly rank: number
