@@ -104,6 +104,38 @@ test('what is written is read back, in order', async (t) => {
   t.deepEqual(tensors.get('part')!.data, Float64Array.of(8, 7))
 })
 
+test('some tensors by their names, of a file with and one without a checksum, and of a set', async (t) => {
+  const own = join(folder(t), 'x.safetensors')
+  await writeSafetensors(own, { a: Float32Array.of(1), b: Float32Array.of(2), c: Float32Array.of(3) })
+  t.deepEqual([...(await readSafetensors(own, { names: ['c', 'a'] })).tensors.keys()], ['a', 'c'])
+  t.deepEqual((await readSafetensors(own, { names: [] })).tensors.size, 0)
+  for (const file of ['numpy.safetensors', 'model.safetensors.index.json']) {
+    const path = join(FIXTURES, file)
+    const { tensors: all } = await readSafetensors(path)
+    for (const [name, tensor] of all) {
+      const { tensors } = await readSafetensors(path, { names: [name] })
+      t.deepEqual([...tensors], [[name, tensor]])
+    }
+    const missing = { code: 'ERR_ARGUMENT', message: /has no tensor "nowhere"/ }
+    await t.throwsAsync(readSafetensors(path, { names: ['nowhere'] }), missing)
+  }
+})
+
+test('a checksum is checked whichever tensors are read', async (t) => {
+  const path = join(folder(t), 'x.safetensors')
+  await writeSafetensors(path, { a: Float32Array.of(1), b: Float32Array.of(2) })
+  const bytes = readFileSync(path)
+  bytes[bytes.length - 1]! ^= 1
+  writeFileSync(path, bytes)
+  await t.throwsAsync(readSafetensors(path, { names: ['a'] }), { code: 'ERR_ARGUMENT', message: /SHA-256/ })
+})
+
+test('names are a list of texts', async (t) => {
+  for (const names of ['a', [1], null, {}])
+    await t.throwsAsync(readSafetensors('x', { names: names as string[] }), { code: 'ERR_ARGUMENT', message: /names/ })
+  await t.throwsAsync(readSafetensors('x', { name: 'a' } as object), { code: 'ERR_ARGUMENT' })
+})
+
 const REFUSED: [what: string, inputs: unknown, message: RegExp][] = [
   ['no object', undefined, /expected named arrays; got undefined/],
   ['a plain array', { x: [1, 2] }, /the array "x" must be a typed array/],

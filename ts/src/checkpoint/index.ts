@@ -2,6 +2,7 @@
 export { convertTensor, type ConvertedArrays } from './convert.ts'
 export {
   readSafetensors,
+  type ReadSafetensorsOptions,
   type SafetensorsFile,
   writeSafetensors,
   type WriteSafetensorsOptions,

@@ -1,7 +1,7 @@
 /** Whole safetensors files, and sets of them that an index joins, as `model.safetensors.index.json` does. */
 import { dirname, join } from 'node:path'
 import { AdasumError } from '../errors.ts'
-import { checkOptions } from '../tensor/check.ts'
+import { checkOptions, kindOf } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import { checkPath, readFileWith, replaceFile } from './durable-file.ts'
 import { displayText, FormatError, isWellFormed, JsonReader } from './json-reader.ts'
@@ -20,6 +20,12 @@ export interface WriteSafetensorsOptions {
   metadata?: Readonly<Record<string, string>>
 }
 
+export interface ReadSafetensorsOptions {
+  /** The tensors to be read, which must all be there; the others take no memory. Default: all of the file's. */
+  names?: readonly string[]
+}
+
+const READ_OPTIONS: OptionNames<ReadSafetensorsOptions> = { names: true }
 const WRITE_OPTIONS: OptionNames<WriteSafetensorsOptions> = { metadata: true }
 const INDEX_SUFFIX = '.index.json'
 /** As for a header. */
@@ -49,19 +55,35 @@ export async function writeSafetensors(
  * Reads a safetensors file of any tool; a path that ends with `.index.json` stands for the files that it names, which
  * lie beside it. Headers, locations and, where there is one, the checksum are checked before anything is returned.
  *
- * @throws AdasumError ERR_ARGUMENT for a file that is missing, truncated, damaged or of another format;
- *   ERR_OUT_OF_MEMORY
+ * @throws AdasumError ERR_ARGUMENT for a file that is missing, truncated, damaged or of another format, or has no tensor
+ *   of one of the names; ERR_OUT_OF_MEMORY
  */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+export async function readSafetensors(path: string, options: ReadSafetensorsOptions = {}): Promise<SafetensorsFile> {
   checkPath(path, 'file')
-  if (path.endsWith(INDEX_SUFFIX)) return readSet(path)
-  const { tensors, metadata } = await readDecoded(path)
-  return { tensors: new Map(tensors.map((tensor) => [tensor.name, fileTensor(tensor)])), metadata }
+  checkOptions(options, READ_OPTIONS)
+  const names = options.names === undefined ? undefined : checkedNames(options.names)
+  if (path.endsWith(INDEX_SUFFIX)) return readSet(path, names)
+  const { tensors, metadata } = await readDecoded(path, names)
+  const found = new Map(tensors.map((tensor) => [tensor.name, fileTensor(tensor)]))
+  checkFound(path, found, names)
+  return { tensors: found, metadata }
 }
 
 /** @throws AdasumError as `readSafetensors` does */
-export async function readDecoded(path: string): Promise<DecodedFile> {
-  return readFileWith(path, (source) => naming(path, 'safetensors file', () => decodeSafetensors(source)))
+export async function readDecoded(path: string, names?: ReadonlySet<string>): Promise<DecodedFile> {
+  return readFileWith(path, (source) => naming(path, 'safetensors file', () => decodeSafetensors(source, names)))
+}
+
+function checkedNames(names: unknown): ReadonlySet<string> {
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return new Set<string>(names)
+  throw new AdasumError('ERR_ARGUMENT', `names must be a list of strings; got ${kindOf(names)}.`)
+}
+
+function checkFound(path: string, found: ReadonlyMap<string, unknown>, names: Iterable<string> = []): void {
+  const missing = [...names].find((name) => !found.has(name))
+  if (missing === undefined) return
+  const message = `${path} has no tensor ${displayText(missing)}. Use one of its names: readSafetensors(path) without names tells them.`
+  throw new AdasumError('ERR_ARGUMENT', message)
 }
 
 /** Says in which file a mistake is. */
@@ -74,13 +96,15 @@ async function naming<T>(path: string, what: string, read: () => Promise<T>): Pr
   }
 }
 
-async function readSet(path: string): Promise<SafetensorsFile> {
-  const fileOf = await readFileWith(path, (source) =>
+async function readSet(path: string, names: ReadonlySet<string> | undefined): Promise<SafetensorsFile> {
+  const index = await readFileWith(path, (source) =>
     naming(path, 'index of safetensors files', () => readIndex(source)),
   )
+  checkFound(path, index, names)
+  const fileOf = new Map([...index].filter(([name]) => names === undefined || names.has(name)))
   const found = new Map<string, FileTensor>()
   for (const file of new Set(fileOf.values())) {
-    const { tensors } = await readDecoded(join(dirname(path), file))
+    const { tensors } = await readDecoded(join(dirname(path), file), names)
     for (const tensor of tensors) if (fileOf.get(tensor.name) === file) found.set(tensor.name, fileTensor(tensor))
   }
   const missing = [...fileOf].find(([name]) => !found.has(name))

@@ -114,13 +114,16 @@ function encodeHeader(entries: readonly [string, object][]): [length: Uint8Array
   return [length, padded]
 }
 
-/** @throws FormatError for a file that is truncated, damaged or of another kind; AdasumError ERR_OUT_OF_MEMORY */
-export async function decodeSafetensors(source: ByteSource): Promise<DecodedFile> {
+/**
+ * @param names - the only tensors to be returned, if they are there; default: all
+ * @throws FormatError for a file that is truncated, damaged or of another kind; AdasumError ERR_OUT_OF_MEMORY
+ */
+export async function decodeSafetensors(source: ByteSource, names?: ReadonlySet<string>): Promise<DecodedFile> {
   const { header, dataBegin } = await headerOf(source)
   const saved = readSaveMetadata(header)
   const { order, sha256 } = saved ?? { order: header.entries, sha256: undefined }
   return {
-    tensors: await readTensors(source, { header, dataBegin, order, sha256 }),
+    tensors: await readTensors(source, { header, dataBegin, order, sha256 }, names),
     metadata: header.metadata,
     sha256,
   }
@@ -168,22 +171,26 @@ function readSaveMetadata({ entries, metadata }: Header): Pick<ParsedFile, 'orde
 async function readTensors(
   source: ByteSource,
   { header, dataBegin, order, sha256 }: ParsedFile,
+  names: ReadonlySet<string> | undefined,
 ): Promise<StoredTensor[]> {
+  const isWanted = ({ name }: HeaderEntry): boolean => names === undefined || names.has(name)
   const stored = order.map(({ name, dtype, shape, begin, end }): StoredEntry => {
     return [name, { dtype, shape, data_offsets: [begin, end] }]
   })
   const hash = createHash('sha256').update(JSON.stringify(stored))
   const contents = new Map<HeaderEntry, Uint8Array>()
   for (const entry of header.entries) {
+    // A checksum is over all of the data.
+    if (sha256 === undefined && !isWanted(entry)) continue
     const bytes = allocate(entry)
     await source.read(dataBegin + entry.begin, bytes)
     hash.update(bytes)
-    contents.set(entry, bytes)
+    if (isWanted(entry)) contents.set(entry, bytes)
   }
   const actual = hash.digest('hex')
   if (sha256 !== undefined && actual !== sha256)
     throw new FormatError(`its SHA-256 is ${actual}, its header says ${displayText(sha256)}`)
-  return order.map((entry) => {
+  return order.filter(isWanted).map((entry) => {
     const { name, dtype, shape } = entry
     return { name, dtype, shape, bytes: contents.get(entry)! }
   })

@@ -33,7 +33,7 @@ export interface SaveCheckpointOptions extends CheckpointOptions {
 }
 
 export const CHECKPOINT_OPTIONS: OptionNames<CheckpointOptions> = { comm: true, ...CALL_OPTIONS }
-const SAVE_OPTIONS: OptionNames<SaveCheckpointOptions> = { keep: true, ...CHECKPOINT_OPTIONS }
+export const SAVE_OPTIONS: OptionNames<SaveCheckpointOptions> = { keep: true, ...CHECKPOINT_OPTIONS }
 const CONTENT: OptionNames<CheckpointContent> = { arrays: true, values: true, local: true }
 const LOCAL_CONTENT: OptionNames<NonNullable<CheckpointContent['local']>> = { arrays: true, values: true }
 const DEFAULT_KEEP = 2

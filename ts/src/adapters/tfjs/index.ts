@@ -18,6 +18,13 @@ export {
   type Training,
   type TrainingContent,
 } from './training-checkpoint.ts'
+export { type SavedTraining, trainingCheckpoints, type TrainingCheckpointsOptions } from './training-checkpoints.ts'
 export { registerTrainingKernels } from './training-kernels.ts'
 export type { ModelWeight, WeightedModel, Weights } from './variables.ts'
-export { loadWeights, saveWeights } from './weights-file.ts'
+export {
+  loadWeights,
+  type LoadWeightsOptions,
+  type NameOfWeight,
+  saveWeights,
+  type SaveWeightsOptions,
+} from './weights-file.ts'
