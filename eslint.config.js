@@ -17,7 +17,7 @@ const OWN_ERRORS = ['AdasumError', 'AgreedFailure', 'PipeEnded', 'CommandError',
 const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.property.name="AgreedFailure"], [right.object.name="tf"]`
 
 export default defineConfig(
-  globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/']),
+  globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/', 'docs/api/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {

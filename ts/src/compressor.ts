@@ -13,6 +13,7 @@ export type CompressionFormat = 'f16' | 'bf16' | 'int8'
 
 export const COMPRESSION_FORMATS: readonly CompressionFormat[] = ['f16', 'bf16', 'int8']
 
+/** Options of a Compressor. */
 export interface CompressorOptions {
   /** The same on every rank. */
   format: CompressionFormat
@@ -79,9 +80,13 @@ export let residualsOf: (compressor: Compressor) => Residuals
 /** Whether a value is a compressor of this copy of the package, and not merely an object with its prototype. */
 export let isCompressor: (value: unknown) => value is Compressor
 
+/** A format in which f32 travels, and what was lost in it so far. See docs/compression.md. */
 export class Compressor {
+  /** The format. */
   readonly format: CompressionFormat
+  /** int8 only: elements that share a scale. */
   readonly blockElementCount: number
+  /** Whether the residual of a call is added to the next call's numbers. */
   readonly errorFeedback: boolean
   readonly #residuals = new Residuals()
 

@@ -20,4 +20,5 @@ export const ERROR_CODES = [
   'ERR_DEVICE_LOST',
 ] as const
 
+/** A code that an AdasumError can carry. */
 export type ErrorCode = (typeof ERROR_CODES)[number]

@@ -30,21 +30,31 @@ export interface ErrorDetails {
   lastCompleted?: number | undefined
   /** The last calls of the group that has failed, the oldest first. */
   flightRecord?: readonly FlightEntry[] | undefined
+  /** The error behind this one. */
   cause?: unknown
 }
 
 // Symbol.for, so that an error of one copy of the package is recognised by another.
 const BRAND = Symbol.for('adasum.AdasumError')
 
+/** Every error that this package throws by itself. Its `code` never changes its meaning; see docs/errors.md. */
 export class AdasumError extends Error {
+  /** What kind of failure it is. */
   readonly code: ErrorCode
   // Declared only: an initialised field would exist, and be printed, as undefined when nothing is known.
+  /** Rank on which the failure was first seen. */
   declare readonly rank?: number
+  /** The rank to blame, as far as `rank` could tell. */
   declare readonly peerRank?: number
+  /** Address of that peer, `host:port`. */
   declare readonly peerAddress?: string
+  /** The collective that was running, for instance `all-reduce`. */
   declare readonly operation?: string
+  /** Number of that collective in its group, counted from 1. */
   declare readonly sequence?: number
+  /** Number of the last collective that this rank completed; 0 if none. */
   declare readonly lastCompleted?: number
+  /** The last calls of the group that has failed, the oldest first. */
   declare readonly flightRecord?: readonly FlightEntry[]
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -65,6 +75,7 @@ export class AdasumError extends Error {
     return `AdasumError [${this.code}]: ${this.message}`
   }
 
+  /** True for errors of other copies of this package as well. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     try {
       return typeof value === 'object' && value !== null && BRAND in value

@@ -1,4 +1,4 @@
-export type { Communicator } from './communicator/communicator.ts'
+export type { Communicator, LocalRanks } from './communicator/communicator.ts'
 export { connect } from './communicator/connect.ts'
 export type {
   AllToAllOptions,
@@ -9,12 +9,13 @@ export type {
   ReceiveOptions,
   ReduceScatterOptions,
   SendOptions,
+  Shard,
 } from './communicator/options.ts'
 export { Compressor, type CompressionFormat, type CompressorOptions } from './compressor.ts'
 export type { ArraysByName } from './tensor/dtype.ts'
-export { AdasumError, ERROR_CODES, type ErrorCode } from './errors.ts'
+export { AdasumError, ERROR_CODES, type ErrorCode, type ErrorDetails } from './errors.ts'
 export { metricsText } from './observe/prometheus.ts'
-export { allocateArrays } from './reduction/allocate.ts'
+export { allocateArrays, type ReducibleArrayConstructor } from './reduction/allocate.ts'
 export {
   adasum,
   adasumSync,
@@ -24,13 +25,15 @@ export {
   sumSync,
   type Backend,
   type LocalOptions,
+  type WideningOptions,
 } from './reduction/local.ts'
-export { sampler, type Place, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
+export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
 export type { CallMetrics, CallPhase, CommunicatorMetrics, FlightEntry } from './call-records.ts'
 export type {
   AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
+  AwaitedRank,
   CallOptions,
   ConnectOptions,
   FloatArray,

@@ -10,6 +10,7 @@
  */
 import { AdasumError, type ErrorCode, inspect } from './errors.ts'
 
+/** The constants that decide how data moves and where it is reduced. None of them changes a result. */
 export interface Tuning {
   /**
    * The largest world whose all-reduce of a short vector is direct; two ranks go direct at any length. Ranks must

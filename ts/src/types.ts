@@ -30,11 +30,13 @@ export type NumericArray =
 /** Named arrays of one dtype, one segment a name, in insertion order. */
 export type NamedArrays<A extends NumericArray = FloatArray> = Record<string, A>
 
+/** The operators that combine floats with one weight for each input and segment. */
 export type ReduceOp = 'sum' | 'average' | 'adasum'
 
 /** The operators by which all-reduce combines integers: element by element, with the same bits in any order. */
 export type FoldOp = 'sum' | 'min' | 'max'
 
+/** Every operator of an all-reduce. */
 export type AllReduceOp = ReduceOp | FoldOp
 
 /**
@@ -45,9 +47,11 @@ export type AllReduceOp = ReduceOp | FoldOp
  */
 export type OnNonFinite = 'throw' | 'skip' | 'propagate'
 
+/** What a reduction has done in one segment. */
 export interface SegmentReduction {
   /** The array's name in an object of named arrays, otherwise the segment's index as a string. */
   name: string
+  /** Elements of the segment. */
   elementCount: number
   /** |result|^2 / sum |g_i|^2: 1 for orthogonal inputs, 1/n for n identical ones. Only with op `adasum`. */
   orthogonality?: number
@@ -55,9 +59,11 @@ export interface SegmentReduction {
   coefficients?: number[]
 }
 
+/** What a reduction resolves to. */
 export interface Reduction<D = ReducibleArray> {
   /** `out` if it was given, otherwise `data` itself (collectives) or a new array (local functions). */
   result: D
+  /** The segments, in the order of the data. */
   segments: SegmentReduction[]
   /**
    * Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is
@@ -75,6 +81,7 @@ export interface Reduction<D = ReducibleArray> {
 
 /** How a rank's own micro-batches were combined, before ranks were. */
 export interface LocalReduction {
+  /** The segments, in the order of the data. */
   segments: SegmentReduction[]
   /** Indices of micro-batches (slots) that were not finite. Always empty with `propagate`: nothing is scanned. */
   nonFiniteInputs: number[]
@@ -83,6 +90,7 @@ export interface LocalReduction {
 /** The names of a call's options. The compiler makes sure that none is missing; calls refuse any other option. */
 export type OptionNames<O> = Readonly<Record<keyof O, true>>
 
+/** Options of every call of a communicator. */
 export interface CallOptions {
   /** Time without any progress of this call after which it fails with ERR_TIMEOUT. Default 300,000. */
   timeoutMs?: number
@@ -92,6 +100,7 @@ export interface CallOptions {
 
 export const CALL_OPTIONS: OptionNames<CallOptions> = { timeoutMs: true, signal: true }
 
+/** Options of every reduction. */
 export interface ReduceOptions<D> {
   /**
    * Receives the result; same lengths and dtype as the data, or Float32Arrays where that is a half format. Collectives
@@ -123,6 +132,7 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
  */
 export type AllReduceAlgorithm = 'auto' | 'direct' | 'single-shot' | 'levels' | 'rvh'
 
+/** Options of `allReduce`. */
 export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> extends ReduceOptions<D>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
   op: Op
@@ -155,7 +165,9 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
 
 /** This process's place in the world, and settings of its connections. Absent options come from the environment. */
 export interface ConnectOptions {
+  /** This rank, from 0 to `size - 1`. */
   rank?: number
+  /** The number of ranks, from 1 to 1,024. */
   size?: number
   /** Address at which the ranks meet, `host:port`. */
   store?: string
@@ -179,6 +191,7 @@ export interface ConnectOptions {
   launcher?: 'auto' | 'none'
   /** Time in milliseconds within which all ranks must have come. Default 60,000. */
   timeoutMs?: number
+  /** Aborting it ends the attempt to connect with ERR_ABORTED. */
   signal?: AbortSignal
   /** Constants of the choice between schedules and the like; those of rank 0 count, for all ranks. */
   tuning?: Partial<Tuning>
@@ -218,17 +231,29 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   onStall: true,
 }
 
+/** A rank that a call waits for. */
+export interface AwaitedRank {
+  /** Its number in the group. */
+  readonly rank: number
+  /** Its address, `host:port`; empty while connecting. */
+  readonly address: string
+}
+
 /** A call that stands still, as one rank sees it. */
 export interface StallReport {
   /** `all-reduce #17` */
   readonly title: string
+  /** What was called, such as `all-reduce`; `connect` while connecting. */
   readonly operation: string
   /** Number of the call in its group, from 1. For messages, among those between the two ranks. */
   readonly sequence: number
   /** Op, dtype, elements and segments, such as `adasum f32[61706], 10 segments`. */
   readonly what: string
+  /** The group of the call: `world`, or the name of one that `split` made. */
   readonly group: string
+  /** This rank, in the group. */
   readonly rank: number
+  /** How long there has been no progress, in milliseconds. */
   readonly idleMs: number
   /**
    * Only while connecting: where the ranks meet. If that does not answer, this rank does not know which ranks are
@@ -236,7 +261,7 @@ export interface StallReport {
    */
   readonly store?: string
   /** The ranks that this rank waits for. Addresses are empty while connecting, when they are not known yet. */
-  readonly waitingFor: readonly { readonly rank: number; readonly address: string }[]
+  readonly waitingFor: readonly AwaitedRank[]
   /** The ranks from which this rank has heard in this call: these have come to it. */
   readonly arrived: readonly number[]
   /** How many later calls wait for the same ranks, or some of them; they get no reports of their own. */

@@ -9,8 +9,11 @@ const FLOATS = ['F64', 'F32', 'F16', 'BF16']
 const INTEGERS = ['I64', 'I32', 'I16', 'I8', 'U64', 'U32', 'U16', 'U8', 'BOOL']
 
 export interface ConvertedArrays {
+  /** As IEEE binary32. */
   f32: Float32Array
+  /** As IEEE binary64. */
   f64: Float64Array
+  /** As signed integers of 32 bits. */
   i32: Int32Array
 }
 

@@ -15,5 +15,6 @@ export {
   saveCheckpoint,
   type SaveCheckpointOptions,
 } from './save-checkpoint.ts'
+export type { Peers } from './team.ts'
 export type { CheckpointValues } from './values.ts'
 export type { FileTensor, TensorInput, TensorInputs, TensorSpec } from './tensors.ts'

@@ -11,6 +11,7 @@ import { type Team, together } from './team.ts'
 import { type FileTensor, fileTensor } from './tensors.ts'
 import type { CheckpointValues } from './values.ts'
 
+/** A checkpoint that was found. */
 export interface Checkpoint {
   /** Where it lies. */
   readonly path: string
@@ -18,15 +19,19 @@ export interface Checkpoint {
   readonly size: number
   /** What all ranks have in common. */
   readonly arrays: ReadonlyMap<string, FileTensor>
+  /** The plain JSON that all ranks had in common. */
   readonly values: CheckpointValues
   /** What a rank had for itself; undefined if it has stored nothing of the kind. */
   readonly local: LocalState | undefined
 }
 
+/** What a rank had for itself. */
 export interface LocalState {
   /** Whose it was: this rank's own, or with more ranks than then, that of this rank modulo `size`. */
   readonly rank: number
+  /** Its arrays, by name. */
   readonly arrays: ReadonlyMap<string, FileTensor>
+  /** Its plain JSON. */
   readonly values: CheckpointValues
 }
 

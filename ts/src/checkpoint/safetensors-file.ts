@@ -8,6 +8,7 @@ import { displayText, FormatError, isWellFormed, JsonReader } from './json-reade
 import { type ByteSource, type DecodedFile, decodeSafetensors, encodeSafetensors, OWN_METADATA } from './safetensors.ts'
 import { type FileTensor, fileTensor, storedTensors, type TensorInputs } from './tensors.ts'
 
+/** What a file, or a set of them, holds. */
 export interface SafetensorsFile {
   /** In the order in which they were saved, or in that of the file or index of another tool. */
   readonly tensors: ReadonlyMap<string, FileTensor>
@@ -15,11 +16,13 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>
 }
 
+/** Options of `writeSafetensors`. */
 export interface WriteSafetensorsOptions {
   /** Text that other tools find in the file, by key. */
   metadata?: Readonly<Record<string, string>>
 }
 
+/** Options of `readSafetensors`. */
 export interface ReadSafetensorsOptions {
   /** The tensors to be read, which must all be there; the others take no memory. Default: all of the file's. */
   names?: readonly string[]

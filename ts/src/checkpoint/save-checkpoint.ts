@@ -19,14 +19,21 @@ export interface CheckpointContent {
   /** The same for numbers and text: step, epoch, the state of a sampler. */
   values?: CheckpointValues
   /** What each rank has for itself, such as momentum: that of every rank is stored. */
-  local?: { arrays?: TensorInputs; values?: CheckpointValues }
+  local?: {
+    /** Arrays by name. */
+    arrays?: TensorInputs
+    /** Plain JSON. */
+    values?: CheckpointValues
+  }
 }
 
+/** Options of `loadCheckpoint`, and of `saveCheckpoint` as well. */
 export interface CheckpointOptions extends CallOptions {
   /** The communicator of all ranks that take part. Without it this process is alone. */
   comm?: Peers
 }
 
+/** Options of `saveCheckpoint`. */
 export interface SaveCheckpointOptions extends CheckpointOptions {
   /** How many finished checkpoints stay, this one included. Default 2. */
   keep?: number

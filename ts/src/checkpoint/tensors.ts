@@ -37,6 +37,7 @@ export interface FileTensor {
    * bits and less.
    */
   readonly dtype: string
+  /** The size of each dimension; empty for a scalar. */
   readonly shape: readonly number[]
   /**
    * Elements in row-major order, in memory of their own. F16 and BF16 are their bits, in a Uint16Array; BOOL is 0 and 1,
@@ -48,7 +49,9 @@ export interface FileTensor {
 /** What can be stored: an array of one dimension, or an array with its shape. */
 export type TensorInput = NumericArray | TensorSpec
 
+/** An array with its shape, to be stored. */
 export interface TensorSpec {
+  /** Elements in row-major order. */
   data: NumericArray
   /** Default: one dimension. */
   shape?: readonly number[]

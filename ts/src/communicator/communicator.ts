@@ -42,12 +42,15 @@ import {
   type ReduceScatterOptions,
   SEND_OPTIONS,
   type SendOptions,
+  type Shard,
 } from './options.ts'
 import { Reductions } from './reductions.ts'
 
 /** A rank's number among those on its machine, from 0, and how many these are. */
 export interface LocalRanks {
+  /** This rank's number among them. */
   readonly localRank: number
+  /** How many ranks are on its machine. */
   readonly localSize: number
 }
 
@@ -89,7 +92,7 @@ export class Communicator implements AsyncDisposable {
    * dropped.
    * @throws AdasumError ERR_ARGUMENT if there are fewer items than ranks
    */
-  shard(count: number): { begin: number; end: number } {
+  shard(count: number): Shard {
     if (!Number.isSafeInteger(count) || count < this.size)
       throw new AdasumError(
         'ERR_ARGUMENT',
@@ -345,6 +348,7 @@ export class Communicator implements AsyncDisposable {
     else await this.#world.leave(this.#membership)
   }
 
+  /** Closes it, at the end of an `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

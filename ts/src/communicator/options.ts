@@ -12,6 +12,7 @@ import {
   type ReduceOp,
 } from '../types.ts'
 
+/** Options of `broadcast`. */
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose data all ranks get. Default 0. */
   root?: number
@@ -19,24 +20,31 @@ export interface BroadcastOptions extends CallOptions {
 
 export const BROADCAST_OPTIONS: OptionNames<BroadcastOptions> = { root: true, ...CALL_OPTIONS }
 
+/** Options of `allGather`. */
 export interface GatherOptions extends CallOptions {
   /** Ranks may have different lengths. Default false. */
   uneven?: boolean
 }
 
+/** Options of `allToAll`. */
 export interface AllToAllOptions extends CallOptions {
   /** Elements for each rank, in rank order. Default: equal parts. */
   counts?: ArrayLike<number>
 }
 
+/** Options of `send`. */
 export interface SendOptions extends CallOptions {
+  /** The rank that receives. */
   to: number
 }
 
+/** Options of `receive`. */
 export interface ReceiveOptions extends CallOptions {
+  /** The rank that sends. */
   from: number
 }
 
+/** Options of `reduceScatter`. */
 export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
   extends Omit<ReduceOptions<R>, 'out'>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
@@ -47,6 +55,7 @@ export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
   counts?: ArrayLike<number>
 }
 
+/** Options of `allReduce` for several arrays of each rank: its micro-batches. */
 export interface MicroBatchOptions<R, Op extends AllReduceOp = AllReduceOp> extends AllReduceOptions<R, Op> {
   /**
    * The operator by which a rank combines its micro-batches, before `op` combines the ranks. The same on every rank.
@@ -54,6 +63,14 @@ export interface MicroBatchOptions<R, Op extends AllReduceOp = AllReduceOp> exte
   local: ReduceOp
   /** Where this rank combines its arrays, as in the local functions. Ranks may differ. Default `cpu`. */
   backend?: Backend
+}
+
+/** A rank's share of some items: from `begin` to before `end`. */
+export interface Shard {
+  /** The first item. */
+  readonly begin: number
+  /** The item behind the last one. */
+  readonly end: number
 }
 
 /** What all ranks have sent to this one. */

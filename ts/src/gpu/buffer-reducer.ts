@@ -18,6 +18,7 @@ import { bufferOfEach } from './page-buffers.ts'
 import { Turns, typedOn } from './turns.ts'
 import { USAGE, type PageBuffer } from './web/webgpu.ts'
 
+/** Options of a BufferReducer. */
 export interface BufferReducerOptions {
   /** The device that the buffers belong to: `GpuDevice.from(device)`. */
   device: GpuDevice
@@ -41,11 +42,15 @@ const OPTIONS: OptionNames<BufferReducerOptions> = {
 
 const IN_PLACE_BYTES = 1 << 16
 
+/** Combines vectors that lie in buffers of a page's own device, without bringing them to the CPU. */
 export class BufferReducer {
   readonly #handle: BufferReducerHandle
   readonly #turns = new Turns()
+  /** How many vectors it combines. */
   readonly inputCount: number
+  /** The dtype of their elements. */
   readonly dtype: Dtype
+  /** The segments of a vector. */
   readonly layout: Layout
 
   private constructor(handle: BufferReducerHandle, inputCount: number, layout: Layout) {
@@ -116,6 +121,7 @@ export class BufferReducer {
     return this.#turns.take(() => this.#handle.release())
   }
 
+  /** Closes it, at the end of an `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

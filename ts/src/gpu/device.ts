@@ -6,6 +6,7 @@ import { loadGpuBinding } from '#gpu-binding'
 import { typed } from './typed.ts'
 import type { PageDevice } from './web/webgpu.ts'
 
+/** Options of `openGpu`. */
 export interface GpuDeviceOptions {
   /** Index of an adapter. Default: the one that `adapters` marks, or ADASUM_GPU_ADAPTER names by a part of its name. */
   adapter?: number
@@ -33,11 +34,16 @@ export async function adapters(): Promise<GpuAdapter[]> {
 /** An open device. Any number of reducers may share one. */
 export class GpuDevice {
   readonly #handle: DeviceHandle
+  /** The adapter that it is of. */
   readonly adapter: GpuAdapter
   /** How it keeps exact sums; see docs/gpu.md. */
   readonly arithmetic: string
 
-  /** Wraps a handle of the binding. */
+  /**
+   * Wraps a handle of the binding.
+   *
+   * @internal
+   */
   constructor(handle: DeviceHandle) {
     this.#handle = handle
     this.adapter = handle.adapter()
@@ -78,7 +84,11 @@ export class GpuDevice {
     return new GpuDevice(await typed(() => fromDevice(device, { memoryBytes: options.memoryLimitBytes })))
   }
 
-  /** The handle, for reducers. */
+  /**
+   * The handle, for reducers.
+   *
+   * @internal
+   */
   get handle(): DeviceHandle {
     return this.#handle
   }

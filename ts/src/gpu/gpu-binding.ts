@@ -18,6 +18,7 @@ export const POLICY_CODES = { throw: 0, skip: 1, propagate: 2 } as const
 export interface GpuAdapter {
   /** Its index in the list, by which a caller can name it. */
   readonly index: number
+  /** The name that its driver gives it. */
   readonly name: string
   /** The interface through which it is reached: `vulkan`, `metal`, `dx12`, `webgpu`. */
   readonly backend: string
@@ -25,6 +26,7 @@ export interface GpuAdapter {
   readonly kind: string
   /** Name and version of the driver, as far as the driver reports them. */
   readonly driver: string
+  /** The longest buffer that it allows, in bytes. */
   readonly maxBufferBytes: number
   /** Longer vectors are cut into several buffers. */
   readonly maxBindingBytes: number
@@ -75,7 +77,9 @@ export interface DeviceHandle {
  * adasum.
  */
 export interface ReductionRecord {
+  /** |result|^2 / sum |g_i|^2, a segment at a time. */
   readonly orthogonality: Float64Array
+  /** The factor of each input, a segment at a time; inputs of a segment lie together. */
   readonly coefficients: Float64Array
   /** Slots with NaN or infinity in them. */
   readonly nonFinite: number[]

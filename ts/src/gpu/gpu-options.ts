@@ -6,6 +6,7 @@ import { type Dtype, dtypeOf, halfDtype } from '../tensor/dtype.ts'
 import type { OnNonFinite, OptionNames, ReduceOp } from '../types.ts'
 import { POLICY_CODES } from './gpu-binding.ts'
 
+/** Options of a reduction on a device. */
 export interface GpuReduceOptions {
   /** Default `throw` for adasum, `propagate` for sum and average. */
   onNonFinite?: OnNonFinite

@@ -23,6 +23,7 @@ import { USAGE, type PageBuffer } from './web/webgpu.ts'
 /** Arrays that slots take: f32, or the bits of a half format. */
 export type GpuArray = Float32Array | Uint16Array
 
+/** Options of a GpuReducer. */
 export interface GpuReducerOptions {
   /** How many vectors: 1 to 16. */
   slots: number
@@ -41,6 +42,7 @@ const TURN_MS = 5
 /** Groups that are copied at once: 2 MiB of f32. */
 const PART_GROUPS = 1 << 17
 
+/** Combines vectors that it keeps on a device: they are written once, and only results come back. */
 export class GpuReducer {
   readonly #handle: ReducerHandle
   readonly #f32 = dtypeOf(new Float32Array(0))!
@@ -48,8 +50,11 @@ export class GpuReducer {
   #result: Dtype | undefined
   #isClosed = false
 
+  /** How many vectors it holds on the device. */
   readonly slotCount: number
+  /** The dtype of their elements. */
   readonly dtype: Dtype
+  /** The segments of a vector. */
   readonly layout: Layout
 
   private constructor(handle: ReducerHandle, slotCount: number, layout: Layout) {
@@ -182,6 +187,7 @@ export class GpuReducer {
     return this.#isClosed
   }
 
+  /** Closes it, at the end of an `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -7,7 +7,9 @@ import type { ReducibleArray } from '../types.ts'
 
 /** The class of an array that can be reduced. */
 export interface ReducibleArrayConstructor<A extends ReducibleArray> {
+  /** Its name, such as `Float32Array`. */
   readonly name: string
+  /** Bytes of an element. */
   readonly BYTES_PER_ELEMENT: number
   new (buffer: ArrayBuffer, byteOffset: number, length: number): A
   new (length: number): A

@@ -40,6 +40,7 @@ import { checkOnNonFinite } from './options.ts'
 import { reportGpuSegments, reportSegments } from './report.ts'
 import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
+/** Options of the local functions. */
 export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends ReduceOptions<A> {
   /**
    * Where to compute: `gpu` takes the package adasum-gpu, or a browser's WebGPU, and brings the inputs to a device and
@@ -49,6 +50,7 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
   backend?: Backend
 }
 
+/** Where local functions compute. */
 export type Backend = 'cpu' | 'gpu' | 'auto'
 
 /** A Gram matrix of even fewer inputs would be too large. */
@@ -59,7 +61,10 @@ const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
 const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: true }
 
 /** Options with which half formats are stored as f32. */
-type WideningOptions = LocalOptions<Float32Array> & { out: Float32Array }
+export type WideningOptions = LocalOptions<Float32Array> & {
+  /** Receives the result. */
+  out: Float32Array
+}
 
 /**
  * Combines gradients by adaptive summation (arXiv 2006.02924): the sum where they are orthogonal, the mean where they

@@ -5,12 +5,17 @@ import { typedArrayName } from '../binding/typed-array.ts'
 
 /** A dtype: its code in frame headers (and, for those that can be reduced, in the binding) and its array type. */
 export interface Dtype {
+  /** Its name, such as `f32`. */
   readonly name: string
+  /** Its code in frames and in the binding. */
   readonly code: number
+  /** Bytes of an element. */
   readonly byteLength: number
+  /** Whether it is a float. */
   readonly isFloat: boolean
   /** Whether it is an integer that can be folded. */
   readonly isFoldedInteger: boolean
+  /** The class of arrays of it. */
   readonly Array: NumericArrayConstructor
 }
 
@@ -90,17 +95,29 @@ export function resultDtypeOf(dtype: Dtype, found: Dtype): Dtype {
 
 /** Arrays by the names of their dtypes, as `allocate` takes them. */
 export interface ArraysByName {
+  /** IEEE binary32. */
   f32: Float32Array
+  /** IEEE binary64. */
   f64: Float64Array
+  /** IEEE binary16, as bits. */
   f16: Uint16Array
+  /** bfloat16, as bits. */
   bf16: Uint16Array
+  /** Signed, 8 bits. */
   i8: Int8Array
+  /** Unsigned, 8 bits. */
   u8: Uint8Array
+  /** Signed, 16 bits. */
   i16: Int16Array
+  /** Unsigned, 16 bits. */
   u16: Uint16Array
+  /** Signed, 32 bits. */
   i32: Int32Array
+  /** Unsigned, 32 bits. */
   u32: Uint32Array
+  /** Signed, 64 bits. */
   i64: BigInt64Array
+  /** Unsigned, 64 bits. */
   u64: BigUint64Array
 }
 

@@ -14,8 +14,11 @@ const MOST_SEGMENTS = 1 << 24
 /** Characters of a name that a message shows. */
 const NAME_CHARACTERS = 100
 
+/** Where the segments of a vector lie. */
 export interface Layout {
+  /** The dtype of its elements. */
   readonly dtype: Dtype
+  /** Elements of all segments together. */
   readonly elementCount: number
   /** Element count of each segment, in order; they add up to elementCount. */
   readonly segmentElementCounts: Float64Array

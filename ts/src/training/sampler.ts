@@ -9,16 +9,20 @@ import type { OptionNames } from '../types.ts'
 import { permutation, random32 } from './random.ts'
 
 /** Where a rank is in its world; every communicator is one. */
-export interface Place {
+export interface RankInWorld {
   /** From 0 to size - 1. */
   readonly rank: number
+  /** How many ranks there are. */
   readonly size: number
 }
 
 /** How far a sampler has come, as plain JSON. It is the same on all ranks, and holds for a world of any size. */
 export interface SamplerState {
+  /** Samples in the data set. */
   readonly count: number
+  /** The seed of the orders. */
   readonly seed: number
+  /** Whether each epoch has an order of its own. */
   readonly shuffle: boolean
   /** The epoch under way, counted from 0. */
   readonly epoch: number
@@ -26,6 +30,7 @@ export interface SamplerState {
   readonly position: number
 }
 
+/** Options of a sampler. */
 export interface SamplerOptions {
   /** Samples in the data set, from 1 to 2^31 - 1. */
   count: number
@@ -73,13 +78,13 @@ interface Settings {
  * Deals the samples of a data set to the ranks, in a new order each epoch. Nothing is sent: all ranks are given the same
  * options, and each works out its own part.
  *
- * @param place - this rank's communicator, or any object with its rank and size; both are read at each step
+ * @param member - this rank's communicator, or any object with its rank and size; both are read at each step
  * @throws AdasumError ERR_ARGUMENT for options that are unknown, out of range or contradict each other, and for a
  *   global batch that has more samples than the data set while incomplete ones are dropped; ERR_MISMATCH for a state
  *   of another data set or seed
  */
-export function sampler(place: Place, options: SamplerOptions): Sampler {
-  const made = new Sampler(place, settingsOf(options))
+export function sampler(member: RankInWorld, options: SamplerOptions): Sampler {
+  const made = new Sampler(member, settingsOf(options))
   if (options.state !== undefined) made.restore(options.state)
   void made.stepsPerEpoch
   return made
@@ -106,15 +111,15 @@ function settingsOf(options: SamplerOptions): Settings {
 
 /** @internal Users get one from `sampler()`. */
 export class Sampler {
-  readonly #place: Place
+  readonly #member: RankInWorld
   readonly #settings: Settings
   #epoch = 0
   #position = 0
   /** The order of an epoch, made when its first batch is. */
   #order: { readonly epoch: number; readonly indices: Int32Array } | undefined
 
-  constructor(place: Place, settings: Settings) {
-    this.#place = place
+  constructor(member: RankInWorld, settings: Settings) {
+    this.#member = member
     this.#settings = settings
   }
 
@@ -134,7 +139,7 @@ export class Sampler {
    */
   get stepsPerEpoch(): number {
     const { count, dropLast } = this.#settings
-    const globalBatch = this.#globalBatch(checkPlace(this.#place))
+    const globalBatch = this.#globalBatch(checkRankInWorld(this.#member))
     return dropLast ? Math.floor(count / globalBatch) : Math.ceil(count / globalBatch)
   }
 
@@ -149,13 +154,13 @@ export class Sampler {
   /**
    * Takes the next global batch. All ranks call it equally often, and get the end of an epoch in the same call.
    *
-   * @param place - this rank's place in the world of this step, if it is not what the sampler was made with
+   * @param member - this rank and the size of the world in this step, if they are not what the sampler was made with
    * @returns the indices of this rank's samples, a copy; none if the last batch has fewer samples than there are
    *   ranks; undefined once at the end of each epoch
-   * @throws AdasumError ERR_ARGUMENT for what is no place, or as `stepsPerEpoch` does
+   * @throws AdasumError ERR_ARGUMENT for what has no rank and size, or as `stepsPerEpoch` does
    */
-  next(place: Place = this.#place): Int32Array | undefined {
-    const { rank, size } = checkPlace(place)
+  next(member: RankInWorld = this.#member): Int32Array | undefined {
+    const { rank, size } = checkRankInWorld(member)
     const { count, dropLast } = this.#settings
     const globalBatch = this.#globalBatch({ rank, size })
     const left = count - this.#position
@@ -192,7 +197,7 @@ export class Sampler {
     this.#epoch = epoch
   }
 
-  #globalBatch({ size }: Place): number {
+  #globalBatch({ size }: RankInWorld): number {
     const { count, dropLast, batch } = this.#settings
     const globalBatch = batch.isGlobal ? batch.size : batch.size * size
     if (!dropLast || globalBatch <= count) return globalBatch
@@ -215,14 +220,14 @@ function shareBegin(count: number, rank: number, size: number): number {
   return rank * Math.floor(count / size) + Math.min(rank, count % size)
 }
 
-function checkPlace(place: unknown): Place {
-  const { rank, size } = (place ?? {}) as Partial<Place>
+function checkRankInWorld(member: unknown): RankInWorld {
+  const { rank, size } = (member ?? {}) as Partial<RankInWorld>
   if (Number.isSafeInteger(size) && Number.isSafeInteger(rank) && rank! >= 0 && rank! < size!)
     return { rank: rank!, size: size! }
-  const given = rank === undefined || size === undefined ? kindOf(place) : `rank ${inspect(rank)} of ${inspect(size)}`
+  const given = rank === undefined || size === undefined ? kindOf(member) : `rank ${inspect(rank)} of ${inspect(size)}`
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `the place must be a communicator, or a rank from 0 to size - 1; got ${given}. Pass what \`await connect()\` gives.`,
+    `the member of the world must be a communicator, or a rank from 0 to size - 1; got ${given}. Pass what \`await connect()\` gives.`,
   )
 }
 

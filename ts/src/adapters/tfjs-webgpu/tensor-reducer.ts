@@ -88,6 +88,7 @@ export class TensorReducer {
     return done
   }
 
+  /** Closes it, at the end of an `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

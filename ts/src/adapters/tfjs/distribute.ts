@@ -9,6 +9,7 @@ import { type CallbackInstance, paramsOf } from './plain-callbacks.ts'
 import { VariableWeights } from './variable-weights.ts'
 import { checkModel, trainableVariables, uniqueVariables, variablesOf } from './variables.ts'
 
+/** Options of `distribute`. */
 export interface DistributeOptions extends ExchangeOptions {
   /** Batches from one exchange to the next; the end of an epoch always exchanges what is pending. Default 1. */
   localSteps?: number

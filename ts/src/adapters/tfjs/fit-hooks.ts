@@ -17,6 +17,7 @@ import type { WeightedModel } from './variables.ts'
 
 /** A tfjs-layers model, as far as training it is concerned. */
 export interface TrainableModel extends WeightedModel {
+  /** Set it to true to stop all ranks after the same batch. */
   stopTraining: boolean
 }
 

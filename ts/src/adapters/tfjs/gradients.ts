@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
 import { trainableVariables } from './variables.ts'
 
+/** The loss of a batch, made of the variables that are trained. */
 export type LossFunction = () => tf.Scalar
 
 /** Loss and gradients by name, as tf.Optimizer.minimize computes them. */

@@ -5,7 +5,10 @@ import type { Sampler } from '../../training/sampler.ts'
 /** A dataset as `model.fitDataset` takes it; tfjs-data is not needed for it. */
 export interface SampledDataset<T> {
   /** The rest of the sampler's epoch. */
-  iterator(): Promise<{ next(): Promise<IteratorResult<T, null>> }>
+  iterator(): Promise<{
+    /** The next batch. */
+    next(): Promise<IteratorResult<T, null>>
+  }>
   /** Not a number, by which TensorFlow.js knows that the length is open: an epoch that is resumed has fewer batches. */
   readonly size: number
 }

@@ -13,6 +13,7 @@ import { variablesOf, type Weights } from './variables.ts'
 
 /** What is trained. */
 export interface Training {
+  /** A model, or its variables. */
   model: Weights
   /** Default: no optimizer's state is kept. With `model.fit` it is `model.optimizer`. */
   optimizer?: tf.Optimizer | DistributedOptimizer
@@ -25,14 +26,17 @@ export interface TrainingContent extends Training {
   localValues?: CheckpointValues
 }
 
+/** What a checkpoint held beside weights and optimizer state. */
 export interface LoadedTraining {
   /** Where the checkpoint lies. */
   readonly path: string
   /** How many ranks have saved it. */
   readonly size: number
+  /** The plain JSON that all ranks had in common. */
   readonly values: CheckpointValues
   /** Whose optimizer state and local values this rank has got: its own, or with more ranks than then another's. */
   readonly localRank: number
+  /** The plain JSON of rank `localRank`. */
   readonly localValues: CheckpointValues
 }
 

@@ -15,6 +15,7 @@ import { saveTraining, type Training } from './training-checkpoint.ts'
 import { checkModel } from './variables.ts'
 
 export interface SavedTraining extends Training {
+  /** The model that is fitted. */
   model: TrainableModel
   /** Gives the plain JSON that all ranks have in common, such as the state of a sampler, whenever a checkpoint is made. */
   values?: () => CheckpointValues
@@ -22,6 +23,7 @@ export interface SavedTraining extends Training {
   localValues?: () => CheckpointValues
 }
 
+/** Options of `trainingCheckpoints`. */
 export interface TrainingCheckpointsOptions extends SaveCheckpointOptions {
   /** How many epochs there are from one checkpoint to the next. Default 1. */
   everyEpochs?: number

@@ -6,13 +6,17 @@ import { kindOf } from '../../tensor/check.ts'
 
 /** A weight of a tfjs-layers model: what it reads is the tf.Variable itself. */
 export interface ModelWeight {
+  /** The variable itself. */
   read(): tf.Tensor
 }
 
 /** The part of a tfjs-layers model (tf.LayersModel, tf.Sequential) that is used. */
 export interface WeightedModel {
+  /** All weights, in the order of the layers. */
   readonly weights: readonly ModelWeight[]
+  /** Those that training changes. */
   readonly trainableWeights: readonly ModelWeight[]
+  /** Those that are computed otherwise, such as the moving averages of batch normalization. */
   readonly nonTrainableWeights: readonly ModelWeight[]
 }
 

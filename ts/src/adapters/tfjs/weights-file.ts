@@ -25,11 +25,13 @@ export interface StoredWeight extends StoredTensor {
 /** The name of a variable's tensor in a file. */
 export type NameOfWeight = (variable: tf.Variable, index: number) => string
 
+/** Options of `saveWeights`. */
 export interface SaveWeightsOptions {
   /** Default: the variable's own name. */
   nameOf?: NameOfWeight
 }
 
+/** Options of `loadWeights`. */
 export interface LoadWeightsOptions {
   /** Matches by name, and not by position: the file may be any tool's, and hold other tensors as well. */
   nameOf?: NameOfWeight

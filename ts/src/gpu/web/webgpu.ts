@@ -5,14 +5,22 @@
 
 /** A GPUDevice. */
 export interface PageDevice {
-  readonly lost: Promise<{ readonly message: string }>
+  /** Resolves when the device is lost, to the reason. */
+  readonly lost: Promise<{
+    /** What the browser says of it. */
+    readonly message: string
+  }>
+  /** Its limits, a GPUSupportedLimits. */
   readonly limits: object
+  /** Its queue, a GPUQueue. */
   readonly queue: object
 }
 
 /** A GPUBuffer. */
 export interface PageBuffer {
+  /** Its length in bytes. */
   readonly size: number
+  /** Its GPUBufferUsage flags. */
   readonly usage: number
 }
 

@@ -15,13 +15,16 @@ import { Moments, type NamedTensor, type Slot } from './moments.ts'
 
 /** What `decays` is asked about. */
 export interface DecayedVariable {
+  /** Its name. */
   readonly name: string
+  /** The size of each of its dimensions. */
   readonly shape: readonly number[]
 }
 
 /** Which variables decay: a function, or a list by position. */
 export type Decays = ((variable: DecayedVariable) => boolean) | readonly boolean[]
 
+/** Options that AdamW and LAMB share. */
 export interface MomentOptimizerOptions {
   /** Decay of the first moment. Default 0.9. */
   readonly beta1?: number
@@ -81,6 +84,7 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     return this.#learningRate
   }
 
+  /** Sets the rate of the next steps. */
   set learningRate(learningRate: number | Schedule) {
     scheduleOf(learningRate)
     this.#learningRate = learningRate
