@@ -132,7 +132,7 @@ function unusable(value: unknown): unknown[] {
   return Array.isArray(value) ? unusable(value[0]).map((bad) => [bad, value[1] as unknown]) : []
 }
 
-const BAD_WEIGHTS = [0.5, -1, NaN, Infinity, 2 ** 32 + 1]
+const BAD_WEIGHTS = [-1, -1e-300, NaN, Infinity, 2 ** 70]
 
 const BAD_FORMATS = [
   set('format', 0),

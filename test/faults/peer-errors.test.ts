@@ -9,6 +9,7 @@ import { tcp } from '../../ts/src/transport/tcp.ts'
 import { shared } from '../shared-memory/_memory.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 import { decodeCause, encodeCause } from '../../ts/src/group/abort.ts'
+import { COLLECTIVES, WEIGHTED } from '../../ts/src/group/descriptor.ts'
 import { messageSequence } from '../../ts/src/group/numbering.ts'
 import { encodeFrame } from '../../ts/src/group/outbox.ts'
 import { printable } from '../../ts/src/printable.ts'
@@ -261,7 +262,7 @@ test('frames that name ranks which are not there, or not the two, are refused', 
   const world = await makeWorld(4)
   const { receiver } = world.groups[0]!.linkTo(1)
   const of = (sequence: number, root = 0): FrameHeader => ({
-    ...{ kind: 'call', sequence, step: 0, rankFlags: 0, payloadByteLength: 0, credit: 0 },
+    ...{ kind: 'call', sequence, step: 0, rankFlags: 0, weight: 0, payloadByteLength: 0, credit: 0 },
     descriptor: { ...NO_DESCRIPTOR, root },
   })
   for (const [from, to] of [
@@ -284,6 +285,22 @@ test('frames that name ranks which are not there, or not the two, are refused', 
     })
   t.throws(() => receiver.begin(of(1, 4)), { code: 'ERR_MISMATCH', message: /root 4, where the ranks are 0 to 3/ })
   t.notThrows(() => receiver.begin(of(1, 3)))
+  await world.close()
+})
+
+test('frames with a weight in a call that has none are refused', async (t) => {
+  const world = await makeWorld(2)
+  const { receiver } = world.groups[0]!.linkTo(1)
+  const begin = (kind: 'data' | 'offer', collective: number, flags: number, weight: number, sequence: number): void => {
+    const header = { kind, sequence, step: 0, rankFlags: 0, weight, payloadByteLength: 0, credit: 0 }
+    receiver.begin({ ...header, descriptor: { ...NO_DESCRIPTOR, collective, flags } })
+  }
+  const refused = { code: 'ERR_MISMATCH', message: /sent a weight of 3 in a call without weights/ }
+  t.throws(() => begin('data', COLLECTIVES['all-reduce'], 0, 3, 1), refused)
+  t.throws(() => begin('data', COLLECTIVES['all-gather'], WEIGHTED, 3, 1), refused)
+  t.throws(() => begin('offer', COLLECTIVES['reduce-scatter'], 0, 3, 1), refused)
+  t.notThrows(() => begin('data', COLLECTIVES['all-reduce'], WEIGHTED, 3, 1))
+  t.notThrows(() => begin('data', COLLECTIVES['reduce-scatter'], WEIGHTED, 0, 2))
   await world.close()
 })
 

@@ -63,7 +63,15 @@ test('a rank hears of all that a peer may have under way, and of more than it ca
   const { receiver } = world.groups[0]!.linkTo(1)
   const announce = (index: number): void => {
     const header: FrameHeader = {
-      ...{ kind: 'ready', step: index % 16, rankFlags: 0, payloadByteLength: 0, credit: 0, descriptor: NO_DESCRIPTOR },
+      ...{
+        kind: 'ready',
+        step: index % 16,
+        rankFlags: 0,
+        weight: 0,
+        payloadByteLength: 0,
+        credit: 0,
+        descriptor: NO_DESCRIPTOR,
+      },
       sequence: messageSequence({ from: 0, to: 1, index: Math.floor(index / 16) }, 2),
     }
     receiver.begin(header)
@@ -118,7 +126,14 @@ test('a queue gives what was put in, in order, whatever the order of putting in 
 })
 
 function frameOf(sequence: number, step: number): OutgoingMessage {
-  const header = { kind: 'data', rankFlags: 0, payloadByteLength: 0, credit: 0, descriptor: NO_DESCRIPTOR } as const
+  const header = {
+    kind: 'data',
+    rankFlags: 0,
+    weight: 0,
+    payloadByteLength: 0,
+    credit: 0,
+    descriptor: NO_DESCRIPTOR,
+  } as const
   return { header: { ...header, sequence, step }, parts: [], resolve: () => undefined, reject: () => undefined }
 }
 

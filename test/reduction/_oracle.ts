@@ -5,32 +5,44 @@
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
 import { type Random, mulberry32 } from '../transport/_random.ts'
 
-/** The result in f64, before it is rounded to the dtype of the inputs. */
-export function oracle(op: ReduceOp, inputs: readonly FloatArray[], segments?: readonly number[]): Float64Array {
+/**
+ * The result in f64, before it is rounded to the dtype of the inputs.
+ *
+ * @param weights - how much each input counts; 0 leaves it out
+ */
+export function oracle(
+  op: ReduceOp,
+  inputs: readonly FloatArray[],
+  segments?: readonly number[],
+  weights: readonly number[] = inputs.map(() => 1),
+): Float64Array {
   const length = inputs[0]!.length
   const result = new Float64Array(length)
   let begin = 0
   for (const count of segments ?? [length]) {
     const parts = inputs.map((input) => Float64Array.from(input.subarray(begin, begin + count)))
-    result.set(op === 'adasum' ? adasumOf(parts).vector : linear(op, parts), begin)
+    result.set(op === 'adasum' ? adasumOf(parts, weights) : linear(op, parts, weights), begin)
     begin += count
   }
   return result
 }
 
-function linear(op: 'sum' | 'average', parts: readonly Float64Array[]): Float64Array {
-  const factor = op === 'sum' ? 1 : 1 / parts.length
-  return parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + factor * part[i]!, 0))
+function linear(op: 'sum' | 'average', parts: readonly Float64Array[], weights: readonly number[]): Float64Array {
+  const total = op === 'sum' ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
+  const term = (part: Float64Array, input: number, i: number): number =>
+    weights[input] === 0 ? 0 : ((op === 'sum' ? 1 : weights[input]!) / total) * part[i]!
+  return parts[0]!.map((_, i) => parts.reduce((sum, part, input) => sum + term(part, input, i), 0))
 }
 
-/** A vector, and how many ranks' gradients it stands for; 0: it is left out. */
+/** A vector, and how many ranks' gradients, or samples, it stands for; 0: it is left out. */
 export interface Node {
   vector: Float64Array
   count: number
 }
 
-function adasumOf(parts: readonly Float64Array[]): Node {
-  return adasumOfNodes(parts.map((vector) => ({ vector, count: 1 })))
+function adasumOf(parts: readonly Float64Array[], weights: readonly number[]): Float64Array {
+  const { vector, count } = adasumOfNodes(parts.map((vector, input) => ({ vector, count: weights[input]! })))
+  return count === 0 ? vector.map(() => 0) : vector
 }
 
 /** The count-weighted tree over any nodes. */

@@ -60,10 +60,11 @@ const descriptor = fc.record({
 
 const frame = fc
   .record({
-    kind: fc.constantFrom('data', 'ready', 'credit', 'abort', 'goodbye'),
+    kind: fc.constantFrom('data', 'offer', 'ready', 'credit', 'abort', 'goodbye'),
     sequence: fc.maxSafeNat(),
     step: fc.integer({ min: 0, max: 65535 }),
     rankFlags: fc.integer({ min: 0, max: 255 }),
+    weight: fc.double({ min: 0, max: 2 ** 53, noNaN: true }),
     credit: fc.maxSafeNat(),
     descriptor,
     payload: fc.oneof(
@@ -72,7 +73,9 @@ const frame = fc
     ),
   })
   .map(({ payload, ...fields }) => {
-    const header = { ...fields, payloadByteLength: payload.length } as FrameHeader
+    // The two share a place: which of them a frame has, its kind tells.
+    const known = fields.kind === 'data' || fields.kind === 'offer' ? { credit: 0 } : { weight: 0 }
+    const header = { ...fields, ...known, payloadByteLength: payload.length } as FrameHeader
     const bytes = Buffer.alloc(HEADER_BYTE_LENGTH + payload.length)
     encodeHeader(header, bytes)
     bytes.set(payload, HEADER_BYTE_LENGTH)
@@ -156,13 +159,42 @@ test('lengths that are no whole numbers are refused, with a correct checksum too
   for (const payloadByteLength of [NaN, Infinity, -1, 0.5, 2 ** 53]) {
     const bytes = Buffer.alloc(HEADER_BYTE_LENGTH)
     encodeHeader(
-      { kind: 'data', sequence: 1, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR, payloadByteLength },
+      {
+        kind: 'data',
+        sequence: 1,
+        step: 0,
+        rankFlags: 0,
+        weight: 0,
+        credit: 0,
+        descriptor: NO_DESCRIPTOR,
+        payloadByteLength,
+      },
       bytes,
     )
     const seen = recorder()
     feed(new FrameDecoder(seen), bytes, () => 64)
     t.is((seen.failure as AdasumError).code, 'ERR_MISMATCH')
   }
+})
+
+test('weights that are none are refused, with a correct checksum too, in the frames that have any', (t) => {
+  const decode = (kind: FrameHeader['kind'], value: number) => {
+    const bytes = Buffer.alloc(HEADER_BYTE_LENGTH)
+    const rest = { sequence: 1, step: 0, rankFlags: 0, payloadByteLength: 0, descriptor: NO_DESCRIPTOR }
+    encodeHeader({ ...rest, kind, weight: value, credit: value }, bytes)
+    const seen = recorder()
+    feed(new FrameDecoder(seen), bytes, () => 64)
+    return seen
+  }
+  for (const kind of ['data', 'offer'] as const) {
+    for (const bad of [NaN, Infinity, -1, -Infinity, 2 ** 53 + 2]) {
+      const { failure } = decode(kind, bad)
+      t.is((failure as AdasumError).code, 'ERR_MISMATCH')
+      t.true(failure!.message.includes(`weight ${bad}`))
+    }
+    t.is(decode(kind, 0.25).failure, undefined)
+  }
+  t.is((decode('credit', 0.25).failure as AdasumError).code, 'ERR_MISMATCH')
 })
 
 test('what comes later in a payload has its place already, to the byte, across all parts; behind it nothing has', (t) => {
@@ -174,7 +206,15 @@ test('what comes later in a payload has its place already, to the byte, across a
       const begun = cut % total
       const decoder = new FrameDecoder({ ...recorder(), begin: () => parts })
       const header = Buffer.alloc(HEADER_BYTE_LENGTH)
-      const rest = { kind: 'data', sequence: 1, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR } as const
+      const rest = {
+        kind: 'data',
+        sequence: 1,
+        step: 0,
+        rankFlags: 0,
+        weight: 0,
+        credit: 0,
+        descriptor: NO_DESCRIPTOR,
+      } as const
       encodeHeader({ ...rest, payloadByteLength: total }, header)
       t.is(decoder.targetAhead(0), undefined)
       feed(decoder, Buffer.concat([header, Buffer.alloc(begun)]), () => Infinity)

@@ -65,6 +65,8 @@ export interface Reduction<D = ReducibleArray> {
   result: D
   /** The segments, in the order of the data. */
   segments: SegmentReduction[]
+  /** Only with `weight` or `weights`: how much each rank's (local functions: each input's) data counted. */
+  weights?: number[]
   /**
    * Ranks (local functions: input indices) whose input was not finite. Always empty with `propagate`: nothing is
    * scanned.
@@ -149,6 +151,12 @@ export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> exten
    * counted by its ranks. That is another operator than Adasum of all ranks. The same on every rank.
    */
   hierarchy?: ReduceOp
+  /**
+   * How much this rank's data counts with `average` and `adasum`: how many samples it stands for, a number from 0 to 2^53. A
+   * rank of weight 0 is absent, as one that `skip` leaves out; if all ranks are, the result is zero. Given on every rank or
+   * on none. Default: each rank counts once.
+   */
+  weight?: number
   /** Quantises the data that is sent: for f32 with `sum`, `average` and `adasum`. The same format on every rank. */
   compressor?: Compressor
 }
@@ -159,6 +167,7 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   algorithm: true,
   bucketBytes: true,
   hierarchy: true,
+  weight: true,
   compressor: true,
   ...CALL_OPTIONS,
 }

@@ -35,7 +35,7 @@
  */
 
 /** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
-export const ABI = 7
+export const ABI = 8
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -75,7 +75,7 @@ export interface Kernels {
    * @param dtype - that of the inputs, a code of DTYPE_CODES
    * @param resultDtype - that of `out`: `dtype`, or f32 if `dtype` is f16 or bf16
    * @param inputs - 1 to 4096 arrays, each with the whole slice
-   * @param weights - one number an input: how many ranks' vectors the input stands for, an integer from 0 to 2^32. An
+   * @param weights - one number an input, from 0 to 2^69: how many ranks' vectors, or samples, the input stands for. An
    *   input of weight 0 takes no part and is not read. adasum combines subtrees in proportion to their weights, average
    *   multiplies each input with its weight over the sum of the weights, and sum with 1
    * @param out - as many elements as the slice has. It may be exactly one of the inputs

@@ -21,13 +21,13 @@ export function allReduce(call: Call, job: AllReduceJob): Promise<AllReduceOutco
 async function allReduceIn(call: Call, job: AllReduceJob, scratch: Scratch): Promise<AllReduceOutcome> {
   const { data, out } = job
   const reduced = await reduce(call, job, scratch)
-  const nonFiniteRanks = await agree(call, job, reduced)
+  const agreed = await agree(call, job, reduced)
   job.check()
   // The result of no vectors at all is zero, so that every rank holds the same bits.
   if (!reduced.result) (out ?? data).clear()
   else if (!out) data.set(reduced.result)
   job.compression?.feedback?.commit()
-  return { report: reduced.report, nonFiniteRanks }
+  return { report: reduced.report, ...agreed }
 }
 
 async function reduce(call: Call, job: AllReduceJob, scratch: Scratch): Promise<Reduced> {

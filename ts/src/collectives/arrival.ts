@@ -1,4 +1,5 @@
 import type { BorrowedMessage } from '../group/call.ts'
+import type { MessageWatcher } from '../group/slot.ts'
 import type { Arrival } from '../kernels/run.ts'
 import type { Span } from '../observe/observer.ts'
 import type { Peers } from './peers.ts'
@@ -15,6 +16,7 @@ export interface BorrowRequest {
   readonly byteLength: number
   /** Gives memory for the message if it comes through the connection. */
   readonly memory: () => readonly Uint8Array[]
+  readonly onWeight: MessageWatcher['onWeight']
 }
 
 /**
@@ -40,13 +42,13 @@ export class Arrivals implements Arrival {
   }
 
   /** Asks for one of the messages. It may stay in the sender's memory, since it is only read. */
-  borrow(message: number, { from, step, byteLength, memory }: BorrowRequest): BorrowedMessage {
-    const progress = (byteLength: number): void => this.advance(message, byteLength)
-    const incoming = this.#call.borrow(from, step, byteLength, memory, progress)
+  borrow(message: number, { from, step, byteLength, memory, onWeight }: BorrowRequest): BorrowedMessage {
+    const onProgress = (byteLength: number): void => this.advance(message, byteLength)
+    const incoming = this.#call.borrow(from, step, byteLength, memory, { onProgress, onWeight })
     incoming.received.then(
       () => {
         // Small messages, and those that stay in the sender's memory, report no progress before they are complete.
-        progress(byteLength)
+        onProgress(byteLength)
         if (--this.#missing === 0) this.#call.end(this.#exchange)
       },
       (error: unknown) => this.fail(error),

@@ -73,9 +73,9 @@ function joined(
   found: readonly Reduced[],
   target: Vector,
 ): Reduced {
-  const { flags, result } = found[0]!
-  if (!result) return nothingReduced(job, size, flags)
+  const { presence, result } = found[0]!
+  if (!result) return nothingReduced(job, size, presence)
   const report = newReport(job.layout.segmentElementCounts.length, job.detail, size)
   buckets.forEach(({ firstSegment }, i) => report.copyFrom(found[i]!.report, firstSegment))
-  return { result: target, report, flags, isSuspect: found.some(({ isSuspect }) => isSuspect) }
+  return { result: target, report, presence, isSuspect: found.some(({ isSuspect }) => isSuspect) }
 }

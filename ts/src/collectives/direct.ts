@@ -12,7 +12,8 @@ import { Vector } from '../tensor/vector.ts'
 import { codecOf } from './compression/codec.ts'
 import { type InputExchange, type Inputs, exchangeInputs } from './inputs.ts'
 import type { AllReduceJob, Reduced, Scratch } from './job.ts'
-import { hasResult, isSuspect, nothingReduced, weightsOf } from './non-finite.ts'
+import { hasResult, isSuspect, nothingReduced } from './non-finite.ts'
+import { type Presence, isAnyPresent, newPresence, weightsOf } from './presence.ts'
 
 const STEP_DATA = 0
 const STEP_FLAGS = 1
@@ -27,17 +28,19 @@ export async function reduceDirect(call: Call, job: AllReduceJob, scratch: Scrat
     rooms.push(bytes)
     return bytes
   }
-  const flags = new Uint8Array(call.size)
-  const inputs = await exchangeInputs(exchangeOf(call, job, scratch, room), flags)
+  const presence = newPresence(call, job.weight)
+  const inputs = await exchangeInputs(exchangeOf(call, job, scratch, room), presence)
   // The result may take the place of an input that came here, but never that of one which lies with its peer.
   const result = job.out ?? (call.size > 1 ? Vector.of(rooms[0] ?? scratch(job.data.byteLength)) : job.data)
-  const found = inputs.arrival || hasResult(job, flags) ? await reduce(call, job, inputs, flags, result) : undefined
+  await inputs.weightsReady
+  const isReduced = inputs.arrival ? isAnyPresent(job, presence) : hasResult(job, presence)
+  const found = isReduced ? await reduce(call, job, inputs, presence, result) : undefined
   await inputs.flagsReady
   await Promise.all([inputs.finish(), ...inputs.sends])
-  if (!found) return nothingReduced(job, call.size, flags)
+  if (!found) return nothingReduced(job, call.size, presence)
   const report = newReport(job.layout.segmentElementCounts.length, job.detail, call.size)
   reportStatistics(report, found)
-  return { result, report, flags, isSuspect: isSuspect(call, job, found) }
+  return { result, report, presence, isSuspect: isSuspect(call, job, found) }
 }
 
 function exchangeOf(call: Call, job: AllReduceJob, scratch: Scratch, room: () => Uint8Array): InputExchange {
@@ -60,10 +63,10 @@ function exchangeOf(call: Call, job: AllReduceJob, scratch: Scratch, room: () =>
   }
 }
 
-function reduce(call: Call, job: AllReduceJob, inputs: Inputs, flags: Uint8Array, out: Vector): Promise<SegmentRows> {
+function reduce(call: Call, job: AllReduceJob, inputs: Inputs, presence: Presence, out: Vector): Promise<SegmentRows> {
   const { layout, resultDtype, check } = job
   const { vectors, arrival } = inputs
-  const weights = weightsOf(job, flags)
+  const weights = weightsOf(job, presence)
   const chunk = chunkElementCount(layout.dtype.byteLength, call.size)
   const slice = sliceOf(layout, 0, layout.elementCount, chunk, callElementsOf(call, job, inputs))
   return job.reducer.reduce({

@@ -8,6 +8,7 @@ import type { Vector } from '../tensor/vector.ts'
 import type { OnNonFinite } from '../types.ts'
 import type { Compression } from './compression/quantizer.ts'
 import type { Hierarchy } from './hierarchy.ts'
+import type { Presence } from './presence.ts'
 import type { Reducer } from './reducer.ts'
 import type { Bucket } from './schedule/buckets.ts'
 
@@ -23,6 +24,8 @@ export interface AllReduceJob {
   readonly onNonFinite: OnNonFinite
   /** This rank's part in the schedule, bucket by bucket. Undefined for the direct schedule. */
   readonly buckets: readonly Bucket[] | undefined
+  /** How much this rank's input counts; undefined in a call without weights, where each rank counts once. */
+  readonly weight: number | undefined
   /** This rank's flags, if its input has been scanned already. */
   readonly ownFlags?: number
   /**
@@ -47,8 +50,7 @@ export interface Reduced {
   readonly result: Vector | undefined
   /** What every rank learns of each segment. */
   readonly report: SegmentRows
-  /** The flags of each rank's input. */
-  readonly flags: Uint8Array
+  readonly presence: Presence
   /** Whether the Gram matrix of a segment was not finite and no rank has scanned its input. All ranks agree on this. */
   readonly isSuspect: boolean
 }
@@ -57,6 +59,8 @@ export interface AllReduceOutcome {
   /** What every rank learns of each segment. */
   readonly report: SegmentRows
   readonly nonFiniteRanks: number[]
+  /** Each rank's weight; undefined in a call without weights. */
+  readonly weights: number[] | undefined
 }
 
 /** Allocates memory that lasts until the end of the call. */

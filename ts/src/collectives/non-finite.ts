@@ -11,8 +11,9 @@ import { NOT_FINITE } from '../group/descriptor.ts'
 import { AgreedFailure } from '../group/failure.ts'
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { isAnyOrthogonalityNaN, reportOfNothing } from '../kernels/statistics.ts'
-import type { AllReduceJob, Reduced } from './job.ts'
+import type { AllReduceJob, AllReduceOutcome, Reduced } from './job.ts'
 import type { Peers } from './peers.ts'
+import { type Presence, isAnyPresent, isNonFinite } from './presence.ts'
 
 const STEP_LOOK = 0xffff
 
@@ -34,7 +35,9 @@ export async function scan(call: Peers, job: AllReduceJob): Promise<number> {
   return job.ownFlags ?? (looksFirst(call, job) ? look(job) : 0)
 }
 
-async function look({ reducer, layout, data, check }: AllReduceJob): Promise<number> {
+async function look({ weight, reducer, layout, data, check }: AllReduceJob): Promise<number> {
+  // Nobody looks at the input of a rank that is absent anyway.
+  if (weight === 0) return 0
   return (await reducer.hasNonFinite(layout, data, check)) ? NOT_FINITE : 0
 }
 
@@ -43,44 +46,29 @@ export function isSuspect(call: Peers, job: Looking, statistics: SegmentRows): b
   return looksAfterwards(call, job) && isAnyOrthogonalityNaN(statistics)
 }
 
-/** How many of the ranks with these flags take part. That is the weight of the input that they are combined to. */
-export function countPresent({ onNonFinite }: Looking, flags: Uint8Array): number {
-  if (onNonFinite !== 'skip') return flags.length
-  let count = 0
-  for (const flag of flags) if (!isNonFinite(flag)) count++
-  return count
-}
-
-/** The weight of each rank's input, from the ranks' flags: 1 if it takes part. */
-export function weightsOf({ onNonFinite }: Looking, flags: Uint8Array): Float64Array {
-  const weights = new Float64Array(flags.length).fill(1)
-  if (onNonFinite === 'skip') flags.forEach((flag, rank) => (weights[rank] = isNonFinite(flag) ? 0 : 1))
-  return weights
-}
-
-/** Whether there is anything to combine, by the flags so far: no input is refused, and not all are left out. */
-export function hasResult(job: Looking, flags: Uint8Array): boolean {
-  return !isRefused(job, flags) && countPresent(job, flags) > 0
+/** Whether there is anything to combine, by what is known so far: no input is refused, and not all ranks are absent. */
+export function hasResult(job: Looking, presence: Presence): boolean {
+  return !isRefused(job, presence) && isAnyPresent(job, presence)
 }
 
 /** Whether the call will be refused, by the flags so far. */
-export function isRefused({ onNonFinite }: Looking, flags: Uint8Array): boolean {
+export function isRefused({ onNonFinite }: Looking, { flags }: Presence): boolean {
   return onNonFinite === 'throw' && flags.some(isNonFinite)
 }
 
 /**
- * The ranks whose input is not finite; all ranks get the same list. Where such inputs are refused, all ranks throw the
- * same error.
+ * Which ranks' inputs are not finite, and the ranks' weights; all ranks get the same lists. Where such inputs are refused,
+ * all ranks throw the same error.
  */
 export async function agree(
   call: Call,
   job: AllReduceJob,
-  found: Pick<Reduced, 'flags' | 'isSuspect'>,
-): Promise<number[]> {
-  const flags = found.isSuspect ? await lookAfterwards(call, job) : found.flags
+  { presence, isSuspect }: Pick<Reduced, 'presence' | 'isSuspect'>,
+): Promise<Pick<AllReduceOutcome, 'nonFiniteRanks' | 'weights'>> {
+  const flags = isSuspect ? await lookAfterwards(call, job) : presence.flags
   const nonFiniteRanks = [...flags.keys()].filter((rank) => isNonFinite(flags[rank]!))
-  if (isRefused(job, flags)) throw nonFiniteFailure(call, nonFiniteRanks)
-  return nonFiniteRanks
+  if (isRefused(job, { ...presence, flags })) throw nonFiniteFailure(call, nonFiniteRanks)
+  return { nonFiniteRanks, weights: job.weight === undefined ? undefined : [...presence.weights] }
 }
 
 /** Scans this rank's input, and returns the flags of all ranks. */
@@ -95,8 +83,6 @@ async function lookAfterwards(call: Call, job: AllReduceJob): Promise<Uint8Array
   return flags
 }
 
-export const isNonFinite = (flag: number): boolean => (flag & NOT_FINITE) !== 0
-
 function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): AgreedFailure {
   return new AgreedFailure(
     new AdasumError(
@@ -108,8 +94,8 @@ function nonFiniteFailure(call: Call, nonFiniteRanks: readonly number[]): Agreed
   )
 }
 
-/** The outcome of a call whose inputs are refused, or were all left out. */
-export function nothingReduced({ layout, detail }: AllReduceJob, size: number, flags: Uint8Array): Reduced {
+/** The outcome of a call whose inputs are refused, or in which all ranks are absent. */
+export function nothingReduced({ layout, detail }: AllReduceJob, size: number, presence: Presence): Reduced {
   const report = reportOfNothing(layout.segmentElementCounts.length, detail, size)
-  return { result: undefined, report, flags, isSuspect: false }
+  return { result: undefined, report, presence, isSuspect: false }
 }

@@ -7,7 +7,7 @@ import type { Reduced } from './job.ts'
 /** The part of a call that a schedule needs: the ranks, their messages, and the observer. */
 export type Peers = Pick<
   Call,
-  'rank' | 'size' | 'tuning' | 'receive' | 'borrow' | 'send' | 'isShared' | keyof PhaseObserver
+  'rank' | 'size' | 'title' | 'tuning' | 'receive' | 'borrow' | 'send' | 'isShared' | keyof PhaseObserver
 >
 
 /** Renumbers the ranks: number i stands for rank `order[i]`. */
@@ -15,10 +15,11 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
   return {
     rank: order.indexOf(call.rank),
     size: call.size,
+    title: call.title,
     tuning: call.tuning,
-    receive: (from, step, parts, progress) => call.receive(order[from]!, step, parts, progress),
-    borrow: (from, step, byteLength, memory, progress) => call.borrow(order[from]!, step, byteLength, memory, progress),
-    send: (to, step, parts, rankFlags) => call.send(order[to]!, step, parts, rankFlags),
+    receive: (from, step, parts, watcher) => call.receive(order[from]!, step, parts, watcher),
+    borrow: (from, step, byteLength, memory, watcher) => call.borrow(order[from]!, step, byteLength, memory, watcher),
+    send: (to, step, parts, rankFlags, weight) => call.send(order[to]!, step, parts, rankFlags, weight),
     isShared: (parts) => call.isShared(parts),
     begin: (phase) => call.begin(phase),
     end: (span) => call.end(span),
@@ -28,8 +29,11 @@ export function inOrder(call: Peers, order: Int32Array): Peers {
 
 /** Turns what renumbered ranks have reduced back into the order of ranks. */
 export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
-  const flags = new Uint8Array(order.length)
-  order.forEach((rank, i) => (flags[rank] = reduced.flags[i]!))
+  const presence = { flags: new Uint8Array(order.length), weights: new Float64Array(order.length) }
+  order.forEach((rank, i) => {
+    presence.flags[rank] = reduced.presence.flags[i]!
+    presence.weights[rank] = reduced.presence.weights[i]!
+  })
   const { firstSegment, segmentCount, width } = reduced.report
   const report = new SegmentRows(firstSegment, segmentCount, width)
   report.copyFrom(reduced.report)
@@ -38,5 +42,5 @@ export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
     const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment)))
     order.forEach((rank, i) => (ours![rank] = theirs![i]!))
   }
-  return { ...reduced, flags, report }
+  return { ...reduced, presence, report }
 }

@@ -8,7 +8,8 @@ import { NOT_FINITE } from '../group/descriptor.ts'
 import type { AllReduceJob, AllReduceOutcome, Scratch } from './job.ts'
 import { type OwnResult, climb } from './levels/climb.ts'
 import { type LevelContext, STEP_GATHER, newContext, reportBytes } from './levels/context.ts'
-import { agree, isNonFinite, nothingReduced } from './non-finite.ts'
+import { agree, nothingReduced } from './non-finite.ts'
+import { isNonFinite } from './presence.ts'
 import type { Level } from './schedule/level-plan.ts'
 import type { Interval } from './schedule/slices.ts'
 import { withScratch } from './call-scratch.ts'
@@ -33,14 +34,14 @@ async function reduceAndScatter(call: Call, job: ReduceScatterJob, scratch: Scra
   const own = await climb(context)
   const gathered = own && scratch(job.part.length)
   const isSuspect = own !== undefined && (await scatter(context, job, own, gathered!))
-  const { flags } = context
-  const report = own ? context.report : nothingReduced(upJob, call.size, flags).report
-  const nonFiniteRanks = await agree(call, upJob, { flags, isSuspect })
+  const { presence } = context
+  const report = own ? context.report : nothingReduced(upJob, call.size, presence).report
+  const agreed = await agree(call, upJob, { presence, isSuspect })
   job.check()
   if (gathered) job.part.set(gathered)
-  // All ranks were left out: the result of no vectors at all is zero.
+  // All ranks are absent: the result of no vectors at all is zero.
   else job.part.fill(0)
-  return { report, nonFiniteRanks }
+  return { report, ...agreed }
 }
 
 /**

@@ -151,7 +151,7 @@ export class Communicator implements AsyncDisposable {
   ): Promise<Reduction<R>>
   /**
    * Micro-batches: this process combines its arrays, or the slots of a GpuReducer, by `local` first. Then `op` combines
-   * the ranks, each of which counts once. The inputs are unchanged; the result goes to `out`, or to a new array.
+   * the ranks, each of which counts once, or by its `weight`. The inputs are unchanged; the result goes to `out`, or to a new array.
    * @throws AdasumError as above; ERR_UNSUPPORTED; ERR_OUT_OF_MEMORY and ERR_DEVICE_LOST, which end the group
    */
   allReduce<A extends ReducibleArray>(data: readonly A[], options: MicroBatchOptions<A>): Promise<Reduction<A>>

@@ -53,6 +53,8 @@ export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
   out?: R
   /** Elements of the parts, in rank order. Default: equal parts. */
   counts?: ArrayLike<number>
+  /** How much this rank's data counts, as in allReduce. */
+  weight?: number
 }
 
 /** Options of `allReduce` for several arrays of each rank: its micro-batches. */
@@ -88,6 +90,7 @@ export const RECEIVE_OPTIONS: OptionNames<ReceiveOptions> = { from: true, ...CAL
 export const REDUCE_SCATTER_OPTIONS: OptionNames<ReduceScatterOptions<unknown>> = {
   op: true,
   counts: true,
+  weight: true,
   ...REDUCE_OPTIONS,
   ...CALL_OPTIONS,
 }

@@ -20,12 +20,13 @@ export function allReduceJobOf(
   tuning: Tuning,
   { data, out, scratch, check, compression }: JobMemory,
 ): AllReduceJob {
-  const { op, onNonFinite, layout, outLayout, detail, buckets } = plan
+  const { op, onNonFinite, weight, layout, outLayout, detail, buckets } = plan
   const hierarchy = hierarchyOf(plan, binding, tuning)
   const reducer = makeReducer(op, layout.dtype, binding, tuning)
   return {
     layout,
     onNonFinite,
+    weight,
     buckets,
     detail,
     hierarchy,

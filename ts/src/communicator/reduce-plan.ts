@@ -10,6 +10,7 @@ import {
   type CollectiveName,
   NON_FINITE_CODES,
   SCHEDULES,
+  WEIGHTED,
   WITH_COEFFICIENTS,
   compressionFlags,
   opCode,
@@ -23,6 +24,7 @@ import {
   checkDtype,
   checkHierarchy,
   checkOnNonFinite,
+  checkRankWeight,
 } from '../reduction/options.ts'
 import { bytesOf, checkArray, checkFlag, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
@@ -46,6 +48,8 @@ import { REDUCE_SCATTER_OPTIONS, type ReduceScatterOptions } from './options.ts'
 interface ReducePlan {
   readonly op: AllReduceOp
   readonly onNonFinite: OnNonFinite
+  /** How much this rank's data counts; undefined in a call without weights. */
+  readonly weight: number | undefined
   readonly layout: Layout
   /** What every rank learns of every segment. */
   readonly detail: ReportDetail
@@ -100,6 +104,7 @@ export class ReducePlanner {
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
     const innerOp = checkHierarchy(options.hierarchy, op, algorithm)
+    const weight = checkRankWeight(options.weight, op, innerOp)
     const compressor = checkCompressor(options.compressor, op, layout.dtype)
     const bucketBytes = checkBucketBytes(options.bucketBytes)
     // A rank alone is its only machine, and sends nothing.
@@ -118,7 +123,7 @@ export class ReducePlanner {
       layoutHash: this.#hashOf(layout, buckets && bucketBytes, innerOp),
     }
     const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
-    return { op, onNonFinite, layout, detail, ...how, descriptor }
+    return { op, onNonFinite, weight, layout, detail, ...how, descriptor }
   }
 
   #scheduleOf(layout: Layout, algorithm: AllReduceAlgorithm): 'direct' | LevelKind {
@@ -141,6 +146,7 @@ export class ReducePlanner {
     checkOptions(options, REDUCE_SCATTER_OPTIONS)
     checkArray(data, 'data')
     const { op, onNonFinite, layout, detail } = planReduce(data, options)
+    const weight = checkRankWeight(options.weight, op)
     const counts = partCounts(layout.elementCount, this.#size, options.counts)
     const partBegins = new Float64Array(this.#size + 1)
     counts.forEach((count, rank) => (partBegins[rank + 1] = partBegins[rank]! + count))
@@ -154,7 +160,8 @@ export class ReducePlanner {
       // It differs where the parts do, too.
       layoutHash: hashOf(layoutHash(layout), partBegins),
     }
-    return { op, onNonFinite, layout, detail, resultDtype, level: bucket!.levels[0]!, partBegins, descriptor }
+    const level = bucket!.levels[0]!
+    return { op, onNonFinite, weight, layout, detail, resultDtype, level, partBegins, descriptor }
   }
 
   #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
@@ -186,10 +193,13 @@ function hashOf(hashOfLayout: Uint8Array, numbers: Float64Array): Uint8Array {
 }
 
 /** The options that all reductions have in common. */
-type CommonOptions = Pick<AllReduceOptions<unknown>, 'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients'>
+type CommonOptions = Pick<
+  AllReduceOptions<unknown>,
+  'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients' | 'weight'
+>
 
 /** The part of a plan that all reductions have in common. */
-function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descriptor'> {
+function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descriptor' | 'weight'> {
   const op = checkAllReduceOp(options.op)
   const found = layoutOf(data, 'data', options.segments)
   const layout = { ...found, dtype: checkDtype(found.dtype, options.dtype, op) }
@@ -203,12 +213,12 @@ function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descr
 function reduceDescriptorOf(
   collective: CollectiveName,
   { op, onNonFinite, layout }: Pick<ReducePlan, 'op' | 'onNonFinite' | 'layout'>,
-  { coefficients }: CommonOptions,
+  { coefficients, weight }: CommonOptions,
 ): Descriptor {
   return {
     ...descriptorOf(collective, layout),
     op: opCode(op, {}),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
-    flags: coefficients === true ? WITH_COEFFICIENTS : 0,
+    flags: (coefficients === true ? WITH_COEFFICIENTS : 0) | (weight === undefined ? 0 : WEIGHTED),
   }
 }

@@ -91,6 +91,7 @@ export class Reductions {
 }
 
 function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { bytesSent }: Call): Reduction<D> {
-  const { report, nonFiniteRanks } = outcome
-  return { result, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent }
+  const { report, nonFiniteRanks, weights } = outcome
+  const reduction = { result, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent }
+  return weights ? { ...reduction, weights } : reduction
 }

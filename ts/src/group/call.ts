@@ -10,7 +10,7 @@ import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
 import { collectiveName, wordsOf } from './descriptor.ts'
 import { isEager, messageOf } from './numbering.ts'
 import type { Peer } from './peer.ts'
-import type { OnProgress, ReceivedMessage, ReceiveRequest } from './slot.ts'
+import type { MessageWatcher, ReceivedMessage, ReceiveRequest } from './slot.ts'
 
 /** What a call asks and tells its group. */
 export interface CallLinks {
@@ -122,8 +122,8 @@ export class Call implements PhaseObserver, ObservedCall {
   }
 
   /** Posts memory for a peer's message; resolves with that peer's rank flags once it is filled. */
-  receive(from: number, step: number, parts: readonly Uint8Array[], onProgress?: OnProgress): Promise<number> {
-    const request = { byteLength: totalByteLength(parts), memory: () => parts, mayBorrow: false, onProgress }
+  receive(from: number, step: number, parts: readonly Uint8Array[], watcher?: MessageWatcher): Promise<number> {
+    const request = { byteLength: totalByteLength(parts), memory: () => parts, mayBorrow: false, watcher }
     return ignoreRejection(this.#receive(from, step, request).then(({ rankFlags }) => rankFlags))
   }
 
@@ -136,11 +136,11 @@ export class Call implements PhaseObserver, ObservedCall {
     step: number,
     byteLength: number,
     memory: () => readonly Uint8Array[],
-    onProgress?: OnProgress,
+    watcher?: MessageWatcher,
   ): BorrowedMessage {
     let received: Promise<ReceivedMessage> | undefined
     const parts = new Promise<readonly Uint8Array[]>((onLocated, reject) => {
-      received = this.#receive(from, step, { byteLength, memory, mayBorrow: true, onLocated, onProgress })
+      received = this.#receive(from, step, { byteLength, memory, mayBorrow: true, onLocated, watcher })
       received.catch(reject)
     })
     return { parts: ignoreRejection(parts), received: received! }
@@ -157,13 +157,27 @@ export class Call implements PhaseObserver, ObservedCall {
     return ignoreRejection(link.receive(this.sequence, step, this.descriptor, request))
   }
 
-  /** Sends to a peer; resolves when the memory may change again. */
-  send(to: number, step: number, parts: readonly Uint8Array[], rankFlags = 0): Promise<void> {
+  /**
+   * Sends to a peer; resolves when the memory may change again.
+   *
+   * @param rankFlags - what this rank says of its input, in the header
+   * @param weight - how much its input counts, in the header
+   */
+  send(to: number, step: number, parts: readonly Uint8Array[], rankFlags = 0, weight = 0): Promise<void> {
     const payloadByteLength = totalByteLength(parts)
     const link = this.#links.linkTo(to)
     this.bytesSent += link.sentByteLength(payloadByteLength)
     const { sequence, descriptor } = this
-    const header = { kind: 'data', sequence, step, rankFlags, payloadByteLength, credit: 0, descriptor } as const
+    const header = {
+      kind: 'data',
+      sequence,
+      step,
+      rankFlags,
+      weight,
+      payloadByteLength,
+      credit: 0,
+      descriptor,
+    } as const
     return ignoreRejection(link.send(header, parts))
   }
 

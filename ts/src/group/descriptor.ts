@@ -27,7 +27,10 @@ export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
 
 /** Call flags. The bits above them say how the numbers are compressed: compressionFlags. */
 export const WITH_COEFFICIENTS = 1
+/** Of calls that gather. */
 export const UNEVEN = 2
+/** Of calls that reduce: each rank's input counts with a weight of its own. */
+export const WEIGHTED = 2
 const FORMAT_SHIFT = 2
 const BLOCK_SHIFT = 5
 /** Rank flags. */
@@ -79,6 +82,11 @@ export function collectiveName(descriptor: Descriptor): string {
 /** Whether the collective computes; the others carry no op. */
 const hasOp = ({ collective }: Descriptor): boolean =>
   collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
+
+/** Whether each rank's input counts with a weight of its own. */
+export function isWeighted(descriptor: Descriptor): boolean {
+  return hasOp(descriptor) && (descriptor.flags & WEIGHTED) !== 0
+}
 
 const wordsByCodes = new Map<number, CallWords>()
 
@@ -144,10 +152,11 @@ function flagsInWords(descriptor: Descriptor): string {
   const { flags } = descriptor
   const format = formatOf(descriptor)
   const coefficients = (flags & WITH_COEFFICIENTS) !== 0 ? ', with coefficients' : ''
-  if (format === 0) return `${coefficients}, not compressed`
+  const weights = isWeighted(descriptor) ? ', with weights' : ''
+  if (format === 0) return `${coefficients}${weights}, not compressed`
   const block = 2 ** (LOG2_SMALLEST_BLOCK + (flags >> BLOCK_SHIFT))
   const blocks = format === FORMAT_CODES.int8 ? ` in blocks of ${block}` : ''
-  return `${coefficients}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
+  return `${coefficients}${weights}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
 }
 
 /** Words for the first difference between two descriptors that `callInWords` leaves out. */

@@ -13,6 +13,7 @@ import type { FrameHandler } from '../wire/decoder.ts'
 import { ABORT_BYTE_LENGTH, type Descriptor, type FrameHeader, sameDescriptor } from '../wire/frame.ts'
 import { OFFER_BYTE_LENGTH } from '../wire/offer.ts'
 import { decodeCause } from './abort.ts'
+import { isWeighted } from './descriptor.ts'
 import { violationError } from './failure.ts'
 import type { Inbox } from './inbox.ts'
 import type { Lender } from './lender.ts'
@@ -208,6 +209,8 @@ export class FrameReceiver implements FrameHandler {
   #checkDescriptor(header: FrameHeader): Descriptor | 'finished' | undefined {
     const wrong = wrongRanks(header, this.#peer.peer, this.#owner)
     if (wrong !== undefined) throw violationError(this.#peer, wrong)
+    if (header.weight > 0 && !isWeighted(header.descriptor))
+      throw violationError(this.#peer, `a weight of ${header.weight} in a call without weights`)
     const state = this.#owner.stateOf(header.sequence)
     if (state === 'finished') return state
     const slot = this.#slots.getOrCreate(header.sequence)

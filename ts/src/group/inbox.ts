@@ -97,6 +97,7 @@ export class Inbox {
     if (posted?.parts) {
       this.#checkLength(header, posted, payloadByteLength)
       this.#filling = posted
+      posted.request.watcher?.onWeight?.(header.weight)
       return posted.parts
     }
     this.#earlyByteLength += HEADER_BYTE_LENGTH + payloadByteLength
@@ -106,7 +107,7 @@ export class Inbox {
   }
 
   progress(byteLength: number): void {
-    this.#filling?.request.onProgress?.(byteLength)
+    this.#filling?.request.watcher?.onProgress?.(byteLength)
   }
 
   complete(header: FrameHeader, parts: readonly Uint8Array[]): void {
@@ -153,6 +154,7 @@ export class Inbox {
     this.#checkLength(header, posted, header.payloadByteLength)
     const memory = memoryFor(posted)
     copyParts(parts, memory)
+    posted.request.watcher?.onWeight?.(header.weight)
     this.#owner.onEarlyBytes(header.sequence, HEADER_BYTE_LENGTH + header.payloadByteLength)
     this.#noteConsumed(header)
     deliver(slot, header, posted, { rankFlags: header.rankFlags, parts: memory, finish: nothing })
@@ -176,6 +178,7 @@ export class Inbox {
     const borrowed = this.#borrower!.open(body)
     if (!borrowed) return this.#refuse(header, posted)
     this.#checkLength(header, posted, totalByteLength(borrowed.parts))
+    posted.request.watcher?.onWeight?.(header.weight)
     if (!borrowed.isAvailable) {
       slot.posted.delete(header.step)
       this.#readersOfWithdrawn.push(posted.reject)

@@ -68,9 +68,9 @@ export class Lender {
    */
   offer(outgoing: OutgoingMessage): OfferedMessage {
     if (hasLostMemory(outgoing)) throw transferredAway()
-    const { sequence, step, rankFlags, descriptor } = outgoing.header
+    const { sequence, step, rankFlags, weight, descriptor } = outgoing.header
     const placed = this.#prepare(outgoing)
-    this.#outbox.sendControl('offer', { sequence, step, rankFlags, descriptor }, placed?.body)
+    this.#outbox.sendControl('offer', { sequence, step, rankFlags, weight, descriptor }, placed?.body)
     return { outgoing, ownOffer: placed?.ownOffer, staged: placed?.staged }
   }
 

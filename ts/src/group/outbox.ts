@@ -238,7 +238,7 @@ export function encodeFrame(
   fields: Partial<FrameHeader>,
   payload: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
-  const empty = { sequence: 0, step: 0, rankFlags: 0, credit: 0, descriptor: NO_DESCRIPTOR }
+  const empty = { sequence: 0, step: 0, rankFlags: 0, weight: 0, credit: 0, descriptor: NO_DESCRIPTOR }
   const frame = uninitializedBytes(HEADER_BYTE_LENGTH + payload.length)
   encodeHeader({ ...empty, ...fields, kind, payloadByteLength: payload.length }, frame)
   frame.set(payload, HEADER_BYTE_LENGTH)

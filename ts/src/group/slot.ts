@@ -6,8 +6,13 @@ import type { Descriptor, FrameHeader } from '../wire/frame.ts'
 import type { OfferedMessage } from './lender.ts'
 import type { OutgoingMessage } from './outgoing-message.ts'
 
-/** Called with how many bytes of a message have come. */
-export type OnProgress = (byteLength: number) => void
+/** Who watches a message come. */
+export interface MessageWatcher {
+  /** Called repeatedly, while a large message comes, with how many bytes of it have come. */
+  readonly onProgress?: (byteLength: number) => void
+  /** Called as soon as the message begins to come, with the weight in its header. */
+  readonly onWeight?: ((weight: number) => void) | undefined
+}
 
 /** A message that a call is to receive from a peer. */
 export interface ReceiveRequest {
@@ -21,8 +26,7 @@ export interface ReceiveRequest {
   readonly mayBorrow: boolean
   /** Called with the memory in which the message lies, or will lie. */
   readonly onLocated?: (parts: readonly Uint8Array[]) => void
-  /** Called repeatedly, while a large message comes. */
-  readonly onProgress?: OnProgress | undefined
+  readonly watcher?: MessageWatcher | undefined
 }
 
 /** A message that has come. */

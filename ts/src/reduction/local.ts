@@ -21,12 +21,14 @@ import {
   checkFlag,
   checkOptions,
   copyOptions,
+  readNumbers,
   reducibleDtype,
   transferredAway,
 } from '../tensor/check.ts'
 import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { Vector } from '../tensor/vector.ts'
+import { checkWeight, countsIfEqual } from '../tensor/weights.ts'
 import {
   type OnNonFinite,
   type OptionNames,
@@ -36,7 +38,7 @@ import {
   type ReducibleArray,
   type Reduction,
 } from '../types.ts'
-import { checkOnNonFinite } from './options.ts'
+import { checkOnNonFinite, checkWeightedOp } from './options.ts'
 import { reportGpuSegments, reportSegments } from './report.ts'
 import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
@@ -48,6 +50,11 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
    * rounding at most. Default `cpu`.
    */
   backend?: Backend
+  /**
+   * How much each input counts with `average` and `adasum`: how many samples it stands for, numbers from 0 to 2^53. An
+   * input of weight 0 takes no part. Default: each input counts once. On the CPU only.
+   */
+  weights?: ArrayLike<number>
 }
 
 /** Where local functions compute. */
@@ -58,7 +65,7 @@ const MOST_INPUTS = 1 << 16
 
 const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
 
-const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: true }
+const LOCAL_OPTIONS: OptionNames<LocalOptions> = { ...REDUCE_OPTIONS, backend: true, weights: true }
 
 /** Options with which half formats are stored as f32. */
 export type WideningOptions = LocalOptions<Float32Array> & {
@@ -129,6 +136,7 @@ interface LocalJob {
   readonly resultDtype: Dtype
   readonly layout: Layout
   readonly onNonFinite: OnNonFinite
+  readonly weights: number[] | undefined
   readonly withCoefficients: boolean
 }
 
@@ -163,7 +171,7 @@ export function planReduction(
 }
 
 async function perform(job: LocalJob, backend: Backend | undefined): Promise<Reduction> {
-  if (backend !== undefined && backend !== 'cpu') {
+  if (backend !== undefined && backend !== 'cpu' && job.weights === undefined) {
     // Most programs use no device; in a browser they would download its part for nothing.
     const { reduceOnGpu, reduceOnGpuIfPossible } = await import('../gpu/local-backend.ts')
     const record = await (backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
@@ -175,9 +183,8 @@ async function perform(job: LocalJob, backend: Backend | undefined): Promise<Red
   check()
   const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const nonFinite: number[] = []
-  if (job.onNonFinite !== 'propagate')
-    for (const [index, input] of vectors.entries())
-      if (await scanNonFinite(binding, job.layout, input, check)) nonFinite.push(index)
+  for (const index of scanned(job))
+    if (await scanNonFinite(binding, job.layout, vectors[index]!, check)) nonFinite.push(index)
   const work = planWork(job, vectors, nonFinite)
   const statistics = work && (await run(reduceSlice(job.op, work, binding), binding, cooperative(check)))
   return finish(job, binding, statistics, nonFinite)
@@ -191,7 +198,7 @@ function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], give
     throw new AdasumError('ERR_UNSUPPORTED', `a GPU is waited for: ${op}Sync cannot. Use ${op}, or backend 'cpu'.`)
   const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const isNonFinite = (index: number): boolean => scanNonFiniteSync(binding, job.layout, vectors[index]!)
-  const nonFinite = job.onNonFinite === 'propagate' ? [] : [...vectors.keys()].filter(isNonFinite)
+  const nonFinite = scanned(job).filter(isNonFinite)
   const work = planWork(job, vectors, nonFinite)
   return finish(job, binding, work && runSync(reduceSlice(job.op, work, binding), binding), nonFinite)
 }
@@ -219,6 +226,7 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
   const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
   return {
     op,
+    weights: checkWeights(op, options, list.length),
     inputs: list,
     out,
     resultDtype,
@@ -226,6 +234,21 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
     onNonFinite,
     withCoefficients: checkFlag(options.coefficients, 'coefficients'),
   }
+}
+
+/** One weight an input; undefined if none are given. */
+function checkWeights(op: ReduceOp, { weights, backend }: LocalOptions, inputCount: number): number[] | undefined {
+  if (weights === undefined) return undefined
+  checkWeightedOp('weights', op)
+  if (backend === 'gpu')
+    throw new AdasumError('ERR_UNSUPPORTED', "a GPU knows no weights. Use backend 'cpu', or leave `weights` out.")
+  const list = readNumbers(weights, MOST_INPUTS, '`weights`')
+  if (list.length !== inputCount)
+    throw new AdasumError(
+      'ERR_ARGUMENT',
+      `\`weights\` has ${list.length} numbers for ${inputCount} inputs. Give one number an input.`,
+    )
+  return list.map((weight, index) => checkWeight(weight, `weights[${index}]`))
 }
 
 function listOf(inputs: unknown): ReducibleArray[] {
@@ -280,12 +303,18 @@ function checkFinite({ op, inputs, onNonFinite }: LocalJob, nonFinite: readonly 
   )
 }
 
+/** The indices of the inputs that are looked at: those that are absent anyway are not. */
+function scanned({ inputs, onNonFinite, weights }: LocalJob): number[] {
+  return onNonFinite === 'propagate' ? [] : [...inputs.keys()].filter((index) => weights?.[index] !== 0)
+}
+
 /** The work of the inputs that take part, or undefined if none is left. */
 function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[]): ReduceWork | undefined {
   const { layout, resultDtype } = job
   checkFinite(job, nonFinite)
-  if (nonFinite.length === inputs.length) return undefined
-  const weights = Float64Array.from(inputs, (_, index) => (nonFinite.includes(index) ? 0 : 1))
+  const given = inputs.map((_, index) => (nonFinite.includes(index) ? 0 : (job.weights?.[index] ?? 1)))
+  const weights = countsIfEqual(Float64Array.from(given))
+  if (weights.every((weight) => weight === 0)) return undefined
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
   return { layout, resultDtype, slice, inputs, weights, out: Vector.of(bytesOf(job.out)) }
 }
@@ -296,14 +325,15 @@ function finish(
   statistics: SegmentRows | undefined,
   nonFiniteRanks: number[],
 ): Reduction {
-  const { op, layout, inputs, out, withCoefficients } = job
+  const { op, layout, inputs, out, weights, withCoefficients } = job
   // The result of no vectors at all is zero.
   if (!statistics) bytesOf(out).fill(0)
   const detail = reportDetail(op, withCoefficients)
   const newRows = statistics ? newReport : reportOfNothing
   const report = newRows(layout.segmentElementCounts.length, detail, inputs.length)
   if (statistics) reportStatistics(report, statistics)
-  return { result: out, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent: 0 }
+  const segments = reportSegments(layout, report)
+  return { result: out, segments, ...(weights && { weights }), nonFiniteRanks, bytesSent: 0 }
 }
 
 function finishOnGpu(job: LocalJob, record: ReductionRecord): Reduction {

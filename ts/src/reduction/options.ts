@@ -3,6 +3,7 @@ import { type Compressor, isCompressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
 import { kindOf, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
+import { checkWeight } from '../tensor/weights.ts'
 import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
@@ -82,6 +83,37 @@ export function checkHierarchy(given: unknown, op: AllReduceOp, algorithm: AllRe
       `algorithm is ${algorithm}, but with hierarchy the levels are those of the machines. Leave algorithm out.`,
     )
   return innerOp
+}
+
+const WEIGHTED_OPS: readonly AllReduceOp[] = ['average', 'adasum']
+
+/**
+ * How much this rank's data counts; undefined in a call without weights.
+ *
+ * @param innerOp - the operator within machines, if there is one
+ * @param what - the option's name, for messages
+ * @throws AdasumError ERR_ARGUMENT for what is no weight, and for operators to which weights mean nothing
+ */
+export function checkRankWeight(
+  weight: unknown,
+  op: AllReduceOp,
+  innerOp?: ReduceOp,
+  what = 'weight',
+): number | undefined {
+  if (weight === undefined) return undefined
+  checkWeightedOp(what, op)
+  if (innerOp !== undefined) checkWeightedOp(what, innerOp, 'hierarchy')
+  return checkWeight(weight, what)
+}
+
+/** @throws AdasumError ERR_ARGUMENT for an operator to which weights mean nothing */
+export function checkWeightedOp(what: string, op: AllReduceOp, opWhat = 'op'): void {
+  if (WEIGHTED_OPS.includes(op)) return
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `${what} is given, and ${opWhat} is ${op}: only ${WEIGHTED_OPS.join(' and ')} count samples. Use one of these, or leave ` +
+      `${what} out.`,
+  )
 }
 
 /** The operator by which a rank combines its micro-batches before ranks are combined. */

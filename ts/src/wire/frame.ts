@@ -14,7 +14,8 @@
  *     11  u8   rank flags
  *     12  u16  root
  *     14  u16  step
- *     16  f64  credit (bytes consumed since the last report; CREDIT frames only)
+ *     16  f64  CREDIT frames: bytes consumed since the last report; DATA and OFFER frames: weight of the sending rank, in
+ *              calls that have weights
  *
  * Bytes 4..13, 32..39 and 48..59 are the descriptor of the collective. Every DATA, READY, CALL and OFFER frame carries
  * it, so that a call which differs between ranks is noticed at its first frame, at no extra round trip.
@@ -22,6 +23,7 @@
 import { crc32 } from '#platform'
 import { viewOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
+import { isWeight } from '../tensor/weights.ts'
 
 export const HEADER_BYTE_LENGTH: number = 64
 export const PROTOCOL_VERSION: number = 1
@@ -63,9 +65,16 @@ export interface FrameHeader {
   readonly step: number
   /** Flags about the sending rank; bit 0: its input is not finite. */
   readonly rankFlags: number
+  /** How much the sending rank's input counts; 0 in frames that say nothing of it. */
+  readonly weight: number
   readonly payloadByteLength: number
   readonly credit: number
   readonly descriptor: Descriptor
+}
+
+/** Whether frames of a kind have the sender's weight where others have a credit. */
+function hasWeight(kind: FrameKind): boolean {
+  return kind === 'data' || kind === 'offer'
 }
 
 export const NO_DESCRIPTOR: Descriptor = {
@@ -99,7 +108,7 @@ export function encodeHeader(header: FrameHeader, target: Uint8Array): void {
   target[11] = header.rankFlags
   view.setUint16(12, descriptor.root)
   view.setUint16(14, header.step)
-  view.setFloat64(16, header.credit)
+  view.setFloat64(16, hasWeight(header.kind) ? header.weight : header.credit)
   view.setFloat64(24, header.sequence)
   view.setFloat64(32, descriptor.elementCount)
   view.setFloat64(40, header.payloadByteLength)
@@ -130,7 +139,8 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
     kind,
     step: view.getUint16(14),
     rankFlags: bytes[11]!,
-    credit: readWholeNumber(view, 16, 'credit'),
+    weight: hasWeight(kind) ? readWeight(view) : 0,
+    credit: hasWeight(kind) ? 0 : readWholeNumber(view, 16, 'credit'),
     sequence: readWholeNumber(view, 24, 'sequence'),
     payloadByteLength: readWholeNumber(view, 40, 'payload byte length'),
     descriptor: decodeDescriptor(bytes, view),
@@ -157,6 +167,12 @@ function readWholeNumber(view: DataView, offset: number, what: string): number {
   const value = view.getFloat64(offset)
   if (!Number.isSafeInteger(value) || value < 0) throw damagedFrameError(`${what} ${value}`)
   return value
+}
+
+function readWeight(view: DataView): number {
+  const weight = view.getFloat64(16)
+  if (!isWeight(weight)) throw damagedFrameError(`weight ${weight}`)
+  return weight
 }
 
 export function sameDescriptor(a: Descriptor, b: Descriptor): boolean {

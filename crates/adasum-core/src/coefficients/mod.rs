@@ -1,7 +1,7 @@
 //! From the Gram matrix to the coefficients.
 //!
 //! The inputs are the leaves of a contiguous balanced tree: n inputs split into ceil(n/2) and floor(n/2). A node
-//! combines the vectors a and b of its children, which stand for m and k ranks' vectors, as
+//! combines the vectors a and b of its children, which stand for m and k vectors (or samples), as
 //!
 //! ```text
 //! Adasum(a, b) = (1 - a.b / |a|^2 * m / (m + k)) a  +  (1 - a.b / |b|^2 * k / (m + k)) b
@@ -45,7 +45,7 @@ pub enum Outcome<'m> {
     Refine(Vec<RefinementRequest>),
 }
 
-/// The balanced coefficients of one segment. `weights` says how many ranks' vectors each input stands for. `gram` is
+/// The balanced coefficients of one segment. `weights` says how many vectors, or samples, each input stands for. `gram` is
 /// the upper triangle over all inputs; the entries of inputs of weight 0 are not read.
 pub fn coefficients<'m>(
     memory: &'m mut Memory,

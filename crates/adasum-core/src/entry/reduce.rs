@@ -30,8 +30,8 @@ pub struct Results<'a> {
 
 impl Engine {
     /// Reduces a slice: all of it with sum and average; with adasum the whole pieces, and the nodes of the cut ones.
-    /// `weights` has one double for each input: how many ranks' vectors the input stands for. An input of weight 0
-    /// takes no part and is not read. Sum and average touch neither nodes nor stats.
+    /// `weights` has one double for each input: how many vectors, or samples, the input stands for. An input of weight
+    /// 0 takes no part and is not read. Sum and average touch neither nodes nor stats.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the arguments do not fit together.
@@ -90,7 +90,7 @@ fn reduce<E: Element, O: Output<E>>(
 
 /// The coefficients of an operator that does not look at the vectors.
 fn constant_coefficients(op: Op, present: &Present) -> Vec<f64> {
-    let total: f64 = present.weights.iter().sum(); // Exact: at most MAX_INPUTS times 2^32.
+    let total: f64 = present.weights.iter().sum();
     let coefficient = |weight: f64| if op == Op::Average { weight / total } else { 1.0 };
     present.gather(&present.weights).map(coefficient).collect()
 }

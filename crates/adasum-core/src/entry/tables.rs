@@ -9,8 +9,9 @@ use crate::coefficients::{Memory, Outcome, Refinement, Thresholds, coefficients,
 use crate::element::Element;
 use crate::error::{Result, argument_error};
 
-/// The weights of [`MAX_INPUTS`](super::MAX_INPUTS) inputs add up exactly if none is above this.
-const LARGEST_WEIGHT: f64 = 4_294_967_296.0; // 2^32
+/// What a whole world may weigh: 2^16 ranks of at most 2^53 samples, above which not every whole number is an f64. The
+/// weights of [`MAX_INPUTS`](super::MAX_INPUTS) inputs are far from overflowing then.
+const LARGEST_WEIGHT: f64 = 590_295_810_358_705_651_712.0; // 2^69
 
 /// How many tree nodes the cut pieces have together.
 ///
@@ -60,7 +61,7 @@ pub fn gram_finish(
 /// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
 pub fn balanced_coefficients(dtype: f64, weights: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
     let thresholds = with_element!(dtype, thresholds());
-    let (weights, gram) = (counts_of_ranks(weights)?, gram.doubles("gram")?);
+    let (weights, gram) = (numbers_of_inputs(weights)?, gram.doubles("gram")?);
     let k = weights.len();
     if gram.len() != product_count(k) {
         return Err(argument_error!(
@@ -80,7 +81,7 @@ fn thresholds<E: Element>() -> Thresholds {
 
 /// One weight an input.
 pub(super) fn parse_weights(weights: View<'_>, input_count: usize) -> Result<Vec<f64>> {
-    let weights = counts_of_ranks(weights)?;
+    let weights = numbers_of_inputs(weights)?;
     if weights.len() != input_count {
         return Err(argument_error!(
             "`weights` has {} numbers for {input_count} inputs. Give one number an input.",
@@ -90,16 +91,16 @@ pub(super) fn parse_weights(weights: View<'_>, input_count: usize) -> Result<Vec
     Ok(weights)
 }
 
-fn counts_of_ranks(weights: View<'_>) -> Result<Vec<f64>> {
+fn numbers_of_inputs(weights: View<'_>) -> Result<Vec<f64>> {
     let weights = weights.doubles("weights")?;
     if weights.is_empty() {
         return Err(argument_error!("`weights` has 0 numbers, at least 1 is needed. Give one number an input."));
     }
-    match weights.iter().position(|weight| !(0.0..=LARGEST_WEIGHT).contains(weight) || weight.fract() != 0.0) {
+    match weights.iter().position(|weight| !(0.0..=LARGEST_WEIGHT).contains(weight)) {
         None => Ok(weights),
         Some(i) => Err(argument_error!(
-            "weights[{i}] is {}, which is no whole number from 0 to {LARGEST_WEIGHT}. Give the number of ranks whose vectors \
-             the input stands for.",
+            "weights[{i}] is {}, which is no number from 0 to {LARGEST_WEIGHT}. Give the number of vectors, or of samples, \
+             that the input stands for.",
             weights[i]
         )),
     }

@@ -108,8 +108,8 @@ fn adasum_in_bf16_equals_the_recursion() {
 fn check_weights<E: Float, O: Float>(case: &Case) {
     let mut inputs = case.inputs::<E>();
     for mask in 0..1_u32 << case.n {
-        // Weights from 1 to 7 beside zeros.
-        let weight = |i: usize| f64::from(mask >> i & 1) * (1 + (i + mask as usize) % 7) as f64;
+        // Weights from 1/3 to 7/3 beside zeros.
+        let weight = |i: usize| f64::from(mask >> i & 1) * (1 + (i + mask as usize) % 7) as f64 / 3.0;
         let weights: Vec<f64> = (0..case.n).map(weight).collect();
         // What is absent is not read: it may be anything.
         for (input, _) in inputs.iter_mut().zip(&weights).filter(|(_, weight)| **weight == 0.0) {

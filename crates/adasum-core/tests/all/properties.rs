@@ -44,7 +44,10 @@ fn coefficients() -> impl Strategy<Value = Vec<f64>> {
 }
 
 fn weights() -> impl Strategy<Value = Vec<f64>> {
-    prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), Just(5.0), Just(4_294_967_296.0)], 7)
+    prop::collection::vec(
+        prop_oneof![Just(0.0), Just(1.0), Just(5.0), 0.0..3.0_f64, Just(590_295_810_358_705_651_712.0)],
+        7,
+    )
 }
 
 /// Everything that is stored as O.

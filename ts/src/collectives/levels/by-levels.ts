@@ -3,8 +3,8 @@
  * its root only.
  *
  * Up (climb.ts): at each level a rank collects the inputs of its node on its own interval, reduces them, and holds the
- * node's result on that interval. Each message also carries rows of statistics (node-rows.ts) and the flags of all
- * ranks below the input. So every rank knows all flags when it has the root's inputs, before any of the result is sent
+ * node's result on that interval. Each message also carries rows of statistics (node-rows.ts), and the flags and
+ * weights of all ranks below the input. So every rank knows them all when it has the root's inputs, before any of the result is sent
  * on. (Where the Gram matrices show what is not finite, no flags are sent on the way up: see non-finite.ts.)
  *
  * Down (gather.ts): the result returns along the same paths, straight to where it gathers.
@@ -47,7 +47,7 @@ export async function reduceByLevels(
   const gathering = context.codec.gather(levels.length, { begin: 0, end: elementCount, vector: result, memory })
   const posted = job.out && postGather(context, gathering)
   const own = await climb(context)
-  if (!own) return nothingReduced(job, call.size, context.flags)
+  if (!own) return nothingReduced(job, call.size, context.presence)
   const isSuspect = await gather(context, own, gathering, posted)
-  return { result, report: context.report, flags: context.flags, isSuspect }
+  return { result, report: context.report, presence: context.presence, isSuspect }
 }

@@ -2,15 +2,18 @@
  * The way up the levels: a rank collects its node's inputs on its interval, reduces them, and holds the node's result
  * there.
  */
+import { AdasumError } from '../../errors.ts'
 import { bytesOf } from '../../tensor/check.ts'
 import { Vector } from '../../tensor/vector.ts'
+import { isWeight } from '../../tensor/weights.ts'
 import type { SegmentRows } from '../../kernels/segment-rows.ts'
 import { type Slice, chunkElementCount, longCallElementCount, sliceOf } from '../../kernels/slice.ts'
 import { type Stretch, decoded } from '../compression/codec.ts'
 import { completeStatistics } from '../hierarchy.ts'
 import { type Inputs, encodePresent, exchangeInputs } from '../inputs.ts'
 import type { AllReduceJob } from '../job.ts'
-import { countPresent, hasResult, isRefused, isSuspect } from '../non-finite.ts'
+import { hasResult, isRefused, isSuspect } from '../non-finite.ts'
+import { presenceOf, weightsOfNodes } from '../presence.ts'
 import type { Reducer } from '../reducer.ts'
 import type { Level, Transfer } from '../schedule/level-plan.ts'
 import {
@@ -41,29 +44,30 @@ export interface OwnResult {
   readonly isSuspect: boolean
 }
 
-/** Returns this rank's interval of the result, or undefined if inputs are refused or all were left out. */
+/** Returns this rank's interval of the result, or undefined if inputs are refused or all ranks are absent. */
 export async function climb(context: LevelContext): Promise<OwnResult | undefined> {
-  const { job, levels, flags } = context
+  const { job, levels, presence } = context
   const top = levels.length - 1
   let held: Held = { begin: 0, end: job.layout.elementCount, vector: job.data, memory: 'caller', rows: undefined }
   for (let index = 0; index < top; index++) held = await climbOne(context, index, await inputsAt(context, index, held))
   const root = await inputsAt(context, top, held)
-  const result = hasResult(job, flags) ? await reduceRoot(context, root) : undefined
+  await root.weightsReady
+  const result = hasResult(job, presence) ? await reduceRoot(context, root) : undefined
   await root.flagsReady
   await root.finish()
-  if (result && hasResult(job, flags)) return result
+  if (result && hasResult(job, presence)) return result
   await Promise.all(context.sends.flat())
   return undefined
 }
 
 async function climbOne(context: LevelContext, index: number, inputs: NodeInputs): Promise<Held> {
-  const { level, own, flagsReady, finish } = inputs
+  const { level, own, weightsReady, flagsReady, finish } = inputs
   const { layout, detail } = context.job
   const rows = newNodeRows(layout, detail, level.node, level)
-  const { first, count } = level.node
-  const isRefusedHere = index > 0 && isRefused(context.job, context.flags.subarray(first, first + count))
+  const isRefusedHere = index > 0 && isRefused(context.job, presenceOf(context.presence, level.node))
   // Once they have all inputs, all ranks of the node agree on this. They go on without numbers, so that the other ranks
   // learn of it.
+  await weightsReady
   if (!isRefusedHere) await reduce(context, index, inputs, rows, Vector.of(own))
   await flagsReady
   await finish()
@@ -87,7 +91,7 @@ function inputsAt(context: LevelContext, index: number, held: Held): Promise<Nod
 
 /** Collects the inputs of the first level. Each is one rank's, and comes in one message. */
 async function vectorsOfRanks(context: LevelContext): Promise<NodeInputs> {
-  const { call, job, levels, flags } = context
+  const { call, job, levels, presence } = context
   const level = levels[0]!
   const rooms = roomsOf(context, 0)
   const codec = codecAt(context, 0)
@@ -102,19 +106,21 @@ async function vectorsOfRanks(context: LevelContext): Promise<NodeInputs> {
     readsOwnInPlace: call.isShared(job.data.parts),
     isStreamed: isLong && codec.isPlain && job.onNonFinite !== 'skip',
   }
-  const { sends, ...inputs } = await exchangeInputs(exchange, flags)
+  const { sends, ...inputs } = await exchangeInputs(exchange, presence)
   context.sends[0] = sends
   return { ...inputs, level, own: rooms[level.ownInput]!, rows: undefined }
 }
 
-/** Collects the inputs of a later level: what the owners of the nodes below hold, followed by their rows and flags. */
+/**
+ * Collects the inputs of a later level: what the owners of the nodes below hold, followed by their rows, flags and weights.
+ */
 async function resultsBelow(
   context: LevelContext,
   index: number,
   held: Held,
   heldRows: SegmentRows,
 ): Promise<NodeInputs> {
-  const { call, job, levels, flags } = context
+  const { call, job, levels, presence } = context
   const level = levels[index]!
   const codec = codecAt(context, index)
   const step = stepOf(context, index, STEP_EXCHANGE)
@@ -128,44 +134,61 @@ async function resultsBelow(
     return decoded(call.receive(from.rank, step, parts), decoding)
   })
   job.check()
-  const { first, count } = level.inputs[level.ownInput]!
-  const encoded = await encodePresent(job, codec, index, held, flags.subarray(first, first + count))
+  const ownPresence = presenceOf(presence, level.inputs[level.ownInput]!)
+  const encoded = await encodePresent(job, codec, index, held, ownPresence)
   context.sends[index] = partition(level.sends, call.rank)[1].map((to) =>
-    call.send(to.rank, step, [...encoded.between(to), ...trailer(context, level, heldRows, to)], flags[call.rank]),
+    call.send(
+      to.rank,
+      step,
+      [...encoded.between(to), ...trailer(context, level, heldRows, to)],
+      presence.flags[call.rank],
+    ),
   )
   for (const own of mine) {
     await encoded.decodeOwn(stretchOf(job, rooms[own.input]!, level.begin, own))
     rowsBeginningIn(job.layout, rows[own.input]!, own).set(rowsBeginningIn(job.layout, heldRows, own))
   }
   await Promise.all(receives)
+  checkWeights(context, level, theirs)
   call.end(span)
   const vectors = rooms.map((room) => Vector.of(room))
   const complete = {
     areElsewhere: false,
     arrival: undefined,
+    weightsReady: undefined,
     flagsReady: Promise.resolve(),
     finish: () => Promise.resolve(),
   }
   return { ...complete, level, vectors, own: rooms[level.ownInput]!, rows }
 }
 
-/** The rows and flags that follow the elements of an input of several ranks. */
-function trailer({ job, flags }: LevelContext, level: Level, rows: SegmentRows, part: Transfer): Uint8Array[] {
-  const { first, count } = level.inputs[part.input]!
-  const known = job.onNonFinite === 'propagate' ? [] : [flags.subarray(first, first + count)]
-  return [bytesOf(rowsBeginningIn(job.layout, rows, part)), ...known]
+/** What follows the elements of an input of several ranks: the rows, and these ranks' flags and weights. */
+function trailer({ job, presence }: LevelContext, level: Level, rows: SegmentRows, part: Transfer): Uint8Array[] {
+  const { flags, weights } = presenceOf(presence, level.inputs[part.input]!)
+  const knownFlags = job.onNonFinite === 'propagate' ? [] : [flags]
+  const knownWeights = job.weight === undefined ? [] : [bytesOf(weights)]
+  return [bytesOf(rowsBeginningIn(job.layout, rows, part)), ...knownFlags, ...knownWeights]
+}
+
+/** Weights from behind numbers have passed no check of headers. */
+function checkWeights({ call, presence }: LevelContext, level: Level, from: readonly Transfer[]): void {
+  for (const { rank, input } of from) {
+    const { weights } = presenceOf(presence, level.inputs[input]!)
+    const wrong = weights.find((weight) => !isWeight(weight))
+    if (wrong === undefined) continue
+    const advice = 'Run the same version of adasum on every rank.'
+    throw new AdasumError('ERR_MISMATCH', `${call.title}: rank ${rank} sent weight ${wrong}. ${advice}`)
+  }
 }
 
 // ---- reduction
 
 async function reduce(context: LevelContext, index: number, inputs: NodeInputs, into: SegmentRows, out: Vector) {
   const { level, vectors, rows, arrival } = inputs
-  const { call, job, levels, flags } = context
+  const { call, job, levels, presence } = context
   const { layout, check } = job
   const reducer = reducerAt(job, index)
-  const weights = Float64Array.from(level.inputs, ({ first, count }) =>
-    countPresent(job, flags.subarray(first, first + count)),
-  )
+  const weights = weightsOfNodes(job, presence, level.inputs)
   if (weights.every((weight) => weight === 0)) return undefined
   const slice = sliceIn(job, level, vectors.length, inputs.areElsewhere || !arrival ? reducer : undefined)
   const exchange = gramExchange(call, layout, level, reducer, stepOf(context, index, STEP_NODES))

@@ -6,6 +6,7 @@ import { newReport } from '../../kernels/statistics.ts'
 import { type Codec, PlainCodec, type Stretch, codecOf } from '../compression/codec.ts'
 import type { AllReduceJob, Scratch } from '../job.ts'
 import type { Peers } from '../peers.ts'
+import { type Presence, newPresence } from '../presence.ts'
 import type { Level, Transfer } from '../schedule/level-plan.ts'
 import type { Interval } from '../schedule/slices.ts'
 import { rowsBeginningIn } from './node-rows.ts'
@@ -29,8 +30,7 @@ export interface LevelContext {
   readonly codec: Codec
   /** Memory for inputs and intermediate results. */
   readonly room: Uint8Array
-  /** The flags of each rank's input, as far as they are known. */
-  readonly flags: Uint8Array
+  readonly presence: Presence
   /** What every rank learns of each segment. */
   readonly report: SegmentRows
   /** The messages sent at each level. */
@@ -50,7 +50,8 @@ export function newContext(
   const room = scratch(roomElementCount(levels, leastElementCount) * layout.dtype.byteLength)
   const report = newReport(layout.segmentElementCounts.length, detail, call.size)
   const codec = codecOf(job, scratch)
-  return { call, job, levels, firstStep, scratch, codec, room, flags: new Uint8Array(call.size), report, sends: [] }
+  const presence = newPresence(call, job.weight)
+  return { call, job, levels, firstStep, scratch, codec, room, presence, report, sends: [] }
 }
 
 /**

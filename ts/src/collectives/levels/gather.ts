@@ -4,7 +4,7 @@
  */
 import { NOT_FINITE } from '../../group/descriptor.ts'
 import type { Gathering } from '../compression/codec.ts'
-import { isNonFinite } from '../non-finite.ts'
+import { isNonFinite } from '../presence.ts'
 import type { Transfer } from '../schedule/level-plan.ts'
 import type { OwnResult } from './climb.ts'
 import { type LevelContext, STEP_GATHER, partition, reportBytes, stepOf } from './context.ts'

@@ -10,6 +10,7 @@
  * At the root these rows become the report, which rides on the gather. If ranks share a segment, only the rank in whose
  * interval it begins has a row for it.
  */
+import { pairwiseSum } from '../../kernels/doubles.ts'
 import { SegmentRows } from '../../kernels/segment-rows.ts'
 import {
   type ReportDetail,
@@ -54,7 +55,7 @@ export function joinRows(
     if (!statistics.has(segment)) continue
     const [found, row] = [statistics.row(segment), into.row(segment)]
     const norms = (addsNorms ? inputs : undefined)?.map((rows, i) => (weights[i] === 0 ? 0 : rows.row(segment)[0]!))
-    row[0] = norms ? pairwiseSum(norms) : squaredNormsOf(found)
+    row[0] = norms ? pairwiseSum(Float64Array.from(norms)) : squaredNormsOf(found)
     if (row.length === 1) continue
     const factors = coefficientsOf(found)
     level.inputs.forEach(({ first, count }, i) => {
@@ -78,11 +79,4 @@ export function reportRoot(report: SegmentRows, rows: SegmentRows, statistics: S
     const ofLeaves = inputNorms === leafNorms ? orthogonality : (orthogonality * inputNorms) / leafNorms!
     setReport(report.row(segment), ofLeaves, coefficients)
   }
-}
-
-/** Adds in the order of the tree itself, so that a power of two of identical inputs stays exact. */
-function pairwiseSum(values: readonly number[]): number {
-  if (values.length <= 1) return values[0] ?? 0
-  const middle = Math.ceil(values.length / 2)
-  return pairwiseSum(values.slice(0, middle)) + pairwiseSum(values.slice(middle))
 }
