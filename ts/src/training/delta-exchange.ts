@@ -30,12 +30,12 @@ export class DeltaExchange {
    * Turns `weights` from local into common ones. If all ranks were left out,
    * the round is dropped: the weights are those of its start. A failure leaves `start` as it was.
    */
-  async combine(notes: readonly number[] = []): Promise<Exchange> {
+  async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const { start, weights } = this
     // One rank alone keeps its weights to the bit: start + (local - start) would round them.
     const alone = this.#comm.size === 1 ? weights.slice() : undefined
     for (let i = 0; i < weights.length; i++) weights[i]! -= start[i]!
-    const exchange = await this.#exchange.combine(notes)
+    const exchange = await this.#exchange.combine(notes, weight)
     if (!exchange.hasResult) weights.set(start)
     else if (alone) weights.set(alone)
     else for (let i = 0; i < weights.length; i++) weights[i]! += start[i]!

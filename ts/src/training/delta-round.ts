@@ -36,12 +36,12 @@ export class DeltaRound {
   }
 
   /** Ends the round: all ranks get start + op(local - start). If it fails, the model keeps its local weights. */
-  async combine(notes: readonly number[] = []): Promise<Exchange> {
+  async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const { weights } = this.#exchange
     const views = viewsOf(this.layout, weights)
     await readWeights(this.#access, views)
     this.#startIds = undefined
-    const exchange = await this.#exchange.combine(notes)
+    const exchange = await this.#exchange.combine(notes, weight)
     this.#access.writeWeights(views)
     this.start.set(weights)
     this.#startIds = this.#access.contentIds?.()

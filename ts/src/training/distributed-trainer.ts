@@ -5,14 +5,16 @@
  * `gradient-steps.ts`. The trainer sees a framework as a `TrainedModel`; its adapter computes the gradients.
  */
 import { AdasumError } from '../errors.ts'
+import { checkRankWeight, checkWeightedOp } from '../reduction/options.ts'
+import { newAccumulator } from './accumulation.ts'
 import { checkAgreement } from './agreement.ts'
 import { checkCommunicator, type Collectives } from './collectives.ts'
 import { DeltaSteps } from './delta-steps.ts'
 import type { StepReduction } from './flat-exchange.ts'
-import { GradientMean } from './gradient-mean.ts'
 import { GradientSteps } from './gradient-steps.ts'
 import { callOptionsOf } from './options.ts'
 import { StartAgreement } from './start-agreement.ts'
+import type { Accumulator } from './step-gradient.ts'
 import type { StepMode } from './step-mode.ts'
 import { disposeAll, type Gradients, type TrainedModel } from './trained-model.ts'
 import { checkTrainerOptions, type TrainerOptions, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
@@ -24,12 +26,19 @@ export interface Batch<G, L> {
   /** They belong to the trainer from now on. */
   gradients: Gradients<G>
   loss: L | PromiseLike<L>
+  /**
+   * How many samples the batch has, from 0 to 2^53: gradients that are means over as many samples then count by them, within
+   * a rank and between ranks. 0: this rank has none, and goes along. Given with every batch on every rank, or with none.
+   */
+  sampleCount?: number | undefined
 }
 
 interface Training<G> {
   model: TrainedModel<G>
-  mean: GradientMean<G>
-  mode: StepMode<G>
+  accumulator: Accumulator<G>
+  mode: StepMode
+  /** The samples of the batches in the accumulator; undefined where nobody counts them. */
+  sampleCount: number | undefined
 }
 
 /**
@@ -77,7 +86,7 @@ export class DistributedTrainer<G> {
       const batch = computeBatch()
       const training = await this.#add(batch)
       const loss = await batch.loss
-      if (training.mean.count >= this.#settings.accumulate) await this.#step(training)
+      if (training.accumulator.count >= this.#settings.accumulate) await this.#step(training)
       return loss
     })
   }
@@ -93,20 +102,20 @@ export class DistributedTrainer<G> {
       const training = this.#training
       const settings = [
         { label: 'the number of pending steps', value: training?.mode.pendingSteps ?? 0 },
-        { label: 'the number of accumulated gradients', value: training?.mean.count ?? 0 },
+        { label: 'the number of accumulated gradients', value: training?.accumulator.count ?? 0 },
       ]
       const advice = `Call ${this.#words.step} equally often on every rank.`
       const call = callOptionsOf(this.#settings.exchange)
       await checkAgreement(settings, { comm: this.#comm, caller: 'flush()', advice, call })
       if (training === undefined) return
-      if (training.mean.count > 0) await this.#step(training)
+      if (training.accumulator.count > 0) await this.#step(training)
       this.#report(await training.mode.exchangePending())
     })
   }
 
   /** Disposes of the gradients that wait for `accumulate`. */
   dispose(): void {
-    this.#training?.mean.dispose()
+    this.#training?.accumulator.dispose()
   }
 
   async #exclusively<T>(caller: string, work: () => Promise<T>): Promise<T> {
@@ -121,36 +130,58 @@ export class DistributedTrainer<G> {
   }
 
   /** The gradients are taken over before this waits for anything: a framework may free what nobody has. */
-  async #add<L>({ model, gradients, loss }: Batch<G, L>): Promise<Training<G>> {
+  async #add<L>({ model, gradients, loss, sampleCount }: Batch<G, L>): Promise<Training<G>> {
+    let added: Promise<void> | void
+    let training: Training<G>
     try {
-      const training = (this.#training ??= this.#begin(model))
+      const samples = this.#checkSampleCount(sampleCount)
+      training = this.#training ??= this.#begin(model, samples)
       if (training.model !== model)
         throw new AdasumError(
           'ERR_ARGUMENT',
           `the model is not that of the first batch. Use one ${this.#words.trainer} for each model.`,
         )
-      training.mean.add(gradients)
-      return training
+      if ((training.sampleCount === undefined) !== (samples === undefined)) throw this.#unequalBatches(samples)
+      added = training.accumulator.add(gradients, samples ?? 1)
+      if (samples !== undefined) training.sampleCount! += samples
     } catch (error) {
       disposeAll(model, gradients)
       // Nobody awaits the loss any more, and its failure must not count as unhandled.
       await Promise.allSettled([loss])
       throw error
     }
+    // If this fails, nobody awaits the loss any more.
+    await Promise.all([added, Promise.allSettled([loss])])
+    return training
   }
 
-  #begin(model: TrainedModel<G>): Training<G> {
+  #checkSampleCount(given: unknown): number | undefined {
+    if (given === undefined) return undefined
+    const { exchange, accumulateOp } = this.#settings
+    checkWeightedOp('sampleCount', accumulateOp, 'accumulateOp')
+    return checkRankWeight(given, exchange.op, exchange.hierarchy, 'sampleCount')
+  }
+
+  #unequalBatches(samples: number | undefined): AdasumError {
+    const found = samples === undefined ? 'sampleCount is missing, and was' : 'sampleCount is given, and was not'
+    return new AdasumError('ERR_ARGUMENT', `${found} given before. Give it with every batch, or with none.`)
+  }
+
+  #begin(model: TrainedModel<G>, samples: number | undefined): Training<G> {
     const Steps = this.#settings.mode === 'delta' ? DeltaSteps : GradientSteps
     const mode = new Steps(this.#comm, model, this.#settings, this.#agreement)
-    return { model, mean: new GradientMean(model), mode }
+    const accumulator = newAccumulator(model, this.#settings.accumulateOp)
+    return { model, accumulator, mode, sampleCount: samples === undefined ? undefined : 0 }
   }
 
-  async #step({ model, mean, mode }: Training<G>): Promise<void> {
-    const gradients = mean.take()
+  async #step(training: Training<G>): Promise<void> {
+    const { sampleCount } = training
+    if (sampleCount !== undefined) training.sampleCount = 0
+    const gradient = await training.accumulator.take()
     try {
-      this.#report(await mode.step(gradients))
+      this.#report(await training.mode.step(gradient, sampleCount))
     } finally {
-      disposeAll(model, gradients)
+      gradient.dispose()
     }
   }
 

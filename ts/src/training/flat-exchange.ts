@@ -14,6 +14,7 @@ import {
   type OnNonFinite,
   type OptionNames,
   type ReduceOp,
+  type Reduction,
   type SegmentReduction,
 } from '../types.ts'
 import type { Collectives } from './collectives.ts'
@@ -44,13 +45,15 @@ export interface StepReduction {
   segments: SegmentReduction[]
   /** Ranks that were left out (`onNonFinite: 'skip'`). */
   nonFiniteRanks: number[]
+  /** Only where samples are counted: those of each rank in this exchange. */
+  sampleCounts?: number[]
   /** Bytes this rank handed to the network. */
   bytesSent: number
 }
 
 export interface Exchange {
   reduction: StepReduction
-  /** False if all ranks were left out: there is no result then. */
+  /** False if all ranks were left out or had no samples: there is no result then. */
   hasResult: boolean
   /** The notes of each rank; undefined for one that was left out. */
   notes: (number[] | undefined)[]
@@ -81,21 +84,31 @@ export class FlatExchange {
     if (noteCount > 0 && !this.#isApart) this.#segments.push(noteCount)
   }
 
-  /** Combines `values` in place. `notes`: whole numbers below 2^24, as many as the constructor was told. */
-  async combine(notes: readonly number[] = []): Promise<Exchange> {
+  /**
+   * Combines `values` in place.
+   *
+   * @param notes - whole numbers below 2^24, as many as the constructor was told
+   * @param weight - how much this rank counts; only without notes, which would be weighed, too
+   */
+  async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const tail = this.#message.subarray(this.#layout.elementCount)
     tail.fill(0).set(notes, this.#comm.rank * this.#notesPerRank)
-    const { segments, nonFiniteRanks, bytesSent } = await this.#allReduce(tail)
+    const { segments, nonFiniteRanks, weights, bytesSent } = await this.#allReduce(tail, weight)
     const named = this.#layout.weights.map(({ name }, index) => ({ ...segments[index]!, name }))
     return {
-      reduction: { segments: named, nonFiniteRanks, bytesSent },
-      hasResult: nonFiniteRanks.length < this.#comm.size,
+      reduction: { segments: named, nonFiniteRanks, ...(weights && { sampleCounts: weights }), bytesSent },
+      hasResult: this.#isAnyPresent(nonFiniteRanks, weights),
       notes: this.#notesOf(tail, nonFiniteRanks),
     }
   }
 
-  async #allReduce(tail: Float32Array): Promise<StepReduction> {
-    const options = { ...this.#options, segments: this.#segments }
+  #isAnyPresent(nonFiniteRanks: readonly number[], weights: readonly number[] | undefined): boolean {
+    const ranks = Array.from({ length: this.#comm.size }, (_, rank) => rank)
+    return ranks.some((rank) => weights?.[rank] !== 0 && !nonFiniteRanks.includes(rank))
+  }
+
+  async #allReduce(tail: Float32Array, weight: number | undefined): Promise<Reduction<Float32Array>> {
+    const options = { ...this.#options, segments: this.#segments, ...(weight !== undefined && { weight }) }
     if (!this.#isApart) return this.#comm.allReduce(this.#message, options)
     const { timeoutMs, signal } = this.#options
     const call = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }

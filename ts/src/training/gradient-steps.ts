@@ -3,12 +3,13 @@ import type { Collectives } from './collectives.ts'
 import { FlatExchange, type StepReduction } from './flat-exchange.ts'
 import type { StartAgreement } from './start-agreement.ts'
 import type { StepMode } from './step-mode.ts'
-import type { Gradients, TrainedModel } from './trained-model.ts'
+import type { StepGradient } from './step-gradient.ts'
+import type { TrainedModel } from './trained-model.ts'
 import type { TrainerSettings } from './trainer-options.ts'
 import { readWeights } from './weight-access.ts'
 
 /** Mode `gradient`: gradients are combined at every step, and all ranks take the same step. None is ever pending. */
-export class GradientSteps<G> implements StepMode<G> {
+export class GradientSteps<G> implements StepMode {
   readonly pendingSteps = 0
   readonly #model: TrainedModel<G>
   readonly #agreement: StartAgreement
@@ -22,17 +23,13 @@ export class GradientSteps<G> implements StepMode<G> {
     this.#exchange = new FlatExchange(comm, this.#layout, settings.exchange)
   }
 
-  async step(gradients: Gradients<G>): Promise<StepReduction> {
-    if (!this.#agreement.isReached) await this.#agree()
+  async step(gradient: StepGradient, sampleCount: number | undefined): Promise<StepReduction> {
+    if (!this.#agreement.isReached) await this.#agree(sampleCount !== undefined)
     const views = viewsOf(this.#layout, this.#exchange.values)
     // Where there is no gradient now, there may have been one in the step before.
     this.#exchange.values.fill(0)
-    await Promise.all(
-      gradients.map(async (gradient, index) => {
-        if (gradient !== undefined) await this.#model.readGradient(gradient, views[index]!)
-      }),
-    )
-    const { reduction, hasResult } = await this.#exchange.combine()
+    await gradient.read(views)
+    const { reduction, hasResult } = await this.#exchange.combine([], sampleCount)
     if (hasResult) await this.#model.stepCombined(views)
     return reduction
   }
@@ -41,9 +38,9 @@ export class GradientSteps<G> implements StepMode<G> {
     return undefined
   }
 
-  async #agree(): Promise<void> {
+  async #agree(countsSamples: boolean): Promise<void> {
     const weights = new Float32Array(this.#layout.elementCount)
     await readWeights(this.#model, viewsOf(this.#layout, weights))
-    await this.#agreement.reach(this.#layout, weights)
+    await this.#agreement.reach(this.#layout, weights, countsSamples)
   }
 }

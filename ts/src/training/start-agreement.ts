@@ -26,14 +26,17 @@ export class StartAgreement {
 
   /**
    * Five small all-gathers the first time, and nothing after it has succeeded.
+   *
+   * @param countsSamples - whether this rank's batches have sample counts
    * @throws AdasumError ERR_MISMATCH with the first difference, the same on every rank
    */
-  async reach(layout: WeightLayout, weights: Float32Array): Promise<void> {
+  async reach(layout: WeightLayout, weights: Float32Array, countsSamples: boolean): Promise<void> {
     if (this.#isReached) return
     const { trainer, sameWeights, equalStart } = this.#words
     const shared = { comm: this.#comm, caller: trainer, call: callOptionsOf(this.#settings.exchange) }
     const advice = 'Construct it with the same options on every rank.'
-    await checkAgreement(this.#options(), { ...shared, advice })
+    const samples = { label: 'sampleCount', value: Number(countsSamples), choices: ['absent', 'given'] }
+    await checkAgreement([...this.#options(), samples], { ...shared, advice })
     await checkSameLayout(layout, { ...shared, advice: sameWeights })
     const print = [{ label: 'the fingerprint of the initial weights', value: fingerprintOfFloats(weights) }]
     await checkAgreement(print, { ...shared, advice: equalStart })
@@ -41,12 +44,13 @@ export class StartAgreement {
   }
 
   #options(): Setting[] {
-    const { exchange, mode, localSteps, accumulate } = this.#settings
+    const { exchange, mode, localSteps, accumulate, accumulateOp } = this.#settings
     return [
       { label: 'op', value: OP_CODES[exchange.op], choices: Object.keys(OP_CODES) },
       { label: 'mode', value: MODES.indexOf(mode), choices: MODES },
       { label: 'localSteps', value: localSteps },
       { label: 'accumulate', value: accumulate },
+      { label: 'accumulateOp', value: OP_CODES[accumulateOp], choices: Object.keys(OP_CODES) },
     ]
   }
 }

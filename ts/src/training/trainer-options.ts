@@ -1,6 +1,7 @@
+import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { oneOf } from '../tensor/check.ts'
-import type { OptionNames } from '../types.ts'
+import type { OptionNames, ReduceOp } from '../types.ts'
 import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from './flat-exchange.ts'
 import { checkCount, checkExchangeOptions } from './options.ts'
 
@@ -15,8 +16,13 @@ export interface TrainerOptions extends ExchangeOptions {
   mode?: Mode
   /** Optimizer steps from one exchange to the next. Default 1; mode `delta` only. */
   localSteps?: number
-  /** Batches, of one call each, whose gradients are averaged into one optimizer step. Default 1. */
+  /** Batches, of one call each, whose gradients make one optimizer step. Default 1. */
   accumulate?: number
+  /**
+   * By what the gradients of `accumulate` batches are combined. Default `average`. `adasum` keeps a copy of the gradients
+   * of each batch.
+   */
+  accumulateOp?: ReduceOp
   /** Called after each exchange. */
   onReduction?: (reduction: StepReduction) => void
 }
@@ -27,6 +33,7 @@ export interface TrainerSettings {
   mode: Mode
   localSteps: number
   accumulate: number
+  accumulateOp: ReduceOp
   onReduction: ((reduction: StepReduction) => void) | undefined
 }
 
@@ -46,6 +53,7 @@ const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
   mode: true,
   localSteps: true,
   accumulate: true,
+  accumulateOp: true,
   onReduction: true,
   ...EXCHANGE_OPTIONS,
 }
@@ -56,12 +64,17 @@ export function checkTrainerOptions(options: TrainerOptions): TrainerSettings {
   const mode = checkMode(options.mode)
   const localSteps = checkCount(options.localSteps, 'localSteps', 1)
   const accumulate = checkCount(options.accumulate, 'accumulate', 1)
+  const accumulateOp = checkAccumulateOp(options.accumulateOp)
   if (mode === 'gradient' && localSteps > 1)
     throw new AdasumError(
       'ERR_ARGUMENT',
       `localSteps is ${localSteps}, but mode 'gradient' exchanges at every step. Use accumulate, or mode 'delta'.`,
     )
-  return { exchange, mode, localSteps, accumulate, onReduction: options.onReduction }
+  return { exchange, mode, localSteps, accumulate, accumulateOp, onReduction: options.onReduction }
+}
+
+function checkAccumulateOp(op: unknown): ReduceOp {
+  return oneOf(op ?? 'average', Object.keys(OP_CODES) as ReduceOp[], 'accumulateOp')
 }
 
 function checkMode(mode: unknown): Mode {

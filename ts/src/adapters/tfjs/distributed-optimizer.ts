@@ -1,13 +1,27 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
+import { readOptions } from '../../tensor/check.ts'
 import type { Collectives } from '../../training/collectives.ts'
 import { type Batch, DistributedTrainer } from '../../training/distributed-trainer.ts'
 import type { StepReduction } from '../../training/flat-exchange.ts'
 import type { TrainerOptions, TrainerWords } from '../../training/trainer-options.ts'
+import type { OptionNames } from '../../types.ts'
 import { checkVariables, gradientsOf, lossOf, type LossFunction, selectVariables } from './gradients.ts'
 import { VariableModel } from './variable-model.ts'
 
 export type DistributedOptimizerOptions = TrainerOptions
+
+/** What `minimizeAsync` is told of a batch. */
+export interface BatchOptions {
+  /**
+   * How many samples the batch has, from 0 to 2^53, where `f` is a mean over them: gradients then count by samples, within a
+   * rank (`accumulate`) and between ranks, with op `average` and `adasum`. With 0 this rank has no samples: `f` is called
+   * all the same, and what it gives is not used. Given in every call on every rank, or in none.
+   */
+  sampleCount?: number
+}
+
+const BATCH_OPTIONS: OptionNames<BatchOptions> = { sampleCount: true }
 
 const WORDS: TrainerWords = {
   trainer: 'DistributedOptimizer',
@@ -62,12 +76,16 @@ export class DistributedOptimizer {
    * @param f computes the loss, a scalar tensor; synchronous
    * @param variables what to train; default: the trainable variables of this process that the first loss depends on.
    *   The same ones in every call
+   * @param options how much the batch counts
    * @returns the loss on this rank, before the step
    * @throws AdasumError ERR_NOT_READY (as a rejection) if the last call has not settled; ERR_ARGUMENT; ERR_MISMATCH if
    *   options, shapes or initial weights differ between ranks; the communicator's errors; and whatever `f` throws
    */
-  minimizeAsync(f: LossFunction, variables?: readonly tf.Variable[]): Promise<number> {
-    return this.#trainer.train(() => this.#batchOf(f, variables))
+  minimizeAsync(f: LossFunction, variables?: readonly tf.Variable[], options: BatchOptions = {}): Promise<number> {
+    return this.#trainer.train(() => {
+      const { sampleCount } = readOptions(options, BATCH_OPTIONS)
+      return { ...this.#batchOf(f, variables), sampleCount }
+    })
   }
 
   /**

@@ -1,7 +1,7 @@
 /** `adasum/tfjs`: distributed training with TensorFlow.js. */
 export { averageNonTrainableWeights, broadcastWeights, type BroadcastWeightsOptions } from './broadcast-weights.ts'
 export { distribute, type DistributeOptions, type FitCallbacks } from './distribute.ts'
-export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
+export { type BatchOptions, DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
 export type { TrainableModel } from './fit-hooks.ts'
 export type { LossFunction } from './gradients.ts'
 export type { Collectives } from '../../training/collectives.ts'
