@@ -11,6 +11,7 @@ import { bitsOf, bytesOf, doubles, ones, reduce, reduceArguments, reduceCut, who
 import { foldsContract } from './_folds.ts'
 import { halfFormatsContract } from './_half-formats.ts'
 import { hostileContract } from './_hostile.ts'
+import { orthogonalizingContract } from './_orthogonalizing.ts'
 import { quantisingContract } from './_quantizing.ts'
 import { steppingContract } from './_stepping.ts'
 
@@ -41,6 +42,7 @@ export function contract(binding: Binding, extent: Extent, { isa }: { isa?: stri
   foldsContract(binding, extent)
   quantisingContract(binding)
   steppingContract(binding)
+  orthogonalizingContract(binding)
   tables(binding)
   asynchronousForms(binding)
   hostileContract(binding, extent)

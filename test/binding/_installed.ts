@@ -49,7 +49,7 @@ export function countKernels(folder: string): void {
   const counting = (kind: string): string => `
 const calls = (globalThis.kernelCalls ??= {})
 const count = (call) => (...args) => ((calls.${kind} = (calls.${kind} ?? 0) + 1), call(...args))
-const KERNELS = /^(has|reduce|gram|refine|combine|fold|quantize|dequantize|step)/
+const KERNELS = /^(has|reduce|gram|refine|combine|fold|quantize|dequantize|step|orthogonalize)/
 const counted = (calls) => Object.fromEntries(
   Object.entries(calls).map(([name, call]) => [name, KERNELS.test(name) ? count(call) : call]),
 )

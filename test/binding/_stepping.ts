@@ -7,7 +7,7 @@ import { bitsOf, bytesOf, doubles } from './_calls.ts'
 type Rule = keyof typeof STEP_RULE_CODES
 type Floats = Float32Array | Float64Array
 const RULES = Object.keys(STEP_RULE_CODES) as Rule[]
-const STATE_COUNTS: Record<Rule, number> = { sgd: 0, momentum: 1, adam: 2, lamb: 2 }
+const STATE_COUNTS: Record<Rule, number> = { sgd: 0, momentum: 1, adam: 2, lamb: 2, muon: 1 }
 
 /** All different, so that none can stand in for another. */
 const FACTORS = [0.75, 0.9, 0.05, 0.03, 0.97]
@@ -16,6 +16,7 @@ const ROWS: Record<Rule, number[]> = {
   momentum: [...FACTORS, 0.8, 0.6, 1],
   adam: [...FACTORS, 0.9, 0.2, 0.98, 0.04, 1e-3, 0.4, 0.3],
   lamb: [...FACTORS, 0.9, 0.2, 0.98, 0.04, 1e-3, 0.4, 0.3, 0.07, 1, 0.01],
+  muon: [0.75, 0.9, 0.8, 0.2, 1.1, 0.3],
 }
 
 interface Arrays {
@@ -32,6 +33,11 @@ function expected(rule: Rule, row: readonly number[], arrays: Arrays, round: (x:
   const times = (a: number, b: number): number => round(a * b)
   for (const [i, element] of arrays.gradient.entries()) {
     const limited = Math.max(-f[1]!, Math.min(f[1]!, times(f[0]!, element)))
+    if (rule === 'muon') {
+      first![i] = times(f[2]!, first![i]!) + times(f[3]!, limited)
+      weights![i] = times(f[4]!, first![i]) + times(f[5]!, limited)
+      continue
+    }
     const g = round(limited + times(f[3]!, weights![i]!))
     const kept = times(f[4]!, weights![i]!)
     if (rule === 'sgd') {

@@ -137,17 +137,19 @@ pub enum StepRule {
     Adam,
     /// LAMB; code 3.
     Lamb,
+    /// Muon's direction, in place of the weights; code 4.
+    Muon,
 }
 
 impl StepRule {
     /// All rules; the index is the code.
-    pub const ALL: [StepRule; 4] = [StepRule::Sgd, StepRule::Momentum, StepRule::Adam, StepRule::Lamb];
+    pub const ALL: [StepRule; 5] = [StepRule::Sgd, StepRule::Momentum, StepRule::Adam, StepRule::Lamb, StepRule::Muon];
 
     /// The rule with this code.
     pub fn from_code(code: f64) -> Result<Self> {
         from_code(&Self::ALL, code).ok_or_else(|| {
             argument_error!(
-                "the rule code is {code}, known are 0 (sgd), 1 (momentum), 2 (adam) and 3 (lamb). Take it from STEP_RULE_CODES."
+                "the rule code is {code}, known are 0 (sgd), 1 (momentum), 2 (adam), 3 (lamb) and 4 (muon). Take it from STEP_RULE_CODES."
             )
         })
     }

@@ -150,6 +150,12 @@ pub trait Real:
     fn of(x: f64) -> Self;
     /// The correctly rounded square root.
     fn root(self) -> Self;
+    /// The number as it is stored: every NaN is [`Real::NAN`].
+    #[inline(always)]
+    fn canonical(self) -> Self {
+        #[expect(clippy::eq_op, reason = "NaN differs from itself")]
+        if self == self { self } else { Self::NAN }
+    }
     /// This dtype's steps.
     fn steps(table: &Table) -> &Steps<Self>;
 }

@@ -134,3 +134,6 @@ kernel!(step, step_async(
     let written = Written { weights: weights.write(), first: first.write(), second: second.write() };
     engine.step(rule, dtype, gradient.read(), element_counts.read(), factors.read(), written)
 });
+kernel!(orthogonalize, orthogonalize_async(dtype, rows, columns; factors: Doubles, matrix: Bytes) = |engine| {
+    engine.orthogonalize(dtype, [rows, columns], factors.read(), matrix.write())
+});

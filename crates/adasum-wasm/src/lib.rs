@@ -102,3 +102,6 @@ kernel!(step(rule, dtype; gradient, element_counts, factors, weights, first, sec
     let written = Written { weights: write(weights), first: write(first), second: write(second) };
     engine.step(rule, dtype, read(gradient), read(element_counts), read(factors), written)
 });
+kernel!(orthogonalize(dtype, rows, columns; factors, matrix) = |engine| {
+    engine.orthogonalize(dtype, [rows, columns], read(factors), write(matrix))
+});

@@ -51,9 +51,9 @@ export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
 /** Codes of the formats in which f32 travels in fewer bytes. */
 export const FORMAT_CODES = { f16: 2, bf16: 3, int8: 4 } as const
 /** Codes of the rules by which optimizers step. */
-export const STEP_RULE_CODES = { sgd: 0, momentum: 1, adam: 2, lamb: 3 } as const
+export const STEP_RULE_CODES = { sgd: 0, momentum: 1, adam: 2, lamb: 3, muon: 4 } as const
 /** Numbers in a part's row of factors, by rule. */
-export const STEP_FACTOR_COUNTS = { sgd: 5, momentum: 8, adam: 12, lamb: 15 } as const
+export const STEP_FACTOR_COUNTS = { sgd: 5, momentum: 8, adam: 12, lamb: 15, muon: 6 } as const
 /** Bytes of each code, and of the scale that precedes the codes of a block. */
 export const FORMAT_WIDTHS = {
   f16: { scale: 0, code: 2 },
@@ -198,15 +198,18 @@ export interface Kernels {
    *     lamb         first and second as in adam; u = (first / correction1) / (sqrt(second) / rootCorrection2 + epsilon)
    *                  + decay w;  w -= (rate ratio) u; the ratio is 1 or, if it adapts, min(|w| / |u|, most), with 1 in
    *                  place of the quotient if a norm is zero
+   *     muon         g = clamp(gradientScale gradient, +-clipValue), without w;  first = momentum first + taken g
+   *                  w = ofMomentum first + ofGradient g: no weights but a direction, which `orthogonalize` takes
    *
    * @param rule - a code of STEP_RULE_CODES
    * @param dtype - f32 or f64, of all arrays of bytes
    * @param elementCounts - the lengths of the consecutive parts; with lamb each is a segment
    * @param factors - a row a part: gradientScale, clipValue, rate, l2, keep; momentum adds momentum, undamped, nesterov
    *   (0 or 1); adam adds beta1, taken1, beta2, taken2, epsilon, correction1, rootCorrection2; lamb adds to these decay,
-   *   adapts (0 or 1), most
+   *   adapts (0 or 1), most. muon has gradientScale, clipValue, momentum, taken, ofMomentum, ofGradient alone
+   * @param weights - with muon written only
    * @param first - the momentum or first moment; empty for sgd
-   * @param second - the second moment; empty for sgd and momentum
+   * @param second - the second moment; empty for sgd, momentum and muon
    */
   readonly step: (
     rule: number,
@@ -217,6 +220,28 @@ export interface Kernels {
     weights: Uint8Array,
     first: Uint8Array,
     second: Uint8Array,
+  ) => void
+
+  /**
+   * Makes a matrix nearly orthogonal, in place, by Newton-Schulz iterations on X = matrix / max(|matrix| + addedToNorm,
+   * leastNorm), where |matrix| is the root of the sum of all squares:
+   *
+   *     A = X X^T;  X = a X + (b A + c A A) X
+   *
+   * or the same on the transpose, if there are more rows than columns. The norm is computed in f64 and rounded once, the
+   * rest in `dtype`: a product of matrices adds its terms in order, beginning with zero, each rounded. A matrix whose
+   * divisor is zero is left as it is.
+   *
+   * @param dtype - f32 or f64
+   * @param factors - addedToNorm, leastNorm, then a, b and c of each iteration, of which there may be 100
+   * @param matrix - its rows, one behind the other
+   */
+  readonly orthogonalize: (
+    dtype: number,
+    rows: number,
+    columns: number,
+    factors: Float64Array,
+    matrix: Uint8Array,
   ) => void
 }
 
@@ -234,6 +259,7 @@ const ASYNC_NAMES = {
   quantize: 'quantizeAsync',
   dequantize: 'dequantizeAsync',
   step: 'stepAsync',
+  orthogonalize: 'orthogonalizeAsync',
 } as const satisfies { readonly [K in keyof Kernels]: `${K}Async` }
 
 /** Both forms of all kernels, each made from its name. */

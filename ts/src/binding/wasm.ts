@@ -28,6 +28,7 @@ const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
   quantize: ['number', 'number', 'bytes', 'doubles', 'bytesInOut', 'bytesOut'],
   dequantize: ['number', 'number', 'bytes', 'doubles', 'bytesOut'],
   step: ['number', 'number', 'bytes', 'doubles', 'doubles', 'bytesInOut', 'bytesInOut', 'bytesInOut'],
+  orthogonalize: ['number', 'number', 'number', 'doubles', 'bytesInOut'],
 }
 
 /**

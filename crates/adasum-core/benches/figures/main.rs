@@ -4,7 +4,7 @@
 //! size, the textbook kernel, and ours. So all of them see the same state of the machine; reported are medians over the
 //! rounds. `--quick` takes few rounds on small vectors, to try the program itself. Other words choose cases: kernels
 //! (`gram`), where the inputs lie (`cache`), dtypes (`f32`) and numbers of inputs (`k=2`). `steps` chooses the steps of
-//! optimizers ([`steps`]).
+//! optimizers ([`steps`]) and Muon's `orthogonalize` ([`matrices`]), whose rates are in operations a second.
 //!
 //! | field | meaning |
 //! |---|---|
@@ -20,6 +20,7 @@
 mod cases;
 mod exact;
 mod limits;
+mod matrices;
 mod number;
 mod report;
 mod steps;
@@ -28,10 +29,13 @@ mod textbook;
 use adasum_core::Engine;
 use cases::{Case, cases};
 use limits::limit_seconds;
+use matrices::{MatrixCase, matrix_cases};
 use steps::{RULES, StepCase, step_cases};
 
 const ROUNDS: usize = 15;
 const QUICK_ROUNDS: usize = 3;
+/// The name of [`matrices`] in lines and words.
+const MATRIX_KERNEL: &str = "orthogonalize";
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -55,6 +59,34 @@ fn main() {
             let line = measure_step(&case, engine, if is_quick { QUICK_ROUNDS } else { ROUNDS });
             println!("{}", if is_json { line.json() } else { line.row() });
         }
+    }
+    for case in matrix_cases(is_quick).into_iter().filter(|case| is_wanted_matrix(case, &wanted)) {
+        for engine in Engine::available() {
+            let line = measure_matrix(&case, engine, QUICK_ROUNDS);
+            println!("{}", if is_json { line.json() } else { line.row() });
+        }
+    }
+}
+
+/// True if each word names the case: its kernel, its dtype, or `steps`.
+fn is_wanted_matrix(case: &MatrixCase, words: &[&String]) -> bool {
+    words.iter().all(|word| ["steps", MATRIX_KERNEL, case.dtype.name()].contains(&word.as_str()))
+}
+
+fn measure_matrix(case: &MatrixCase, engine: Engine, rounds: usize) -> report::MatrixLine {
+    let scalar = Engine::available().next().unwrap();
+    let (mut work, mut textbook_work) = (case.prepare(engine), case.prepare(scalar));
+    let [limit, textbook_seconds, seconds] =
+        medians(rounds, || [case.limit(engine.isa()), textbook_work.run(), work.run()]);
+    report::MatrixLine {
+        kernel: MATRIX_KERNEL,
+        dtype: case.dtype.name(),
+        isa: engine.isa(),
+        rows: case.rows,
+        columns: case.columns,
+        rate: case.operations() / seconds,
+        limit,
+        ratio_to_textbook: textbook_seconds / seconds,
     }
 }
 
@@ -97,7 +129,7 @@ fn is_wanted(case: &Case, words: &[&String]) -> bool {
         |case| case.dtype.name().to_owned(),
         |case| format!("k={}", case.k),
     ];
-    let is_step = |word: &str| word == "steps" || RULES.iter().any(|rule| rule.name == word);
+    let is_step = |word: &str| word == "steps" || word == MATRIX_KERNEL || RULES.iter().any(|rule| rule.name == word);
     !words.iter().any(|word| is_step(word)) && properties.iter().all(|property| fits(property(case), property))
 }
 

@@ -58,6 +58,47 @@ impl Line {
     }
 }
 
+/// A kernel over matrices.
+pub struct MatrixLine {
+    pub kernel: &'static str,
+    pub dtype: &'static str,
+    pub isa: &'static str,
+    pub rows: usize,
+    pub columns: usize,
+    /// Operations a second.
+    pub rate: f64,
+    pub limit: f64,
+    pub ratio_to_textbook: f64,
+}
+
+impl MatrixLine {
+    pub fn json(&self) -> String {
+        let Self { kernel, dtype, isa, rows, columns, .. } = self;
+        format!(
+            r#"{{"kernel":"{kernel}","dtype":"{dtype}","isa":"{isa}","rows":{rows},"columns":{columns},"gflops":{:.2},"limitGflops":{:.2},"ratioToLimit":{:.3},"ratioToTextbook":{:.2}}}"#,
+            self.rate / 1e9,
+            self.limit / 1e9,
+            self.rate / self.limit,
+            self.ratio_to_textbook
+        )
+    }
+
+    pub fn row(&self) -> String {
+        let shape = format!("{} x {}", self.rows, self.columns);
+        format!(
+            "{:<18} {:<5} {:<7} {:>18} {:>7.2} {:>7.2} {:>8.2} {:>9.1}  GFLOP/s",
+            self.kernel,
+            self.dtype,
+            self.isa,
+            shape,
+            self.rate / 1e9,
+            self.limit / 1e9,
+            self.rate / self.limit,
+            self.ratio_to_textbook
+        )
+    }
+}
+
 pub fn header() -> String {
     format!(
         "{:<15} {:>2} {:<5} {:<7} {:<6} {:>11} {:>7} {:>7} {:>8} {:>9} {:>9}",

@@ -8,6 +8,7 @@ mod by_dtype;
 mod copy;
 mod fold;
 mod layout;
+mod orthogonalize;
 mod quantize;
 mod reduce;
 mod reduction;

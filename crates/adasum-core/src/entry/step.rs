@@ -8,13 +8,13 @@ use crate::dtype::{Dtype, StepRule};
 use crate::element::Real;
 use crate::engine::Engine;
 use crate::error::{Result, argument_error};
-use crate::kernel::step::{ADAM_FACTORS, LAMB_FACTORS, MOMENTUM_FACTORS, RATE, SGD_FACTORS};
+use crate::kernel::step::{ADAM_FACTORS, LAMB_FACTORS, MOMENTUM_FACTORS, MUON_FACTORS, RATE, SGD_FACTORS};
 use crate::kernel::table::{Elements, Step};
 
 /// The arrays that a step writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
-    /// The weights.
+    /// The weights; with Muon's rule the direction that it writes.
     pub weights: ViewMut<'a>,
     /// The momentum, or Adam's first moment; empty for plain SGD.
     pub first: ViewMut<'a>,
@@ -97,6 +97,7 @@ impl StepRule {
             StepRule::Momentum => MOMENTUM_FACTORS,
             StepRule::Adam => ADAM_FACTORS,
             StepRule::Lamb => LAMB_FACTORS,
+            StepRule::Muon => MUON_FACTORS,
         }
     }
 
@@ -104,7 +105,7 @@ impl StepRule {
     fn state_count(self) -> usize {
         match self {
             StepRule::Sgd => 0,
-            StepRule::Momentum => 1,
+            StepRule::Momentum | StepRule::Muon => 1,
             StepRule::Adam | StepRule::Lamb => 2,
         }
     }
@@ -117,6 +118,7 @@ impl StepRule {
             StepRule::Momentum => Some(steps.momentum),
             StepRule::Adam => Some(steps.adam),
             StepRule::Lamb => None,
+            StepRule::Muon => Some(steps.muon),
         }
     }
 }

@@ -10,6 +10,7 @@ mod fold;
 mod gram;
 mod gram_small;
 mod lanes;
+pub mod multiply;
 mod quantize;
 mod refine;
 mod scan;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use crate::element::{Element, Real, Stored};
 use crate::half::{Bf16, F16};
 use crate::rules::{Max, Min, Rule, Sum};
+use crate::simd::Registers;
 use crate::simd::scalar::Scalar;
 use table::{Between, Coding, Codings, Elements, Folds, FoldsByDtype, Kernels, Pass, Scratch, Steps, Table, Term};
 
@@ -101,13 +103,31 @@ macro_rules! isa_table {
             unsafe fn lamb_weights<E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, E>) {
                 step::lamb_weights(factors, rate, elements);
             }
-            const fn steps<E: Real>() -> Steps<E> {
+            $(#[target_feature(enable = $features)])?
+            unsafe fn muon<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+                step::muon(factors, elements);
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn add_terms<E: Real>(left: &[E], right: &[E], tile: &mut [E], stride: usize)
+            where
+                $isa: Registers<E>,
+            {
+                // SAFETY: handed on from the caller, and the features are enabled.
+                unsafe { multiply::add_terms::<$isa, E>(left, right, tile, stride) }
+            }
+            const fn steps<E: Real>() -> Steps<E>
+            where
+                $isa: Registers<E>,
+            {
                 Steps {
                     sgd: sgd::<E>,
                     momentum: momentum::<E>,
                     adam: adam::<E>,
                     lamb_moments: lamb_moments::<E>,
                     lamb_weights: lamb_weights::<E>,
+                    muon: muon::<E>,
+                    add_terms: add_terms::<E>,
+                    tile_columns: multiply::tile_columns::<$isa, E>(),
                 }
             }
             const fn coding<C: Code>() -> Coding {

@@ -8,6 +8,8 @@
 //!              w -= ((rate / correction1) m) / (sqrt(v) / rootCorrection2 + epsilon)
 //! lamb         m and v as in adam;  u = (m / correction1) / (sqrt(v) / rootCorrection2 + epsilon) + decay w
 //!              w -= (rate ratio) u, with ratio = |w| / |u| over the segment
+//! muon         g = clamp(gradientScale g, clipValue);  b = momentum b + taken g
+//!              in place of the weights: ofMomentum b + ofGradient g, which is to be orthogonalized
 //! ```
 //!
 //! All arithmetic is in the elements' own type, and each operation is rounded by itself: nothing is fused or reordered.
@@ -15,7 +17,7 @@
 //! instruction set stores the same bits.
 //!
 //! Sources: SGD as in Sutskever et al. 2013 with the dampening of PyTorch; Adam arXiv 1412.6980; decoupled decay arXiv
-//! 1711.05101; LAMB arXiv 1904.00962, Algorithm 2.
+//! 1711.05101; LAMB arXiv 1904.00962, Algorithm 2; Muon as in K. Jordan 2024 (kellerjordan.github.io/posts/muon).
 
 use super::table::Elements;
 use crate::element::Real;
@@ -29,6 +31,8 @@ pub const SGD_FACTORS: usize = COMMON;
 pub const MOMENTUM_FACTORS: usize = COMMON + 3;
 pub const ADAM_FACTORS: usize = COMMON + 7;
 pub const LAMB_FACTORS: usize = ADAM_FACTORS + 3;
+/// Muon's direction depends on nothing else of what rules have in common than the clipping.
+pub const MUON_FACTORS: usize = 6;
 
 /// What all rules do before their own step.
 #[derive(Clone, Copy)]
@@ -52,20 +56,19 @@ impl<E: Real> Common<E> {
         }
     }
 
-    /// The gradient that the rule sees. A gradient that is NaN stays NaN.
+    /// The gradient that the rule sees.
     #[inline(always)]
     fn gradient(&self, gradient: E, weight: E) -> E {
-        let scaled = self.gradient_scale * gradient;
-        let clipped = if scaled > self.clip_value { self.clip_value } else { scaled };
-        let clipped = if clipped < -self.clip_value { -self.clip_value } else { clipped };
-        clipped + self.l2 * weight
+        clipped(gradient, self.gradient_scale, self.clip_value) + self.l2 * weight
     }
 }
 
+/// A gradient that is NaN stays NaN.
 #[inline(always)]
-fn canonical<E: Real>(x: E) -> E {
-    #[expect(clippy::eq_op, reason = "NaN differs from itself")]
-    if x == x { x } else { E::NAN }
+fn clipped<E: Real>(gradient: E, scale: E, most: E) -> E {
+    let scaled = scale * gradient;
+    let clipped = if scaled > most { most } else { scaled };
+    if clipped < -most { -most } else { clipped }
 }
 
 #[inline(always)]
@@ -73,7 +76,7 @@ pub fn sgd<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
     let common = Common::<E>::of(factors);
     for (weight, &gradient) in elements.weights.iter_mut().zip(elements.gradient) {
         let gradient = common.gradient(gradient, *weight);
-        *weight = canonical(common.keep * *weight - common.rate * gradient);
+        *weight = (common.keep * *weight - common.rate * gradient).canonical();
     }
 }
 
@@ -85,9 +88,9 @@ pub fn momentum<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
     let states = elements.weights.iter_mut().zip(elements.first);
     for ((weight, buffer), &gradient) in states.zip(elements.gradient) {
         let gradient = common.gradient(gradient, *weight);
-        *buffer = canonical(momentum * *buffer + undamped * gradient);
+        *buffer = (momentum * *buffer + undamped * gradient).canonical();
         let direction = if is_nesterov { gradient + momentum * *buffer } else { *buffer };
-        *weight = canonical(common.keep * *weight - common.rate * direction);
+        *weight = (common.keep * *weight - common.rate * direction).canonical();
     }
 }
 
@@ -120,8 +123,8 @@ impl<E: Real> Moments<E> {
 
     #[inline(always)]
     fn update(&self, gradient: E, first: &mut E, second: &mut E) {
-        *first = canonical(self.beta1 * *first + self.taken1 * gradient);
-        *second = canonical(self.beta2 * *second + self.taken2 * gradient * gradient);
+        *first = (self.beta1 * *first + self.taken1 * gradient).canonical();
+        *second = (self.beta2 * *second + self.taken2 * gradient * gradient).canonical();
     }
 
     #[inline(always)]
@@ -140,7 +143,7 @@ pub fn adam<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
     for (((weight, first), second), &gradient) in states.zip(elements.gradient) {
         let gradient = common.gradient(gradient, *weight);
         moments.update(gradient, first, second);
-        *weight = canonical(common.keep * *weight - rate * *first / moments.denominator(*second));
+        *weight = (common.keep * *weight - rate * *first / moments.denominator(*second)).canonical();
     }
 }
 
@@ -173,6 +176,18 @@ pub fn lamb_weights<E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, 
     let states = elements.first.iter().zip(elements.second.iter());
     for (weight, (&first, &second)) in elements.weights.iter_mut().zip(states) {
         let direction = lamb_direction(&moments, decay, *weight, first, second);
-        *weight = canonical(common.keep * *weight - rate * direction);
+        *weight = (common.keep * *weight - rate * direction).canonical();
+    }
+}
+
+/// Muon's direction, in place of the weights, before it is orthogonalized.
+#[inline(always)]
+pub fn muon<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+    let [scale, most, momentum, taken, of_momentum, of_gradient] = std::array::from_fn(|i| E::of(factors[i]));
+    let directions = elements.weights.iter_mut().zip(elements.first);
+    for ((direction, buffer), &gradient) in directions.zip(elements.gradient) {
+        let gradient = clipped(gradient, scale, most);
+        *buffer = (momentum * *buffer + taken * gradient).canonical();
+        *direction = (of_momentum * *buffer + of_gradient * gradient).canonical();
     }
 }

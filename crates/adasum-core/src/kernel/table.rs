@@ -148,7 +148,7 @@ pub struct Elements<'a, E> {
 /// `step(factors, elements)`: one step over these elements, which all have the same factors.
 pub type Step<E> = unsafe fn(&[f64], Elements<'_, E>);
 
-/// One dtype's steps on one instruction set, which the CPU must have.
+/// One dtype's steps on one instruction set, which the CPU must have, and what Muon needs besides.
 #[derive(Debug)]
 pub struct Steps<E> {
     pub sgd: Step<E>,
@@ -158,4 +158,38 @@ pub struct Steps<E> {
     pub lamb_moments: unsafe fn(&[f64], Elements<'_, E>, &mut [E]),
     /// `lamb_weights(factors, rate, elements)`: moves the weights by the rate times the directions.
     pub lamb_weights: unsafe fn(&[f64], f64, Elements<'_, E>),
+    pub muon: Step<E>,
+    /// `add_terms(left, right, tile, stride)`: adds the terms of a panel of each factor to a tile, whose rows begin so many
+    /// elements apart; see [`multiply`](super::multiply).
+    pub add_terms: AddTerms<E>,
+    /// Columns of a tile.
+    pub tile_columns: usize,
+}
+
+/// See [`Steps::add_terms`].
+pub type AddTerms<E> = unsafe fn(&[E], &[E], &mut [E], usize);
+
+/// Rows of a tile: with two registers of sums a row, they leave room for what is multiplied in the 16 of AVX2.
+pub const TILE_ROWS: usize = 6;
+
+/// One factor of a product of matrices. Its lines are rows if it is the left factor, and columns if it is the right one.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor<'a, E> {
+    pub elements: &'a [E],
+    /// Whether a line is consecutive elements; otherwise the elements of one term are, one a line.
+    pub is_line_by_line: bool,
+    /// Elements from one line to the next, or from one term to the next.
+    pub stride: usize,
+}
+
+/// A product of matrices.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a, E> {
+    pub left: Factor<'a, E>,
+    pub right: Factor<'a, E>,
+    pub columns: usize,
+    /// How many products make up an element: columns of the left factor, rows of the right one.
+    pub terms: usize,
+    /// Whether the product is known to be symmetric.
+    pub is_symmetric: bool,
 }

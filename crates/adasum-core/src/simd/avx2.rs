@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::twice::Twice;
-use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, registers};
 use crate::half::CUT_BITS;
 
 /// One register: four lanes.
@@ -171,3 +171,6 @@ unsafe fn odd_f32(v: Registers) -> __m256i {
         _mm256_castps_si256(_mm256_blendv_ps(all, _mm256_set1_ps(CANONICAL_NAN_F32), nan))
     }
 }
+
+registers!(Avx2, f32, __m256, 8: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_mul_ps, _mm256_add_ps);
+registers!(Avx2, f64, __m256d, 4: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_mul_pd, _mm256_add_pd);

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::bf16_of_f32;
-use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES, registers};
 use crate::half::CUT_BITS;
 
 /// x86-64 with AVX-512 F, BW and VL (Skylake-SP, Zen 4 and later).
@@ -142,3 +142,6 @@ unsafe fn odd_f32(v: __m512d) -> __m256i {
         _mm256_castps_si256(_mm256_mask_blend_ps(nan, all, _mm256_set1_ps(CANONICAL_NAN_F32)))
     }
 }
+
+registers!(Avx512, f32, __m512, 16: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_mul_ps, _mm512_add_ps);
+registers!(Avx512, f64, __m512d, 8: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_mul_pd, _mm512_add_pd);

@@ -135,3 +135,80 @@ pub unsafe trait Isa: Arithmetic {
     /// `p` must be valid for writing eight elements; see [`Isa`].
     unsafe fn store_bf16(v: Self::Lanes, p: *mut u16);
 }
+
+/// Numbers of one type in one register, as they are. [`Arithmetic`] computes in f64 whatever the type of the elements.
+///
+/// # Safety
+///
+/// As for [`Arithmetic`]: every operation is rounded by itself, as IEEE 754 says.
+pub unsafe trait Registers<E> {
+    /// So many numbers.
+    type Register: Copy;
+    /// How many.
+    const WIDTH: usize;
+
+    /// All numbers equal to `x`.
+    ///
+    /// # Safety
+    /// See [`Arithmetic`].
+    unsafe fn all(x: E) -> Self::Register;
+    /// Reads the numbers at `p`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `WIDTH` numbers; see [`Arithmetic`].
+    unsafe fn read(p: *const E) -> Self::Register;
+    /// Writes the numbers to `p`.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `WIDTH` numbers; see [`Arithmetic`].
+    unsafe fn write(v: Self::Register, p: *mut E);
+    /// sum + a b, number by number: the product is rounded, then the sum.
+    ///
+    /// # Safety
+    /// See [`Arithmetic`].
+    unsafe fn add_product(sum: Self::Register, a: Self::Register, b: Self::Register) -> Self::Register;
+}
+
+/// [`Registers`] by five intrinsics: that which makes all numbers equal, load, store, multiplication and addition.
+#[allow(unused_macros, reason = "some machines have none")]
+macro_rules! registers {
+    ($isa:ty, $element:ty, $register:ty, $width:literal: $all:path, $read:path, $write:path, $mul:path, $add:path) => {
+        // SAFETY: the intrinsics are the IEEE operations.
+        unsafe impl $crate::simd::Registers<$element> for $isa {
+            type Register = $register;
+            const WIDTH: usize = $width;
+
+            #[inline(always)]
+            unsafe fn all(x: $element) -> $register {
+                // SAFETY: the caller enabled the features.
+                #[allow(unused_unsafe, reason = "some intrinsics are safe")]
+                unsafe {
+                    $all(x)
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn read(p: *const $element) -> $register {
+                // SAFETY: the caller vouches for the numbers and enabled the features.
+                unsafe { $read(p.cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn write(v: $register, p: *mut $element) {
+                // SAFETY: the caller vouches for the numbers and enabled the features.
+                unsafe { $write(p.cast(), v) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_product(sum: $register, a: $register, b: $register) -> $register {
+                // SAFETY: the caller enabled the features.
+                #[allow(unused_unsafe, reason = "some intrinsics are safe")]
+                unsafe {
+                    $add(sum, $mul(a, b))
+                }
+            }
+        }
+    };
+}
+#[allow(unused_imports, reason = "some machines have no intrinsics")]
+pub(super) use registers;

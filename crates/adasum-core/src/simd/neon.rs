@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::twice::Twice;
-use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, registers};
 
 /// Two registers: four lanes.
 #[derive(Debug)]
@@ -182,3 +182,6 @@ fn f16_of_f32(v: float32x4_t) -> uint16x4_t {
     }
     narrow
 }
+
+registers!(Neon, f32, float32x4_t, 4: vdupq_n_f32, vld1q_f32, vst1q_f32, vmulq_f32, vaddq_f32);
+registers!(Neon, f64, float64x2_t, 2: vdupq_n_f64, vld1q_f64, vst1q_f64, vmulq_f64, vaddq_f64);

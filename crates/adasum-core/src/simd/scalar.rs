@@ -2,7 +2,7 @@
 
 use crate::half::{Bf16, F16};
 
-use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, LANES, Registers};
 
 /// The instruction set of every machine, on so many lanes.
 #[derive(Debug)]
@@ -100,3 +100,45 @@ unsafe impl Isa for Scalar {
         }
     }
 }
+
+/// As many numbers as the narrowest registers hold.
+macro_rules! scalar_registers {
+    ($element:ty, $width:literal) => {
+        // SAFETY: this is the definition that the others follow; it needs no CPU feature.
+        unsafe impl Registers<$element> for Scalar {
+            type Register = [$element; $width];
+            const WIDTH: usize = $width;
+
+            #[inline(always)]
+            unsafe fn all(x: $element) -> Self::Register {
+                [x; $width]
+            }
+
+            #[inline(always)]
+            unsafe fn read(p: *const $element) -> Self::Register {
+                // SAFETY: the caller vouches for the numbers.
+                unsafe { p.cast::<Self::Register>().read() }
+            }
+
+            #[inline(always)]
+            unsafe fn write(v: Self::Register, p: *mut $element) {
+                // SAFETY: the caller vouches for the numbers.
+                unsafe { p.cast::<Self::Register>().write(v) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_product(sum: Self::Register, a: Self::Register, b: Self::Register) -> Self::Register {
+                std::array::from_fn(|i| sum[i] + a[i] * b[i])
+            }
+        }
+    };
+}
+#[cfg(not(target_arch = "wasm32"))]
+scalar_registers!(f32, 4);
+#[cfg(not(target_arch = "wasm32"))]
+scalar_registers!(f64, 2);
+// WebAssembly has none.
+#[cfg(target_arch = "wasm32")]
+scalar_registers!(f32, 1);
+#[cfg(target_arch = "wasm32")]
+scalar_registers!(f64, 1);

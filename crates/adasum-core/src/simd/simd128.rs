@@ -6,7 +6,7 @@
 
 use std::arch::wasm32::*;
 
-use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa};
+use super::{Arithmetic, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Isa, registers};
 use crate::half::{
     BEYOND_F16, BIAS_DIFFERENCE, CANONICAL_NAN_F16, CUT_BITS, F32_INFINITY, F32_SIGN, SMALLEST_NORMAL_F16,
 };
@@ -192,3 +192,6 @@ fn bf16_of_f32(bits: v128) -> v128 {
     let last_bit = v128_and(u32x4_shr(bits, 16), u32x4_splat(1));
     u32x4_shr(i32x4_add(i32x4_add(bits, u32x4_splat(0x7fff)), last_bit), 16)
 }
+
+registers!(Simd128, f32, v128, 4: f32x4_splat, v128_load, v128_store, f32x4_mul, f32x4_add);
+registers!(Simd128, f64, v128, 2: f64x2_splat, v128_load, v128_store, f64x2_mul, f64x2_add);

@@ -255,13 +255,13 @@ impl Session {
     }
 
     fn step(&mut self) -> Call {
-        let rule = self.arguments.random.below(4);
+        let rule = self.arguments.random.below(5);
         let dtype = self.arguments.random.below(2);
         let counts: Vec<usize> =
             (0..self.arguments.random.below(4)).map(|_| *self.arguments.random.pick(&[0, 1, 100, 3000])).collect();
         let byte_length = counts.iter().sum::<usize>() * [4, 8][dtype];
-        let state_count = rule.min(2);
-        let factors = self.arguments.numbers(vec![0.5; counts.len() * [5, 8, 12, 15][rule]]);
+        let state_count = [0, 1, 2, 2, 1][rule];
+        let factors = self.arguments.numbers(vec![0.5; counts.len() * [5, 8, 12, 15, 6][rule]]);
         let counts = self.arguments.numbers(counts.iter().map(|&count| count as f64));
         let gradient = self.arguments.range(byte_length);
         let written = [1, state_count.min(1), state_count / 2].map(|times| self.arguments.range(times * byte_length));
@@ -271,6 +271,17 @@ impl Session {
         let result =
             self.engine.step(codes[0], codes[1], gradient, View::of(&counts), View::of(&factors), written_arrays);
         (written.to_vec(), result)
+    }
+
+    fn orthogonalize(&mut self) -> Call {
+        let dtype = self.arguments.random.below(2);
+        let shape = [0, 1].map(|_| *self.arguments.random.pick(&[0, 1, 5, 17, 30]));
+        let iterations = self.arguments.random.below(3);
+        let factors = self.arguments.numbers(vec![0.5; 2 + 3 * iterations]);
+        let written = self.arguments.range(shape[0] * shape[1] * [4, 8][dtype]);
+        let [rows, columns, dtype] = [shape[0], shape[1], dtype].map(|number| self.arguments.number(number as f64));
+        let (factors, matrix) = (View::of(&factors), self.arena.write(&written));
+        (vec![written], self.engine.orthogonalize(dtype, [rows, columns], factors, matrix))
     }
 
     fn tables(&mut self) -> Call {
@@ -358,6 +369,11 @@ fn dequantize_survives() {
 #[test]
 fn step_survives() {
     attack_all(Session::step);
+}
+
+#[test]
+fn orthogonalize_survives() {
+    attack_all(Session::orthogonalize);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod half;
 mod hostile;
 mod identities;
 mod oracle;
+mod orthogonalize;
 mod properties;
 mod quantize;
 mod refinement;

@@ -12,6 +12,8 @@ const SGD: usize = 0;
 const MOMENTUM: usize = 1;
 const ADAM: usize = 2;
 const LAMB: usize = 3;
+const MUON: usize = 4;
+const RULES: [usize; 5] = [SGD, MOMENTUM, ADAM, LAMB, MUON];
 
 /// Where weights, first and second state lie in [`Arrays`].
 const W: usize = 0;
@@ -52,7 +54,7 @@ impl<E: Number> Arrays<E> {
         let vector = |random: &mut Random| random.vector(length).into_iter().map(E::from_f64).collect::<Vec<_>>();
         let mut written = [0; 3].map(|_| vector(random));
         written[V].iter_mut().for_each(|v| *v = if *v < E::from_f64(0.0) { -*v } else { *v });
-        written.iter_mut().skip(1 + rule.min(2)).for_each(Vec::clear);
+        written.iter_mut().skip(1 + state_count(rule)).for_each(Vec::clear);
         Self { gradient: vector(random), written }
     }
 
@@ -68,14 +70,22 @@ impl<E: Number> Arrays<E> {
     }
 }
 
+fn state_count(rule: usize) -> usize {
+    if rule == MUON { 1 } else { rule.min(2) }
+}
+
 /// A row of factors with plausible numbers: all different, so that none can stand in for another.
 fn factors(random: &mut Random, rule: usize) -> Vec<f64> {
     let mut between = |least: f64, most: f64| least + (most - least) * random.uniform();
+    if rule == MUON {
+        let factors = [(0.3, 2.0), (0.2, 1.5), (0.5, 0.99), (0.01, 0.5), (0.5, 2.0), (0.01, 0.5)];
+        return factors.map(|(least, most)| between(least, most)).to_vec();
+    }
     let mut row = vec![between(0.3, 2.0), between(0.2, 1.5), between(0.01, 0.1), between(0.0, 0.1), between(0.9, 1.0)];
     if rule == MOMENTUM {
         row.extend([between(0.5, 0.99), between(0.5, 1.0), between(0.0, 2.0).floor()]);
     }
-    if rule >= ADAM {
+    if rule == ADAM || rule == LAMB {
         row.extend([between(0.5, 0.99), between(0.01, 0.5), between(0.9, 0.999), between(0.001, 0.1)]);
         row.extend([between(1e-8, 1e-2), between(0.1, 1.0), between(0.1, 1.0)]);
     }
@@ -94,6 +104,10 @@ fn expected<E: Number>(rule: usize, row: &[f64], rate: f64, gradient: E, [w, m, 
     }
     if g < -f(1) {
         g = -f(1);
+    }
+    if rule == MUON {
+        let m = f(2) * m + f(3) * g;
+        return [f(4) * m + f(5) * g, m, v];
     }
     g = g + f(3) * w;
     let kept = f(4) * w;
@@ -165,7 +179,7 @@ fn check<E: Number>(rule: usize, length: usize) {
 
 #[test]
 fn steps_are_what_a_naive_loop_gives() {
-    for rule in [SGD, MOMENTUM, ADAM, LAMB] {
+    for rule in RULES {
         for length in [0, 1, 2, 7, 8, 9, 31, 100, 2047, 2048, 2049, 10_000] {
             check::<f32>(rule, length);
             check::<f64>(rule, length);
@@ -176,7 +190,7 @@ fn steps_are_what_a_naive_loop_gives() {
 #[test]
 fn parts_have_rows_of_their_own() {
     let mut random = Random::new(7);
-    for rule in [SGD, MOMENTUM, ADAM, LAMB] {
+    for rule in RULES {
         let counts = [5, 0, 3000, 1, 9];
         let arrays = Arrays::<f32>::new(&mut random, rule, counts.iter().sum());
         let rows: Vec<_> = counts.iter().map(|_| factors(&mut random, rule)).collect();
@@ -198,7 +212,7 @@ fn parts_have_rows_of_their_own() {
 #[test]
 fn neither_threads_nor_cuts_change_a_bit() {
     let mut random = Random::new(8);
-    for rule in [SGD, MOMENTUM, ADAM, LAMB] {
+    for rule in RULES {
         let length = 300_001;
         let (arrays, row) = (Arrays::<f32>::new(&mut random, rule, length), factors(&mut random, rule));
         for engine in engines() {
@@ -218,7 +232,7 @@ fn neither_threads_nor_cuts_change_a_bit() {
 
 #[test]
 fn what_is_not_a_number_stays_so_and_is_canonical() {
-    for rule in [SGD, MOMENTUM, ADAM, LAMB] {
+    for rule in RULES {
         for engine in engines() {
             let mut random = Random::new(9);
             let mut arrays = Arrays::<f32>::new(&mut random, rule, 40);
@@ -294,7 +308,7 @@ proptest! {
     #![proptest_config(properties(64))]
 
     #[test]
-    fn any_bits_give_the_same_bits_on_every_instruction_set(seed: u64, rule in 0_usize..4, length in 0_usize..70) {
+    fn any_bits_give_the_same_bits_on_every_instruction_set(seed: u64, rule in 0_usize..RULES.len(), length in 0_usize..70) {
         let mut random = Random::new(seed);
         let mut arrays = Arrays::<f32>::new(&mut random, rule, length);
         for array in std::iter::once(&mut arrays.gradient).chain(&mut arrays.written) {
@@ -314,8 +328,8 @@ proptest! {
 fn half_formats_and_unknown_rules_are_refused() {
     let mut arrays = Arrays::<f32>::new(&mut Random::new(12), SGD, 4);
     let unchanged = arrays.bits();
-    let strange = arrays.step(engines()[0], 4, &[4], &[1.0; 5]).unwrap_err();
-    assert!(strange.message().contains("rule code is 4"), "{strange}");
+    let strange = arrays.step(engines()[0], 5, &[4], &[1.0; 5]).unwrap_err();
+    assert!(strange.message().contains("rule code is 5"), "{strange}");
     let short = arrays.step(engines()[0], SGD, &[4], &[1.0; 6]).unwrap_err();
     assert!(short.message().contains("6 numbers for 1 parts of 5"), "{short}");
     let [weights, first, second] = arrays.written.each_mut().map(|array| ViewMut::of(array));
