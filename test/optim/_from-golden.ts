@@ -1,4 +1,4 @@
-import { type Optimizer, type OptimizerOptions, adam, adamw, lamb, sgd } from '../../ts/src/optim/index.ts'
+import { type Optimizer, type OptimizerOptions, adam, adamw, lamb, muon, sgd } from '../../ts/src/optim/index.ts'
 import type { GoldenCase } from './_golden.ts'
 
 /** The optimizer of a case, with a rate for each step. */
@@ -29,7 +29,17 @@ export function optimizerOf(golden: GoldenCase): Optimizer {
         preset: preset as 'paper' | 'timm' | 'apex',
         ...(alwaysAdapt !== undefined && { alwaysAdapt }),
       })
-    default:
-      throw new Error(`there is no ${rule} yet`)
+    case 'muon':
+      return muon({
+        ...common,
+        preset: preset as 'torch' | 'optax',
+        momentum: momentum!,
+        nesterov: nesterov!,
+        epsilon: epsilon!,
+        coefficients: options.coefficients!,
+        newtonSchulzSteps: options.newtonSchulzSteps!,
+        consistentRms: options.consistentRms!,
+        adamw: { epsilon: epsilon!, weightDecay: options.weightDecay },
+      })
   }
 }

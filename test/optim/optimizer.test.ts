@@ -1,5 +1,5 @@
 import test from 'ava'
-import { type Optimizer, type OptimizerOptions, adam, adamw, lamb, sgd } from '../../ts/src/optim/index.ts'
+import { type Optimizer, type OptimizerOptions, adam, adamw, lamb, muon, sgd } from '../../ts/src/optim/index.ts'
 import { fc, runsOf } from '../_property.ts'
 
 const SEGMENTS = [
@@ -17,6 +17,7 @@ const MAKERS: Record<string, (options: OptimizerOptions) => Optimizer> = {
   adam,
   adamw,
   lamb: (options) => lamb({ ...options, weightDecay: 0.1 }),
+  muon,
 }
 
 const floats = (count: number, seed: number): Float32Array =>

@@ -1,7 +1,7 @@
 /** Hyperparameters from the options that have them, with their defaults: for all optimizers, those of adapters too. */
 import { AdasumError, inspect } from '../errors.ts'
-import { checkFlag, numberFrom, oneOf } from '../tensor/check.ts'
-import type { AdamHyperparameters, LambHyperparameters } from './rules.ts'
+import { checkFlag, numberFrom, oneOf, wholeNumber } from '../tensor/check.ts'
+import type { AdamHyperparameters, LambHyperparameters, MuonHyperparameters, MuonPreset } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 
 export type LambPreset = 'paper' | 'timm' | 'apex'
@@ -60,6 +60,55 @@ export function readLamb(options: Given<LambRatio> & { readonly preset?: LambPre
  */
 export function lambDefaults(preset: LambPreset | undefined): LambDefaults {
   return LAMB_PRESETS[oneOf(preset ?? 'paper', Object.keys(LAMB_PRESETS) as LambPreset[], 'preset')]
+}
+
+interface MuonDefaults {
+  readonly weightDecay: number
+  readonly epsilon: number
+  /** Of what AdamW steps. */
+  readonly otherWeightDecay: number
+}
+
+const MUON_PRESETS: Readonly<Record<MuonPreset, MuonDefaults>> = {
+  torch: { weightDecay: 0.1, epsilon: 1e-7, otherWeightDecay: ADAMW_WEIGHT_DECAY },
+  optax: { weightDecay: 0, epsilon: 1e-8, otherWeightDecay: 0 },
+}
+/** They bring all singular values near 1 in five iterations (K. Jordan 2024). */
+const MUON_COEFFICIENTS = [3.4445, -4.775, 2.0315]
+/** As many as the kernel does. */
+const MOST_ITERATIONS = 100
+
+/** @throws AdasumError ERR_ARGUMENT */
+export function readMuon(options: Given<MuonHyperparameters>, preset: MuonPreset): MuonHyperparameters {
+  const { momentum = 0.95, nesterov = true, newtonSchulzSteps = 5, consistentRms = null } = options
+  return {
+    preset,
+    momentum: numberFrom(momentum, 'momentum', { least: 0, below: 1 }),
+    nesterov: checkFlag(nesterov, 'nesterov'),
+    epsilon: numberFrom(options.epsilon ?? MUON_PRESETS[preset].epsilon, 'epsilon', { least: 0 }),
+    coefficients: readCoefficients(options.coefficients ?? MUON_COEFFICIENTS),
+    newtonSchulzSteps: wholeNumber(newtonSchulzSteps, 'newtonSchulzSteps', { most: MOST_ITERATIONS }),
+    consistentRms: consistentRms === null ? null : numberFrom(consistentRms, 'consistentRms', { least: 0 }),
+  }
+}
+
+function readCoefficients(given: unknown): readonly [number, number, number] {
+  const numbers = Array.isArray(given) ? [...(given as unknown[])] : []
+  if (numbers.length === 3 && numbers.every(Number.isFinite)) return numbers as [number, number, number]
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `coefficients is ${inspect(given)}; it must be an array of three finite numbers.`,
+  )
+}
+
+/**
+ * What a preset of Muon sets.
+ *
+ * @throws AdasumError ERR_ARGUMENT
+ */
+export function muonDefaults(preset: unknown): MuonDefaults & { readonly preset: MuonPreset } {
+  const known = oneOf(preset, Object.keys(MUON_PRESETS) as MuonPreset[], 'preset')
+  return { preset: known, ...MUON_PRESETS[known] }
 }
 
 /**

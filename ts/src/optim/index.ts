@@ -2,6 +2,7 @@
 export { AdasumError, type ErrorCode } from '../errors.ts'
 export type { FloatArray, FloatDtype } from './float-array.ts'
 export type { LambPreset } from './hyperparameters.ts'
+export { type MuonAdamWOptions, type MuonOptions, muon } from './muon.ts'
 export type { SavedState } from './optimizer-state.ts'
 export type { Optimizer, StepReport } from './optimizer.ts'
 export {
@@ -26,4 +27,5 @@ export {
   stepDecay,
   warmupStableDecay,
 } from './schedules.ts'
+export type { MuonPreset } from './rules.ts'
 export type { OptimizerSegment, ParameterGroup } from './segments.ts'

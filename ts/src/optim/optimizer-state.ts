@@ -3,7 +3,7 @@ import { typedArrayName } from '../binding/typed-array.ts'
 import { AdasumError, inspect, reading } from '../errors.ts'
 import { wholeNumber } from '../tensor/check.ts'
 import { type FloatArray, type FloatDtype, newFloats } from './float-array.ts'
-import type { Rule } from './rules.ts'
+import type { Method } from './rules.ts'
 import type { SegmentPlan } from './segments.ts'
 
 /** An optimizer's state. */
@@ -15,21 +15,29 @@ export interface SavedState {
 }
 
 interface Kept {
-  readonly rule: Rule
+  /** One a segment. */
+  readonly methods: readonly Method[]
   readonly dtype: FloatDtype
   readonly segments: SegmentPlan
 }
 
+/** One array of state, in which each segment that has it follows the one before. */
+export interface StateArray {
+  readonly elements: FloatArray
+  /** By how much each segment begins earlier in it than in the weights. */
+  readonly shifts: readonly number[]
+}
+
 export class OptimizerState {
   stepCount = 0
-  /** One for each of the rule's names, as long as the weights. */
-  readonly arrays: readonly FloatArray[]
+  /** As many as the rule with the most names has. */
+  readonly arrays: readonly StateArray[]
   readonly #kept: Kept
 
   constructor(kept: Kept) {
     this.#kept = kept
-    const elementCount = kept.segments.begins.at(-1)!
-    this.arrays = kept.rule.stateNames.map(() => newFloats(kept.dtype, elementCount))
+    const most = Math.max(0, ...kept.methods.map(({ rule }) => rule.stateNames.length))
+    this.arrays = Array.from({ length: most }, (_, index) => newStateArray(kept, index))
   }
 
   save(): SavedState {
@@ -56,14 +64,27 @@ export class OptimizerState {
 
   /** The part of each segment in each array. */
   #views(): [name: string, view: FloatArray][] {
-    const { rule, segments } = this.#kept
-    return rule.stateNames.flatMap((what, index) =>
-      segments.segments.map(({ name }, i): [string, FloatArray] => [
-        `${what}/${name}`,
-        this.arrays[index]!.subarray(segments.begins[i], segments.begins[i + 1]),
-      ]),
+    const { methods, segments } = this.#kept
+    const { begins } = segments
+    return this.arrays.flatMap(({ elements, shifts }, index) =>
+      segments.segments.flatMap(({ name }, i): [string, FloatArray][] => {
+        const what = methods[i]!.rule.stateNames[index]
+        if (what === undefined) return []
+        return [[`${what}/${name}`, elements.subarray(begins[i]! - shifts[i]!, begins[i + 1]! - shifts[i]!)]]
+      }),
     )
   }
+}
+
+/** @param index - which of the names of each rule */
+function newStateArray({ methods, segments, dtype }: Kept, index: number): StateArray {
+  let shift = 0
+  const shifts = methods.map(({ rule }, i) => {
+    const own = shift
+    if (rule.stateNames.length <= index) shift += segments.begins[i + 1]! - segments.begins[i]!
+    return own
+  })
+  return { elements: newFloats(dtype, segments.begins.at(-1)! - shift), shifts }
 }
 
 function checkFits(name: string, array: unknown, view: FloatArray): void {

@@ -5,7 +5,8 @@
  * (`clipValue`). Both are factors of the kernel, so the gradient is neither written nor read once more.
  *
  * The asynchronous form runs on this thread, too, and lets the event loop turn every few milliseconds: weights and
- * gradient are the caller's, who may transfer them away, so no other thread may hold pointers into them.
+ * gradient are the caller's, who may transfer them away, so no other thread may hold pointers into them. What takes long
+ * in memory of the optimizer runs off this thread.
  */
 import { isReady, loadBinding, readyBinding } from '#binding'
 import type { Binding } from '../binding/binding.ts'
@@ -14,13 +15,14 @@ import { AdasumError } from '../errors.ts'
 import { cooperative } from '../kernels/run.ts'
 import type { KernelTask } from '../kernels/work.ts'
 import { checkArray, checkDisjoint, transferredAway } from '../tensor/check.ts'
-import { type Call, callsByGroup, callsBySegment, normTask, stepTask } from './calls.ts'
+import { type Call, callsBySegment, normTask } from './calls.ts'
 import type { FloatArray, FloatDtype } from './float-array.ts'
 import { rateAfter } from './hyperparameters.ts'
 import { OptimizerState, type SavedState } from './optimizer-state.ts'
-import type { Rule, StepContext } from './rules.ts'
+import type { Method, StepContext } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 import type { SegmentPlan } from './segments.ts'
+import { type StepTask, StepTasks } from './step-tasks.ts'
 
 export interface StepReport {
   /** The number of the step, from 1. */
@@ -32,7 +34,8 @@ export interface StepReport {
 
 /** An optimizer from its checked options. */
 export interface OptimizerPlan {
-  readonly rule: Rule
+  /** One a segment. */
+  readonly methods: readonly Method[]
   readonly dtype: FloatDtype
   readonly segments: SegmentPlan
   readonly schedule: Schedule
@@ -42,16 +45,16 @@ export interface OptimizerPlan {
 
 export class Optimizer {
   readonly #plan: OptimizerPlan
-  readonly #stepCalls: readonly Call[]
+  readonly #tasks: StepTasks
   readonly #normCalls: readonly Call[]
   readonly #state: OptimizerState
   #status: 'idle' | 'stepping' | 'failed' = 'idle'
 
-  /** Made by `sgd`, `adam`, `adamw` and `lamb`. */
+  /** Made by `sgd`, `adam`, `adamw`, `lamb` and `muon`. */
   constructor(plan: OptimizerPlan) {
     this.#plan = plan
     this.#normCalls = callsBySegment(plan.segments)
-    this.#stepCalls = plan.rule.isBySegment ? this.#normCalls : callsByGroup(plan.segments)
+    this.#tasks = new StepTasks(plan)
     this.#state = new OptimizerState(plan)
   }
 
@@ -88,7 +91,7 @@ export class Optimizer {
       await cooperative(check)(norms.tasks, binding, 'gram')
       const report = this.#report(norms.norm())
       hasBegun = true
-      await cooperative(check)(this.#stepTasks(weights, gradient, report), binding, 'combine')
+      await runInTurns(this.#stepTasks(weights, gradient, report), binding, check)
       hasBegun = false
       this.#state.stepCount = report.step
       return report
@@ -186,20 +189,31 @@ export class Optimizer {
     return { tasks, norm: () => Math.sqrt(squares.reduce((sum, square) => sum + square, 0)) }
   }
 
-  #stepTasks(weights: FloatArray, gradient: FloatArray, report: StepReport): KernelTask[] {
-    const { rule, dtype, segments, clipNorm, clipValue } = this.#plan
-    const { learningRate, gradientNorm = 0, step } = report
+  #stepTasks(weights: FloatArray, gradient: FloatArray, report: StepReport): StepTask[] {
+    const { methods, segments, clipNorm, clipValue } = this.#plan
+    const { gradientNorm = 0, step } = report
     const gradientScale = gradientNorm > clipNorm ? clipNorm / gradientNorm : 1
-    const rows = segments.groups.map(({ weightDecay, learningRateFactor }) => {
-      const context: StepContext = {
-        ...{ weightDecay, gradientScale, clipValue, step },
-        learningRate: learningRate * learningRateFactor,
+    const contextOf = (segment: number): StepContext => {
+      const { weightDecay, learningRateFactor } = methods[segment]!
+      const group = segments.groups[segments.groupOf[segment]!]!
+      return {
+        ...{ gradientScale, clipValue, step },
+        weightDecay: group.weightDecay ?? weightDecay,
+        learningRate: report.learningRate * group.learningRateFactor * learningRateFactor,
       }
-      return rule.factors(context)
-    })
-    const arrays = { gradient, weights, state: this.#state.arrays }
-    return this.#stepCalls.map((call) => stepTask(call, rule.code, dtype, rows, arrays))
+    }
+    return this.#tasks.of({ gradient, weights, state: this.#state.arrays }, contextOf)
   }
+}
+
+/** On this thread, or off it what touches none of the caller's memory. `check` runs after each turn of the event loop. */
+async function runInTurns(tasks: readonly StepTask[], binding: Binding, check: () => void): Promise<void> {
+  const runHere = cooperative(check)
+  for (const task of tasks)
+    if (task.isOwn) {
+      await task.async(binding)
+      check()
+    } else await runHere([task], binding, 'combine')
 }
 
 function runAll(tasks: readonly KernelTask[], binding: Binding): void {

@@ -13,7 +13,7 @@ import {
   scheduleOf,
 } from './hyperparameters.ts'
 import { Optimizer } from './optimizer.ts'
-import { type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
+import { type Method, type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 import { type OptimizerSegment, type ParameterGroup, planSegments } from './segments.ts'
 
@@ -62,7 +62,7 @@ export interface LambOptions extends AdamOptions {
   readonly maxRatio?: number
 }
 
-const OPTIMIZER_OPTIONS: OptionNames<OptimizerOptions> = {
+export const OPTIMIZER_OPTIONS: OptionNames<OptimizerOptions> = {
   segments: true,
   learningRate: true,
   dtype: true,
@@ -138,17 +138,28 @@ export function lamb(given: LambOptions): Optimizer {
   return newOptimizer(rule, options, lambDefaults(options.preset))
 }
 
-function newOptimizer(
-  rule: Rule,
-  options: OptimizerOptions,
-  defaults: { weightDecay: number; clipNorm?: number | null },
-): Optimizer {
-  const { learningRate, dtype = 'f32', clipNorm = defaults.clipNorm, clipValue } = options
-  const weightDecay = numberFrom(options.weightDecay ?? defaults.weightDecay, 'weightDecay', { least: 0 })
-  return new Optimizer({
+interface Defaults {
+  readonly weightDecay: number
+  readonly clipNorm?: number | null
+}
+
+function newOptimizer(rule: Rule, options: OptimizerOptions, { weightDecay, clipNorm }: Defaults): Optimizer {
+  const method: Method = {
     rule,
+    weightDecay: numberFrom(options.weightDecay ?? weightDecay, 'weightDecay', { least: 0 }),
+    learningRateFactor: 1,
+  }
+  return optimizerOf({ ...(clipNorm !== undefined && { clipNorm }), ...options }, () => method)
+}
+
+/** @throws AdasumError ERR_ARGUMENT; and whatever `methodOf` throws */
+export function optimizerOf(options: OptimizerOptions, methodOf: (segment: OptimizerSegment) => Method): Optimizer {
+  const { learningRate, dtype = 'f32', clipNorm, clipValue } = options
+  const segments = planSegments(options.segments, options.groups)
+  return new Optimizer({
+    methods: segments.segments.map(methodOf),
     dtype: oneOf(dtype, ['f32', 'f64'], 'dtype'),
-    segments: planSegments(options.segments, options.groups, weightDecay),
+    segments,
     schedule: scheduleOf(learningRate),
     clipNorm: limitFrom(clipNorm, 'clipNorm'),
     clipValue: limitFrom(clipValue, 'clipValue'),

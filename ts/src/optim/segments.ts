@@ -22,7 +22,8 @@ export interface ParameterGroup {
 
 /** What the segments of a group have in common. */
 export interface GroupHyperparameters {
-  readonly weightDecay: number
+  /** Undefined where the optimizer's own counts. */
+  readonly weightDecay: number | undefined
   readonly learningRateFactor: number
 }
 
@@ -37,11 +38,8 @@ export interface SegmentPlan {
 
 const GROUP_OPTIONS: OptionNames<ParameterGroup> = { matches: true, weightDecay: true, learningRateFactor: true }
 
-/**
- * @param weightDecay - of segments that belong to no group
- * @throws AdasumError ERR_ARGUMENT
- */
-export function planSegments(given: unknown, groups: unknown, weightDecay: number): SegmentPlan {
+/** @throws AdasumError ERR_ARGUMENT */
+export function planSegments(given: unknown, groups: unknown): SegmentPlan {
   const segments = reading('segments', () => listOf(given, 'segments').map(readSegment))
   const names = new Set(segments.map(({ name }) => name))
   const twice = segments.find(({ name }) => !names.delete(name))
@@ -51,11 +49,8 @@ export function planSegments(given: unknown, groups: unknown, weightDecay: numbe
   segments.forEach(({ shape }, i) => (begins[i + 1] = begins[i]! + elementCountOf(shape)))
   const read = groups === undefined ? [] : reading('groups', () => listOf(groups, 'groups').map(readGroup))
   const groupOf = segments.map((segment) => 1 + read.findIndex(({ matches }) => matches(segment) === true))
-  const own = read.map((group) => ({
-    weightDecay: group.weightDecay ?? weightDecay,
-    learningRateFactor: group.learningRateFactor ?? 1,
-  }))
-  return { segments, begins, groups: [{ weightDecay, learningRateFactor: 1 }, ...own], groupOf }
+  const own = read.map(({ weightDecay, learningRateFactor = 1 }) => ({ weightDecay, learningRateFactor }))
+  return { segments, begins, groups: [{ weightDecay: undefined, learningRateFactor: 1 }, ...own], groupOf }
 }
 
 function listOf(value: unknown, what: string): unknown[] {
