@@ -1,5 +1,5 @@
 /** AdamW and LAMB for TensorFlow.js against adasum/optim, and as tf.Optimizers: in fit, saved, and on several ranks. */
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import * as layers from '@tensorflow/tfjs-layers'
 import {
@@ -15,14 +15,25 @@ import * as optim from '../../ts/src/optim/index.ts'
 import { makeWorld } from '../_world.ts'
 import { gaussian, relativeError } from '../optim/_oracle.ts'
 import { BACKENDS, PLAIN_BACKEND } from './_backend.mjs'
+import {
+  FIT,
+  LENGTH,
+  SHAPES,
+  apply,
+  gradientOf,
+  makeModel,
+  modelWeights,
+  partsOf,
+  samples,
+  saved,
+  variablesFrom,
+} from './_optimized.ts'
 import { equalWeights, fit, replicas, weightsOf } from './_replicas.ts'
 import { gradientOn, lossOn, makeVariables, valuesOf } from './_train.ts'
 
 const STEPS = 30
 /** Of the largest relative L2 error of a variable after all steps. */
 const TOLERANCE = 1e-6
-const SHAPES: readonly (readonly number[])[] = [[40, 31], [31], [3, 3, 2, 5], []]
-const sizeOf = (shape: readonly number[]): number => tf.util.sizeFromShape([...shape])
 const isMatrix = ({ shape }: { readonly shape: readonly number[] }): boolean => shape.length > 1
 
 interface Case {
@@ -54,30 +65,6 @@ function flatOptimizer({ name, learningRate, options, masked }: Case): optim.Opt
   const segments = SHAPES.map((shape, i) => ({ name: `${i}`, shape }))
   const groups = masked ? [{ matches: (segment: optim.OptimizerSegment) => !isMatrix(segment), weightDecay: 0 }] : []
   return optim[name]({ ...options, learningRate, segments, groups })
-}
-
-/** Parts of a flat array, in the shapes. */
-function partsOf(values: Float32Array): Float32Array[] {
-  let offset = 0
-  return SHAPES.map((shape) => values.slice(offset, (offset += sizeOf(shape))))
-}
-
-const tensorsOf = (values: Float32Array): tf.Tensor[] =>
-  partsOf(values).map((part, i) => tf.tensor(part, [...SHAPES[i]!]))
-
-const variablesFrom = (values: Float32Array): tf.Variable[] =>
-  tf.tidy(() => tensorsOf(values).map((tensor) => tf.variable(tensor)))
-
-const LENGTH = SHAPES.reduce((sum, shape) => sum + sizeOf(shape), 0)
-/** Every seventh element is 0 in all steps. */
-const gradientOf = (step: number): Float32Array =>
-  gaussian(LENGTH, 100 + step).map((value, i) => (i % 7 === 3 ? 0 : value * 0.3))
-
-function apply(optimizer: tf.Optimizer, variables: readonly tf.Variable[], gradient: Float32Array): void {
-  tf.tidy(() => {
-    const tensors = tensorsOf(gradient)
-    optimizer.applyGradients(variables.map(({ name }, i) => ({ name, tensor: tensors[i]! })))
-  })
 }
 
 async function errorsOf(example: Case, initial: Float32Array, gradients: readonly Float32Array[]): Promise<number[]> {
@@ -148,38 +135,6 @@ for (const backend of BACKENDS) {
       t.is(tf.memory().numTensors, begin)
     }
   })
-}
-
-const FIT = { batchSize: 8, epochs: 4, shuffle: false, verbose: 0 } as const
-
-function makeModel(optimizer: tf.Optimizer): layers.Sequential {
-  const model = layers.sequential()
-  const kernelInitializer = layers.initializers.glorotUniform({ seed: 3 })
-  model.add(layers.layers.dense({ units: 12, inputShape: [6], activation: 'tanh', kernelInitializer }))
-  model.add(layers.layers.dense({ units: 1, kernelInitializer }))
-  model.compile({ optimizer, loss: 'meanSquaredError' })
-  return model
-}
-
-function samples(t: ExecutionContext): [x: tf.Tensor, y: tf.Tensor] {
-  const x = tf.tensor(gaussian(64 * 6, 5), [64, 6])
-  const y = tf.tidy(() => tf.sum(tf.mul(x, tf.tensor1d([1, -1, 0.5, 0, 2, 0])), 1, true))
-  t.teardown(() => tf.dispose([x, y]))
-  return [x, y]
-}
-
-const modelWeights = (model: layers.LayersModel): Float32Array => valuesOf(model.weights.map((weight) => weight.read()))
-
-/** What a file would hold. */
-async function saved(model: layers.LayersModel): Promise<tf.io.ModelArtifacts> {
-  let kept: tf.io.ModelArtifacts | undefined
-  const handler = tf.io.withSaveHandler(async (artifacts) => {
-    kept = artifacts
-    return { modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' } }
-  })
-  await model.save(handler, { includeOptimizer: true })
-  const { weightData, ...texts } = kept!
-  return { ...(JSON.parse(JSON.stringify(texts)) as tf.io.ModelArtifacts), weightData: weightData! }
 }
 
 for (const example of CASES) {

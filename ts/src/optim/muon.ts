@@ -57,7 +57,7 @@ const MUON_OPTIONS: OptionNames<MuonOptions> = {
   orthogonalizes: true,
   adamw: true,
 }
-const ADAMW_OPTIONS: OptionNames<MuonAdamWOptions> = {
+export const MUON_ADAMW_OPTIONS: OptionNames<MuonAdamWOptions> = {
   beta1: true,
   beta2: true,
   epsilon: true,
@@ -99,7 +99,7 @@ export function muon(given: MuonOptions): Optimizer {
 const isMatrix = ({ shape }: OptimizerSegment): boolean => shape.length === 2
 
 function otherMethod(given: MuonAdamWOptions = {}, defaultDecay: number): Method {
-  const { weightDecay = defaultDecay, learningRateFactor = 1, ...moments } = readOptions(given, ADAMW_OPTIONS)
+  const { weightDecay = defaultDecay, learningRateFactor = 1, ...moments } = readOptions(given, MUON_ADAMW_OPTIONS)
   return {
     rule: adamRule(readAdam(moments), 'decoupled'),
     weightDecay: numberFrom(weightDecay, 'adamw.weightDecay', { least: 0 }),

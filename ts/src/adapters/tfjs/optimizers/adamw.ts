@@ -2,13 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { ADAMW_WEIGHT_DECAY, limitFrom, readAdam } from '../../../optim/hyperparameters.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
 import { numberFrom, readOptions } from '../../../tensor/check.ts'
-import {
-  MOMENT_OPTIONS,
-  MomentOptimizer,
-  type MomentOptimizerOptions,
-  readDecays,
-  type StepFactors,
-} from './moment-optimizer.ts'
+import { readChoice } from './choices.ts'
+import { MOMENT_OPTIONS, MomentOptimizer, type MomentOptimizerOptions, type StepFactors } from './moment-optimizer.ts'
+import type { Slot } from './moments.ts'
 
 /** Defaults: epsilon 1e-8, weightDecay 0.01, no clipNorm. */
 export type AdamWOptimizerOptions = MomentOptimizerOptions
@@ -23,15 +19,24 @@ export class AdamWOptimizer extends MomentOptimizer {
     super(learningRate, {
       hyperparameters: readAdam(options),
       weightDecay: numberFrom(options.weightDecay ?? ADAMW_WEIGHT_DECAY, 'weightDecay', { least: 0 }),
-      decays: readDecays(options.decays),
+      decays: readChoice(options.decays, 'decays'),
       clipNorm: limitFrom(options.clipNorm, 'clipNorm'),
     })
   }
 
-  protected stepped(weights: tf.Tensor, direction: tf.Tensor, { learningRate, weightDecay }: StepFactors): tf.Tensor {
-    const kept = weightDecay === 0 ? weights : tf.mul(weights, 1 - learningRate * weightDecay)
-    return tf.sub(kept, tf.mul(direction, learningRate))
+  protected stepped(weights: tf.Tensor, gradient: tf.Tensor, slot: Slot, factors: StepFactors): tf.Tensor {
+    return decayedAndMoved(weights, this.adamDirection(slot, gradient, factors.step), factors)
   }
+}
+
+/** w (1 - rate weightDecay) - rate direction */
+export function decayedAndMoved(
+  weights: tf.Tensor,
+  direction: tf.Tensor,
+  { learningRate, weightDecay }: Pick<StepFactors, 'learningRate' | 'weightDecay'>,
+): tf.Tensor {
+  const kept = weightDecay === 0 ? weights : tf.mul(weights, 1 - learningRate * weightDecay)
+  return tf.sub(kept, tf.mul(direction, learningRate))
 }
 
 tf.serialization.registerClass(AdamWOptimizer)

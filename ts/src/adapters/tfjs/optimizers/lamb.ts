@@ -4,14 +4,10 @@ import type { LambHyperparameters } from '../../../optim/rules.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
 import { numberFrom, readOptions } from '../../../tensor/check.ts'
 import type { OptionNames } from '../../../types.ts'
+import { readChoice } from './choices.ts'
 import { squaredNorm } from './gradients.ts'
-import {
-  MOMENT_OPTIONS,
-  MomentOptimizer,
-  type MomentOptimizerOptions,
-  readDecays,
-  type StepFactors,
-} from './moment-optimizer.ts'
+import { MOMENT_OPTIONS, MomentOptimizer, type MomentOptimizerOptions, type StepFactors } from './moment-optimizer.ts'
+import type { Slot } from './moments.ts'
 
 /** Default of epsilon: 1e-6. Those of weightDecay and clipNorm are the preset's. */
 export interface LambOptimizerOptions extends MomentOptimizerOptions {
@@ -44,7 +40,7 @@ export class LambOptimizer extends MomentOptimizer {
     super(learningRate, {
       hyperparameters,
       weightDecay: numberFrom(weightDecay, 'weightDecay', { least: 0 }),
-      decays: readDecays(options.decays),
+      decays: readChoice(options.decays, 'decays'),
       clipNorm: limitFrom(clipNorm, 'clipNorm'),
     })
     this.#ratio = { alwaysAdapt, maxRatio }
@@ -56,8 +52,10 @@ export class LambOptimizer extends MomentOptimizer {
     return { ...super.getConfig(), alwaysAdapt, maxRatio: maxRatio === Infinity ? null : maxRatio }
   }
 
-  protected stepped(weights: tf.Tensor, direction: tf.Tensor, { learningRate, weightDecay }: StepFactors): tf.Tensor {
+  protected stepped(weights: tf.Tensor, gradient: tf.Tensor, slot: Slot, factors: StepFactors): tf.Tensor {
     const { alwaysAdapt, maxRatio } = this.#ratio
+    const { step, learningRate, weightDecay } = factors
+    const direction = this.adamDirection(slot, gradient, step)
     const update = weightDecay === 0 ? direction : tf.add(direction, tf.mul(weights, weightDecay))
     const adapts = alwaysAdapt || weightDecay !== 0
     const rate = adapts ? tf.mul(normRatio(weights, update, maxRatio), learningRate) : learningRate

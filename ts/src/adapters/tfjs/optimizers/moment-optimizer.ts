@@ -1,28 +1,18 @@
 /**
- * What AdamW and LAMB have in common: moments, their bias corrections, clipping, and how tfjs saves an optimizer. A step
+ * What AdamW, LAMB and Muon have in common: moments, their bias corrections, clipping, and how tfjs saves an optimizer. A step
  * is made of tfjs's operations alone, and no value is brought to the host, which synchronous code could not wait for.
  */
 import * as tf from '@tensorflow/tfjs-core'
-import { AdasumError, inspect, reading } from '../../../errors.ts'
+import { reading } from '../../../errors.ts'
 import { power } from '../../../optim/exact-math.ts'
 import { rateAfter, scheduleOf } from '../../../optim/hyperparameters.ts'
 import type { AdamHyperparameters } from '../../../optim/rules.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
-import { kindOf, wholeNumber } from '../../../tensor/check.ts'
+import { wholeNumber } from '../../../tensor/check.ts'
 import type { OptionNames } from '../../../types.ts'
+import { answerFor, choiceList, type Decays } from './choices.ts'
 import { clippingScale, variableGradients } from './gradients.ts'
 import { Moments, type NamedTensor, type Slot } from './moments.ts'
-
-/** What `decays` is asked about. */
-export interface DecayedVariable {
-  /** Its name. */
-  readonly name: string
-  /** The size of each of its dimensions. */
-  readonly shape: readonly number[]
-}
-
-/** Which variables decay: a function, or a list by position. */
-export type Decays = ((variable: DecayedVariable) => boolean) | readonly boolean[]
 
 /** Options that AdamW and LAMB share. */
 export interface MomentOptimizerOptions {
@@ -59,17 +49,21 @@ export interface MomentPlan {
   readonly decays: Decays | undefined
   /** Infinity for none. */
   readonly clipNorm: number
+  /** Whether there may be variables without a second moment. */
+  readonly hasMatrices?: boolean
 }
 
 /** The factors of a step of one variable. */
 export interface StepFactors {
+  /** The number of the step, from 1. */
+  readonly step: number
   readonly learningRate: number
   readonly weightDecay: number
 }
 
 export abstract class MomentOptimizer extends tf.Optimizer {
   readonly #plan: MomentPlan
-  readonly #moments = new Moments()
+  readonly #moments: Moments
   #learningRate: number | Schedule
 
   constructor(learningRate: number | Schedule, plan: MomentPlan) {
@@ -77,6 +71,7 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     scheduleOf(learningRate)
     this.#learningRate = learningRate
     this.#plan = plan
+    this.#moments = new Moments(plan.hasMatrices ?? false)
   }
 
   /** A number, or a function of the number of steps that have been done. May be set between steps. */
@@ -100,7 +95,11 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     const gradients = variableGradients(given)
     const learningRate = this.#rateOfNextStep()
     const variables = gradients.map(([variable]) => variable)
-    const slots = this.#moments.of(variables, (variable, index) => this.#decaysAt(variable, index))
+    const slots = this.#moments.of(variables, (variable, index) => ({
+      decays: this.#decaysAt(variable, index),
+      isMatrix: this.isMatrix(variable, index),
+    }))
+    const step = this.iterations + 1
     tf.tidy(() => {
       const scale = clippingScale(gradients, this.#plan.clipNorm)
       for (const [index, [variable, gradient]] of gradients.entries())
@@ -108,9 +107,9 @@ export abstract class MomentOptimizer extends tf.Optimizer {
           // A scope for each, so that the intermediates of one variable alone take memory.
           tf.tidy(() => {
             const slot = slots[index]!
-            const weightDecay = slot.decays ? this.#plan.weightDecay : 0
-            const direction = this.#direction(slot, scale ? tf.mul(gradient, scale) : gradient)
-            variable.assign(this.stepped(variable, direction, { learningRate, weightDecay }))
+            const weightDecay = slot.traits!.decays ? this.weightDecayOf(slot) : 0
+            const scaled = scale ? tf.mul(gradient, scale) : gradient
+            variable.assign(this.stepped(variable, scaled, slot, { step, learningRate, weightDecay }))
           })
     })
     this.incrementIterations()
@@ -166,13 +165,27 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     return new cls(learningRate, Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)))
   }
 
-  /** The new weights. @param direction - first over root of second moment, both bias corrected */
-  protected abstract stepped(weights: tf.Tensor, direction: tf.Tensor, factors: StepFactors): tf.Tensor
+  /** The new weights. It updates the moments of the slot. */
+  protected abstract stepped(weights: tf.Tensor, gradient: tf.Tensor, slot: Slot, factors: StepFactors): tf.Tensor
 
-  /** Updates the moments of a variable. */
-  #direction({ first, second }: Slot, gradient: tf.Tensor): tf.Tensor {
+  /** Whether a variable has a momentum alone, and no second moment. */
+  protected isMatrix(_variable: tf.Variable, _index: number): boolean {
+    return false
+  }
+
+  /** That of a variable that decays. */
+  protected weightDecayOf(_slot: Slot): number {
+    return this.#plan.weightDecay
+  }
+
+  /** What is known of each variable so far, in the order of the last step. */
+  protected get slots(): readonly Slot[] {
+    return this.#moments.slots
+  }
+
+  /** Updates the moments of a variable. Returns first over root of second, both bias corrected. */
+  protected adamDirection({ first, second }: Slot, gradient: tf.Tensor, step: number): tf.Tensor {
     const { beta1, beta2, epsilon } = this.#plan.hyperparameters
-    const step = this.iterations + 1
     first.assign(tf.add(tf.mul(first, beta1), tf.mul(gradient, 1 - beta1)))
     second.assign(tf.add(tf.mul(second, beta2), tf.mul(tf.square(gradient), 1 - beta2)))
     const root = tf.div(tf.sqrt(second), Math.sqrt(1 - power(beta2, step)))
@@ -183,42 +196,15 @@ export abstract class MomentOptimizer extends tf.Optimizer {
     return rateAfter(this.iterations, scheduleOf(this.#learningRate))
   }
 
-  #decaysAt({ name, shape }: tf.Variable, index: number): boolean {
+  #decaysAt(variable: tf.Variable, index: number): boolean {
     const { decays } = this.#plan
-    if (decays === undefined) return true
-    const answer: unknown = typeof decays === 'function' ? decays({ name, shape: [...shape] }) : decays[index]
-    if (typeof answer === 'boolean') return answer
-    const what =
-      typeof decays === 'function' ? `decays returned ${kindOf(answer)}` : `decays has ${decays.length} elements`
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `${what} for variable ${index + 1}, ${inspect(name)}. Say true or false for each variable.`,
-    )
+    return decays === undefined || answerFor(decays, 'decays', variable, index)
   }
 
   #decayList(): boolean[] | null {
     const { decays } = this.#plan
     if (decays === undefined) return null
-    const list = this.#moments.slots.map((slot) => slot.decays)
-    if (list.length > 0 && list.every((answer) => answer !== undefined)) return list
-    if (typeof decays !== 'function') return [...decays]
-    throw new AdasumError(
-      'ERR_NOT_READY',
-      'decays is a function, and which variables there are shows in the first step. Save after it, or give a list.',
-    )
+    const answers = this.slots.map(({ traits }) => traits?.decays)
+    return choiceList(decays, 'decays', answers)
   }
-}
-
-/**
- * ERR_ARGUMENT unless `decays` is a function or a list of true and false.
- *
- * @returns a copy of a list
- */
-export function readDecays(decays: unknown): Decays | undefined {
-  if (decays === undefined || typeof decays === 'function') return decays as Decays | undefined
-  if (Array.isArray(decays) && decays.every((answer) => typeof answer === 'boolean')) return [...decays]
-  throw new AdasumError(
-    'ERR_ARGUMENT',
-    `decays is ${kindOf(decays)}; it must be a function of a variable, or an array of true and false.`,
-  )
 }

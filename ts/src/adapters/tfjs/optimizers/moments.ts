@@ -9,21 +9,35 @@ import { AdasumError, inspect } from '../../../errors.ts'
 /** tfjs-core does not export it. */
 export type NamedTensor = Parameters<tf.Optimizer['setWeights']>[0][number]
 
+/** What the options say of a variable. */
+export interface Traits {
+  readonly decays: boolean
+  /** Whether it is a matrix that Muon steps, which has no second moment. */
+  readonly isMatrix: boolean
+}
+
 /** The moments of one variable. */
 export interface Slot {
-  /** The variable's name; before `decays` is known, that of the variable from which the moments were saved. */
+  /** The variable's name; before its traits are known, that of the variable from which the moments were saved. */
   name: string
-  /** Whether the weight decays; undefined for moments that were saved, until their variable comes. */
-  decays: boolean | undefined
+  /** Undefined for moments that were saved, until their variable comes. */
+  traits: Traits | undefined
   readonly first: tf.Variable
+  /** A scalar in place of it, if there is none. */
   readonly second: tf.Variable
 }
 
-/** Whether a variable decays. @param index - its position in the step */
-export type DecayOf = (variable: tf.Variable, index: number) => boolean
+/** @param index - the variable's position in the step */
+export type TraitsOf = (variable: tf.Variable, index: number) => Traits
 
 export class Moments {
   #slots: Slot[] = []
+  readonly #hasMatrices: boolean
+
+  /** @param hasMatrices - whether there may be variables without a second moment */
+  constructor(hasMatrices: boolean) {
+    this.#hasMatrices = hasMatrices
+  }
 
   get slots(): readonly Slot[] {
     return this.#slots
@@ -32,20 +46,24 @@ export class Moments {
   /**
    * The moments of variables; zeros for those that are new.
    *
-   * @throws AdasumError ERR_ARGUMENT if shapes disagree, and then nothing has changed; and whatever `decayOf` throws
+   * @throws AdasumError ERR_ARGUMENT if shapes disagree, and then nothing has changed; and whatever `traitsOf` throws
    */
-  of(variables: readonly tf.Variable[], decayOf: DecayOf): Slot[] {
-    const known = new Map(this.#slots.filter(({ decays }) => decays !== undefined).map((slot) => [slot.name, slot]))
-    const saved = this.#slots.filter(({ decays }) => decays === undefined)
+  of(variables: readonly tf.Variable[], traitsOf: TraitsOf): Slot[] {
+    const known = new Map(this.#slots.filter(({ traits }) => traits !== undefined).map((slot) => [slot.name, slot]))
+    const saved = this.#slots.filter(({ traits }) => traits === undefined)
     const found = variables.map((variable) => ({ variable, slot: known.get(variable.name) ?? saved.shift() }))
     const chosen = found.map(({ variable, slot }, index) => {
-      if (slot) checkShape(variable, slot)
-      return slot?.decays ?? decayOf(variable, index)
+      if (slot) checkShape(variable, slot.first.shape, slot.name)
+      if (slot?.traits) return slot.traits
+      const traits = traitsOf(variable, index)
+      if (slot) checkShape(variable, slot.second.shape, slot.name, traits.isMatrix)
+      return traits
     })
-    const slots = found.map(({ variable, slot = this.#add(variable) }, index) => {
-      slot.name = variable.name
-      slot.decays = chosen[index]
-      return slot
+    const slots = found.map(({ variable, slot }, index) => {
+      const own = slot ?? this.#add(variable, chosen[index]!)
+      own.name = variable.name
+      own.traits = chosen[index]
+      return own
     })
     if (slots.some((slot, index) => slot !== this.#slots[index])) this.#slots = [...new Set([...slots, ...this.#slots])]
     return slots
@@ -67,7 +85,10 @@ export class Moments {
   restore(values: readonly NamedTensor[]): void {
     const count = values.length / 2
     const [firsts, seconds] = [values.slice(0, count), values.slice(count)]
-    const odd = firsts.find(({ tensor }, i) => !tf.util.arraysEqual(tensor.shape, seconds[i]?.tensor.shape ?? []))
+    const odd = firsts.find(({ tensor }, i) => {
+      const shape = seconds[i]?.tensor.shape ?? []
+      return !tf.util.arraysEqual(tensor.shape, shape) && !(this.#hasMatrices && tensor.rank > 1 && shape.length === 0)
+    })
     if (!Number.isInteger(count) || odd !== undefined)
       throw new AdasumError(
         'ERR_ARGUMENT',
@@ -76,7 +97,7 @@ export class Moments {
       )
     const slots = firsts.map(({ name, tensor }, i): Slot => {
       const [first, second] = [tf.variable(tensor, false), tf.variable(seconds[i]!.tensor, false)]
-      return { name: name.replace(/\/m$/, ''), decays: undefined, first, second }
+      return { name: name.replace(/\/m$/, ''), traits: undefined, first, second }
     })
     const given = new Set(values.map(({ tensor }) => tensor))
     tf.dispose(this.#variables().filter((variable) => !given.has(variable)))
@@ -92,19 +113,28 @@ export class Moments {
     return this.#slots.flatMap(({ first, second }) => [first, second])
   }
 
-  #add(variable: tf.Variable): Slot {
-    const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zerosLike(variable), false))
-    const slot: Slot = { name: variable.name, decays: undefined, first: zeros(), second: zeros() }
+  #add(variable: tf.Variable, traits: Traits): Slot {
+    const zeros = (shape: readonly number[]): tf.Variable =>
+      tf.tidy(() => tf.variable(tf.zeros([...shape], variable.dtype as 'float32'), false))
+    const [first, second] = [zeros(variable.shape), zeros(traits.isMatrix ? [] : variable.shape)]
+    const slot: Slot = { name: variable.name, traits, first, second }
     this.#slots.push(slot)
     return slot
   }
 }
 
-function checkShape({ name, shape }: tf.Variable, slot: Slot): void {
-  if (tf.util.arraysEqual(shape, slot.first.shape)) return
+/** @param isMatrix - whether the moment is the second one of a matrix, which has none */
+function checkShape(
+  { name, shape }: tf.Variable,
+  moment: readonly number[],
+  savedName: string,
+  isMatrix = false,
+): void {
+  if (tf.util.arraysEqual(isMatrix ? [] : shape, [...moment])) return
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `variable ${inspect(name)} is [${shape.join()}], and the moments at its place, of ${inspect(slot.name)}, are ` +
-      `[${slot.first.shape.join()}]. Use one optimizer for each model, and the variables in the order in which they were saved.`,
+    `variable ${inspect(name)} is [${shape.join()}]${isMatrix ? ', a matrix' : ''}, and the moments at its place, of ` +
+      `${inspect(savedName)}, are [${moment.join()}]. Use one optimizer for each model, and the variables in the order in ` +
+      'which they were saved.',
   )
 }
