@@ -1,5 +1,12 @@
 /** The binding with typed arrays of the right length, and the distributed use of it on slices in one process. */
-import { type Binding, BLOCK_ELEMENTS, DTYPE_CODES, FOLD_OP_CODES, OP_CODES } from '../../ts/src/binding/binding.ts'
+import {
+  type Binding,
+  BLOCK_ELEMENTS,
+  DTYPE_CODES,
+  FOLD_OP_CODES,
+  OP_CODES,
+  PAIR_RULE_CODES,
+} from '../../ts/src/binding/binding.ts'
 import type { HalfDtype, ReduceOp, ReducibleArray } from '../../ts/src/types.ts'
 
 export interface Reduced<A extends ReducibleArray> {
@@ -98,7 +105,7 @@ export function reduceCut<A extends ReducibleArray>(
   const gram = gather(productCount(k), (slices, piece, nodes) => binding.gram(code, slices, piece, nodes))
   const refinements: number[] = []
   for (let rounds = 0; ; rounds++) {
-    const answer = binding.coefficients(code, ones(k), gram, doubles(...refinements))
+    const answer = binding.coefficients(PAIR_RULE_CODES.adasum, 0, code, ones(k), gram, doubles(...refinements))
     const requestCount = answer[0]!
     if (requestCount === 0) {
       const out = inputs[0]!.slice() as A

@@ -2,7 +2,7 @@
  * What every implementation of Binding must do; each is run through it by a test file of its own, in Node.js and in browsers.
  */
 import test from 'ava'
-import { ABI, type Binding, FOLD_OP_CODES } from '../../ts/src/binding/binding.ts'
+import { ABI, type Binding, FOLD_OP_CODES, PAIR_RULE_CODES } from '../../ts/src/binding/binding.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
 import { fc, runsOf } from '../_property.ts'
 import { sampleOf } from '../_sample.ts'
@@ -205,8 +205,8 @@ function tables(binding: Binding): void {
   })
 
   test('coefficients of hand-made matrices', (t) => {
-    const of = (k: number, gram: number[], weights = ones(k)) => [
-      ...binding.coefficients(0, weights, doubles(...gram), doubles()),
+    const of = (k: number, gram: number[], weights = ones(k), [rule, parameter] = [0, 0]) => [
+      ...binding.coefficients(rule, parameter, 0, weights, doubles(...gram), doubles()),
     ]
     t.deepEqual(of(1, [4]), [0, 1, 4, 1])
     t.deepEqual(of(2, [1, 0, 1]), [0, 1, 2, 1, 1])
@@ -226,8 +226,12 @@ function tables(binding: Binding): void {
     // The first pair cancels exactly: its vector must be measured.
     const opposite = [1, -1, 0, 0, 1, 0, 0, 1, 0, 1]
     t.deepEqual(of(4, opposite), [1, 0, 2, 1.5, 1.5, 0, 0])
-    const measured = binding.coefficients(0, ones(4), doubles(...opposite), doubles(0, 2, 0, 0, 0, 0, 0))
+    const measured = binding.coefficients(0, 0, 0, ones(4), doubles(...opposite), doubles(0, 2, 0, 0, 0, 0, 0))
     t.deepEqual([...measured], [0, 0.5, 4, 0, 0, 1, 1])
+    const { damped, adascale } = PAIR_RULE_CODES
+    t.deepEqual(of(2, [1, 1, 1], ones(2), [damped, 0.5]), [0, 1.125, 2, 0.75, 0.75])
+    t.deepEqual(of(2, [1, 1, 4], ones(2), [adascale, 1]), [0, 7 / (5 * 2.25), 5, 1 / 1.5, 1 / 1.5])
+    t.deepEqual(of(2, [1, -0.5, 1], ones(2), [adascale, 4]), [0, 2, 2, 2, 2])
   })
 
   test('hasNonFinite finds NaN and infinity, and in f64 a squared norm that overflows', (t) => {

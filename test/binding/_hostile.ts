@@ -84,6 +84,8 @@ const CALLS: Record<string, Call> = {
   nodeCount: () => ({ pieces: doubles(10, 0, 10) }),
   gramFinish: () => ({ segment: 4096, runs: doubles(0, 2048, 2048, 2048), nodes: doubles(1, 2), productCount: 1 }),
   coefficients: () => ({
+    rule: 0,
+    parameter: 0,
     dtype: 0,
     weights: ones(4),
     gram: doubles(1, -1, 0, 0, 1, 0, 0, 1, 0, 1),
@@ -271,6 +273,10 @@ const DISAGREEING: Record<string, Spoil[]> = {
     set('runs', doubles()),
   ],
   coefficients: [
+    set('rule', 3),
+    set('parameter', 1),
+    (args) => Object.assign(args, { rule: 1, parameter: 2.5 }),
+    (args) => Object.assign(args, { rule: 2, parameter: 0.5 }),
     set('weights', ones(3)),
     set('weights', ones(0)),
     ...BAD_WEIGHTS.map((bad) => set('weights', doubles(1, bad, 1, 1))),

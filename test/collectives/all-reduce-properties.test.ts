@@ -1,6 +1,6 @@
 /** All-reduce on random worlds, layouts, dtypes, options and inputs, against the local function with the same inputs. */
 import test from 'ava'
-import { adasumSync, averageSync, sumSync } from '../../ts/src/reduction/local.ts'
+import { reduceSync } from '../../ts/src/reduction/local.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type {
@@ -8,6 +8,7 @@ import type {
   HalfDtype,
   NamedArrays,
   OnNonFinite,
+  Operator,
   ReduceOp,
   ReducibleArray,
   Reduction,
@@ -18,7 +19,6 @@ import { type World, bitsOf, makeWorld, onAll } from '../_world.ts'
 import { halfFamilyOf, round } from '../reduction/_half.ts'
 import { FAMILIES, familyOf } from '../reduction/_oracle.ts'
 
-const LOCAL = { sum: sumSync, average: averageSync, adasum: adasumSync }
 const NEW = {
   f32: (length: number) => new Float32Array(length),
   f64: (length: number) => new Float64Array(length),
@@ -28,7 +28,7 @@ const NEW = {
 type AnyDtype = keyof typeof NEW
 
 interface Call {
-  op: ReduceOp
+  op: ReduceOp | Operator
   /** One that stores nothing in between: for up to 16 ranks all of them but rvh. */
   algorithm?: AllReduceAlgorithm
   dtype: AnyDtype
@@ -46,8 +46,19 @@ interface Call {
   seed: number
 }
 
+const OPERATORS: Operator[] = [
+  { name: 'adasum', kappa: 0.25 },
+  { name: 'adascale', cap: 2 },
+  { name: 'adacons' },
+  { name: 'gaf', tau: 0.98 },
+  { name: 'custom', coefficients: (gram) => gram.map((products, i) => 1 / (1 + i + Math.abs(products[0]!))) },
+]
+
 const anyCall: fc.Arbitrary<Call> = fc.record({
-  op: fc.constantFrom<ReduceOp>('sum', 'average', 'adasum', 'adasum', 'adasum'),
+  op: fc.constantFrom<ReduceOp | Operator>(
+    ...(['sum', 'average', 'adasum', 'adasum', 'adasum'] as const),
+    ...OPERATORS,
+  ),
   algorithm: fc.constantFrom<AllReduceAlgorithm>('auto', 'auto', 'direct', 'single-shot', 'levels'),
   dtype: fc.constantFrom<AnyDtype>('f32', 'f64', 'f16', 'bf16'),
   family: fc.constantFrom(...Object.keys(FAMILIES)),
@@ -106,7 +117,7 @@ function locally(call: Call, inputs: ReducibleArray[]): Reduction | string {
   const out = isAsF32(call) ? new Float32Array(inputs[0]!.length) : undefined
   try {
     const options = { segments, coefficients, onNonFinite, ...dtypeOption(call), ...(out && { out }) }
-    const want: Reduction = LOCAL[op](inputs, options)
+    const want: Reduction = reduceSync(inputs, { ...options, op })
     if (named) want.segments.forEach((segment, i) => (segment.name = nameOf(i)))
     return want
   } catch (error) {

@@ -7,6 +7,7 @@ import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { chunkElementCount, sliceOf } from '../../ts/src/kernels/slice.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'
 import { makeReducer } from '../../ts/src/reduction/reducer.ts'
+import { plainOperation } from '../../ts/src/reduction/operation.ts'
 import { bytesOf } from '../../ts/src/tensor/check.ts'
 import { dtypeOf } from '../../ts/src/tensor/dtype.ts'
 import { layoutOfArray } from '../../ts/src/tensor/layout.ts'
@@ -156,7 +157,7 @@ test('what was received is reduced off the main thread from its length on', asyn
   ] as const) {
     let calls = 0
     const counting: Binding = { ...binding, foldAsync: (...args) => (calls++, binding.foldAsync(...args)) }
-    const reducer = makeReducer('max', dtypeOf(new Float32Array(0))!, counting, {
+    const reducer = makeReducer(plainOperation('max'), dtypeOf(new Float32Array(0))!, counting, {
       ...DEFAULT_TUNING,
       offThreadByteLength,
     })

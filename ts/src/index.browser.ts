@@ -2,13 +2,28 @@ export type { Communicator } from './communicator/communicator.ts'
 export { connect } from './communicator/connect-browser.ts'
 export { AdasumError, ERROR_CODES, type ErrorCode, type ErrorDetails } from './errors.ts'
 export { allocateArrays, type ReducibleArrayConstructor } from './reduction/allocate.ts'
-export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
+export {
+  adasum,
+  adasumSync,
+  average,
+  averageSync,
+  reduce,
+  reduceSync,
+  sum,
+  sumSync,
+  type LocalOptions,
+  type LocalReduceOptions,
+} from './reduction/local.ts'
 export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
 export type {
   ConnectOptions,
+  CoefficientFunction,
   FloatArray,
+  GramMatrix,
+  GramSegment,
   HalfDtype,
   OnNonFinite,
+  Operator,
   ReduceOp,
   ReduceOptions,
   ReducibleArray,

@@ -40,6 +40,47 @@ export type FoldOp = 'sum' | 'min' | 'max'
 export type AllReduceOp = ReduceOp | FoldOp
 
 /**
+ * An operator beyond the paper's, with its parameters, which are the same on every rank (docs/operators.md has the
+ * formulas). All look at the Gram matrix of each segment, as `adasum` does.
+ */
+export type Operator =
+  /** Adasum that subtracts `kappa` times as much, from 0 (the sum) by way of 1 (`adasum`) to 2. */
+  | { readonly name: 'adasum'; readonly kappa: number }
+  /** Two vectors are multiplied by 1 / (1 + cos), at most by `cap` (from 1 to 100, default 1). */
+  | { readonly name: 'adascale'; readonly cap?: number }
+  /** Adaptive consensus: a result whose length does not depend on the gradients'. At most 16 ranks or inputs. */
+  | { readonly name: 'adacons' }
+  /**
+   * Gradient agreement filtering: gradients further from the others than `tau`, a cosine distance from 0 to 2, are left
+   * out. At most 16 ranks or inputs.
+   */
+  | { readonly name: 'gaf'; readonly tau: number }
+  /** A function of your own. At most 16 ranks or inputs. */
+  | { readonly name: 'custom'; readonly coefficients: CoefficientFunction }
+
+/** The dot products of all pairs of gradients in one segment: `gram[i][j]` is g_i . g_j. */
+export type GramMatrix = readonly Float64Array[]
+
+/** The segment that a Gram matrix is of. */
+export interface GramSegment {
+  /** As in `segments` of the result. */
+  readonly name: string
+  readonly elementCount: number
+  /** The ranks (local functions: input indices) whose gradients the matrix is of, in order: those that take part. */
+  readonly inputs: readonly number[]
+}
+
+/**
+ * Returns one finite coefficient for each row of the matrix; the result of the segment is sum c_i g_i. It must be pure:
+ * equal matrices must give equal coefficients, on every rank. It is called synchronously, once for each segment, on the
+ * ranks that combine that segment.
+ */
+export type CoefficientFunction = (gram: GramMatrix, segment: GramSegment) => ArrayLike<number>
+
+/** Operators as descriptors, metrics and messages name them. `damped` is Adasum with a kappa. */
+export type OpName = AllReduceOp | 'damped' | 'adascale' | 'adacons' | 'gaf' | 'custom'
+
+/**
  * What to do if a rank's input has NaN or infinity in it (for f64, unless the op is min or max, also: a segment whose
  * squared norm overflows). Integers never do.
  * `throw`: ERR_NON_FINITE on every rank, inputs untouched. `skip`: leave that rank out; if all ranks are, the result is
@@ -53,9 +94,9 @@ export interface SegmentReduction {
   name: string
   /** Elements of the segment. */
   elementCount: number
-  /** |result|^2 / sum |g_i|^2: 1 for orthogonal inputs, 1/n for n identical ones. Only with op `adasum`. */
+  /** |result|^2 / sum |g_i|^2: 1 for orthogonal inputs, 1/n for n identical ones. Not with sum, average and folds. */
   orthogonality?: number
-  /** The factor of each input (rank order): result = sum c_i g_i. Only with op `adasum` and `coefficients: true`. */
+  /** The factor of each input (rank order): result = sum c_i g_i. With `coefficients: true`, where `orthogonality` is. */
   coefficients?: number[]
 }
 
@@ -113,7 +154,7 @@ export interface ReduceOptions<D> {
   dtype?: HalfDtype
   /** Element counts of the segments (layers), adding up to the array's length. Named arrays bring their own. */
   segments?: ArrayLike<number>
-  /** Default `throw` for adasum, `propagate` for all other operators. */
+  /** Default `throw` for operators that look at Gram matrices, `propagate` for sum, average, min and max. */
   onNonFinite?: OnNonFinite
   /** Also report each input's coefficients, a segment at a time. */
   coefficients?: boolean
@@ -135,7 +176,8 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
 export type AllReduceAlgorithm = 'auto' | 'direct' | 'single-shot' | 'levels' | 'rvh'
 
 /** Options of `allReduce`. */
-export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> extends ReduceOptions<D>, CallOptions {
+export interface AllReduceOptions<D, Op extends AllReduceOp | Operator = AllReduceOp | Operator>
+  extends ReduceOptions<D>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
   op: Op
   /** Default `auto`; the same on every rank. */
@@ -157,7 +199,7 @@ export interface AllReduceOptions<D, Op extends AllReduceOp = AllReduceOp> exten
    * on none. Default: each rank counts once.
    */
   weight?: number
-  /** Quantises the data that is sent: for f32 with `sum`, `average` and `adasum`. The same format on every rank. */
+  /** Quantises the data that is sent: for f32, with all operators but `min` and `max`. The same format on every rank. */
   compressor?: Compressor
 }
 

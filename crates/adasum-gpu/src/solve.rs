@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use adasum_core::coefficients::{Memory, Outcome, Refinement, RefinementRequest, Thresholds, coefficients};
+use adasum_core::coefficients::{Memory, Outcome, PairRule, Refinement, RefinementRequest, Thresholds, coefficients};
 
 /// A node is refined if its squared norm falls below this part of its terms'. On the CPU that is 1e-8; a device's sums
 /// err by 1e-14 rather than 1e-16.
@@ -98,7 +98,7 @@ fn solve_segment(
     let refinements: Vec<_> =
         refined.iter().map(|(node, products)| Refinement { first: node.first, count: node.count, products }).collect();
     let thresholds = Thresholds { refine_below: REFINE_BELOW, smallest_squared_norm: 0.0 };
-    match coefficients(memory, thresholds, weights, gram, &refinements) {
+    match coefficients(memory, PairRule::Adasum, thresholds, weights, gram, &refinements) {
         Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
             solution.orthogonality[segment] = orthogonality;
             solution.squared_norm_sum[segment] = squared_norm_sum;

@@ -23,7 +23,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    8
+    9
 }
 
 /// Name of the instruction set in use.
@@ -63,8 +63,15 @@ pub fn gram_finish(
 }
 
 #[napi(catch_unwind)]
-pub fn coefficients(dtype: f64, weights: Doubles, gram: Doubles, refinements: Doubles) -> Result<Float64Array> {
-    entry::balanced_coefficients(dtype, weights.read(), gram.read(), refinements.read())
+pub fn coefficients(
+    rule: f64,
+    parameter: f64,
+    dtype: f64,
+    weights: Doubles,
+    gram: Doubles,
+    refinements: Doubles,
+) -> Result<Float64Array> {
+    entry::balanced_coefficients(rule, parameter, dtype, weights.read(), gram.read(), refinements.read())
         .map(Float64Array::new)
         .map_err(to_js)
 }

@@ -24,7 +24,7 @@ fn to_js(error: Error) -> JsValue {
 /// The contract's version.
 #[wasm_bindgen]
 pub fn abi() -> u32 {
-    8
+    9
 }
 
 /// Name of the instruction set in use.
@@ -63,8 +63,15 @@ pub fn gram_finish(segment_element_count: f64, runs: Address, nodes: Address, pr
 }
 
 #[wasm_bindgen]
-pub fn coefficients(dtype: f64, weights: Address, gram: Address, refinements: Address) -> Result<Vec<f64>> {
-    entry::balanced_coefficients(dtype, read(weights), read(gram), read(refinements)).map_err(to_js)
+pub fn coefficients(
+    rule: f64,
+    parameter: f64,
+    dtype: f64,
+    weights: Address,
+    gram: Address,
+    refinements: Address,
+) -> Result<Vec<f64>> {
+    entry::balanced_coefficients(rule, parameter, dtype, read(weights), read(gram), read(refinements)).map_err(to_js)
 }
 
 /// A kernel, which takes numbers first and then addresses: `name(numbers; arrays) = |engine| call`.

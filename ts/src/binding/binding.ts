@@ -35,7 +35,7 @@
  */
 
 /** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
-export const ABI = 8
+export const ABI = 9
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -48,6 +48,8 @@ export const INTEGER_CODES = { u8: 5, i32: 9, u32: 10, i64: 11, u64: 12 } as con
 export const OP_CODES = { sum: 0, average: 1, adasum: 2 } as const
 /** Codes of the operators that fold elements without coefficients. */
 export const FOLD_OP_CODES = { sum: 0, min: 3, max: 4 } as const
+/** Codes of the rules by which `coefficients` combines two vectors. */
+export const PAIR_RULE_CODES = { adasum: 0, damped: 1, adascale: 2 } as const
 /** Codes of the formats in which f32 travels in fewer bytes. */
 export const FORMAT_CODES = { f16: 2, bf16: 3, int8: 4 } as const
 /** Codes of the rules by which optimizers step. */
@@ -314,10 +316,16 @@ export interface Binding extends Kernels, AsyncKernels {
   ) => Float64Array
 
   /**
-   * The coefficients of adasum for one segment, from its Gram matrix. The inputs are the leaves of a balanced tree,
-   * whose nodes combine their children in proportion to the weights. (This tree is over the inputs; the one of `gram`
-   * is over blocks.)
+   * The coefficients of one segment, from its Gram matrix. The inputs are the leaves of a balanced tree, whose nodes
+   * combine their children by a rule, in proportion to the weights. (This tree is over the inputs; the one of `gram` is
+   * over blocks.) For children a and b of weights m and k the rules are, where d = (m - k) / (m + k):
    *
+   *     adasum     (1 - m / (m + k) a.b / |a|^2) a  +  (1 - k / (m + k) a.b / |b|^2) b
+   *     damped     the same with kappa times what is subtracted from 1
+   *     adascale   (1 + d cos) / (1 + cos) a  +  (1 - d cos) / (1 + cos) b, the cosine being at least 1 / cap - 1
+   *
+   * @param rule - a code of PAIR_RULE_CODES
+   * @param parameter - kappa, from 0 to 2; cap, from 1 to 100; 0 for adasum
    * @param dtype - that of the inputs, which decides when a tree node must be refined
    * @param weights - as in `reduce`
    * @param gram - k (k + 1) / 2 numbers
@@ -328,6 +336,8 @@ export interface Binding extends Kernels, AsyncKernels {
    *   appends a row for each to `refinements`, and calls again. first and count name the node by its inputs
    */
   readonly coefficients: (
+    rule: number,
+    parameter: number,
     dtype: number,
     weights: Float64Array,
     gram: Float64Array,

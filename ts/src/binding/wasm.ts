@@ -21,7 +21,7 @@ const CALLS: Readonly<Record<Call, readonly Kind[]>> = {
   reduce: ['number', 'number', 'number', 'list', 'doubles', 'pieces', 'reducedOut', 'doublesOut', 'doublesOut'],
   gram: ['number', 'list', 'pieces', 'doublesOut'],
   gramFinish: ['number', 'doubles', 'doubles', 'number'],
-  coefficients: ['number', 'doubles', 'doubles', 'doubles'],
+  coefficients: ['number', 'number', 'number', 'doubles', 'doubles', 'doubles'],
   refine: ['number', 'list', 'doubles', 'pieces', 'doublesOut'],
   combine: ['number', 'number', 'list', 'doubles', 'doubles', 'bytesOut'],
   fold: ['number', 'number', 'list', 'bytesOut'],

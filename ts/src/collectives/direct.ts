@@ -9,6 +9,7 @@ import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { chunkElementCount, longCallElementCount, sliceOf } from '../kernels/slice.ts'
 import { newReport, reportStatistics } from '../kernels/statistics.ts'
 import { Vector } from '../tensor/vector.ts'
+import { compareStatistics } from './compare.ts'
 import { codecOf } from './compression/codec.ts'
 import { type InputExchange, type Inputs, exchangeInputs } from './inputs.ts'
 import type { AllReduceJob, Reduced, Scratch } from './job.ts'
@@ -17,6 +18,7 @@ import { type Presence, isAnyPresent, newPresence, weightsOf } from './presence.
 
 const STEP_DATA = 0
 const STEP_FLAGS = 1
+const STEP_COMPARE = 2
 
 /** Bytes of all inputs together that one call reduces while they come: the second-level cache still has them. */
 const STREAM_CALL_BYTE_LENGTH = 1 << 20
@@ -80,6 +82,7 @@ function reduce(call: Call, job: AllReduceJob, inputs: Inputs, presence: Presenc
     check,
     observer: call,
     arrival,
+    compare: compareStatistics(call, layout, STEP_COMPARE, () => [...peersOf(call), call.rank]),
   })
 }
 

@@ -1,4 +1,4 @@
-import type { Arrival, Exchange } from '../kernels/run.ts'
+import type { Arrival, Compare, Exchange } from '../kernels/run.ts'
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import type { ReduceWork } from '../kernels/work.ts'
 import type { PhaseObserver } from '../observe/observer.ts'
@@ -34,6 +34,8 @@ export interface ReduceJob extends ReduceWork {
   readonly check: () => void
   /** Exchanges the nodes of segments of which other ranks hold parts. */
   readonly exchange?: Exchange
+  /** Compares the statistics of segments that other ranks reduce, too. */
+  readonly compare?: Compare
   /** Present if the inputs may still be on their way. */
   readonly arrival?: Arrival | undefined
   /** Is told when kernels run. */

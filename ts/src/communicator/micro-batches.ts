@@ -8,7 +8,8 @@ import { AdasumError } from '../errors.ts'
 import { isGpuReducer } from '../gpu/is-gpu-reducer.ts'
 import type { GpuArray, GpuReducer } from '../gpu/gpu-reducer.ts'
 import { planReduction } from '../reduction/local.ts'
-import { checkAllReduceOp, checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'
+import { checkOperation, plainOperation } from '../reduction/operation.ts'
+import { checkLocalOp, checkOnNonFinite } from '../reduction/options.ts'
 import { reportGpuSegments } from '../reduction/report.ts'
 import { checkArray, checkDisjoint, checkOptions, kindOf } from '../tensor/check.ts'
 import { dtypeOf, newArrayLike } from '../tensor/dtype.ts'
@@ -41,7 +42,7 @@ export function planLocalStage(data: unknown, options: object): LocalStage | und
   checkOptions(options as Options, MICRO_BATCH_OPTIONS)
   const { local, ...others } = options as Options
   const localOp = checkLocalOp(local)
-  const policy = checkOnNonFinite(others.onNonFinite, checkAllReduceOp(others.op))
+  const policy = checkOnNonFinite(others.onNonFinite, checkOperation(others.op).name)
   const plan = isGpuReducer(data) ? planSlots(data, localOp, others) : planArrays(data, localOp, others)
   const run = async (): Promise<LocalReduction> => {
     const found = await plan.run()
@@ -66,7 +67,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   const like = inputs[0] ?? new Float32Array(0)
   const target = localTargetOf(others, like, lengthOf(like))
   const { dtype, segments, coefficients } = others
-  const reduce = planReduction(localOp, inputs, {
+  const reduce = planReduction(plainOperation(localOp), inputs, {
     out: target.data,
     onNonFinite: localPolicy(others),
     ...(backend !== undefined && { backend }),
@@ -140,7 +141,7 @@ function checkApart(inputs: readonly ReducibleArray[], out: ReducibleArray): voi
  * The policy while a rank combines its micro-batches. It is never to throw: if the ranks throw, they do so together.
  */
 function localPolicy({ op, onNonFinite }: Pick<Options, 'op' | 'onNonFinite'>): OnNonFinite {
-  return checkOnNonFinite(onNonFinite, op) === 'propagate' ? 'propagate' : 'skip'
+  return checkOnNonFinite(onNonFinite, checkOperation(op).name) === 'propagate' ? 'propagate' : 'skip'
 }
 
 /** Bits that are NaN in both half formats. */

@@ -5,6 +5,7 @@ import {
   type AllReduceOptions,
   CALL_OPTIONS,
   type CallOptions,
+  type Operator,
   type OptionNames,
   REDUCE_OPTIONS,
   type ReduceOptions,
@@ -45,7 +46,7 @@ export interface ReceiveOptions extends CallOptions {
 }
 
 /** Options of `reduceScatter`. */
-export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
+export interface ReduceScatterOptions<R, Op extends AllReduceOp | Operator = AllReduceOp | Operator>
   extends Omit<ReduceOptions<R>, 'out'>, CallOptions {
   /** Integers take `sum`, `min` and `max` only. */
   op: Op
@@ -58,7 +59,10 @@ export interface ReduceScatterOptions<R, Op extends AllReduceOp = AllReduceOp>
 }
 
 /** Options of `allReduce` for several arrays of each rank: its micro-batches. */
-export interface MicroBatchOptions<R, Op extends AllReduceOp = AllReduceOp> extends AllReduceOptions<R, Op> {
+export interface MicroBatchOptions<
+  R,
+  Op extends AllReduceOp | Operator = AllReduceOp | Operator,
+> extends AllReduceOptions<R, Op> {
   /**
    * The operator by which a rank combines its micro-batches, before `op` combines the ranks. The same on every rank.
    */

@@ -6,6 +6,7 @@ import type { Hierarchy } from '../collectives/hierarchy.ts'
 import type { AllReduceJob } from '../collectives/job.ts'
 import { residualsOf } from '../compressor.ts'
 import { makeQuantizer } from '../reduction/quantizer.ts'
+import { plainOperation } from '../reduction/operation.ts'
 import { linearCoefficients, makeReducer } from '../reduction/reducer.ts'
 import type { ScratchPool } from '../tensor/scratch.ts'
 import type { Tuning } from '../tuning.ts'
@@ -20,9 +21,9 @@ export function allReduceJobOf(
   tuning: Tuning,
   { data, out, scratch, check, compression }: JobMemory,
 ): AllReduceJob {
-  const { op, onNonFinite, weight, layout, outLayout, detail, buckets } = plan
+  const { operation, onNonFinite, weight, layout, outLayout, detail, buckets } = plan
   const hierarchy = hierarchyOf(plan, binding, tuning)
-  const reducer = makeReducer(op, layout.dtype, binding, tuning)
+  const reducer = makeReducer(operation, layout.dtype, binding, tuning)
   return {
     layout,
     onNonFinite,
@@ -44,7 +45,7 @@ export function allReduceJobOf(
 function hierarchyOf({ hierarchy, layout }: AllReducePlan, binding: Binding, tuning: Tuning): Hierarchy | undefined {
   if (!hierarchy) return undefined
   const { innerOp, order, tree } = hierarchy
-  const innerReducer = makeReducer(innerOp, layout.dtype, binding, tuning)
+  const innerReducer = makeReducer(plainOperation(innerOp), layout.dtype, binding, tuning)
   const innerCoefficients = linearCoefficients(innerOp)
   return { order, innerLevelCount: tree.innerLevelCount, innerReducer, innerCoefficients }
 }

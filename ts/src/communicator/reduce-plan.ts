@@ -6,6 +6,7 @@ import { type MachinePlan, planMachines } from '../collectives/schedule/machines
 import { allReduceSchedule } from '../collectives/schedule/schedule.ts'
 import type { LevelKind } from '../collectives/schedule/tree.ts'
 import type { Compressor } from '../compressor.ts'
+import { AdasumError } from '../errors.ts'
 import {
   type CollectiveName,
   NON_FINITE_CODES,
@@ -14,11 +15,12 @@ import {
   WITH_COEFFICIENTS,
   compressionFlags,
   opCode,
+  parameterCode,
 } from '../group/descriptor.ts'
 import { type ReportDetail, reportDetail } from '../kernels/statistics.ts'
+import { type Operation, checkInputCount, checkOperation } from '../reduction/operation.ts'
 import {
   checkAlgorithm,
-  checkAllReduceOp,
   checkBucketBytes,
   checkCompressor,
   checkDtype,
@@ -34,7 +36,6 @@ import type { Tuning } from '../tuning.ts'
 import {
   ALL_REDUCE_OPTIONS,
   type AllReduceAlgorithm,
-  type AllReduceOp,
   type AllReduceOptions,
   type NumericArray,
   type OnNonFinite,
@@ -46,7 +47,7 @@ import { descriptorOf } from './descriptors.ts'
 import { REDUCE_SCATTER_OPTIONS, type ReduceScatterOptions } from './options.ts'
 
 interface ReducePlan {
-  readonly op: AllReduceOp
+  readonly operation: Operation
   readonly onNonFinite: OnNonFinite
   /** How much this rank's data counts; undefined in a call without weights. */
   readonly weight: number | undefined
@@ -100,9 +101,12 @@ export class ReducePlanner {
   /** @param localOp - the operator that has combined micro-batches into the data, if any has */
   allReduce(data: Data, options: AllReduceOptions<Data>, localOp?: ReduceOp): AllReducePlan {
     checkOptions(options, ALL_REDUCE_OPTIONS)
-    const { op, onNonFinite, layout, detail } = planReduce(data, options)
+    const { operation, onNonFinite, layout, detail } = planReduce(data, options)
+    const op = operation.name
+    checkInputCount(operation, this.#size, 'ranks')
     const outLayout = options.out === undefined ? undefined : checkOut(data, options.out, layout)
     const algorithm = checkAlgorithm(options.algorithm, this.#size)
+    checkStages(operation, algorithm)
     const innerOp = checkHierarchy(options.hierarchy, op, algorithm)
     const weight = checkRankWeight(options.weight, op, innerOp)
     const compressor = checkCompressor(options.compressor, op, layout.dtype)
@@ -113,17 +117,17 @@ export class ReducePlanner {
     const schedule = this.#scheduleOf(layout, hierarchy ? 'levels' : algorithm)
     const buckets =
       schedule === 'direct' ? undefined : this.#buckets(hierarchy ? 'machines' : schedule, layout, bucketBytes)
-    const common = reduceDescriptorOf('all-reduce', { op, onNonFinite, layout }, options)
+    const common = reduceDescriptorOf('all-reduce', { operation, onNonFinite, layout }, options)
     const descriptor = {
       ...common,
       op: opCode(op, { innerOp, localOp }),
       resultDtype: (outLayout ?? layout).dtype.code,
       schedule: SCHEDULES[schedule],
       flags: common.flags | compressionFlags(compressor),
-      layoutHash: this.#hashOf(layout, buckets && bucketBytes, innerOp),
+      layoutHash: withParameter(this.#hashOf(layout, buckets && bucketBytes, innerOp), operation),
     }
     const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
-    return { op, onNonFinite, weight, layout, detail, ...how, descriptor }
+    return { operation, onNonFinite, weight, layout, detail, ...how, descriptor }
   }
 
   #scheduleOf(layout: Layout, algorithm: AllReduceAlgorithm): 'direct' | LevelKind {
@@ -145,8 +149,9 @@ export class ReducePlanner {
   reduceScatter(data: NumericArray, options: ReduceScatterOptions<NumericArray>): ReduceScatterPlan {
     checkOptions(options, REDUCE_SCATTER_OPTIONS)
     checkArray(data, 'data')
-    const { op, onNonFinite, layout, detail } = planReduce(data, options)
-    const weight = checkRankWeight(options.weight, op)
+    const { operation, onNonFinite, layout, detail } = planReduce(data, options)
+    checkInputCount(operation, this.#size, 'ranks')
+    const weight = checkRankWeight(options.weight, operation.name)
     const counts = partCounts(layout.elementCount, this.#size, options.counts)
     const partBegins = new Float64Array(this.#size + 1)
     counts.forEach((count, rank) => (partBegins[rank + 1] = partBegins[rank]! + count))
@@ -154,14 +159,14 @@ export class ReducePlanner {
       options.out === undefined ? layout.dtype : checkPart(options.out, layout.dtype, data, counts[this.#rank]!)
     const [bucket] = this.#buckets('single-shot', layout)
     const descriptor = {
-      ...reduceDescriptorOf('reduce-scatter', { op, onNonFinite, layout }, options),
+      ...reduceDescriptorOf('reduce-scatter', { operation, onNonFinite, layout }, options),
       resultDtype: resultDtype.code,
       schedule: SCHEDULES['single-shot'],
       // It differs where the parts do, too.
-      layoutHash: hashOf(layoutHash(layout), partBegins),
+      layoutHash: withParameter(hashOf(layoutHash(layout), partBegins), operation),
     }
     const level = bucket!.levels[0]!
-    return { op, onNonFinite, weight, layout, detail, resultDtype, level, partBegins, descriptor }
+    return { operation, onNonFinite, weight, layout, detail, resultDtype, level, partBegins, descriptor }
   }
 
   #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
@@ -192,6 +197,20 @@ function hashOf(hashOfLayout: Uint8Array, numbers: Float64Array): Uint8Array {
   return sha256(hashOfLayout, bytesOf(numbers)).subarray(0, 8)
 }
 
+/** ERR_UNSUPPORTED for an operator that needs all inputs at once, in a schedule that stores results in between. */
+function checkStages({ name, rule }: Operation, algorithm: AllReduceAlgorithm): void {
+  if (rule?.kind !== 'matrix' || algorithm !== 'rvh') return
+  throw new AdasumError(
+    'ERR_UNSUPPORTED',
+    `op is ${name}, which takes all ranks at once, and algorithm 'rvh' takes two at a time. Leave algorithm out.`,
+  )
+}
+
+/** The hash differs where the parameters of operators do, which the descriptor shows rounded. */
+function withParameter(hash: Uint8Array, { parameter }: Operation): Uint8Array {
+  return parameter === undefined ? hash : hashOf(hash, Float64Array.of(parameter))
+}
+
 /** The options that all reductions have in common. */
 type CommonOptions = Pick<
   AllReduceOptions<unknown>,
@@ -200,24 +219,26 @@ type CommonOptions = Pick<
 
 /** The part of a plan that all reductions have in common. */
 function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descriptor' | 'weight'> {
-  const op = checkAllReduceOp(options.op)
+  const operation = checkOperation(options.op)
+  const op = operation.name
   const found = layoutOf(data, 'data', options.segments)
   const layout = { ...found, dtype: checkDtype(found.dtype, options.dtype, op) }
   const policy = checkOnNonFinite(options.onNonFinite, op)
   // Integers are always finite: whatever the policy is, there is nothing to look for.
   const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
   const detail = reportDetail(op, checkFlag(options.coefficients, 'coefficients'))
-  return { op, onNonFinite, layout, detail }
+  return { operation, onNonFinite, layout, detail }
 }
 
 function reduceDescriptorOf(
   collective: CollectiveName,
-  { op, onNonFinite, layout }: Pick<ReducePlan, 'op' | 'onNonFinite' | 'layout'>,
+  { operation: { name, parameter }, onNonFinite, layout }: Pick<ReducePlan, 'operation' | 'onNonFinite' | 'layout'>,
   { coefficients, weight }: CommonOptions,
 ): Descriptor {
   return {
     ...descriptorOf(collective, layout),
-    op: opCode(op, {}),
+    op: opCode(name, {}),
+    root: parameterCode(parameter),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
     flags: (coefficients === true ? WITH_COEFFICIENTS : 0) | (weight === undefined ? 0 : WEIGHTED),
   }

@@ -76,11 +76,11 @@ export class Reductions {
   async reduceScatter(data: NumericArray, given: ReduceScatterOptions<NumericArray>): Promise<Reduction<NumericArray>> {
     const options = copyOptions(given, REDUCE_SCATTER_OPTIONS)
     const plan = reading('the arguments', () => this.#planner.reduceScatter(data, options))
-    const { op, layout, partBegins, descriptor } = plan
+    const { operation, layout, partBegins, descriptor } = plan
     const { rank, scratch, tuning } = this.#group
     const result = options.out ?? newArrayLike(data, partBegins[rank + 1]! - partBegins[rank]!)
     return this.#group.run(descriptor, options, async (call) => {
-      const reducer = makeReducer(op, layout.dtype, this.#binding, tuning)
+      const reducer = makeReducer(operation, layout.dtype, this.#binding, tuning)
       const [input, part] = [pack(data, scratch), pack(result, scratch)]
       const check = (): void => [input, part].forEach((packed) => packed.check())
       const memory = { data: input.vector, part: bytesOf(result), scratch, check }

@@ -5,13 +5,14 @@
 import { AdasumError } from '../errors.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
-import type { OnNonFinite, ReduceOp, ReducibleArray } from '../types.ts'
+import { OP_CODES } from '../binding/binding.ts'
+import type { OnNonFinite, OpName, ReducibleArray } from '../types.ts'
 
 /** Most inputs that a device combines. */
 const MAX_INPUTS = 16
 
 export interface GpuJob {
-  readonly op: ReduceOp
+  readonly op: OpName
   readonly layout: Layout
   readonly inputs: readonly ReducibleArray[]
   readonly out: ReducibleArray
@@ -25,7 +26,8 @@ export function checkForGpu(job: GpuJob): void {
   if (problem !== undefined) throw new AdasumError('ERR_UNSUPPORTED', `${problem} Use backend 'cpu'.`)
 }
 
-function problemOf({ layout, inputs }: GpuJob): string | undefined {
+function problemOf({ op, layout, inputs }: GpuJob): string | undefined {
+  if (!Object.hasOwn(OP_CODES, op)) return `op is ${op}, a GPU computes ${Object.keys(OP_CODES).join(', ')}.`
   if (layout.dtype.name === 'f64') return 'the inputs are f64, a GPU reduces f32, f16 and bf16.'
   if (inputs.length > MAX_INPUTS) return `there are ${inputs.length} inputs, a GPU reduces up to ${MAX_INPUTS}.`
   return undefined

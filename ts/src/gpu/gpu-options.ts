@@ -16,7 +16,12 @@ export interface GpuReduceOptions {
 
 const REDUCE_OPTIONS: OptionNames<GpuReduceOptions> = { onNonFinite: true, result: true }
 
-/** The codes of a reduction's arguments. @throws AdasumError ERR_ARGUMENT for an unknown operator, option or value */
+/**
+ * The codes of a reduction's arguments.
+ *
+ * @throws AdasumError ERR_ARGUMENT for an unknown operator, option or value; ERR_UNSUPPORTED for an operator with
+ *   parameters
+ */
 export function checkReduction(
   op: ReduceOp,
   options: GpuReduceOptions,
@@ -24,6 +29,11 @@ export function checkReduction(
 ): { opCode: number; policyCode: number; dtype: Dtype } {
   checkOptions(options, REDUCE_OPTIONS)
   const { onNonFinite = op === 'adasum' ? 'throw' : 'propagate', result } = options
+  if (typeof op === 'object' && op !== null)
+    throw new AdasumError(
+      'ERR_UNSUPPORTED',
+      `op is an operator with parameters, a GPU computes ${Object.keys(OP_CODES).join(', ')}. Use the function reduce on the CPU.`,
+    )
   oneOf(op, Object.keys(OP_CODES), 'op')
   oneOf(onNonFinite, Object.keys(POLICY_CODES), 'onNonFinite')
   if (result !== undefined && result !== 'f32')

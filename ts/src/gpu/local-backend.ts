@@ -1,6 +1,7 @@
 /** The local functions on a device: every input is copied to the device, and the result back. */
 import { emitWarning } from '#platform'
 import { AdasumError } from '../errors.ts'
+import type { ReduceOp } from '../types.ts'
 import { sharedDevice } from './device.ts'
 import type { ReductionRecord } from './gpu-binding.ts'
 import { type GpuJob, checkForGpu } from './gpu-job.ts'
@@ -9,7 +10,7 @@ import { type GpuArray, GpuReducer } from './gpu-reducer.ts'
 /**
  * Reduces on the shared device. Nothing is written to `out` if it fails.
  *
- * @throws AdasumError ERR_UNSUPPORTED for f64, more than 16 inputs, and without the package adasum-gpu or an adapter;
+ * @throws AdasumError ERR_UNSUPPORTED for f64, operators with parameters, more than 16 inputs, and without the package adasum-gpu or an adapter;
  *   ERR_OUT_OF_MEMORY; ERR_DEVICE_LOST. Inputs that are not finite are reported, not thrown, whatever the policy.
  */
 export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
@@ -19,7 +20,10 @@ export async function reduceOnGpu(job: GpuJob): Promise<ReductionRecord> {
   try {
     for (const [slot, input] of inputs.entries()) await reducer.write(slot, input as GpuArray)
     const onNonFinite = job.onNonFinite === 'propagate' ? 'propagate' : 'skip'
-    const record = await reducer.reduce(op, { onNonFinite, ...(resultDtype.name === 'f32' ? { result: 'f32' } : {}) })
+    const record = await reducer.reduce(op as ReduceOp, {
+      onNonFinite,
+      ...(resultDtype.name === 'f32' ? { result: 'f32' } : {}),
+    })
     if (job.onNonFinite !== 'throw' || record.nonFinite.length === 0) await reducer.read(out as GpuArray)
     return record
   } finally {

@@ -5,7 +5,7 @@ import type { Compressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
 import type { CallWords } from '../observe/observer.ts'
 import { dtypeByteLength, dtypeName } from '../tensor/dtype.ts'
-import type { AllReduceOp, ReduceOp } from '../types.ts'
+import type { OpName, ReduceOp } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 
 export const COLLECTIVES = {
@@ -37,7 +37,34 @@ const BLOCK_SHIFT = 5
 export const NOT_FINITE = 1
 
 /** All-reduce operators, as in the binding; 0 is also what the other collectives carry. */
-export const ALL_REDUCE_OP_CODES: Readonly<Record<AllReduceOp, number>> = { ...OP_CODES, ...FOLD_OP_CODES }
+export const ALL_REDUCE_OP_CODES: Readonly<Record<OpName, number>> = {
+  ...OP_CODES,
+  ...FOLD_OP_CODES,
+  damped: 5,
+  adascale: 6,
+  adacons: 7,
+  gaf: 8,
+  custom: 9,
+}
+
+/** What the parameter of an operator is called. */
+const PARAMETER_NAMES: Readonly<Record<string, string>> = { damped: 'kappa', adascale: 'cap', gaf: 'tau' }
+const float = new Float32Array(1)
+const bits = new Uint32Array(float.buffer)
+
+/**
+ * An operator's parameter in the field of the root, which reductions have none of: rounded to the upper half of an f32,
+ * so that messages can show it. Its other digits are in the hash of the layout.
+ */
+export function parameterCode(parameter: number | undefined): number {
+  float[0] = parameter ?? 0
+  return (bits[0]! + 0x8000) >>> 16
+}
+
+function parameterOf({ root }: Descriptor): number {
+  bits[0] = root << 16
+  return float[0]!
+}
 
 /**
  * The op code has a second digit, of this weight: 0, or 1 plus the operator by which the ranks of each machine are
@@ -54,7 +81,7 @@ export interface LowerOps {
   readonly localOp?: ReduceOp | undefined
 }
 
-export function opCode(op: AllReduceOp, { innerOp, localOp }: LowerOps): number {
+export function opCode(op: OpName, { innerOp, localOp }: LowerOps): number {
   const code = (lower: ReduceOp | undefined): number => (lower === undefined ? 0 : 1 + OP_CODES[lower])
   return ALL_REDUCE_OP_CODES[op] + INNER_OP_FACTOR * code(innerOp) + LOCAL_OP_FACTOR * code(localOp)
 }
@@ -80,7 +107,7 @@ export function collectiveName(descriptor: Descriptor): string {
 }
 
 /** Whether the collective computes; the others carry no op. */
-const hasOp = ({ collective }: Descriptor): boolean =>
+export const hasOp = ({ collective }: Descriptor): boolean =>
   collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
 
 /** Whether each rank's input counts with a weight of its own. */
@@ -124,7 +151,7 @@ export function callInWords(descriptor: Descriptor): string {
   switch (descriptor.collective) {
     case COLLECTIVES['all-reduce']:
     case COLLECTIVES['reduce-scatter']:
-      return `${opName(descriptor.op)} ${array}${segments}`
+      return `${opName(descriptor.op)}${parameterInWords(descriptor)} ${array}${segments}`
     case COLLECTIVES.broadcast:
       return `broadcast ${array}${segments} from rank ${descriptor.root}`
     case COLLECTIVES['all-gather']:
@@ -137,6 +164,11 @@ export function callInWords(descriptor: Descriptor): string {
     default:
       return collectiveName(descriptor)
   }
+}
+
+function parameterInWords(descriptor: Descriptor): string {
+  const name = PARAMETER_NAMES[nameOf(ALL_REDUCE_OP_CODES, descriptor.op % INNER_OP_FACTOR)]
+  return name === undefined ? '' : ` (${name} ${Number(parameterOf(descriptor).toPrecision(3))})`
 }
 
 function opName(code: number): string {
@@ -174,7 +206,8 @@ function remainingDifference(mine: Descriptor, theirs: Descriptor): [string, str
     return [words(mine), words(theirs)]
   }
   if (mine.flags !== theirs.flags) return [flagsInWords(mine), flagsInWords(theirs)]
-  const words = (d: Descriptor): string => `, segments, names, machines or buckets of hash ${hexOf(d.layoutHash)}`
+  const hashed = parameterInWords(mine) === '' ? 'machines or buckets' : 'machines, buckets or parameter'
+  const words = (d: Descriptor): string => `, segments, names, ${hashed} of hash ${hexOf(d.layoutHash)}`
   return [words(mine), words(theirs)]
 }
 

@@ -3,6 +3,7 @@
  * pair, and have numbers of their own far above, since the other ranks know nothing of them.
  */
 import { EAGER_BYTE_LENGTH, type FrameHeader } from '../wire/frame.ts'
+import { hasOp } from './descriptor.ts'
 
 const FIRST_MESSAGE = 2 ** 52
 
@@ -50,11 +51,13 @@ export function isEager(sequence: number, byteLength: number): boolean {
 
 /** What is wrong with the ranks that a peer's frame names, in words; undefined if nothing is. */
 export function wrongRanks(
-  { sequence, descriptor: { root } }: FrameHeader,
+  { sequence, descriptor }: FrameHeader,
   peer: number,
   { rank, size }: { rank: number; size: number },
 ): string | undefined {
-  if (root >= size) return `a call with root ${root}, where the ranks are 0 to ${size - 1}`
+  const { root } = descriptor
+  // Reductions have a parameter there.
+  if (root >= size && !hasOp(descriptor)) return `a call with root ${root}, where the ranks are 0 to ${size - 1}`
   const message = messageOf(sequence, size)
   const isBetween = (from: number, to: number): boolean => message?.from === from && message.to === to
   if (!message || isBetween(rank, peer) || isBetween(peer, rank)) return undefined

@@ -31,19 +31,19 @@ function rangesOf({ layout, resultDtype, slice, inputs, out }: ReduceWork): Call
 }
 
 /**
- * The calls of the first pass. Where segments are combined one by one (`isBySegment`), a batch ends with each segment,
- * so that its data may still be in the cache when it is combined.
+ * The calls of the first pass. A batch ends with each segment that a second pass is to combine (`segments`: those that
+ * are cut into pieces, all, or none), so that its data may still be in the cache then.
  */
-export function batchesOf(work: ReduceWork, isBySegment: boolean): CallRange[][] {
+export function batchesOf(work: ReduceWork, segments: 'none' | 'cut' | 'all'): CallRange[][] {
   const { slice } = work
   const endsSegment = (piece: number): boolean =>
-    !isWhole(slice, piece) &&
+    (segments === 'all' || !isWhole(slice, piece)) &&
     slice.segments[piece] !== slice.segments[piece + 1] &&
     !isShared(work, { segment: slice.segments[piece]! })
   const batches: CallRange[][] = [[]]
   for (const range of rangesOf(work)) {
     batches.at(-1)!.push(range)
-    if (isBySegment && endsSegment(range.to - 1)) batches.push([])
+    if (segments !== 'none' && endsSegment(range.to - 1)) batches.push([])
   }
   return batches.filter((batch) => batch.length > 0)
 }

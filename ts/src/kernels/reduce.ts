@@ -10,13 +10,17 @@
  * coefficients follow, and a second pass combines it. Segments that are cut across ranks come last, after an exchange
  * of their nodes.
  *
+ * Operators beyond Adasum have no such kernel. Their first pass leaves the nodes of small segments, too, and the second
+ * combines all segments of a call.
+ *
  * Where a tree node cancels so far that the Gram matrix has no digits left for it, the products of its vector are taken
  * directly (a refinement), in one more pass for each depth of such nodes.
  */
 import { type Binding, OP_CODES } from '../binding/binding.ts'
-import type { ReduceOp } from '../types.ts'
 import { type CallRange, batchesOf, byteSlice, byteSlices, isShared } from './calls.ts'
 import { concatDoubles } from './doubles.ts'
+import { statisticsByMatrix } from './matrix-rule.ts'
+import { type Rule, pairsOf } from './rule.ts'
 import type { SegmentRows } from './segment-rows.ts'
 import { isWhole, longCallElementCount, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
 import { coefficientsOf, newStatistics, statisticsWidth } from './statistics.ts'
@@ -31,21 +35,25 @@ interface CutSegment {
   readonly nodes: Float64Array[]
 }
 
-/** @param op - one that has coefficients */
-export function* reduceSlice(op: ReduceOp, work: ReduceWork, binding: Binding): ReduceBody {
-  const isAdasum = op === 'adasum'
+export function* reduceSlice(rule: Rule, work: ReduceWork, binding: Binding): ReduceBody {
+  const isLinear = rule.kind === 'fused' && rule.op !== 'adasum'
   const statistics = statisticsOf(work)
   const shared: CutSegment[] = []
-  for (const batch of batchesOf(work, isAdasum)) {
-    const calls = batch.map((range) => callOf(op, work, binding, range))
-    const phase = isAdasum ? 'gram' : 'combine'
-    yield { kind: 'kernels', phase, tasks: calls.map(({ task }) => task) }
-    if (!isAdasum) continue
+  const combined = rule.kind === 'fused' ? 'cut' : 'all'
+  for (const batch of batchesOf(work, isLinear ? 'none' : combined)) {
+    const calls = batch.map((range) => callOf(rule, work, binding, range))
+    yield { kind: 'kernels', phase: isLinear ? 'combine' : 'gram', tasks: calls.map(({ task }) => task) }
+    if (isLinear) continue
     const cut: CutSegment[] = []
-    for (const call of calls) collect(work, binding, call, statistics, cut)
+    for (const call of calls) collect(rule, work, binding, call, statistics, cut)
+    const tasks: KernelTask[] = []
     for (const part of cut)
       if (isShared(work, part)) shared.push(part)
-      else yield* combineSegment(work, binding, part, partOf(work, part, gramProductCount(work)), statistics)
+      else {
+        const nodes = partOf(work, part, gramProductCount(work))
+        tasks.push(...(yield* combinationOf(rule, work, binding, part, nodes, statistics)))
+      }
+    if (tasks.length > 0) yield { kind: 'kernels', phase: 'combine', tasks }
   }
   const productCount = gramProductCount(work)
   const parts = yield* shareNodes(
@@ -53,22 +61,26 @@ export function* reduceSlice(op: ReduceOp, work: ReduceWork, binding: Binding): 
     0,
     shared.map((part) => partOf(work, part, productCount)),
   )
-  for (const [index, part] of shared.entries()) yield* combineSegment(work, binding, part, parts[index]!, statistics)
+  for (const [index, part] of shared.entries()) {
+    const tasks = yield* combinationOf(rule, work, binding, part, parts[index]!, statistics)
+    yield { kind: 'kernels', phase: 'combine', tasks }
+  }
+  if (rule.kind === 'matrix' && rule.isCompared) yield { kind: 'compare', statistics }
   return statistics
 }
 
-/** The rest of a segment's reduction, once its nodes are known. */
-function* combineSegment(
+/** What is left of a segment's reduction, once its nodes are known and its coefficients found. */
+function* combinationOf(
+  rule: Rule,
   work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   nodes: NodePart,
   statistics: SegmentRows,
-): Generator<ReduceStep, void, undefined | readonly NodePart[]> {
-  const answer = yield* solve(work, binding, part, nodes)
+): Generator<ReduceStep, KernelTask[], undefined | readonly NodePart[]> {
+  const answer = yield* solve(rule, work, binding, part, nodes)
   statistics.set(part.segment, answer)
-  const tasks = combineTasks(work, part, coefficientsOf(answer))
-  yield { kind: 'kernels', phase: 'combine', tasks }
+  return combineTasks(work, part, coefficientsOf(answer))
 }
 
 function statisticsOf({ slice: { segments }, inputs }: ReduceWork): SegmentRows {
@@ -88,7 +100,9 @@ interface FirstCall {
   readonly task: KernelTask
 }
 
-function callOf(op: ReduceOp, work: ReduceWork, binding: Binding, range: CallRange): FirstCall {
+function callOf(rule: Rule, work: ReduceWork, binding: Binding, range: CallRange): FirstCall {
+  if (rule.kind !== 'fused') return gramCall(work, binding, range)
+  const { op } = rule
   const { layout, resultDtype, slice, weights } = work
   const { from, to, begin, end } = range
   const pieces = piecesBetween(slice, from, to)
@@ -102,8 +116,27 @@ function callOf(op: ReduceOp, work: ReduceWork, binding: Binding, range: CallRan
   return { range, nodes, stats, task }
 }
 
-/** Takes over a call's answers: statistics of whole segments, and the nodes of cut ones. */
+/** A first call that only multiplies: it leaves nodes of all pieces, and no statistics. */
+function gramCall(work: ReduceWork, binding: Binding, range: CallRange): FirstCall {
+  const { layout, slice } = work
+  const nodeCount = nodeCountOf(work, binding, range.from, range.to)
+  const nodes = new Float64Array(nodeCount * gramProductCount(work))
+  const inputs = byteSlices(work, range.begin, range.end)
+  const args = [layout.dtype.code, inputs, piecesBetween(slice, range.from, range.to), nodes] as const
+  const task: KernelTask = { needs: range.end, sync: (b) => b.gram(...args), async: (b) => b.gramAsync(...args) }
+  return { range, nodes, stats: new Float64Array(0), task }
+}
+
+/** The nodes of pieces, of which a whole one has its root. */
+function nodeCountOf({ slice }: ReduceWork, binding: Binding, from: number, to: number): number {
+  let count = binding.nodeCount(piecesBetween(slice, from, to))
+  for (let piece = from; piece < to; piece++) if (isWhole(slice, piece)) count++
+  return count
+}
+
+/** Takes over a call's answers: the nodes of pieces, and statistics of segments that the call has reduced. */
 function collect(
+  rule: Rule,
   work: ReduceWork,
   binding: Binding,
   { range, nodes, stats }: FirstCall,
@@ -115,12 +148,12 @@ function collect(
   let at = 0
   for (let piece = range.from; piece < range.to; piece++) {
     const segment = slice.segments[piece]!
-    if (isWhole(slice, piece)) {
+    if (rule.kind === 'fused' && isWhole(slice, piece)) {
       const row = stats.subarray((piece - range.from) * width, (piece - range.from + 1) * width)
       statistics.set(segment, row)
       continue
     }
-    const length = binding.nodeCount(piecesBetween(slice, piece, piece + 1)) * gramProductCount(work)
+    const length = nodeCountOf(work, binding, piece, piece + 1) * gramProductCount(work)
     const ofPiece = nodes.subarray(at, (at += length))
     const last = cut.at(-1)
     if (last?.segment !== segment) cut.push({ segment, from: piece, to: piece + 1, nodes: [ofPiece] })
@@ -133,24 +166,27 @@ function collect(
 
 /** Solves a segment from its nodes: returns its row of statistics, and refines cancelled tree nodes on the way. */
 function* solve(
+  rule: Rule,
   work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   first: NodePart,
 ): Generator<ReduceStep, Float64Array, undefined | readonly NodePart[]> {
-  const { layout, slice, inputs, weights } = work
+  const { layout, inputs, weights } = work
   const elementCount = layout.segmentElementCounts[part.segment]!
   const gram = binding.gramFinish(elementCount, first.runs, first.nodes, first.productCount)
+  if (rule.kind === 'matrix') return statisticsByMatrix(rule.matrix, work, part.segment, gram)
+  const { code, parameter } = pairsOf(rule)
   let refinements = new Float64Array(0)
   for (let round = 1; ; round++) {
-    const answer = binding.coefficients(layout.dtype.code, weights, gram, refinements)
+    const answer = binding.coefficients(code, parameter, layout.dtype.code, weights, gram, refinements)
     const pending = answer[0]!
     if (pending === 0) return answer.subarray(1)
     const width = 2 + inputs.length
     const requests = Array.from({ length: pending }, (_, i) => answer.subarray(1 + i * width, 1 + (i + 1) * width))
     const vectors = concatDoubles(requests.map((request) => request.subarray(2)))
     const productCount = pending * (inputs.length + 1)
-    const nodeCount = binding.nodeCount(piecesBetween(slice, part.from, part.to))
+    const nodeCount = nodeCountOf(work, binding, part.from, part.to)
     const nodes = new Float64Array(nodeCount * productCount)
     yield { kind: 'kernels', phase: 'gram', tasks: refineTasks(work, binding, part, vectors, nodes, productCount) }
     const [shared] = yield* shareNodes(work, round, [partOf(work, { ...part, nodes: [nodes] }, productCount)])
@@ -192,7 +228,7 @@ function refineTasks(
   let at = 0
   return pieceRanges(work, part).map(({ piece, begin, end }) => {
     const pieces = piecesBetween(work.slice, piece, piece + 1)
-    const length = binding.nodeCount(pieces) * productCount
+    const length = nodeCountOf(work, binding, piece, piece + 1) * productCount
     const target = nodes.subarray(at, (at += length))
     const args = [work.layout.dtype.code, byteSlices(work, begin, end), vectors, pieces, target] as const
     return { sync: (b) => b.refine(...args), async: (b) => b.refineAsync(...args) }

@@ -10,6 +10,9 @@ import type { KernelTask, NodePart, ReduceBody } from './work.ts'
 /** Answers an exchange step with the parts of all ranks. */
 export type Exchange = (round: number, parts: readonly NodePart[]) => Promise<readonly NodePart[]>
 
+/** Compares the statistics of segments with those of ranks that have them, too, and throws if they differ. */
+export type Compare = (statistics: SegmentRows) => Promise<void>
+
 /** Runs the tasks of one step; between tasks the event loop may turn. */
 export type RunTasks = (tasks: readonly KernelTask[], binding: Binding, phase: Phase) => Promise<void>
 
@@ -18,7 +21,7 @@ export function runSync(body: ReduceBody, binding: Binding): SegmentRows {
   for (let step = body.next(); ; step = body.next(undefined)) {
     if (step.done) return step.value
     if (step.value.kind === 'exchange') throw new Error('A synchronous reduction has nobody to exchange with.')
-    for (const task of step.value.tasks) task.sync(binding)
+    if (step.value.kind === 'kernels') for (const task of step.value.tasks) task.sync(binding)
   }
 }
 
@@ -26,7 +29,7 @@ export async function run(
   body: ReduceBody,
   binding: Binding,
   runTasks: RunTasks,
-  exchange?: Exchange,
+  { exchange, compare }: { readonly exchange?: Exchange; readonly compare?: Compare } = {},
 ): Promise<SegmentRows> {
   let answer: readonly NodePart[] | undefined
   for (;;) {
@@ -34,6 +37,7 @@ export async function run(
     if (step.done) return step.value
     answer = undefined
     if (step.value.kind === 'kernels') await runTasks(step.value.tasks, binding, step.value.phase)
+    else if (step.value.kind === 'compare') await compare?.(step.value.statistics)
     else if (exchange) answer = await exchange(step.value.round, step.value.parts)
     else throw new Error('This reduction has nobody to exchange with.')
   }

@@ -5,10 +5,11 @@
  *     statistics   orthogonality | sum of the inputs' squared norms | a coefficient for each input
  *     report       nothing, or orthogonality, or orthogonality | a coefficient for each input
  *
- * Statistics are what the kernels write; only `adasum` has any. Orthogonality is |result|^2 over the sum of the squared
+ * Statistics are what the kernels write; only operators that look at Gram matrices have any. Orthogonality is |result|^2 over the sum of the squared
  * norms.
  */
-import type { AllReduceOp } from '../types.ts'
+import type { OpName } from '../types.ts'
+import { usesGram } from './rule.ts'
 import { SegmentRows } from './segment-rows.ts'
 
 const ORTHOGONALITY = 0
@@ -18,8 +19,8 @@ const COEFFICIENTS = 2
 /** Which numbers a report has of each segment. */
 export type ReportDetail = 'none' | 'orthogonality' | 'coefficients'
 
-export function reportDetail(op: AllReduceOp, withCoefficients: boolean): ReportDetail {
-  if (op !== 'adasum') return 'none'
+export function reportDetail(op: OpName, withCoefficients: boolean): ReportDetail {
+  if (!usesGram(op)) return 'none'
   return withCoefficients ? 'coefficients' : 'orthogonality'
 }
 
@@ -51,10 +52,15 @@ export function coefficientsOf(statisticsRow: Float64Array): Float64Array {
   return statisticsRow.subarray(COEFFICIENTS)
 }
 
+/** Sets what a row of statistics has beside the coefficients. */
+export function setStatistics(statisticsRow: Float64Array, orthogonality: number, squaredNorms: number): void {
+  statisticsRow[ORTHOGONALITY] = orthogonality
+  statisticsRow[SQUARED_NORMS] = squaredNorms
+}
+
 /** Sets the statistics of a single vector: orthogonality 1, and no squared norms that it could be compared with. */
 export function setOnlyVector(statisticsRow: Float64Array): void {
-  statisticsRow[ORTHOGONALITY] = 1
-  statisticsRow[SQUARED_NORMS] = 0
+  setStatistics(statisticsRow, 1, 0)
 }
 
 export function isAnyOrthogonalityNaN({ values, width }: SegmentRows): boolean {

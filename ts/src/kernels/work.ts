@@ -49,6 +49,8 @@ export type ReduceStep =
    * counts from 0.
    */
   | { readonly kind: 'exchange'; readonly round: number; readonly parts: readonly NodePart[] }
+  /** Asks that ranks which have the same segments compare their statistics. */
+  | { readonly kind: 'compare'; readonly statistics: SegmentRows }
 
 /** Yields steps, takes the answers to exchanges, and returns the statistics of the segments that the slice touches. */
 export type ReduceBody = Generator<ReduceStep, SegmentRows, readonly NodePart[] | undefined>

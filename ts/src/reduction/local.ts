@@ -10,6 +10,7 @@ import type { ReductionRecord } from '../gpu/gpu-binding.ts'
 import { checkForGpu } from '../gpu/gpu-job.ts'
 import { reduceSlice } from '../kernels/reduce.ts'
 import { cooperative, run, runSync } from '../kernels/run.ts'
+import type { Rule } from '../kernels/rule.ts'
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
 import { newReport, reportDetail, reportOfNothing, reportStatistics } from '../kernels/statistics.ts'
@@ -31,13 +32,16 @@ import { Vector } from '../tensor/vector.ts'
 import { checkWeight, countsIfEqual } from '../tensor/weights.ts'
 import {
   type OnNonFinite,
+  type OpName,
   type OptionNames,
   REDUCE_OPTIONS,
+  type Operator,
   type ReduceOp,
   type ReduceOptions,
   type ReducibleArray,
   type Reduction,
 } from '../types.ts'
+import { type Operation, checkInputCount, checkOperation, plainOperation } from './operation.ts'
 import { checkOnNonFinite, checkWeightedOp } from './options.ts'
 import { reportGpuSegments, reportSegments } from './report.ts'
 import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
@@ -112,25 +116,73 @@ export function average(inputs: readonly ReducibleArray[], options: LocalOptions
 export function adasumSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
 export function adasumSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
 export function adasumSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
-  return reduceLocallySync('adasum', inputs, options)
+  return reduceLocallySync(plainOperation('adasum'), options, inputs)
 }
 
 /** As `sum`, without letting the event loop turn. */
 export function sumSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
 export function sumSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
 export function sumSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
-  return reduceLocallySync('sum', inputs, options)
+  return reduceLocallySync(plainOperation('sum'), options, inputs)
 }
 
 /** As `average`, without letting the event loop turn. */
 export function averageSync<A extends ReducibleArray>(inputs: readonly A[], options?: LocalOptions<A>): Reduction<A>
 export function averageSync(inputs: readonly Uint16Array[], options: WideningOptions): Reduction<Float32Array>
 export function averageSync(inputs: readonly ReducibleArray[], options: LocalOptions = {}): Reduction {
-  return reduceLocallySync('average', inputs, options)
+  return reduceLocallySync(plainOperation('average'), options, inputs)
+}
+
+/** Options of `reduce`: those of the other local functions, and the operator. */
+export interface LocalReduceOptions<A extends ReducibleArray = ReducibleArray> extends LocalOptions<A> {
+  op: ReduceOp | Operator
+}
+
+/**
+ * Combines arrays by any operator of the collectives but `min` and `max`, with the bits of an all-reduce of the same
+ * inputs. As `adasum` otherwise.
+ *
+ * @throws AdasumError as `adasum`; also ERR_ARGUMENT for an operator's parameter out of its range
+ */
+export function reduce<A extends ReducibleArray>(
+  inputs: readonly A[],
+  options: LocalReduceOptions<A>,
+): Promise<Reduction<A>>
+export function reduce(
+  inputs: readonly Uint16Array[],
+  options: WideningOptions & Pick<LocalReduceOptions, 'op'>,
+): Promise<Reduction<Float32Array>>
+export async function reduce(inputs: readonly ReducibleArray[], options: LocalReduceOptions): Promise<Reduction> {
+  const [operation, others] = takeOperation(options)
+  return planReduction(operation, inputs, others)()
+}
+
+/** As `reduce`, without letting the event loop turn; see `adasumSync`. */
+export function reduceSync<A extends ReducibleArray>(inputs: readonly A[], options: LocalReduceOptions<A>): Reduction<A>
+export function reduceSync(
+  inputs: readonly Uint16Array[],
+  options: WideningOptions & Pick<LocalReduceOptions, 'op'>,
+): Reduction<Float32Array>
+export function reduceSync(inputs: readonly ReducibleArray[], options: LocalReduceOptions): Reduction {
+  return reduceLocallySync(...takeOperation(options), inputs)
+}
+
+/** The operator among the options, and the other ones. */
+function takeOperation(given: LocalReduceOptions): [Operation, LocalOptions] {
+  const options = copyOptions(given, { op: true, ...LOCAL_OPTIONS })
+  checkOptions(options, { op: true, ...LOCAL_OPTIONS })
+  const { op, ...others } = options
+  const operation = checkOperation(op)
+  if (operation.rule) return [operation, others]
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `op is ${operation.name}, which has no local function. Use sum, average, adasum or an operator with parameters.`,
+  )
 }
 
 interface LocalJob {
-  readonly op: ReduceOp
+  readonly op: OpName
+  readonly rule: Rule
   readonly inputs: readonly ReducibleArray[]
   readonly out: ReducibleArray
   readonly resultDtype: Dtype
@@ -145,19 +197,19 @@ async function reduceLocally(
   inputs: readonly ReducibleArray[],
   options: LocalOptions,
 ): Promise<Reduction> {
-  return planReduction(op, inputs, options)()
+  return planReduction(plainOperation(op), inputs, options)()
 }
 
 /**
  * Checks the arguments of a reduction, and returns a function that runs it: a caller may have more to check in between.
  */
 export function planReduction(
-  op: ReduceOp,
+  operation: Operation,
   inputs: readonly ReducibleArray[],
   given: LocalOptions,
 ): () => Promise<Reduction> {
   const options = copyOptions(given, LOCAL_OPTIONS)
-  const job = reading('the arguments', () => checkJob(op, inputs, options))
+  const job = reading('the arguments', () => checkJob(operation, inputs, options))
   if (options.backend === 'gpu') checkForGpu(job)
   return async () => {
     try {
@@ -186,26 +238,28 @@ async function perform(job: LocalJob, backend: Backend | undefined): Promise<Red
   for (const index of scanned(job))
     if (await scanNonFinite(binding, job.layout, vectors[index]!, check)) nonFinite.push(index)
   const work = planWork(job, vectors, nonFinite)
-  const statistics = work && (await run(reduceSlice(job.op, work, binding), binding, cooperative(check)))
+  const statistics = work && (await run(reduceSlice(job.rule, work, binding), binding, cooperative(check)))
   return finish(job, binding, statistics, nonFinite)
 }
 
-function reduceLocallySync(op: ReduceOp, inputs: readonly ReducibleArray[], given: LocalOptions): Reduction {
+function reduceLocallySync(operation: Operation, given: LocalOptions, inputs: readonly ReducibleArray[]): Reduction {
   const binding = loadBinding()
   const options = copyOptions(given, LOCAL_OPTIONS)
-  const job = reading('the arguments', () => checkJob(op, inputs, options))
+  const job = reading('the arguments', () => checkJob(operation, inputs, options))
+  const form = operation.rule?.kind === 'fused' ? operation.name : 'reduce'
   if (options.backend === 'gpu')
-    throw new AdasumError('ERR_UNSUPPORTED', `a GPU is waited for: ${op}Sync cannot. Use ${op}, or backend 'cpu'.`)
+    throw new AdasumError('ERR_UNSUPPORTED', `a GPU is waited for: ${form}Sync cannot. Use ${form}, or backend 'cpu'.`)
   const vectors = job.inputs.map((input) => Vector.of(bytesOf(input)))
   const isNonFinite = (index: number): boolean => scanNonFiniteSync(binding, job.layout, vectors[index]!)
   const nonFinite = scanned(job).filter(isNonFinite)
   const work = planWork(job, vectors, nonFinite)
-  return finish(job, binding, work && runSync(reduceSlice(job.op, work, binding), binding), nonFinite)
+  return finish(job, binding, work && runSync(reduceSlice(job.rule, work, binding), binding), nonFinite)
 }
 
-function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
+function checkJob(operation: Operation, inputs: readonly ReducibleArray[], options: LocalOptions): LocalJob {
   // A copy: the caller may empty the list while the call runs. Unlike forEach, its iterator does not pass holes over.
   const list = listOf(inputs)
+  checkInputCount(operation, list.length, 'inputs')
   checkOptions(options, LOCAL_OPTIONS)
   if (options.backend !== undefined && !BACKENDS.includes(options.backend))
     throw new AdasumError(
@@ -223,10 +277,11 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
       { array: input, what: `inputs[${index}]` },
       { array: out, what: 'out' },
     ])
-  const onNonFinite = checkOnNonFinite(options.onNonFinite, op)
+  const onNonFinite = checkOnNonFinite(options.onNonFinite, operation.name)
   return {
-    op,
-    weights: checkWeights(op, options, list.length),
+    op: operation.name,
+    rule: operation.rule!,
+    weights: checkWeights(operation.name, options, list.length),
     inputs: list,
     out,
     resultDtype,
@@ -237,7 +292,7 @@ function checkJob(op: ReduceOp, inputs: readonly ReducibleArray[], options: Loca
 }
 
 /** One weight an input; undefined if none are given. */
-function checkWeights(op: ReduceOp, { weights, backend }: LocalOptions, inputCount: number): number[] | undefined {
+function checkWeights(op: OpName, { weights, backend }: LocalOptions, inputCount: number): number[] | undefined {
   if (weights === undefined) return undefined
   checkWeightedOp('weights', op)
   if (backend === 'gpu')

@@ -4,26 +4,27 @@ import { AdasumError } from '../errors.ts'
 import { kindOf, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import { checkWeight } from '../tensor/weights.ts'
-import type { AllReduceAlgorithm, AllReduceOp, FoldOp, OnNonFinite, ReduceOp } from '../types.ts'
+import { usesGram } from '../kernels/rule.ts'
+import type { AllReduceAlgorithm, FoldOp, OnNonFinite, OpName, ReduceOp } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
 const ALGORITHMS: readonly AllReduceAlgorithm[] = ['auto', 'direct', 'single-shot', 'levels', 'rvh']
 
 const REDUCE_OPS = Object.keys(OP_CODES) as ReduceOp[]
 const FOLD_OPS = Object.keys(FOLD_OP_CODES) as FoldOp[]
-const ALL_REDUCE_OPS: readonly AllReduceOp[] = [...new Set([...REDUCE_OPS, ...FOLD_OPS])]
 
 export function checkOp(op: unknown): ReduceOp {
   return oneOf(op, REDUCE_OPS, 'op')
 }
 
-export function checkAllReduceOp(op: unknown): AllReduceOp {
-  return oneOf(op, ALL_REDUCE_OPS, 'op')
+/** Whether data of a dtype are folded, and not combined with coefficients: integers always are. */
+export function isFold(op: OpName, dtype: Dtype): op is FoldOp {
+  return dtype.isFoldedInteger || !isCombination(op)
 }
 
-/** Whether data of a dtype are folded, and not combined with coefficients: integers always are. */
-export function isFold(op: AllReduceOp, dtype: Dtype): op is FoldOp {
-  return dtype.isFoldedInteger || !Object.hasOwn(OP_CODES, op)
+/** Whether an operator adds its inputs up with coefficients. */
+function isCombination(op: OpName): boolean {
+  return usesGram(op) || Object.hasOwn(OP_CODES, op)
 }
 
 const FOLDS = FOLD_OPS.join(', ')
@@ -32,7 +33,7 @@ const FOLDS = FOLD_OPS.join(', ')
  * The dtype in which an all-reduce combines data, or ERR_ARGUMENT: one that can be reduced, or an integer that is
  * folded.
  */
-export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype {
+export function checkDtype(found: Dtype, named: unknown, op: OpName): Dtype {
   const isNamed = named === undefined || named === found.name
   if (!found.isFoldedInteger || !isNamed)
     return reducibleDtype(found, named, 'the data', ` By ${FOLDS} also u8, i32, u32, i64 and u64.`)
@@ -44,9 +45,9 @@ export function checkDtype(found: Dtype, named: unknown, op: AllReduceOp): Dtype
   )
 }
 
-/** The policy for non-finite inputs; by default adasum refuses them, and the other operators compute on. */
-export function checkOnNonFinite(policy: unknown, op: AllReduceOp): OnNonFinite {
-  if (policy === undefined) return op === 'adasum' ? 'throw' : 'propagate'
+/** The policy for non-finite inputs; by default operators that look at Gram matrices refuse them, and others compute on. */
+export function checkOnNonFinite(policy: unknown, op: OpName): OnNonFinite {
+  if (policy === undefined) return usesGram(op) ? 'throw' : 'propagate'
   return oneOf(policy, POLICIES, 'onNonFinite')
 }
 
@@ -69,7 +70,7 @@ export function checkAlgorithm(given: unknown, size: number): AllReduceAlgorithm
 }
 
 /** The operator within machines; undefined for none. */
-export function checkHierarchy(given: unknown, op: AllReduceOp, algorithm: AllReduceAlgorithm): ReduceOp | undefined {
+export function checkHierarchy(given: unknown, op: OpName, algorithm: AllReduceAlgorithm): ReduceOp | undefined {
   if (given === undefined) return undefined
   const innerOp = oneOf(given, REDUCE_OPS, 'hierarchy')
   if (op !== 'adasum')
@@ -85,7 +86,7 @@ export function checkHierarchy(given: unknown, op: AllReduceOp, algorithm: AllRe
   return innerOp
 }
 
-const WEIGHTED_OPS: readonly AllReduceOp[] = ['average', 'adasum']
+const WEIGHTED_OPS: readonly OpName[] = ['average', 'adasum']
 
 /**
  * How much this rank's data counts; undefined in a call without weights.
@@ -94,12 +95,7 @@ const WEIGHTED_OPS: readonly AllReduceOp[] = ['average', 'adasum']
  * @param what - the option's name, for messages
  * @throws AdasumError ERR_ARGUMENT for what is no weight, and for operators to which weights mean nothing
  */
-export function checkRankWeight(
-  weight: unknown,
-  op: AllReduceOp,
-  innerOp?: ReduceOp,
-  what = 'weight',
-): number | undefined {
+export function checkRankWeight(weight: unknown, op: OpName, innerOp?: ReduceOp, what = 'weight'): number | undefined {
   if (weight === undefined) return undefined
   checkWeightedOp(what, op)
   if (innerOp !== undefined) checkWeightedOp(what, innerOp, 'hierarchy')
@@ -107,7 +103,7 @@ export function checkRankWeight(
 }
 
 /** @throws AdasumError ERR_ARGUMENT for an operator to which weights mean nothing */
-export function checkWeightedOp(what: string, op: AllReduceOp, opWhat = 'op'): void {
+export function checkWeightedOp(what: string, op: OpName, opWhat = 'op'): void {
   if (WEIGHTED_OPS.includes(op)) return
   throw new AdasumError(
     'ERR_ARGUMENT',
@@ -123,16 +119,16 @@ export function checkLocalOp(localOp: unknown): ReduceOp {
 }
 
 /** The compressor; undefined for none. Only f32 is quantised, and only for operators that add. */
-export function checkCompressor(compressor: unknown, op: AllReduceOp, dtype: Dtype): Compressor | undefined {
+export function checkCompressor(compressor: unknown, op: OpName, dtype: Dtype): Compressor | undefined {
   if (compressor === undefined) return undefined
   if (!isCompressor(compressor))
     throw new AdasumError(
       'ERR_ARGUMENT',
       `compressor must be a Compressor; got ${kindOf(compressor)}. Make one with new Compressor({ format }).`,
     )
-  if (dtype.name === 'f32' && Object.hasOwn(OP_CODES, op)) return compressor
+  if (dtype.name === 'f32' && isCombination(op)) return compressor
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `a compressor takes f32 and one of ${REDUCE_OPS.join(', ')}; op is ${op}, and the data is ${dtype.name}. Leave compressor out.`,
+    `a compressor takes f32 and an operator that adds (no min, no max); op is ${op}, and the data is ${dtype.name}. Leave compressor out.`,
   )
 }

@@ -2,6 +2,7 @@
 import type { Binding } from '../binding/binding.ts'
 import type { ReduceJob, Reducer } from '../collectives/reducer.ts'
 import { foldSlice } from '../kernels/fold.ts'
+import { type Rule, usesGram } from '../kernels/rule.ts'
 import { reduceSlice } from '../kernels/reduce.ts'
 import { isOffThread, offThread } from '../kernels/off-thread.ts'
 import { arriving, cooperative, run } from '../kernels/run.ts'
@@ -9,12 +10,13 @@ import type { SegmentRows } from '../kernels/segment-rows.ts'
 import type { ReduceBody } from '../kernels/work.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import type { Tuning } from '../tuning.ts'
-import type { AllReduceOp, FoldOp, ReduceOp } from '../types.ts'
+import type { FoldOp, OpName, ReduceOp } from '../types.ts'
+import type { Operation } from './operation.ts'
 import { isFold } from './options.ts'
 import { scanElements, scanNonFinite } from './scan.ts'
 
-export function makeReducer(op: AllReduceOp, dtype: Dtype, binding: Binding, tuning: Tuning): Reducer {
-  return isFold(op, dtype) ? makeFolder(op, binding, tuning) : makeCombiner(op, binding, tuning)
+export function makeReducer({ name, rule }: Operation, dtype: Dtype, binding: Binding, tuning: Tuning): Reducer {
+  return isFold(name, dtype) ? makeFolder(name, binding, tuning) : makeCombiner(name, rule!, binding, tuning)
 }
 
 /**
@@ -29,14 +31,14 @@ export function linearCoefficients(op: ReduceOp): ((weights: Float64Array) => Fl
   }
 }
 
-function makeCombiner(op: ReduceOp, binding: Binding, tuning: Tuning): Reducer {
+function makeCombiner(op: OpName, rule: Rule, binding: Binding, tuning: Tuning): Reducer {
   return {
-    seesNonFinite: op === 'adasum',
-    isSinglePass: op !== 'adasum',
+    seesNonFinite: usesGram(op),
+    isSinglePass: !usesGram(op),
     hasNonFinite: (layout, data, check) => scanNonFinite(binding, layout, data, check),
     nodeCount: binding.nodeCount,
     addNodes: binding.gramFinish,
-    reduce: (job) => runBody(reduceSlice(op, job, binding), job, binding, tuning),
+    reduce: (job) => runBody(reduceSlice(rule, job, binding), job, binding, tuning),
   }
 }
 
@@ -58,5 +60,5 @@ function runBody(body: ReduceBody, job: ReduceJob, binding: Binding, tuning: Tun
     ? offThread(job.observer)
     : cooperative(job.check, job.observer)
   const inOrder = job.arrival ? arriving(job.arrival, job.check, runTasks) : runTasks
-  return run(body, binding, inOrder, job.exchange)
+  return run(body, binding, inOrder, job)
 }

@@ -8,7 +8,7 @@ import {
   setReport,
 } from '../kernels/statistics.ts'
 import { type Layout, segmentName } from '../tensor/layout.ts'
-import type { ReduceOp, SegmentReduction } from '../types.ts'
+import type { OpName, SegmentReduction } from '../types.ts'
 
 /** What a caller learns of each segment, from a report of all of them. */
 export function reportSegments(layout: Layout, report: SegmentRows): SegmentReduction[] {
@@ -26,7 +26,7 @@ export function reportSegments(layout: Layout, report: SegmentRows): SegmentRedu
 export function reportGpuSegments(
   layout: Layout,
   { orthogonality, coefficients }: ReductionRecord,
-  { op, inputCount, withCoefficients }: { op: ReduceOp; inputCount: number; withCoefficients: boolean },
+  { op, inputCount, withCoefficients }: { op: OpName; inputCount: number; withCoefficients: boolean },
 ): SegmentReduction[] {
   const report = reportOfNothing(layout.segmentElementCounts.length, reportDetail(op, withCoefficients), inputCount)
   if (op === 'adasum')

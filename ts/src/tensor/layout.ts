@@ -26,6 +26,8 @@ export interface Layout {
   readonly segmentBegins: Float64Array
   /** Names of the segments, or undefined where they are numbered. */
   readonly names: readonly string[] | undefined
+  /** For a part of a vector, which segment of that is its first. Default 0. */
+  readonly firstSegment?: number
 }
 
 function makeLayout(dtype: Dtype, counts: Float64Array, names: readonly string[] | undefined): Layout {
@@ -96,10 +98,11 @@ export function layoutBetween(layout: Layout, from: number, to: number): Layout 
     segmentElementCounts: layout.segmentElementCounts.subarray(from, to),
     segmentBegins: layout.segmentBegins.slice(from, to + 1).map((begin) => begin - first),
     names: layout.names?.slice(from, to),
+    firstSegment: (layout.firstSegment ?? 0) + from,
   }
 }
 
-/** The name of a segment: that of its array, or its index. */
+/** The name of a segment: that of its array, or its index in the whole vector. */
 export function segmentName(layout: Layout, segment: number): string {
-  return layout.names?.[segment] ?? String(segment)
+  return layout.names?.[segment] ?? String((layout.firstSegment ?? 0) + segment)
 }

@@ -12,7 +12,7 @@
  *      9  u8   onNonFinite
  *     10  u8   call flags
  *     11  u8   rank flags
- *     12  u16  root
+ *     12  u16  root; of a reduction, its operator's parameter, rounded
  *     14  u16  step
  *     16  f64  CREDIT frames: bytes consumed since the last report; DATA and OFFER frames: weight of the sending rank, in
  *              calls that have weights

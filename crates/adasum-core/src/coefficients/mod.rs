@@ -7,7 +7,7 @@
 //! Adasum(a, b) = (1 - a.b / |a|^2 * m / (m + k)) a  +  (1 - a.b / |b|^2 * k / (m + k)) b
 //! ```
 //!
-//! which for m = k is the operator of arXiv 2006.02924. Every node's vector is sum c_i g_i over its inputs, so all the
+//! which for m = k is the operator of arXiv 2006.02924; a [`PairRule`] may give other factors. Every node's vector is sum c_i g_i over its inputs, so all the
 //! products follow from K_ij = g_i . g_j, and no vector is ever formed. Three cases need care:
 //!
 //! - **Absent inputs** have weight 0: the other child passes through.
@@ -20,11 +20,13 @@
 //!
 //! All arithmetic is plain f64 in the order in which it stands here, so equal matrices give equal bits.
 
+mod rule;
 mod solver;
 mod tree;
 
 use solver::Solver;
 
+pub use rule::PairRule;
 pub use solver::{Memory, Refinement, RefinementRequest, Thresholds};
 pub use tree::{is_inner_node, triangle_index};
 
@@ -45,16 +47,18 @@ pub enum Outcome<'m> {
     Refine(Vec<RefinementRequest>),
 }
 
-/// The balanced coefficients of one segment. `weights` says how many vectors, or samples, each input stands for. `gram` is
+/// The balanced coefficients of one segment, by the rule for its pairs. `weights` says how many vectors, or samples, each
+/// input stands for. `gram` is
 /// the upper triangle over all inputs; the entries of inputs of weight 0 are not read.
 pub fn coefficients<'m>(
     memory: &'m mut Memory,
+    rule: PairRule,
     thresholds: Thresholds,
     weights: &[f64],
     gram: &[f64],
     refinements: &[Refinement<'_>],
 ) -> Outcome<'m> {
-    let mut solver = Solver::new(memory, thresholds, weights, gram, refinements);
+    let mut solver = Solver::new(memory, rule, thresholds, weights, gram, refinements);
     if !solver.is_finite() {
         return not_finite(memory, weights);
     }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::rule::{Pair, PairRule};
 use super::tree::{split, triangle_index};
 use crate::element::Element;
 
@@ -122,6 +123,7 @@ impl Vector {
 }
 
 pub(super) struct Solver<'a> {
+    rule: PairRule,
     thresholds: Thresholds,
     weights: &'a [f64],
     gram: &'a [f64],
@@ -137,6 +139,7 @@ pub(super) struct Solver<'a> {
 impl<'a> Solver<'a> {
     pub(super) fn new(
         memory: &'a mut Memory,
+        rule: PairRule,
         thresholds: Thresholds,
         weights: &'a [f64],
         gram: &'a [f64],
@@ -146,7 +149,7 @@ impl<'a> Solver<'a> {
         memory.coefficients.clear();
         memory.coefficients.resize(weights.len(), 0.0);
         let (refined, requests) = (Vec::new(), Vec::new());
-        let mut solver = Self { thresholds, weights, gram, refinements, scale: 1.0, refined, requests, memory };
+        let mut solver = Self { rule, thresholds, weights, gram, refinements, scale: 1.0, refined, requests, memory };
         let mut largest: f64 = 0.0;
         solver.each_present_entry(|entry| largest = largest.max(entry.abs()));
         solver.scale = if largest > LARGEST_ENTRY { SHRINK } else { 1.0 };
@@ -238,8 +241,7 @@ impl<'a> Solver<'a> {
             return Some(Vector { weight, ..other });
         }
         let dot = self.dot(&left, &right);
-        let left_factor = 1.0 - self.projection(dot, &left, &right) * (left.weight / weight);
-        let right_factor = 1.0 - self.projection(dot, &right, &left) * (right.weight / weight);
+        let (left_factor, right_factor) = self.rule.factors(&self.pair(dot, &left, &right));
         self.scale(&left, left_factor);
         self.scale(&right, right_factor);
         let sum_of_squares =
@@ -255,10 +257,14 @@ impl<'a> Solver<'a> {
         })
     }
 
-    /// a.b / |a|^2, divided before anything is multiplied.
-    fn projection(&self, dot: f64, a: &Vector, b: &Vector) -> f64 {
+    fn pair(&self, dot: f64, a: &Vector, b: &Vector) -> Pair {
         let smallest = self.smallest_squared_norm();
-        if a.squared_norm < smallest || b.squared_norm < smallest { 0.0 } else { dot / a.squared_norm }
+        Pair {
+            dot,
+            squared_norms: [a.squared_norm, b.squared_norm],
+            weights: [a.weight, b.weight],
+            is_negligible: a.squared_norm < smallest || b.squared_norm < smallest,
+        }
     }
 
     fn scale(&mut self, vector: &Vector, factor: f64) {

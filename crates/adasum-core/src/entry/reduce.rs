@@ -10,7 +10,9 @@ use super::reduction::{Combination, Reduction, input_elements, product_count};
 use super::tables::parse_weights;
 use super::view::{DoublesMut, Exclusive, View, ViewMut};
 use crate::blocks::Accumulator;
-use crate::coefficients::{Memory, Outcome, Refinement, RefinementRequest, Thresholds, coefficients, triangle_index};
+use crate::coefficients::{
+    Memory, Outcome, PairRule, Refinement, RefinementRequest, Thresholds, coefficients, triangle_index,
+};
 use crate::dtype::Op;
 use crate::element::{Element, Output};
 use crate::engine::Engine;
@@ -188,7 +190,8 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
                 .map(|(node, products)| Refinement { first: node.first, count: node.count, products })
                 .collect();
             let thresholds = Thresholds::of::<E>();
-            match coefficients(&mut self.memory, thresholds, &self.present.weights, &self.gram, &refinements) {
+            let (memory, weights) = (&mut self.memory, &self.present.weights);
+            match coefficients(memory, PairRule::Adasum, thresholds, weights, &self.gram, &refinements) {
                 Outcome::Done { orthogonality, squared_norm_sum, coefficients } => {
                     self.stats.write(&[orthogonality, squared_norm_sum]);
                     self.stats.write(coefficients);

@@ -5,7 +5,7 @@ use super::layout::{Pieces, count_of, parse_runs};
 use super::reduction::product_count;
 use super::view::View;
 use crate::blocks::{Accumulator, Run};
-use crate::coefficients::{Memory, Outcome, Refinement, Thresholds, coefficients, is_inner_node};
+use crate::coefficients::{Memory, Outcome, PairRule, Refinement, Thresholds, coefficients, is_inner_node};
 use crate::element::Element;
 use crate::error::{Result, argument_error};
 
@@ -54,12 +54,21 @@ pub fn gram_finish(
     Ok(sums.finish().to_vec())
 }
 
-/// `[0, orthogonality, squaredNormSum, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be refined
+/// The coefficients by the rule with this code and parameter: `[0, orthogonality, squaredNormSum, c_0 ..]`, or `[m, (first, count, c_0 ..) m times]` if m nodes must be refined
 /// first.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs.
-pub fn balanced_coefficients(dtype: f64, weights: View<'_>, gram: View<'_>, refinements: View<'_>) -> Result<Vec<f64>> {
+/// [`Error::Argument`](crate::Error::Argument) if the tables' lengths do not fit the number of inputs, for an unknown
+/// rule, and for a parameter out of its range.
+pub fn balanced_coefficients(
+    rule: f64,
+    parameter: f64,
+    dtype: f64,
+    weights: View<'_>,
+    gram: View<'_>,
+    refinements: View<'_>,
+) -> Result<Vec<f64>> {
+    let rule = PairRule::from_code(rule, parameter)?;
     let thresholds = with_element!(dtype, thresholds());
     let (weights, gram) = (numbers_of_inputs(weights)?, gram.doubles("gram")?);
     let k = weights.len();
@@ -72,7 +81,7 @@ pub fn balanced_coefficients(dtype: f64, weights: View<'_>, gram: View<'_>, refi
     }
     let table = refinements.doubles("refinements")?;
     let refinements = parse_refinements(k, &table)?;
-    Ok(encode(coefficients(&mut Memory::default(), thresholds, &weights, &gram, &refinements)))
+    Ok(encode(coefficients(&mut Memory::default(), rule, thresholds, &weights, &gram, &refinements)))
 }
 
 fn thresholds<E: Element>() -> Thresholds {

@@ -290,8 +290,9 @@ impl Session {
         let gram = self.arguments.numbers(vec![1.0; products]);
         let refinements = self.arguments.numbers(if k > 2 { vec![0.0, 2.0, 1.0, 1.0, 1.0, 1.0] } else { vec![] });
         let weights = self.arguments.numbers(vec![1.0; k]);
-        let coefficients =
-            entry::balanced_coefficients(dtype, View::of(&weights), View::of(&gram), View::of(&refinements));
+        let (rule, parameter) = (self.arguments.number(1.0), self.arguments.number(0.5));
+        let (weights, gram_view, answers) = (View::of(&weights), View::of(&gram), View::of(&refinements));
+        let coefficients = entry::balanced_coefficients(rule, parameter, dtype, weights, gram_view, answers);
         let runs = self.arguments.numbers([0.0, f64::from(count)]);
         let (segment, width) = (self.arguments.number(f64::from(count)), self.arguments.number(products as f64));
         let finished = entry::gram_finish(segment, View::of(&runs), View::of(&gram), width);

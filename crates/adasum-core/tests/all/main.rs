@@ -20,6 +20,7 @@ mod hostile;
 mod identities;
 mod oracle;
 mod orthogonalize;
+mod pair_rules;
 mod properties;
 mod quantize;
 mod refinement;

@@ -9,6 +9,7 @@ import { isWeight } from '../../tensor/weights.ts'
 import type { SegmentRows } from '../../kernels/segment-rows.ts'
 import { type Slice, chunkElementCount, longCallElementCount, sliceOf } from '../../kernels/slice.ts'
 import { type Stretch, decoded } from '../compression/codec.ts'
+import { compareStatistics } from '../compare.ts'
 import { completeStatistics } from '../hierarchy.ts'
 import { type Inputs, encodePresent, exchangeInputs } from '../inputs.ts'
 import type { AllReduceJob } from '../job.ts'
@@ -18,6 +19,7 @@ import type { Reducer } from '../reducer.ts'
 import type { Level, Transfer } from '../schedule/level-plan.ts'
 import {
   type LevelContext,
+  STEP_COMPARE,
   STEP_EXCHANGE,
   STEP_NODES,
   codecAt,
@@ -27,7 +29,7 @@ import {
   stepOf,
   stretchOf,
 } from './context.ts'
-import { gramExchange } from './gram-exchange.ts'
+import { gramExchange, sharersOf } from './gram-exchange.ts'
 import { joinRows, newNodeRows, reportRoot, rowsBeginningIn } from './node-rows.ts'
 
 /** A rank's interval of a node's result. */
@@ -195,7 +197,10 @@ async function reduce(context: LevelContext, index: number, inputs: NodeInputs, 
   const isRoot = index === levels.length - 1
   const resultDtype = isRoot ? job.resultDtype : layout.dtype
   const work = { layout, resultDtype, slice, inputs: vectors, weights, out }
-  const how = { memory: 'pool', check, exchange, observer: call, arrival } as const
+  const compare = compareStatistics(call, layout, stepOf(context, index, STEP_COMPARE), (segment) =>
+    sharersOf({ layout, level }, segment).map(({ rank }) => rank),
+  )
+  const how = { memory: 'pool', check, exchange, compare, observer: call, arrival } as const
   const statistics = await reducer.reduce({ ...work, ...how })
   if (isInner(job, index)) completeStatistics(statistics, layout, job.hierarchy!, weights, isRoot)
   joinRows(into, level, rows, statistics, weights, !isBase(context, index))

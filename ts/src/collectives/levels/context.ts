@@ -16,6 +16,8 @@ export const STEP_EXCHANGE = 0
 export const STEP_GATHER = 1
 export const STEP_NODES = 2
 const STEPS_A_LEVEL = 64
+/** The last step of a level. */
+export const STEP_COMPARE: number = STEPS_A_LEVEL - 1
 /** Enough for 16 levels; no world has ten. */
 export const STEPS_A_BUCKET: number = 1024
 

@@ -92,7 +92,7 @@ async function throughOne(
 }
 
 /** The ranks whose intervals hold elements of a segment, in the order of the elements. */
-function sharersOf({ layout, level }: Context, segment: number): Sharer[] {
+export function sharersOf({ layout, level }: Pick<Context, 'layout' | 'level'>, segment: number): Sharer[] {
   const { owners, begins } = level
   const [first, last] = [layout.segmentBegins[segment]!, layout.segmentBegins[segment + 1]!]
   const sharers: Sharer[] = []

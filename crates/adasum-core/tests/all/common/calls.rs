@@ -114,8 +114,22 @@ pub fn gram_finish(segment: usize, runs: &[f64], nodes: &[f64], width: usize) ->
     entry::gram_finish(segment as f64, View::of(runs), View::of(nodes), width as f64).unwrap()
 }
 
+/// The coefficients of Adasum.
 pub fn coefficients(dtype: f64, weights: &[f64], gram: &[f64], refinements: &[f64]) -> Vec<f64> {
-    entry::balanced_coefficients(dtype, View::of(weights), View::of(gram), View::of(refinements)).unwrap()
+    coefficients_by(0.0, 0.0, dtype, weights, gram, refinements)
+}
+
+/// The coefficients by a rule for pairs.
+pub fn coefficients_by(
+    rule: f64,
+    parameter: f64,
+    dtype: f64,
+    weights: &[f64],
+    gram: &[f64],
+    refinements: &[f64],
+) -> Vec<f64> {
+    let (weights, gram, refinements) = (View::of(weights), View::of(gram), View::of(refinements));
+    entry::balanced_coefficients(rule, parameter, dtype, weights, gram, refinements).unwrap()
 }
 
 pub fn combine_into<E: Float, O: Float>(

@@ -2,7 +2,15 @@
 
 /// The result of the balanced count-weighted tree over the inputs of positive weight, or None without any.
 pub fn adasum(inputs: &[Vec<f64>], weights: &[f64]) -> Option<Vec<f64>> {
-    node(inputs, weights).map(|(vector, _)| vector)
+    tree(inputs, weights, &|a, b, m, k| pair(a, b, m / (m + k), k / (m + k)))
+}
+
+/// A rule for two vectors, which stand for so many ranks' vectors.
+pub type Pair = dyn Fn(&[f64], &[f64], f64, f64) -> Vec<f64>;
+
+/// The tree by any rule for two vectors.
+pub fn tree(inputs: &[Vec<f64>], weights: &[f64], pair: &Pair) -> Option<Vec<f64>> {
+    node(inputs, weights, pair).map(|(vector, _)| vector)
 }
 
 /// The tree over inputs of weight 1.
@@ -10,15 +18,15 @@ pub fn adasum_all(inputs: &[Vec<f64>]) -> Vec<f64> {
     adasum(inputs, &vec![1.0; inputs.len()]).unwrap()
 }
 
-fn node(inputs: &[Vec<f64>], weights: &[f64]) -> Option<(Vec<f64>, f64)> {
+fn node(inputs: &[Vec<f64>], weights: &[f64], pair: &Pair) -> Option<(Vec<f64>, f64)> {
     if inputs.len() == 1 {
         return (weights[0] > 0.0).then(|| (inputs[0].clone(), weights[0]));
     }
     let middle = inputs.len().div_ceil(2);
-    let left = node(&inputs[..middle], &weights[..middle]);
-    let right = node(&inputs[middle..], &weights[middle..]);
+    let left = node(&inputs[..middle], &weights[..middle], pair);
+    let right = node(&inputs[middle..], &weights[middle..], pair);
     match (left, right) {
-        (Some((a, m)), Some((b, k))) => Some((pair(&a, &b, m / (m + k), k / (m + k)), m + k)),
+        (Some((a, m)), Some((b, k))) => Some((pair(&a, &b, m, k), m + k)),
         (left, right) => left.or(right),
     }
 }

@@ -3,8 +3,11 @@
 
 use adasum_core::Engine;
 
-use super::calls::{Reduced, coefficients, combine_into, gram, gram_finish, product_count, refine};
+use super::calls::{Reduced, coefficients_by, combine_into, gram, gram_finish, product_count, refine};
 use super::float::Float;
+
+/// Adasum's rule for pairs, as a code and a parameter.
+const ADASUM_RULE: (f64, f64) = (0.0, 0.0);
 
 /// A node that `coefficients` asks to have refined.
 #[derive(Debug, PartialEq)]
@@ -59,10 +62,26 @@ impl<E: Float> Ranks<'_, E> {
 
     /// The same from the segment's Gram matrix.
     pub fn adasum_from<O: Float>(&self, gram: &[f64]) -> (Reduced<O>, Vec<Vec<RefinementRequest>>) {
+        self.reduce_from(ADASUM_RULE, &vec![1.0; self.inputs.len()], gram)
+    }
+
+    /// The result of the inputs that weigh something, by a rule for pairs, given by its code and parameter.
+    pub fn by_rule<O: Float>(&self, rule: (f64, f64), weights: &[f64]) -> Reduced<O> {
+        let products = product_count(self.inputs.len());
+        let gram = self.gather(products, |slices, piece| gram(self.engine, slices, piece));
+        self.reduce_from(rule, weights, &gram).0
+    }
+
+    fn reduce_from<O: Float>(
+        &self,
+        (rule, parameter): (f64, f64),
+        weights: &[f64],
+        gram: &[f64],
+    ) -> (Reduced<O>, Vec<Vec<RefinementRequest>>) {
         let k = self.inputs.len();
         let (mut refinements, mut rounds) = (Vec::new(), Vec::new());
         loop {
-            let answer = coefficients(E::CODE, &vec![1.0; k], gram, &refinements);
+            let answer = coefficients_by(rule, parameter, E::CODE, weights, gram, &refinements);
             if answer[0] == 0.0 {
                 return (self.combined(answer[1], answer[2], &answer[3..]), rounds);
             }
