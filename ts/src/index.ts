@@ -30,6 +30,8 @@ export {
   type LocalReduceOptions,
   type WideningOptions,
 } from './reduction/local.ts'
+export type { LossScale, LossScaleOptions, LossScaleSettings } from './training/loss-scale-options.ts'
+export { LossScaler, type LossScaleState, type ScaledArrays, type ScaledReduction } from './training/loss-scaler.ts'
 export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
 export type { CallMetrics, CallPhase, CommunicatorMetrics, FlightEntry } from './call-records.ts'
 export type {
