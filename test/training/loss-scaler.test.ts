@@ -138,7 +138,7 @@ test('a gradient that overflows only in the exchange is skipped by all', async (
       const scaler = new LossScaler()
       const data = dtype === 'f16' ? halvesOf('f16', [value, 1]) : Float32Array.of(value, 1)
       const { result, ...rest } = await comm.allReduce(data, { ...options, onNonFinite: 'skip' })
-      const wide = result instanceof Uint16Array ? widened('f16', result) : (result)
+      const wide = result instanceof Uint16Array ? widened('f16', result) : result
       const isGood = scaler.unscale({ ...rest, result: wide })
       scaler.update()
       return [isGood, scaler.scale, rest.nonFiniteRanks.length]

@@ -23,6 +23,11 @@ export class DeltaRound {
     return this.#exchange.start
   }
 
+  /** Memory as long as the weights, for whatever is needed between two calls of `combine`. */
+  get scratch(): Float32Array {
+    return this.#exchange.weights
+  }
+
   /**
    * Reads the present weights as the start of a round. Weights that nobody has assigned since the last exchange are not
    * read again.

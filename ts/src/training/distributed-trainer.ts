@@ -12,6 +12,7 @@ import { checkCommunicator, type Collectives } from './collectives.ts'
 import { DeltaSteps } from './delta-steps.ts'
 import type { StepReduction } from './flat-exchange.ts'
 import { GradientSteps } from './gradient-steps.ts'
+import type { LossScaler } from './loss-scaler.ts'
 import { callOptionsOf } from './options.ts'
 import { StartAgreement } from './start-agreement.ts'
 import type { Accumulator } from './step-gradient.ts'
@@ -66,6 +67,11 @@ export class DistributedTrainer<G> {
     this.#agreement = new StartAgreement(comm, this.#settings, words)
   }
 
+  /** The scale of losses, to be saved and restored between steps that have been exchanged; undefined without `lossScale`. */
+  get lossScaler(): LossScaler | undefined {
+    return this.#settings.lossScaler
+  }
+
   /** What the last exchange did, a segment a weight; undefined before the first one. */
   get lastReduction(): StepReduction | undefined {
     return this.#lastReduction
@@ -75,16 +81,18 @@ export class DistributedTrainer<G> {
    * Takes a batch, and, when `accumulate` batches are together, an optimizer step; when `localSteps` steps are
    * together, an exchange.
    *
-   * @param computeBatch is called at once, unless the last call has not settled
+   * @param computeBatch is called at once, unless the last call has not settled. It is given the loss scale, 1 if there is
+   *   none: the gradients must be those of the loss times that, the loss is its own
    * @returns the batch's loss
    * @throws AdasumError ERR_NOT_READY (as a rejection) if the last call has not settled; ERR_ARGUMENT for another model
    *   than the first; ERR_MISMATCH if options, weights or their values differ between ranks; the communicator's errors;
    *   and whatever `computeBatch` and the model throw
    */
-  train<L>(computeBatch: () => Batch<G, L>): Promise<L> {
+  train<L>(computeBatch: (lossScale: number) => Batch<G, L>): Promise<L> {
     return this.#exclusively(this.#words.step, async () => {
-      const batch = computeBatch()
-      const training = await this.#add(batch)
+      const scale = this.#settings.lossScaler?.scale ?? 1
+      const batch = computeBatch(scale)
+      const training = await this.#add({ ...batch, gradients: unscaled(batch, scale) })
       const loss = await batch.loss
       if (training.accumulator.count >= this.#settings.accumulate) await this.#step(training)
       return loss
@@ -190,4 +198,10 @@ export class DistributedTrainer<G> {
     this.#lastReduction = reduction
     this.#settings.onReduction?.(reduction)
   }
+}
+
+/** Takes over the gradients of a batch, and returns them divided by the loss scale. */
+function unscaled<G>({ model, gradients }: Batch<G, unknown>, scale: number): Gradients<G> {
+  if (scale === 1) return gradients
+  return gradients.map((gradient) => (gradient === undefined ? gradient : model.divideGradient(gradient, scale)))
 }

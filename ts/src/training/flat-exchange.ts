@@ -4,8 +4,8 @@
  * Notes (a vote to stop, a count of batches) ride in one more segment of the same message, so that they cost no round
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
  * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone. Notes must arrive
- * exactly. So they are a message of their own where the numbers are compressed, or where the ranks of each machine
- * reduce first.
+ * exactly. So they are a message of their own where the numbers are compressed, where the ranks of each machine reduce
+ * first, or where ranks count by their samples.
  */
 import type { Compressor } from '../compressor.ts'
 import {
@@ -68,7 +68,7 @@ export class FlatExchange {
   readonly #message: Float32Array
   readonly #segments: number[]
   readonly #notesPerRank: number
-  /** Whether the notes are a message of their own. */
+  /** Whether the notes are always a message of their own. */
   readonly #isApart: boolean
 
   constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
@@ -81,24 +81,25 @@ export class FlatExchange {
     this.values = this.#message.subarray(0, layout.elementCount)
     this.#segments = layout.weights.map(({ elementCount }) => elementCount)
     this.#isApart = noteCount > 0 && (options.hierarchy !== undefined || options.compressor !== undefined)
-    if (noteCount > 0 && !this.#isApart) this.#segments.push(noteCount)
   }
 
   /**
    * Combines `values` in place.
    *
    * @param notes - whole numbers below 2^24, as many as the constructor was told
-   * @param weight - how much this rank counts; only without notes, which would be weighed, too
+   * @param weight - how much this rank counts; on all ranks or on none
    */
   async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const tail = this.#message.subarray(this.#layout.elementCount)
     tail.fill(0).set(notes, this.#comm.rank * this.#notesPerRank)
-    const { segments, nonFiniteRanks, weights, bytesSent } = await this.#allReduce(tail, weight)
+    // Weights would weigh the notes, too.
+    const isApart = this.#isApart || (tail.length > 0 && weight !== undefined)
+    const { segments, nonFiniteRanks, weights, bytesSent } = await this.#allReduce(tail, weight, isApart)
     const named = this.#layout.weights.map(({ name }, index) => ({ ...segments[index]!, name }))
     return {
       reduction: { segments: named, nonFiniteRanks, ...(weights && { sampleCounts: weights }), bytesSent },
       hasResult: this.#isAnyPresent(nonFiniteRanks, weights),
-      notes: this.#notesOf(tail, nonFiniteRanks),
+      notes: this.#notesOf(tail, nonFiniteRanks, isApart),
     }
   }
 
@@ -107,9 +108,10 @@ export class FlatExchange {
     return ranks.some((rank) => weights?.[rank] !== 0 && !nonFiniteRanks.includes(rank))
   }
 
-  async #allReduce(tail: Float32Array, weight: number | undefined): Promise<Reduction<Float32Array>> {
-    const options = { ...this.#options, segments: this.#segments, ...(weight !== undefined && { weight }) }
-    if (!this.#isApart) return this.#comm.allReduce(this.#message, options)
+  async #allReduce(tail: Float32Array, weight: number | undefined, isApart: boolean): Promise<Reduction<Float32Array>> {
+    const segments = isApart || tail.length === 0 ? this.#segments : [...this.#segments, tail.length]
+    const options = { ...this.#options, segments, ...(weight !== undefined && { weight }) }
+    if (!isApart) return this.#comm.allReduce(this.#message, options)
     const { timeoutMs, signal } = this.#options
     const call = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal !== undefined && { signal }) }
     const both = [
@@ -122,8 +124,8 @@ export class FlatExchange {
     return { ...reduction, bytesSent: reduction.bytesSent + notes.bytesSent }
   }
 
-  #notesOf(tail: Float32Array, absent: readonly number[]): (number[] | undefined)[] {
-    const scale = this.#options.op === 'average' && !this.#isApart ? this.#comm.size - absent.length : 1
+  #notesOf(tail: Float32Array, absent: readonly number[], isApart: boolean): (number[] | undefined)[] {
+    const scale = this.#options.op === 'average' && !isApart ? this.#comm.size - absent.length : 1
     return Array.from({ length: this.#comm.size }, (_, rank) => {
       if (absent.includes(rank)) return undefined
       const own = tail.subarray(rank * this.#notesPerRank, (rank + 1) * this.#notesPerRank)

@@ -1,6 +1,7 @@
 import { viewsOf, weightLayout, type WeightLayout } from '../optim/weight-layout.ts'
 import type { Collectives } from './collectives.ts'
 import { FlatExchange, type StepReduction } from './flat-exchange.ts'
+import type { LossScaler } from './loss-scaler.ts'
 import type { StartAgreement } from './start-agreement.ts'
 import type { StepMode } from './step-mode.ts'
 import type { StepGradient } from './step-gradient.ts'
@@ -15,12 +16,14 @@ export class GradientSteps<G> implements StepMode {
   readonly #agreement: StartAgreement
   readonly #layout: WeightLayout
   readonly #exchange: FlatExchange
+  readonly #lossScaler: LossScaler | undefined
 
   constructor(comm: Collectives, model: TrainedModel<G>, settings: TrainerSettings, agreement: StartAgreement) {
     this.#model = model
     this.#agreement = agreement
     this.#layout = weightLayout(model.weights)
     this.#exchange = new FlatExchange(comm, this.#layout, settings.exchange)
+    this.#lossScaler = settings.lossScaler
   }
 
   async step(gradient: StepGradient, sampleCount: number | undefined): Promise<StepReduction> {
@@ -30,7 +33,10 @@ export class GradientSteps<G> implements StepMode {
     this.#exchange.values.fill(0)
     await gradient.read(views)
     const { reduction, hasResult } = await this.#exchange.combine([], sampleCount)
-    if (hasResult) await this.#model.stepCombined(views)
+    const isFinite = this.#lossScaler?.check({ ...reduction, result: this.#exchange.values }) ?? true
+    // Before the step, which may fail on one rank alone: all have the same scale in any case.
+    this.#lossScaler?.update()
+    if (hasResult && isFinite) await this.#model.stepCombined(views)
     return reduction
   }
 

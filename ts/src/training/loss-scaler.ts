@@ -9,7 +9,7 @@
  * the list of ranks whose input was not finite. Each rank looks at both, and comes to the same verdict.
  */
 import { AdasumError, inspect, reading } from '../errors.ts'
-import { checkArray, kindOf, wholeNumber } from '../tensor/check.ts'
+import { checkArray, checkFlag, kindOf, wholeNumber } from '../tensor/check.ts'
 import type { FloatArray, NamedArrays, Reduction } from '../types.ts'
 import { checkLossScale, type LossScale, type LossScaleSettings, powerOfTwo } from './loss-scale-options.ts'
 
@@ -103,9 +103,10 @@ export class LossScaler {
    * Takes in a verdict that was found in another way. It must be the same on every rank.
    *
    * @param isFinite - whether gradients of the step were finite; one that was not is enough to skip it
+   * @throws AdasumError ERR_ARGUMENT if it is no boolean
    */
   record(isFinite: boolean): void {
-    if (!isFinite) this.#verdict = 'overflow'
+    if (!checkFlag(isFinite, 'isFinite')) this.#verdict = 'overflow'
     else if (this.#verdict === 'none') this.#verdict = 'finite'
   }
 

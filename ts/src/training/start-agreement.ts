@@ -7,6 +7,11 @@ import { checkSameLayout } from './layout-agreement.ts'
 import { callOptionsOf } from './options.ts'
 import { MODES, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
 
+const AGREED_OF_SCALE = [
+  ...(['goodSteps', 'growthFactor', 'backoffFactor', 'growthInterval'] as const),
+  ...(['minScale', 'maxScale'] as const),
+]
+
 /** Checks once that all ranks begin alike: with the same options, the same weights and the same bits in them. */
 export class StartAgreement {
   readonly #comm: Collectives
@@ -44,13 +49,17 @@ export class StartAgreement {
   }
 
   #options(): Setting[] {
-    const { exchange, mode, localSteps, accumulate, accumulateOp } = this.#settings
+    const { exchange, mode, localSteps, accumulate, accumulateOp, lossScaler } = this.#settings
+    const scale = lossScaler && { ...lossScaler.state(), ...lossScaler.settings }
     return [
       { label: 'op', value: OP_CODES[exchange.op], choices: Object.keys(OP_CODES) },
       { label: 'mode', value: MODES.indexOf(mode), choices: MODES },
       { label: 'localSteps', value: localSteps },
       { label: 'accumulate', value: accumulate },
       { label: 'accumulateOp', value: OP_CODES[accumulateOp], choices: Object.keys(OP_CODES) },
+      // Zero is none.
+      { label: 'lossScale', value: scale?.scale ?? 0 },
+      ...AGREED_OF_SCALE.map((name) => ({ label: `${name} of lossScale`, value: scale?.[name] ?? 0 })),
     ]
   }
 }

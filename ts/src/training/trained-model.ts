@@ -13,8 +13,8 @@ export type Gradients<G> = readonly (G | undefined)[]
 export interface TrainedModel<G> extends WeightAccess {
   /** Takes over both arguments, and returns their sum; the gradient itself where there is no sum yet. */
   addGradient(sum: G | undefined, gradient: G): G
-  /** Takes over the sum, and returns it divided by the count. */
-  divideGradient(sum: G, count: number): G
+  /** Takes over the sum, and returns it divided by a number that f32 holds: a count of batches, times a loss scale. */
+  divideGradient(sum: G, divisor: number): G
   /** Copies the values of a gradient into `target`, which has as many elements. */
   readGradient(gradient: G, target: Float32Array): Promise<void> | void
   disposeGradient(gradient: G): void

@@ -1,8 +1,10 @@
 import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { oneOf } from '../tensor/check.ts'
-import type { OptionNames, ReduceOp } from '../types.ts'
+import type { OnNonFinite, OptionNames, ReduceOp } from '../types.ts'
 import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from './flat-exchange.ts'
+import type { LossScale } from './loss-scale-options.ts'
+import { LossScaler } from './loss-scaler.ts'
 import { checkCount, checkExchangeOptions } from './options.ts'
 
 export const MODES = ['delta', 'gradient'] as const
@@ -23,6 +25,11 @@ export interface TrainerOptions extends ExchangeOptions {
    * of each batch.
    */
   accumulateOp?: ReduceOp
+  /**
+   * Loss scaling: the loss is multiplied by a scale, and gradients are divided by it before anything else is done with
+   * them; a step whose gradients have overflowed is skipped. `dynamic` or an object: the scale adapts itself. Default: none.
+   */
+  lossScale?: LossScale
   /** Called after each exchange. */
   onReduction?: (reduction: StepReduction) => void
 }
@@ -34,6 +41,8 @@ export interface TrainerSettings {
   localSteps: number
   accumulate: number
   accumulateOp: ReduceOp
+  /** Undefined: losses are not scaled. */
+  lossScaler: LossScaler | undefined
   onReduction: ((reduction: StepReduction) => void) | undefined
 }
 
@@ -54,6 +63,7 @@ const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
   localSteps: true,
   accumulate: true,
   accumulateOp: true,
+  lossScale: true,
   onReduction: true,
   ...EXCHANGE_OPTIONS,
 }
@@ -70,7 +80,18 @@ export function checkTrainerOptions(options: TrainerOptions): TrainerSettings {
       'ERR_ARGUMENT',
       `localSteps is ${localSteps}, but mode 'gradient' exchanges at every step. Use accumulate, or mode 'delta'.`,
     )
-  return { exchange, mode, localSteps, accumulate, accumulateOp, onReduction: options.onReduction }
+  const lossScaler = options.lossScale === undefined ? undefined : new LossScaler(options.lossScale)
+  if (mode === 'gradient' && lossScaler) exchange.onNonFinite = skippingPolicy(options.onNonFinite)
+  return { exchange, mode, localSteps, accumulate, accumulateOp, lossScaler, onReduction: options.onReduction }
+}
+
+/** With a loss scale one policy alone makes sense: the trainer learns which ranks have overflowed. */
+function skippingPolicy(given: OnNonFinite | undefined): OnNonFinite {
+  if (given === undefined) return 'skip'
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `onNonFinite is ${given}, but with lossScale a gradient that is not finite skips the step on all ranks. Leave onNonFinite out.`,
+  )
 }
 
 function checkAccumulateOp(op: unknown): ReduceOp {

@@ -4,6 +4,7 @@ import { readOptions } from '../../tensor/check.ts'
 import type { Collectives } from '../../training/collectives.ts'
 import { type Batch, DistributedTrainer } from '../../training/distributed-trainer.ts'
 import type { StepReduction } from '../../training/flat-exchange.ts'
+import type { LossScaler } from '../../training/loss-scaler.ts'
 import type { TrainerOptions, TrainerWords } from '../../training/trainer-options.ts'
 import type { OptionNames } from '../../types.ts'
 import { checkVariables, gradientsOf, lossOf, type LossFunction, selectVariables } from './gradients.ts'
@@ -64,6 +65,14 @@ export class DistributedOptimizer {
     this.#trainer = new DistributedTrainer(comm, options, WORDS)
   }
 
+  /**
+   * The scale of losses, to be saved and restored between exchanges, on all ranks alike; undefined without the option
+   * `lossScale`.
+   */
+  get lossScaler(): LossScaler | undefined {
+    return this.#trainer.lossScaler
+  }
+
   /** What the last exchange did, a segment a variable; undefined before the first one. */
   get lastReduction(): StepReduction | undefined {
     return this.#trainer.lastReduction
@@ -82,9 +91,9 @@ export class DistributedOptimizer {
    *   options, shapes or initial weights differ between ranks; the communicator's errors; and whatever `f` throws
    */
   minimizeAsync(f: LossFunction, variables?: readonly tf.Variable[], options: BatchOptions = {}): Promise<number> {
-    return this.#trainer.train(() => {
+    return this.#trainer.train((lossScale) => {
       const { sampleCount } = readOptions(options, BATCH_OPTIONS)
-      return { ...this.#batchOf(f, variables), sampleCount }
+      return { ...this.#batchOf(f, variables, lossScale), sampleCount }
     })
   }
 
@@ -105,8 +114,12 @@ export class DistributedOptimizer {
     this.inner.dispose()
   }
 
-  #batchOf(f: LossFunction, variables: readonly tf.Variable[] | undefined): Batch<tf.Tensor, number> {
-    const { value, grads } = gradientsOf(this.inner, f, variables)
+  #batchOf(
+    f: LossFunction,
+    variables: readonly tf.Variable[] | undefined,
+    lossScale: number,
+  ): Batch<tf.Tensor, number> {
+    const { value, grads } = gradientsOf(this.inner, f, variables, lossScale)
     try {
       const model = this.#modelOf(variables, grads)
       return { model, gradients: model.variables.map(({ name }) => grads[name]), loss: lossOf(value) }

@@ -5,14 +5,34 @@ import { trainableVariables } from './variables.ts'
 /** The loss of a batch, made of the variables that are trained. */
 export type LossFunction = () => tf.Scalar
 
-/** Loss and gradients by name, as tf.Optimizer.minimize computes them. */
+/**
+ * Loss and gradients by name, as tf.Optimizer.minimize computes them.
+ *
+ * @param lossScale - what the gradients, but not the loss, are multiplied by
+ */
 export function gradientsOf(
   optimizer: tf.Optimizer,
   f: LossFunction,
   variables: readonly tf.Variable[] | undefined,
+  lossScale: number,
 ): { value: tf.Scalar; grads: tf.NamedTensorMap } {
   if (typeof f !== 'function') throw new AdasumError('ERR_ARGUMENT', `f is ${typeof f}; it must be a function.`)
-  return optimizer.computeGradients(() => synchronous(f()), trainableOnly(variables))
+  if (lossScale === 1) return optimizer.computeGradients(() => synchronous(f()), trainableOnly(variables))
+  let loss: tf.Scalar | undefined
+  const scaled = (): tf.Scalar => {
+    const value = synchronous(f())
+    // The scaled one may be infinite.
+    loss = tf.keep(tf.clone(value))
+    return tf.mul(value, lossScale)
+  }
+  try {
+    const { value, grads } = optimizer.computeGradients(scaled, trainableOnly(variables))
+    value.dispose()
+    return { value: loss!, grads }
+  } catch (error) {
+    loss?.dispose()
+    throw error
+  }
 }
 
 function synchronous(loss: tf.Scalar): tf.Scalar {
