@@ -87,7 +87,8 @@ function newStateArray({ methods, segments, dtype }: Kept, index: number): State
   return { elements: newFloats(dtype, segments.begins.at(-1)! - shift), shifts }
 }
 
-function checkFits(name: string, array: unknown, view: FloatArray): void {
+/** @throws AdasumError ERR_ARGUMENT for an array of a state that is not like its part of the optimizer's */
+export function checkFits(name: string, array: unknown, view: FloatArray): void {
   if (typedArrayName(array) !== view.constructor.name)
     refuse(`${inspect(name)} must be a ${view.constructor.name}, and is ${typedArrayName(array) ?? typeof array}`)
   const { length } = array as FloatArray

@@ -21,7 +21,7 @@ import { rateAfter } from './hyperparameters.ts'
 import { OptimizerState, type SavedState } from './optimizer-state.ts'
 import type { Method, StepContext } from './rules.ts'
 import type { Schedule } from './schedules.ts'
-import type { SegmentPlan } from './segments.ts'
+import type { OptimizerSegment, SegmentPlan } from './segments.ts'
 import { type StepTask, StepTasks } from './step-tasks.ts'
 
 export interface StepReport {
@@ -66,6 +66,16 @@ export class Optimizer {
   /** Elements of the weights. */
   get elementCount(): number {
     return this.#plan.segments.begins.at(-1)!
+  }
+
+  /** Of weights, gradient and state. */
+  get dtype(): FloatDtype {
+    return this.#plan.dtype
+  }
+
+  /** The arrays of the weights, in the order in which they lie one behind the other. */
+  get segments(): readonly OptimizerSegment[] {
+    return this.#plan.segments.segments
   }
 
   /**
