@@ -14,7 +14,6 @@ export {
   type LocalOptions,
   type LocalReduceOptions,
 } from './reduction/local.ts'
-export { adasum, adasumSync, average, averageSync, sum, sumSync, type LocalOptions } from './reduction/local.ts'
 export type { LossScale, LossScaleOptions, LossScaleSettings } from './training/loss-scale-options.ts'
 export { LossScaler, type LossScaleState, type ScaledArrays, type ScaledReduction } from './training/loss-scaler.ts'
 export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
