@@ -12,9 +12,9 @@ const BROWSER_GLOBALS = [
   'requestAnimationFrame',
 ]
 
-// Classes that answer for values of any realm, or that only our own code throws. tfjs decides by what its objects can do.
+// Classes that answer for values of any realm, or that only our own code throws. tfjs decides by what its objects can do, and jax-js has no other mark of an array.
 const OWN_ERRORS = ['AdasumError', 'AgreedFailure', 'PipeEnded', 'CommandError', 'CommanderError', 'FormatError']
-const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.property.name="AgreedFailure"], [right.object.name="tf"]`
+const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.property.name="AgreedFailure"], [right.object.name=/^(tf|jax)$/]`
 
 export default defineConfig(
   globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/', 'docs/api/']),

@@ -33,6 +33,7 @@ test('our own classes of errors may be asked for, and classes that decide for th
     'PipeEnded',
     'CommandError',
     'tf.Tensor',
+    'jax.Array',
   ])
     t.deepEqual(await complaints(`value instanceof ${name}`), [], name)
 })

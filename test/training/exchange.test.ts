@@ -1,5 +1,7 @@
 import test from 'ava'
 import { Compressor } from '../../ts/src/compressor.ts'
+import type { Communicator } from '../../ts/src/communicator/communicator.ts'
+import type { Collectives } from '../../ts/src/training/collectives.ts'
 import { DeltaExchange } from '../../ts/src/training/delta-exchange.ts'
 import { FlatExchange } from '../../ts/src/training/flat-exchange.ts'
 import { weightLayout } from '../../ts/src/optim/weight-layout.ts'
@@ -51,6 +53,23 @@ for (const size of [1, 2, 3, 5]) {
       })
     })
   }
+}
+
+test('values lie in memory of the communicator, if it has some', async (t) => {
+  const world = await makeWorld(1)
+  t.teardown(() => world.close())
+  const [comm] = world.ranks
+  const own = comm!.allocate('f32', LAYOUT.elementCount)
+  const exchange = new FlatExchange({ ...plain(comm!), allocate: () => own as never }, LAYOUT, { op: 'sum' })
+  t.is(exchange.values.buffer, own.buffer)
+  t.is(new FlatExchange(plain(comm!), LAYOUT, { op: 'sum' }).values.length, LAYOUT.elementCount)
+})
+
+/** What every communicator of an adapter must have, and no more. */
+function plain(comm: Communicator): Collectives {
+  const { rank, size } = comm
+  const [allReduce, broadcast, allGather] = [comm.allReduce.bind(comm), comm.broadcast.bind(comm), comm.allGather.bind(comm)] // prettier-ignore
+  return { rank, size, allReduce, broadcast, allGather }
 }
 
 test('a rank that is left out has no notes, and the others count themselves', async (t) => {

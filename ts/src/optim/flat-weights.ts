@@ -1,8 +1,8 @@
 /** Flat memory for weights of each dtype that a model may have. */
-const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const
+const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array, bool: Uint8Array } as const
 
-export type WeightDtype = 'float32' | 'int32' | 'bool'
-export type FlatWeights = Float32Array | Int32Array | Uint8Array
+export type WeightDtype = 'float32' | 'int32' | 'uint32' | 'bool'
+export type FlatWeights = Float32Array | Int32Array | Uint32Array | Uint8Array
 
 export function isWeightDtype(dtype: string): dtype is WeightDtype {
   return Object.hasOwn(ARRAY_TYPES, dtype)

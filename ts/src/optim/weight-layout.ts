@@ -1,6 +1,6 @@
 /**
- * Where each weight of a model lies in one flat buffer. Ranks match weights by position, shape and dtype, never by
- * name.
+ * Where each weight of a model lies in one flat buffer. Ranks match weights by position, shape and dtype, and by path
+ * where weights have one; never by name.
  */
 import type { FlatWeights } from './flat-weights.ts'
 
@@ -9,6 +9,8 @@ export interface WeightSpec {
   readonly name: string
   readonly shape: readonly number[]
   readonly dtype: string
+  /** Where the weight lies in its model, on every rank: in a pytree, say. Without it the position alone counts. */
+  readonly path?: string
 }
 
 export interface WeightLocation extends WeightSpec {
@@ -29,9 +31,9 @@ export function elementCountOf(shape: readonly number[]): number {
 
 export function weightLayout(specs: readonly WeightSpec[]): WeightLayout {
   let offset = 0
-  const weights = specs.map(({ name, shape, dtype }) => {
-    const elementCount = elementCountOf(shape)
-    const location = { name, shape, dtype, offset, elementCount }
+  const weights = specs.map((spec) => {
+    const elementCount = elementCountOf(spec.shape)
+    const location = { ...spec, offset, elementCount }
     offset += elementCount
     return location
   })

@@ -2,8 +2,9 @@ import type { Communicator } from '../communicator/communicator.ts'
 import { AdasumError } from '../errors.ts'
 import { kindOf } from '../tensor/check.ts'
 
-/** What optimizers need of a communicator. */
-export type Collectives = Pick<Communicator, 'rank' | 'size' | 'allReduce' | 'broadcast' | 'allGather'>
+/** What optimizers need of a communicator. Without `allocate` they exchange arrays of ordinary memory. */
+export type Collectives = Pick<Communicator, 'rank' | 'size' | 'allReduce' | 'broadcast' | 'allGather'> &
+  Partial<Pick<Communicator, 'allocate'>>
 
 /** @throws AdasumError ERR_ARGUMENT for what is no communicator, such as the promise of one */
 export function checkCommunicator(comm: unknown): void {

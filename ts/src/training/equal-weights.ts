@@ -1,25 +1,28 @@
 /**
  * Makes the weights of all ranks equal. Weights of one dtype travel in one buffer, those without elements not at all.
  */
-import { type FlatWeights, newFlat, type WeightDtype } from '../optim/flat-weights.ts'
-import { viewsOf, weightLayout } from '../optim/weight-layout.ts'
+import type { FlatWeights } from '../optim/flat-weights.ts'
+import { weightLayout } from '../optim/weight-layout.ts'
 import type { CallOptions } from '../types.ts'
 import type { Collectives } from './collectives.ts'
+import { copiesOf } from './flat-copies.ts'
+import type { FlatMemory } from './flat-memory.ts'
 import { checkSameLayout } from './layout-agreement.ts'
-import { readWeights, type WeightAccess } from './weight-access.ts'
+import type { WeightAccess } from './weight-access.ts'
 
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose weights all ranks get. */
   root: number
 }
 
-/** Copies of weights, and the buffers in which they lie. */
-interface Copies {
-  /** An array for each weight. */
-  values: FlatWeights[]
-  floats: Float32Array[]
-  others: FlatWeights[]
+/** How an adapter's users call a broadcast, and where it finds its buffers; without `memory` it makes new ones. */
+export interface BroadcastSetting {
+  caller: string
+  advice: string
+  memory?: FlatMemory
 }
+
+const MODEL: BroadcastSetting = { caller: 'broadcastWeights()', advice: 'Build the same model on every rank.' }
 
 /**
  * Gives every rank the root's weights. Nothing is written before everything has arrived.
@@ -29,11 +32,11 @@ export async function broadcastFlat(
   access: WeightAccess<FlatWeights>,
   comm: Collectives,
   { root, ...call }: BroadcastOptions,
+  { caller, advice, memory }: BroadcastSetting = MODEL,
 ): Promise<void> {
-  const advice = 'Build the same model on every rank.'
-  await checkSameLayout(weightLayout(access.weights), { comm, caller: 'broadcastWeights()', advice, call })
-  const { values, floats, others } = await copiesOf(access)
-  for (const flat of [...floats, ...others]) await comm.broadcast(flat, { root, ...call })
+  await checkSameLayout(weightLayout(access.weights), { comm, caller, advice, call })
+  const { values, flats } = await copiesOf(access, memory && ((dtype, count) => memory.of(dtype, count)))
+  for (const { flat } of flats) await comm.broadcast(flat, { root, ...call })
   if (comm.rank !== root) access.writeWeights(values)
 }
 
@@ -46,23 +49,11 @@ export async function averageFlat(
   comm: Collectives,
   call: CallOptions,
 ): Promise<void> {
-  const { values, floats, others } = await copiesOf(access)
-  for (const flat of floats) await comm.allReduce(flat, { op: 'average', ...call })
-  for (const flat of others) await comm.broadcast(flat, { root: 0, ...call })
-  if (floats.length + others.length > 0) access.writeWeights(values)
-}
-
-async function copiesOf(access: WeightAccess<FlatWeights>): Promise<Copies> {
-  const copies: Copies = { values: [], floats: [], others: [] }
-  for (const dtype of new Set(access.weights.map((weight) => weight.dtype as WeightDtype))) {
-    const members = [...access.weights.entries()].filter(([, weight]) => weight.dtype === dtype)
-    const layout = weightLayout(members.map(([, weight]) => weight))
-    const flat = newFlat(dtype, layout.elementCount)
-    viewsOf(layout, flat).forEach((view, member) => (copies.values[members[member]![0]] = view))
-    if (flat.length === 0) continue
-    if (dtype === 'float32') copies.floats.push(flat as Float32Array)
-    else copies.others.push(flat)
-  }
-  await readWeights(access, copies.values, (index) => copies.values[index]!.length === 0)
-  return copies
+  const { values, flats } = await copiesOf(access)
+  const [floats, others] = [true, false].map((isFloat) =>
+    flats.filter(({ dtype }) => (dtype === 'float32') === isFloat),
+  )
+  for (const { flat } of floats!) await comm.allReduce(flat as Float32Array, { op: 'average', ...call })
+  for (const { flat } of others!) await comm.broadcast(flat, { root: 0, ...call })
+  if (flats.length > 0) access.writeWeights(values)
 }

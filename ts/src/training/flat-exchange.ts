@@ -19,6 +19,7 @@ import {
 } from '../types.ts'
 import type { Collectives } from './collectives.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
+import { newExchanged } from './flat-memory.ts'
 
 export interface ExchangeOptions extends CallOptions {
   op: ReduceOp
@@ -77,7 +78,7 @@ export class FlatExchange {
     this.#layout = layout
     this.#options = options
     this.#notesPerRank = notesPerRank
-    this.#message = new Float32Array(layout.elementCount + noteCount)
+    this.#message = newExchanged(comm, 'float32', layout.elementCount + noteCount) as Float32Array
     this.values = this.#message.subarray(0, layout.elementCount)
     this.#segments = layout.weights.map(({ elementCount }) => elementCount)
     this.#isApart = noteCount > 0 && (options.hierarchy !== undefined || options.compressor !== undefined)

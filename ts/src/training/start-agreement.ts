@@ -30,7 +30,7 @@ export class StartAgreement {
   }
 
   /**
-   * Five small all-gathers the first time, and nothing after it has succeeded.
+   * Three small all-gathers the first time, and nothing after it has succeeded.
    *
    * @param countsSamples - whether this rank's batches have sample counts
    * @throws AdasumError ERR_MISMATCH with the first difference, the same on every rank

@@ -2,20 +2,21 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { FileTensor, TensorSpec } from '../../checkpoint/tensors.ts'
 import { AdasumError } from '../../errors.ts'
-import type { FlatWeights, WeightDtype } from '../../optim/flat-weights.ts'
+import type { FlatWeights } from '../../optim/flat-weights.ts'
 import { weightText } from '../../optim/weight-layout.ts'
+import type { VariableDtype } from './variables.ts'
 
 /** As safetensors files name the dtypes of weights. */
-export const DTYPE_NAMES: Readonly<Record<WeightDtype, string>> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
+export const DTYPE_NAMES: Readonly<Record<VariableDtype, string>> = { float32: 'F32', int32: 'I32', bool: 'BOOL' }
 
-export function weightDtypeOf(dtype: string): WeightDtype | undefined {
-  return (Object.keys(DTYPE_NAMES) as WeightDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
+export function weightDtypeOf(dtype: string): VariableDtype | undefined {
+  return (Object.keys(DTYPE_NAMES) as VariableDtype[]).find((key) => DTYPE_NAMES[key] === dtype)
 }
 
 /** A copy of a tensor's values: the cpu backend hands out its own memory. */
 export async function specOf(tensor: tf.Tensor): Promise<Required<TensorSpec>> {
   const data = (await tensor.data<'float32' | 'int32' | 'bool'>()).slice()
-  return { data, shape: tensor.shape, dtype: DTYPE_NAMES[tensor.dtype as WeightDtype] }
+  return { data, shape: tensor.shape, dtype: DTYPE_NAMES[tensor.dtype as VariableDtype] }
 }
 
 /** A tensor over the memory of one of a file. */

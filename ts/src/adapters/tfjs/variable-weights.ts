@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
-import type { FlatWeights, WeightDtype } from '../../optim/flat-weights.ts'
+import type { FlatWeights } from '../../optim/flat-weights.ts'
 import type { WeightSpec } from '../../optim/weight-layout.ts'
 import type { WeightAccess } from '../../training/weight-access.ts'
+import type { VariableDtype } from './variables.ts'
 
 /**
  * Variables as weights. Reads copy (the cpu backend hands out its own memory), writes go through fresh tensors that
@@ -34,7 +35,7 @@ export class VariableWeights implements WeightAccess<FlatWeights> {
   /** A tensor a variable. Each has memory of its own: the cpu backend keeps the array it is given. */
   protected tensorsOf(values: readonly FlatWeights[]): tf.Tensor[] {
     return this.weights.map(({ shape, dtype }, index) =>
-      tf.tensor(values[index]!.slice(), [...shape], dtype as WeightDtype),
+      tf.tensor(values[index]!.slice(), [...shape], dtype as VariableDtype),
     )
   }
 }

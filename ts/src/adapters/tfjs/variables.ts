@@ -1,8 +1,11 @@
 /** Which variables a model or a list of them has. */
 import * as tf from '@tensorflow/tfjs-core'
 import { AdasumError } from '../../errors.ts'
-import { isWeightDtype } from '../../optim/flat-weights.ts'
+import { isWeightDtype, type WeightDtype } from '../../optim/flat-weights.ts'
 import { kindOf } from '../../tensor/check.ts'
+
+/** The dtypes of weights that tensors have, too. */
+export type VariableDtype = Exclude<WeightDtype, 'uint32'>
 
 /** A weight of a tfjs-layers model: what it reads is the tf.Variable itself. */
 export interface ModelWeight {

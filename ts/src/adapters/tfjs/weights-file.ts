@@ -11,15 +11,15 @@ import {
 import { readSafetensors } from '../../checkpoint/safetensors-file.ts'
 import type { FileTensor } from '../../checkpoint/tensors.ts'
 import { AdasumError, inspect } from '../../errors.ts'
-import { flatOf, type FlatWeights, type WeightDtype } from '../../optim/flat-weights.ts'
+import { flatOf, type FlatWeights } from '../../optim/flat-weights.ts'
 import { bytesOf, checkFlag, checkOptions } from '../../tensor/check.ts'
 import type { OptionNames } from '../../types.ts'
 import { checkShapes, specOf, weightDtypeOf } from './stored-variables.ts'
-import { variablesOf, type Weights } from './variables.ts'
+import { type VariableDtype, variablesOf, type Weights } from './variables.ts'
 
 /** A weight in a file. */
 export interface StoredWeight extends StoredTensor {
-  dtype: WeightDtype
+  dtype: VariableDtype
 }
 
 /** The name of a variable's tensor in a file. */
@@ -156,7 +156,7 @@ export async function readStored(source: ByteSource, path: string): Promise<Stor
   }
 }
 
-function checkedDtype({ name, dtype }: StoredTensor): WeightDtype {
+function checkedDtype({ name, dtype }: StoredTensor): VariableDtype {
   const known = weightDtypeOf(dtype)
   if (known !== undefined) return known
   throw new FormatError(`${displayText(name)} is ${dtype}, which saveWeights() does not write`)
