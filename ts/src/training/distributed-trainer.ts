@@ -95,6 +95,7 @@ export class DistributedTrainer<G> {
       const training = await this.#add({ ...batch, gradients: unscaled(batch, scale) })
       const loss = await batch.loss
       if (training.accumulator.count >= this.#settings.accumulate) await this.#step(training)
+      await training.model.settle?.()
       return loss
     })
   }
@@ -103,10 +104,13 @@ export class DistributedTrainer<G> {
    * Takes a step with the gradients that wait for `accumulate`, and exchanges the steps that wait for `localSteps`;
    * nothing if none wait. All ranks must call it at the same point: they compare how much is pending.
    *
-   * @throws AdasumError ERR_MISMATCH with both counts if they differ; ERR_NOT_READY; the communicator's errors
+   * @param begin is called at once, unless the last call has not settled
+   * @throws AdasumError ERR_MISMATCH with both counts if they differ; ERR_NOT_READY; the communicator's errors; and
+   *   whatever `begin` throws
    */
-  flush(): Promise<void> {
+  flush(begin: () => void = () => undefined): Promise<void> {
     return this.#exclusively('flush()', async () => {
+      begin()
       const training = this.#training
       const settings = [
         { label: 'the number of pending steps', value: training?.mode.pendingSteps ?? 0 },
@@ -118,6 +122,7 @@ export class DistributedTrainer<G> {
       if (training === undefined) return
       if (training.accumulator.count > 0) await this.#step(training)
       this.#report(await training.mode.exchangePending())
+      await training.model.settle?.()
     })
   }
 

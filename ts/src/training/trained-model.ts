@@ -22,6 +22,8 @@ export interface TrainedModel<G> extends WeightAccess {
   step(gradients: Gradients<G>): Promise<void> | void
   /** One optimizer step with the gradients of all ranks, an array for each weight. Their memory is used again. */
   stepCombined(gradients: readonly Float32Array[]): Promise<void> | void
+  /** Computes what a lazy framework has put off. Called when a batch or an exchange has ended. */
+  settle?(): Promise<void>
 }
 
 export function disposeAll<G>(model: TrainedModel<G>, gradients: Gradients<G>): void {

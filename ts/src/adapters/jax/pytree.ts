@@ -70,16 +70,26 @@ export class Pytree<T extends ArrayTree> {
   }
 
   dispose(): void {
-    disposeArrays(this.leaves.map(({ array }) => array))
+    disposeTree(this.#items)
   }
 }
 
-/** Ends a reference to each of the arrays. What is no array, or has no reference left, is passed over. */
-export function disposeArrays(arrays: readonly unknown[]): void {
-  for (const array of arrays) if (isArray(array) && array.refCount > 0) array.dispose()
+/** Ends a reference to each of the arrays that has one left. */
+export function disposeArrays(arrays: readonly jax.Array[]): void {
+  for (const array of arrays) if (array.refCount > 0) array.dispose()
 }
 
-export function isArray(value: unknown): value is jax.Array {
+/** The arrays in a tree that may have other leaves, too. */
+export function arraysOf(tree: unknown): jax.Array[] {
+  return jax.tree.leaves(tree).filter(isArray)
+}
+
+/** Ends a reference to each array of a tree that may have other leaves, too. */
+export function disposeTree(tree: unknown): void {
+  disposeArrays(arraysOf(tree))
+}
+
+function isArray(value: unknown): value is jax.Array {
   return value instanceof jax.Array
 }
 
