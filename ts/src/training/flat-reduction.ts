@@ -21,6 +21,7 @@ import { checkSameLayout } from './layout-agreement.ts'
 import { callOptionsOf } from './options.ts'
 import type { WeightAccess } from './weight-access.ts'
 
+/** How weights, or gradients in a tree, are combined. */
 export interface WeightReduceOptions extends CallOptions {
   /** Of float32 all; of integers `sum` (which wraps), `min` and `max`; of bool `min` (all are true) and `max` (any is). */
   op: AllReduceOp
@@ -45,11 +46,13 @@ export const WEIGHT_REDUCE_OPTIONS: OptionNames<WeightReduceOptions> = {
 
 /** What was done to one weight. */
 export interface WeightSegment extends SegmentReduction {
+  /** Sizes of its dimensions. */
   shape: readonly number[]
 }
 
 /** What an all-reduce of weights did: a segment a weight, in their order. */
 export interface WeightReduction {
+  /** One a weight. */
   segments: WeightSegment[]
   /** Ranks whose float32 numbers were left out (`onNonFinite: 'skip'`); their integers count. */
   nonFiniteRanks: number[]

@@ -7,6 +7,7 @@ import { type GradientTransformation, InnerOptimizer } from './inner-optimizer.t
 import { type ArrayTree, disposeTree, Pytree } from './pytree.ts'
 import { TreeModel } from './tree-model.ts'
 
+/** Options of `DistributedOptimizer`. */
 export type DistributedOptimizerOptions = TrainerOptions
 
 const WORDS: TrainerWords = {
@@ -63,6 +64,7 @@ export class DistributedOptimizer<S = unknown> {
     return this.#inner.state
   }
 
+  /** Takes over the arrays of a state, such as that of a checkpoint, and ends those of the present one. */
   set state(state: S | undefined) {
     this.#inner.state = state
   }

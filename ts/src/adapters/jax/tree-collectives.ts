@@ -13,13 +13,13 @@ import { CALL_OPTIONS, type CallOptions, type OptionNames } from '../../types.ts
 import { ArrayWeights } from './array-weights.ts'
 import { type ArrayTree, Pytree } from './pytree.ts'
 
+/** Options of `broadcast`. */
 export interface BroadcastOptions extends CallOptions {
   /** The rank whose arrays all ranks get. Default 0. */
   root?: number
 }
 
-export type AllReduceTreeOptions = WeightReduceOptions
-
+/** What `allReduce` gives: the tree, and what was done to each leaf. */
 export interface TreeReduction<T> extends WeightReduction {
   /** A tree of the structure of the argument, with the same bits on every rank. */
   result: T
@@ -64,7 +64,7 @@ export async function broadcast<T extends ArrayTree>(
 export async function allReduce<T extends ArrayTree>(
   tree: T,
   comm: Collectives,
-  options: AllReduceTreeOptions,
+  options: WeightReduceOptions,
 ): Promise<TreeReduction<T>> {
   const { result, outcome } = await onLeaves(tree, comm, 'allReduce()', (weights, memory) => {
     checkOptions(options, WEIGHT_REDUCE_OPTIONS)
