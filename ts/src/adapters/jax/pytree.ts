@@ -125,7 +125,7 @@ function pathOf(keys: readonly Key[]): string {
 }
 
 function checkLeaf({ path, array }: Leaf, what: string): void {
-  const place = `${what}: leaf ${printable(path, LONGEST)}`
+  const place = `${what}: ${leafText(path)}`
   if (!isArray(array)) {
     const advice =
       'Pass arrays of the same copy of @jax-js/jax, outside of jit and grad; make one of a number by np.array.'
@@ -140,6 +140,11 @@ function checkLeaf({ path, array }: Leaf, what: string): void {
   )
 }
 
+/** A leaf as messages name it. */
+export function leafText(path: string): string {
+  return `leaf ${printable(path, LONGEST)}`
+}
+
 /** The same array may lie in several places, if there is a reference for each. */
 function checkReferences(leaves: readonly Leaf[], what: string): void {
   const uses = new Map<jax.Array, number>()
@@ -147,7 +152,7 @@ function checkReferences(leaves: readonly Leaf[], what: string): void {
     const count = (uses.get(array) ?? 0) + 1
     uses.set(array, count)
     if (count <= array.refCount) continue
-    const place = `${what}: leaf ${printable(path, LONGEST)}`
+    const place = `${what}: ${leafText(path)}`
     const state =
       array.refCount === 0 ? 'has been freed' : `is use ${count} of an array with ${array.refCount} references`
     throw new AdasumError(

@@ -1,14 +1,10 @@
 import type * as jax from '@jax-js/jax'
 import { AdasumError } from '../../errors.ts'
-import { printable } from '../../printable.ts'
 import { weightText, type WeightSpec } from '../../optim/weight-layout.ts'
 import type { Gradients, TrainedModel } from '../../training/trained-model.ts'
 import { ArrayWeights, newArrays, readArray } from './array-weights.ts'
 import type { InnerOptimizer } from './inner-optimizer.ts'
-import { type ArrayTree, disposeArrays, type Leaf, Pytree } from './pytree.ts'
-
-/** Characters of a path in a message. */
-const LONGEST = 200
+import { type ArrayTree, disposeArrays, type Leaf, leafText, Pytree } from './pytree.ts'
 
 /**
  * Parameters and the optimizer that steps them. Between two calls of the training loop the parameters are the caller's,
@@ -113,7 +109,7 @@ function checkTrainable(leaves: readonly Leaf[]): void {
   if (leaves.length === 0) throw new AdasumError('ERR_ARGUMENT', 'params has 0 arrays; it must have at least 1.')
   const other = leaves.find(({ array }) => (array.dtype as string) !== 'float32')
   if (other === undefined) return
-  const leaf = `params: leaf ${printable(other.path, LONGEST)}`
+  const leaf = `params: ${leafText(other.path)}`
   const message = `${leaf} is ${other.array.dtype}; only float32 can be trained. Keep other arrays in a tree of their own.`
   throw new AdasumError('ERR_UNSUPPORTED', message)
 }
@@ -125,7 +121,7 @@ function checkLeaves(weights: readonly WeightSpec[], leaves: readonly Leaf[], wh
   for (const path of [...expected.keys(), ...texts.keys()]) {
     const [given, wanted] = [texts.get(path) ?? 'missing', expected.get(path) ?? 'missing']
     if (given === wanted) continue
-    const leaf = `leaf ${printable(path, LONGEST)}`
+    const leaf = leafText(path)
     const message = `${what}: ${leaf} is ${given}, and ${wanted} in the params of the first step. Use one DistributedOptimizer for each model.`
     throw new AdasumError('ERR_ARGUMENT', message)
   }
