@@ -16,6 +16,8 @@ const CHECKS = {
   tsc: [...inModules('typescript', 'bin', 'tsc'), '--project', 'tsconfig.json'],
   eslint: [...inModules('eslint', 'bin', 'eslint.js'), '--max-warnings=0', '.'],
   prettier: [...inModules('prettier', 'bin', 'prettier.cjs'), '--log-level=warn', '--check', '.'],
+  // What is public and says nothing of itself.
+  typedoc: [...inModules('typedoc', 'bin', 'typedoc'), '--emit', 'none', '--logLevel', 'Warn'],
   rustfmt: ['cargo', 'fmt', '--all', '--check'],
   'rustfmt of the tool': ['cargo', 'fmt', '--check', ...TOOL],
   // What needs the graphics library is checked by `npm run test:gpu`, which compiles it in any case.

@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { hostStore } from '../../dist/rendezvous/stores/tcp/host-store.js'
+import { hostStore } from '#host-store'
 
 const PROGRAM = fileURLToPath(new URL('rank.mjs', import.meta.url))
 

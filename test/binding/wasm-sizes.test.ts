@@ -28,7 +28,7 @@ const TOGETHER = [
 ] as const
 const TOLERANCE = 0.1
 /** The most that a build and its JavaScript may have, compressed. */
-const LIMIT_BYTES = 160_000
+const LIMIT_BYTES = 165_000
 
 type Sizes = Record<(typeof FILES)[number], { bytes: number; gzipBytes: number }>
 

@@ -219,7 +219,11 @@ test('only sums of f32 are compressed, and only by a compressor', async (t) => {
     const call = world.ranks[0]!.allReduce(data as Float32Array, { op: 'sum', compressor, ...options } as never)
     await t.throwsAsync(call, { code: 'ERR_ARGUMENT', message })
   }
-  await refused(new Float64Array(4), {}, /takes f32 and one of sum, average, adasum; op is sum, and the data is f64/)
+  await refused(
+    new Float64Array(4),
+    {},
+    /takes f32 and an operator that adds \(no min, no max\); op is sum, and the data is f64/,
+  )
   await refused(Int32Array.of(1), {}, /the data is i32/)
   await refused(new Uint16Array(4), { dtype: 'bf16' }, /the data is bf16/)
   await refused(new Float32Array(4), { op: 'max' }, /op is max/)

@@ -43,20 +43,45 @@ export type AllReduceOp = ReduceOp | FoldOp
  * An operator beyond the paper's, with its parameters, which are the same on every rank (docs/operators.md has the
  * formulas). All look at the Gram matrix of each segment, as `adasum` does.
  */
-export type Operator =
-  /** Adasum that subtracts `kappa` times as much, from 0 (the sum) by way of 1 (`adasum`) to 2. */
-  | { readonly name: 'adasum'; readonly kappa: number }
-  /** Two vectors are multiplied by 1 / (1 + cos), at most by `cap` (from 1 to 100, default 1). */
-  | { readonly name: 'adascale'; readonly cap?: number }
-  /** Adaptive consensus: a result whose length does not depend on the gradients'. At most 16 ranks or inputs. */
-  | { readonly name: 'adacons' }
-  /**
-   * Gradient agreement filtering: gradients further from the others than `tau`, a cosine distance from 0 to 2, are left
-   * out. At most 16 ranks or inputs.
-   */
-  | { readonly name: 'gaf'; readonly tau: number }
-  /** A function of your own. At most 16 ranks or inputs. */
-  | { readonly name: 'custom'; readonly coefficients: CoefficientFunction }
+export type Operator = DampedOperator | AdascaleOperator | AdaconsOperator | GafOperator | CustomOperator
+
+/** Adasum that subtracts more or less of what two vectors share. Any number of ranks. */
+export interface DampedOperator {
+  /** `adasum`. */
+  readonly name: 'adasum'
+  /** What is subtracted, in times of what Adasum subtracts: from 0 (the sum) by way of 1 (`adasum`) to 2. */
+  readonly kappa: number
+}
+
+/** Two vectors are multiplied by 1 / (1 + cos). Any number of ranks. */
+export interface AdascaleOperator {
+  /** `adascale`. */
+  readonly name: 'adascale'
+  /** The largest factor, from 1 to 100. Default 1. */
+  readonly cap?: number
+}
+
+/** Adaptive consensus: a result whose length does not depend on the gradients'. At most 16 ranks or inputs. */
+export interface AdaconsOperator {
+  /** `adacons`. */
+  readonly name: 'adacons'
+}
+
+/** Gradient agreement filtering: gradients too far from the others are left out. At most 16 ranks or inputs. */
+export interface GafOperator {
+  /** `gaf`. */
+  readonly name: 'gaf'
+  /** How far is too far: a cosine distance, from 0 to 2. */
+  readonly tau: number
+}
+
+/** A function of your own. At most 16 ranks or inputs. */
+export interface CustomOperator {
+  /** `custom`. */
+  readonly name: 'custom'
+  /** Gives the coefficients of a segment. */
+  readonly coefficients: CoefficientFunction
+}
 
 /** The dot products of all pairs of gradients in one segment: `gram[i][j]` is g_i . g_j. */
 export type GramMatrix = readonly Float64Array[]
@@ -65,6 +90,7 @@ export type GramMatrix = readonly Float64Array[]
 export interface GramSegment {
   /** As in `segments` of the result. */
   readonly name: string
+  /** Elements of the segment. */
   readonly elementCount: number
   /** The ranks (local functions: input indices) whose gradients the matrix is of, in order: those that take part. */
   readonly inputs: readonly number[]

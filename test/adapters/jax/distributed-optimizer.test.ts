@@ -305,3 +305,77 @@ test('broadcast makes parameters of different ranks a common start', async (t) =
   await onEach(made, (replica) => step(replica, 0))
   await equalParams(t, made)
 })
+
+for (const mode of ['gradient', 'delta'] as const)
+  test(`${mode}: with a loss scale the parameters are those of unscaled training, bit for bit, and nothing leaks`, async (t) => {
+    const plain = await replicas(t, 2, { op: 'adasum', mode })
+    const scaled = await replicas(t, 2, { op: 'adasum', mode, lossScale: 1024 })
+    const all = new Set<jax.Array>()
+    for (let batch = 0; batch < 3; batch++) {
+      await onEach(plain, (replica) => step(replica, batch))
+      await onEach(scaled, async (replica) => {
+        const { optimizer, params, rank } = replica
+        const { scale } = optimizer.lossScaler!
+        const gradients = mapParams((leaf) => leaf.mul(scale), gradientsOf(tree.ref(params), rank, batch))
+        for (const array of arraysIn(gradients)) all.add(array)
+        replica.params = await optimizer.step(gradients, params)
+      })
+    }
+    t.deepEqual(await equalParams(t, scaled), await equalParams(t, plain))
+    t.is(plain[0]!.optimizer.lossScaler, undefined)
+    t.true(references([...all]).every((count) => count === 0))
+  })
+
+test('an overflow on one rank skips the step on all of them, and lowers the scale', async (t) => {
+  const made = await replicas(t, 2, { op: 'average', mode: 'gradient', lossScale: 'dynamic' })
+  const before = await equalParams(t, made)
+  const scales = made.map(({ optimizer }) => optimizer.lossScaler!.scale)
+  await onEach(made, async (replica) => {
+    const { optimizer, params, rank } = replica
+    const factor = rank === 1 ? Infinity : optimizer.lossScaler!.scale
+    const gradients = mapParams((leaf) => leaf.mul(factor), gradientsOf(tree.ref(params), rank, 0))
+    replica.params = await optimizer.step(gradients, params)
+  })
+  t.deepEqual(await equalParams(t, made), before)
+  t.deepEqual(made.map(({ optimizer }) => optimizer.lossScaler!.scale), scales.map((scale) => scale / 2)) // prettier-ignore
+})
+
+test('batches count by their samples: unequal ones of two ranks are one process with all of them', async (t) => {
+  const made = await replicas(t, 2, { op: 'average', mode: 'gradient' }, OPTIMIZERS.sgd)
+  const [alone] = await replicas(t, 1, { op: 'average', mode: 'gradient' }, OPTIMIZERS.sgd)
+  const counts = [3, 1]
+  const means = [0, 1].map((rank) => gradientsOf(tree.ref(made[0]!.params), rank, 0))
+  const mean = mapParams((leaf) => leaf.mul(3 / 4), tree.ref(means[0]!) as Params)
+  const rest = mapParams((leaf) => leaf.mul(1 / 4), tree.ref(means[1]!) as Params)
+  const sum = tree.map((a: jax.Array, b: jax.Array) => a.add(b), mean, rest) as Params
+  alone!.params = await alone!.optimizer.step(sum, alone!.params)
+  await onEach(made, async (replica) => {
+    const { optimizer, params, rank } = replica
+    replica.params = await optimizer.step(means[rank]!, params, { sampleCount: counts[rank]! })
+  })
+  const [values, expected] = [await equalParams(t, made), await equalParams(t, [alone!])]
+  for (const path of PATHS) t.true(relativeError(values[path]!, expected[path]!) < 1e-6, path)
+  t.deepEqual(made[0]!.optimizer.lastReduction!.sampleCounts, counts)
+})
+
+test('a rank without data goes along with 0 samples; other counts and options are refused, without a leak', async (t) => {
+  const made = await replicas(t, 2, { op: 'adasum' })
+  await onEach(made, async (replica) => {
+    const { optimizer, params, rank } = replica
+    const gradients = gradientsOf(tree.ref(params), rank, 0)
+    replica.params = await optimizer.step(gradients, params, { sampleCount: rank === 0 ? 8 : 0 })
+  })
+  await equalParams(t, made)
+  const { optimizer, params } = made[0]!
+  for (const options of [{ sampleCount: -1 }, { sampleCount: NaN }, { samples: 1 }, 5]) {
+    const given = [gradientsOf(tree.ref(params), 0, 1), tree.ref(params) as Params] as const
+    const arrays = arraysIn(given[0])
+    await t.throwsAsync(optimizer.step(...given, options as object), { code: 'ERR_ARGUMENT' })
+    const left = optimizer.takeParams()
+    if (left !== undefined) tree.dispose(left)
+    t.true(
+      references(arrays).every((count) => count === 0),
+      JSON.stringify(options),
+    )
+  }
+})

@@ -4,6 +4,7 @@ import { checkFlag, numberFrom, oneOf, wholeNumber } from '../tensor/check.ts'
 import type { AdamHyperparameters, LambHyperparameters, MuonHyperparameters, MuonPreset } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 
+/** Whose LAMB it is; docs/optimizers.md has a table of the differences. */
 export type LambPreset = 'paper' | 'timm' | 'apex'
 
 interface LambDefaults {

@@ -14,6 +14,7 @@ import { checkFits, type SavedState } from './optimizer-state.ts'
 import type { Optimizer, StepReport } from './optimizer.ts'
 import { elementCountOf } from './weight-layout.ts'
 
+/** Options of `MasterWeights`. */
 export interface MasterWeightsOptions {
   /** The format of the model's weights, and of gradients that are halves. */
   readonly dtype: HalfDtype

@@ -42,6 +42,7 @@ export interface MuonOptions extends OptimizerOptions {
   readonly consistentRms?: number | null
   /** Which segments are orthogonalized; AdamW steps the others. Default those with two dimensions. */
   readonly orthogonalizes?: (segment: OptimizerSegment) => boolean
+  /** How segments that are no matrices are stepped. */
   readonly adamw?: MuonAdamWOptions
 }
 

@@ -24,9 +24,11 @@ import type { Schedule } from './schedules.ts'
 import type { OptimizerSegment, SegmentPlan } from './segments.ts'
 import { type StepTask, StepTasks } from './step-tasks.ts'
 
+/** What a step has done. */
 export interface StepReport {
   /** The number of the step, from 1. */
   readonly step: number
+  /** The rate of the step. */
   readonly learningRate: number
   /** The norm of the gradient before clipping. Absent without `clipNorm`. */
   readonly gradientNorm?: number
@@ -43,6 +45,7 @@ export interface OptimizerPlan {
   readonly clipValue: number
 }
 
+/** Steps weights that lie in one flat array, segment by segment, and keeps its state. */
 export class Optimizer {
   readonly #plan: OptimizerPlan
   readonly #tasks: StepTasks

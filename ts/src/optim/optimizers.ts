@@ -17,6 +17,7 @@ import { type Method, type Rule, adamRule, lambRule, sgdRule } from './rules.ts'
 import type { Schedule } from './schedules.ts'
 import { type OptimizerSegment, type ParameterGroup, planSegments } from './segments.ts'
 
+/** Options of every optimizer. */
 export interface OptimizerOptions {
   /** The arrays of the weights, in the order in which they lie one behind the other. */
   readonly segments: readonly OptimizerSegment[]
@@ -26,6 +27,7 @@ export interface OptimizerOptions {
   readonly dtype?: FloatDtype
   /** Of segments that belong to no group that says otherwise. */
   readonly weightDecay?: number
+  /** Segments with settings of their own. The first group that matches a segment counts. */
   readonly groups?: readonly ParameterGroup[]
   /** The largest norm of the gradient of all segments together; a longer one is scaled down to it. Default none. */
   readonly clipNorm?: number | null
@@ -33,6 +35,7 @@ export interface OptimizerOptions {
   readonly clipValue?: number | null
 }
 
+/** Options of `sgd`. */
 export interface SgdOptions extends OptimizerOptions {
   /** Default 0. */
   readonly momentum?: number
@@ -42,6 +45,7 @@ export interface SgdOptions extends OptimizerOptions {
   readonly nesterov?: boolean
 }
 
+/** Options of `adam` and `adamw`. */
 export interface AdamOptions extends OptimizerOptions {
   /** Decay of the first moment. Default 0.9. */
   readonly beta1?: number
@@ -51,6 +55,7 @@ export interface AdamOptions extends OptimizerOptions {
   readonly epsilon?: number
 }
 
+/** Options of `lamb`. */
 export interface LambOptions extends AdamOptions {
   /** Whose defaults: `paper` (default), `timm` or `apex`. */
   readonly preset?: LambPreset

@@ -12,6 +12,7 @@ import { cosPi, power } from './exact-math.ts'
 /** The learning rate of the next step. @param stepCount - steps that have been done: 0 before the first */
 export type Schedule = (stepCount: number) => number
 
+/** Options of every schedule. */
 export interface ScheduleOptions {
   /** The highest rate. */
   readonly rate: number
@@ -19,6 +20,7 @@ export interface ScheduleOptions {
   readonly warmupSteps?: number
 }
 
+/** Options of `linear` and `cosine`. */
 export interface DecayOptions extends ScheduleOptions {
   /** Steps of the whole schedule, warm-up included. From then on the rate is `endRate`. */
   readonly steps: number
@@ -26,12 +28,15 @@ export interface DecayOptions extends ScheduleOptions {
   readonly endRate?: number
 }
 
+/** Options of `stepDecay`. */
 export interface StepDecayOptions extends ScheduleOptions {
   /** After so many steps, counted from the end of the warm-up, the rate is multiplied by `factor`, and so on. */
   readonly every: number
+  /** What the rate is multiplied by each time. */
   readonly factor: number
 }
 
+/** Options of `warmupStableDecay`. */
 export interface StableDecayOptions extends DecayOptions {
   /** The last steps, in which the rate falls linearly. */
   readonly decaySteps: number

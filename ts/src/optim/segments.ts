@@ -8,11 +8,13 @@ import { elementCountOf } from './weight-layout.ts'
 export interface OptimizerSegment {
   /** The name of its state in what `state()` returns; no two segments have the same. */
   readonly name: string
+  /** The size of each dimension. */
   readonly shape: readonly number[]
 }
 
 /** Hyperparameters of some segments. A segment belongs to the first group that matches, or to none. */
 export interface ParameterGroup {
+  /** Whether a segment is in the group. */
   readonly matches: (segment: OptimizerSegment) => boolean
   /** In place of the optimizer's. */
   readonly weightDecay?: number

@@ -135,6 +135,7 @@ export function averageSync(inputs: readonly ReducibleArray[], options: LocalOpt
 
 /** Options of `reduce`: those of the other local functions, and the operator. */
 export interface LocalReduceOptions<A extends ReducibleArray = ReducibleArray> extends LocalOptions<A> {
+  /** The operator. */
   op: ReduceOp | Operator
 }
 

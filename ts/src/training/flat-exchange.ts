@@ -22,6 +22,7 @@ import type { WeightLayout } from '../optim/weight-layout.ts'
 import { newExchanged } from './flat-memory.ts'
 
 export interface ExchangeOptions extends CallOptions {
+  /** The operator by which ranks are combined. */
   op: ReduceOp
   /**
    * Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite.
@@ -43,6 +44,7 @@ export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = {
 
 /** What one exchange did: a segment a weight, under this rank's names. */
 export interface StepReduction {
+  /** A segment for each weight. */
   segments: SegmentReduction[]
   /** Ranks that were left out (`onNonFinite: 'skip'`). */
   nonFiniteRanks: number[]

@@ -15,6 +15,7 @@ import { checkLossScale, type LossScale, type LossScaleSettings, powerOfTwo } fr
 
 /** What a scaler knows: plain JSON, for a checkpoint. */
 export type LossScaleState = {
+  /** What losses are multiplied by. */
   readonly scale: number
   /** Steps without an overflow since the scale last changed. */
   readonly goodSteps: number

@@ -10,6 +10,7 @@ import { checkCount, checkExchangeOptions } from './options.ts'
 export const MODES = ['delta', 'gradient'] as const
 export type Mode = (typeof MODES)[number]
 
+/** Options of distributed training. */
 export interface TrainerOptions extends ExchangeOptions {
   /**
    * `delta` (default): the inner optimizer steps on every rank, and the changes it made are combined.

@@ -2,13 +2,28 @@ import type * as jax from '@jax-js/jax'
 import type { Collectives } from '../../training/collectives.ts'
 import { type Batch, DistributedTrainer } from '../../training/distributed-trainer.ts'
 import type { StepReduction } from '../../training/flat-exchange.ts'
+import type { LossScaler } from '../../training/loss-scaler.ts'
 import type { TrainerOptions, TrainerWords } from '../../training/trainer-options.ts'
+import type { OptionNames } from '../../types.ts'
+import { readOptions } from '../../tensor/check.ts'
 import { type GradientTransformation, InnerOptimizer } from './inner-optimizer.ts'
 import { type ArrayTree, disposeTree, Pytree } from './pytree.ts'
 import { TreeModel } from './tree-model.ts'
 
 /** Options of `DistributedOptimizer`. */
 export type DistributedOptimizerOptions = TrainerOptions
+
+/** Options of one call of `step`. */
+export interface BatchOptions {
+  /**
+   * How many samples the batch has, from 0 to 2^53, where the gradients are means over them. They then count by it,
+   * within a rank and between ranks. With 0 this rank goes along, and its gradients are not used. Given in every call on
+   * every rank, or in none.
+   */
+  sampleCount?: number
+}
+
+const BATCH_OPTIONS: OptionNames<BatchOptions> = { sampleCount: true }
 
 const WORDS: TrainerWords = {
   trainer: 'DistributedOptimizer',
@@ -56,6 +71,14 @@ export class DistributedOptimizer<S = unknown> {
   }
 
   /**
+   * The scale of losses, by whose `scale` a loss is multiplied before its gradients are taken; it is saved and restored
+   * between exchanges, on all ranks alike. Undefined without the option `lossScale`.
+   */
+  get lossScaler(): LossScaler | undefined {
+    return this.#trainer.lossScaler
+  }
+
+  /**
    * The state of the inner optimizer on this rank; undefined before the first step. Its arrays stay the optimizer's:
    * take `tree.ref(optimizer.state)` to keep or save them. A state that is assigned, such as that of a checkpoint,
    * becomes the optimizer's.
@@ -73,18 +96,20 @@ export class DistributedOptimizer<S = unknown> {
    * One call of the training loop: takes a batch's gradients, and, when `accumulate` calls are together, an optimizer
    * step; when `localSteps` steps are together, an exchange. What is still to be computed is computed.
    *
-   * @param gradients a tree with the paths and shapes of `params`; used up
+   * @param gradients a tree with the paths and shapes of `params`; used up. With the option `lossScale` they are those of
+   *   the loss times `lossScaler.scale`
    * @param params the parameters, float32; used up. The same paths and shapes in every call
    * @returns the parameters to go on with, in the structure of `params`
    * @throws AdasumError ERR_NOT_READY (as a rejection) if the last call has not settled; ERR_ARGUMENT and
    *   ERR_UNSUPPORTED for other trees; ERR_MISMATCH if options, paths, shapes or initial values differ between ranks; the
    *   communicator's errors; and whatever the inner optimizer throws
    */
-  async step<P extends ArrayTree>(gradients: P, params: P): Promise<P> {
+  async step<P extends ArrayTree>(gradients: P, params: P, options: BatchOptions = {}): Promise<P> {
     await this.#orDispose([gradients, params], (start) =>
       this.#trainer.train(() => {
+        const { sampleCount } = readOptions(options, BATCH_OPTIONS)
         start()
-        return this.#batchOf(gradients, params)
+        return { ...this.#batchOf(gradients, params), sampleCount }
       }),
     )
     return this.takeParams() as P

@@ -1,5 +1,5 @@
 /** `adasum/jax`: distributed training with jax-js. */
-export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
+export { type BatchOptions, DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
 export type { GradientTransformation } from './inner-optimizer.ts'
 export type { ArrayTree } from './pytree.ts'
 export { allReduce, broadcast, type BroadcastOptions, type TreeReduction } from './tree-collectives.ts'

@@ -10,6 +10,7 @@ import type { OptionNames } from '../../types.ts'
 import { checkVariables, gradientsOf, lossOf, type LossFunction, selectVariables } from './gradients.ts'
 import { VariableModel } from './variable-model.ts'
 
+/** Options of `DistributedOptimizer`. */
 export type DistributedOptimizerOptions = TrainerOptions
 
 /** What `minimizeAsync` is told of a batch. */

@@ -7,7 +7,7 @@ use super::calls::{Reduced, coefficients_by, combine_into, gram, gram_finish, pr
 use super::float::Float;
 
 /// Adasum's rule for pairs, as a code and a parameter.
-const ADASUM_RULE: (f64, f64) = (0.0, 0.0);
+const RULE_OF_ADASUM: (f64, f64) = (0.0, 0.0);
 
 /// A node that `coefficients` asks to have refined.
 #[derive(Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl<E: Float> Ranks<'_, E> {
 
     /// The same from the segment's Gram matrix.
     pub fn adasum_from<O: Float>(&self, gram: &[f64]) -> (Reduced<O>, Vec<Vec<RefinementRequest>>) {
-        self.reduce_from(ADASUM_RULE, &vec![1.0; self.inputs.len()], gram)
+        self.reduce_from(RULE_OF_ADASUM, &vec![1.0; self.inputs.len()], gram)
     }
 
     /// The result of the inputs that weigh something, by a rule for pairs, given by its code and parameter.
