@@ -345,9 +345,9 @@ test('batches count by their samples: unequal ones of two ranks are one process 
   const [alone] = await replicas(t, 1, { op: 'average', mode: 'gradient' }, OPTIMIZERS.sgd)
   const counts = [3, 1]
   const means = [0, 1].map((rank) => gradientsOf(tree.ref(made[0]!.params), rank, 0))
-  const mean = mapParams((leaf) => leaf.mul(3 / 4), tree.ref(means[0]!) as Params)
-  const rest = mapParams((leaf) => leaf.mul(1 / 4), tree.ref(means[1]!) as Params)
-  const sum = tree.map((a: jax.Array, b: jax.Array) => a.add(b), mean, rest) as Params
+  const mean = mapParams((leaf) => leaf.mul(3 / 4), tree.ref(means[0]!))
+  const rest = mapParams((leaf) => leaf.mul(1 / 4), tree.ref(means[1]!))
+  const sum = tree.map<jax.Array, jax.Array, Params>((a, b) => a.add(b), mean, rest)
   alone!.params = await alone!.optimizer.step(sum, alone!.params)
   await onEach(made, async (replica) => {
     const { optimizer, params, rank } = replica
@@ -368,7 +368,7 @@ test('a rank without data goes along with 0 samples; other counts and options ar
   await equalParams(t, made)
   const { optimizer, params } = made[0]!
   for (const options of [{ sampleCount: -1 }, { sampleCount: NaN }, { samples: 1 }, 5]) {
-    const given = [gradientsOf(tree.ref(params), 0, 1), tree.ref(params) as Params] as const
+    const given = [gradientsOf(tree.ref(params), 0, 1), tree.ref(params)] as const
     const arrays = arraysIn(given[0])
     await t.throwsAsync(optimizer.step(...given, options as object), { code: 'ERR_ARGUMENT' })
     const left = optimizer.takeParams()
