@@ -58,7 +58,7 @@ const REDUCTIONS = Object.keys(FAMILIES)
 function reductions(binding: Binding, extent: Extent): void {
   for (const dtype of ['f32', 'f64'] as const) {
     test(`${dtype}: reduce equals the pairwise recursion`, (t) => {
-      const cases = extent === 'everything' ? REDUCTIONS : sampleOf(`reduce ${dtype}`, REDUCTIONS, 60)
+      const cases = extent === 'everything' ? REDUCTIONS : sampleOf(`reduce ${dtype}`, REDUCTIONS, 25)
       for (const { family, count, length, seed } of cases) {
         const inputs = familyOf(family, MAKERS[dtype], { count, length, seed })
         for (const op of OPS) {

@@ -304,7 +304,7 @@ export function hostileContract(binding: Binding, extent: Extent): void {
       for (const form of names) {
         await run(binding, form, call(new Memory()))
         const spoils = spoilsOf(name, call)
-        for (const spoil of extent === 'everything' ? spoils : sampleOf(form, spoils, 30)) {
+        for (const spoil of extent === 'everything' ? spoils : sampleOf(form, spoils, 10)) {
           const memory = new Memory()
           const args = call(memory)
           spoil(args, memory)
