@@ -55,6 +55,9 @@ function addonBelow(home) {
   return join(home, file)
 }
 
+/** What a user of an entry has installed, by the entry. @type {Record<string, string>} */
+const FRAMEWORKS = { './tfjs': '@tensorflow/tfjs-core @tensorflow/tfjs-layers', './jax': '@jax-js/jax' }
+
 /** @type {import('./context.mjs').Checks} */
 export const INSTALL_CHECKS = {
   async 'all packages can be published'({ publish }) {
@@ -104,8 +107,8 @@ export const INSTALL_CHECKS = {
   async 'every export can be imported'(context) {
     const project = await installed(context)
     for (const name of Object.keys(context.manifest.exports).filter((name) => name !== './package.json')) {
-      if (name === './tfjs')
-        await project.run('npm install @tensorflow/tfjs-core @tensorflow/tfjs-layers --loglevel=error')
+      const peers = FRAMEWORKS[name]
+      if (peers !== undefined) await project.run(`npm install ${peers} --loglevel=error`)
       const code = `console.log(Object.keys(await import('${name.replace('.', 'adasum')}')).length > 0)`
       assert.equal((await project.node(code)).stdout, 'true\n', name)
     }
