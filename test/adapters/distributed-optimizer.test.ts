@@ -1,52 +1,23 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-layers'
-import {
-  broadcastWeights,
-  DistributedOptimizer,
-  type DistributedOptimizerOptions,
-  type StepReduction,
-} from '../../ts/src/adapters/tfjs/index.ts'
-import type { Communicator } from '../../ts/src/communicator/communicator.ts'
+import { broadcastWeights, DistributedOptimizer, type StepReduction } from '../../ts/src/adapters/tfjs/index.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
-import { failuresOf, makeWorld, onAll } from '../_world.ts'
+import { failuresOf, onAll } from '../_world.ts'
 import { reduceOf, relativeError } from '../optim/_oracle.ts'
 import { BACKENDS } from './_backend.mjs'
+import { optimizerReplicas, type OptionsOf, type Replica } from './_optimizer-replicas.ts'
 import { assignValues, deltaReference, gradientOn, lossOn, makeVariables, SEGMENTS, valuesOf } from './_train.ts'
 
 const OPS: ReduceOp[] = ['adasum', 'sum', 'average']
 const LEARNING_RATE = 0.1
 
-interface Replica {
-  comm: Communicator
-  rank: number
-  variables: tf.Variable[]
-  optimizer: DistributedOptimizer
-}
-
-type OptionsOf = DistributedOptimizerOptions | ((rank: number) => DistributedOptimizerOptions)
-
-/** One replica a rank, all with the same weights. */
-async function replicas(
+const replicas = (
   t: ExecutionContext,
   size: number,
   options: OptionsOf,
   makeInner: () => tf.Optimizer = () => tf.train.sgd(LEARNING_RATE),
-): Promise<Replica[]> {
-  const world = await makeWorld(size)
-  const made = world.ranks.map((comm, rank) => {
-    const chosen = typeof options === 'function' ? options(rank) : options
-    return { comm, rank, variables: makeVariables(), optimizer: new DistributedOptimizer(makeInner(), comm, chosen) }
-  })
-  t.teardown(async () => {
-    await world.close()
-    for (const { variables, optimizer } of made) {
-      optimizer.dispose()
-      tf.dispose(variables)
-    }
-  })
-  return made
-}
+): Promise<Replica[]> => optimizerReplicas(t, size, options, makeInner)
 
 const onEach = <T>(made: readonly Replica[], run: (replica: Replica) => Promise<T>): Promise<T[]> =>
   Promise.all(made.map(run))

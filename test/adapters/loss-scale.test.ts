@@ -2,31 +2,13 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-layers'
-import { DistributedOptimizer, type DistributedOptimizerOptions } from '../../ts/src/adapters/tfjs/index.ts'
-import { makeWorld } from '../_world.ts'
+import type { DistributedOptimizer, DistributedOptimizerOptions } from '../../ts/src/adapters/tfjs/index.ts'
 import { BACKENDS } from './_backend.mjs'
-import { lossOn, makeVariables, valuesOf } from './_train.ts'
+import { optimizerReplicas, type Replica } from './_optimizer-replicas.ts'
+import { lossOn, valuesOf } from './_train.ts'
 
-interface Replica {
-  rank: number
-  variables: tf.Variable[]
-  optimizer: DistributedOptimizer
-}
-
-async function replicas(t: ExecutionContext, options: DistributedOptimizerOptions): Promise<Replica[]> {
-  const world = await makeWorld(2)
-  const made = world.ranks.map((comm, rank) => {
-    return { rank, variables: makeVariables(), optimizer: new DistributedOptimizer(tf.train.adam(0.01), comm, options) }
-  })
-  t.teardown(async () => {
-    await world.close()
-    for (const { variables, optimizer } of made) {
-      optimizer.dispose()
-      tf.dispose(variables)
-    }
-  })
-  return made
-}
+const replicas = (t: ExecutionContext, options: DistributedOptimizerOptions): Promise<Replica[]> =>
+  optimizerReplicas(t, 2, options, () => tf.train.adam(0.01))
 
 /** The losses of one call on each rank. `factor` multiplies the loss of one rank. */
 const stepAll = (made: readonly Replica[], step: number, factor = 1): Promise<number[]> =>

@@ -155,22 +155,21 @@ test('garbage is refused at its first header', (t) => {
   )
 })
 
+const DATA_HEADER: FrameHeader = {
+  kind: 'data',
+  sequence: 1,
+  step: 0,
+  rankFlags: 0,
+  weight: 0,
+  credit: 0,
+  descriptor: NO_DESCRIPTOR,
+  payloadByteLength: 0,
+}
+
 test('lengths that are no whole numbers are refused, with a correct checksum too', (t) => {
   for (const payloadByteLength of [NaN, Infinity, -1, 0.5, 2 ** 53]) {
     const bytes = Buffer.alloc(HEADER_BYTE_LENGTH)
-    encodeHeader(
-      {
-        kind: 'data',
-        sequence: 1,
-        step: 0,
-        rankFlags: 0,
-        weight: 0,
-        credit: 0,
-        descriptor: NO_DESCRIPTOR,
-        payloadByteLength,
-      },
-      bytes,
-    )
+    encodeHeader({ ...DATA_HEADER, payloadByteLength }, bytes)
     const seen = recorder()
     feed(new FrameDecoder(seen), bytes, () => 64)
     t.is((seen.failure as AdasumError).code, 'ERR_MISMATCH')
@@ -180,8 +179,7 @@ test('lengths that are no whole numbers are refused, with a correct checksum too
 test('weights that are none are refused, with a correct checksum too, in the frames that have any', (t) => {
   const decode = (kind: FrameHeader['kind'], value: number) => {
     const bytes = Buffer.alloc(HEADER_BYTE_LENGTH)
-    const rest = { sequence: 1, step: 0, rankFlags: 0, payloadByteLength: 0, descriptor: NO_DESCRIPTOR }
-    encodeHeader({ ...rest, kind, weight: value, credit: value }, bytes)
+    encodeHeader({ ...DATA_HEADER, kind, weight: value, credit: value }, bytes)
     const seen = recorder()
     feed(new FrameDecoder(seen), bytes, () => 64)
     return seen
@@ -206,16 +204,7 @@ test('what comes later in a payload has its place already, to the byte, across a
       const begun = cut % total
       const decoder = new FrameDecoder({ ...recorder(), begin: () => parts })
       const header = Buffer.alloc(HEADER_BYTE_LENGTH)
-      const rest = {
-        kind: 'data',
-        sequence: 1,
-        step: 0,
-        rankFlags: 0,
-        weight: 0,
-        credit: 0,
-        descriptor: NO_DESCRIPTOR,
-      } as const
-      encodeHeader({ ...rest, payloadByteLength: total }, header)
+      encodeHeader({ ...DATA_HEADER, payloadByteLength: total }, header)
       t.is(decoder.targetAhead(0), undefined)
       feed(decoder, Buffer.concat([header, Buffer.alloc(begun)]), () => Infinity)
       for (let distance = 0; begun + distance < total; distance++) {

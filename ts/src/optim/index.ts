@@ -2,7 +2,7 @@
 export { AdasumError, type ErrorCode } from '../errors.ts'
 export type { FloatArray, FloatDtype } from './float-array.ts'
 export type { LambPreset } from './hyperparameters.ts'
-export { type MuonAdamWOptions, type MuonOptions, muon } from './muon.ts'
+export { type MuonAdamWOptions, type MuonMatrixOptions, type MuonOptions, muon } from './muon.ts'
 export { MasterWeights, type MasterWeightsOptions } from './master-weights.ts'
 export type { SavedState } from './optimizer-state.ts'
 export type { Optimizer, StepReport } from './optimizer.ts'

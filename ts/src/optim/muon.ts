@@ -21,10 +21,8 @@ export interface MuonAdamWOptions {
   readonly learningRateFactor?: number
 }
 
-/** `weightDecay` is that of matrices: 0.1 by default, or 0 with the preset `optax`. */
-export interface MuonOptions extends OptimizerOptions {
-  /** Whose conventions and defaults: `torch` (default) for matrices that are [out, in], or `optax` for [in, out]. */
-  readonly preset?: MuonPreset
+/** How matrices are stepped, on arrays and in TensorFlow.js alike. */
+export interface MuonMatrixOptions {
   /** Decay of the momentum. Default 0.95. */
   readonly momentum?: number
   /** Nesterov's momentum. Default true. */
@@ -37,24 +35,33 @@ export interface MuonOptions extends OptimizerOptions {
   readonly newtonSchulzSteps?: number
   /**
    * The root mean square of a whole matrix's step, in units of the rate: 0.2 is about that of Adam, and what PyTorch
-   * calls `match_rms_adamw`. Null (default): a step is scaled by the root of the ratio of outputs to inputs, or 1.
+   * calls `match_rms_adamw`. Null (default): a step is scaled as the preset does it.
    */
   readonly consistentRms?: number | null
+}
+
+/** `weightDecay` is that of matrices: 0.1 by default, or 0 with the preset `optax`. */
+export interface MuonOptions extends OptimizerOptions, MuonMatrixOptions {
+  /** Whose conventions and defaults: `torch` (default) for matrices that are [out, in], or `optax` for [in, out]. */
+  readonly preset?: MuonPreset
   /** Which segments are orthogonalized; AdamW steps the others. Default those with two dimensions. */
   readonly orthogonalizes?: (segment: OptimizerSegment) => boolean
   /** How segments that are no matrices are stepped. */
   readonly adamw?: MuonAdamWOptions
 }
 
-const MUON_OPTIONS: OptionNames<MuonOptions> = {
-  ...OPTIMIZER_OPTIONS,
-  preset: true,
+export const MUON_MATRIX_OPTIONS: OptionNames<MuonMatrixOptions> = {
   momentum: true,
   nesterov: true,
   epsilon: true,
   coefficients: true,
   newtonSchulzSteps: true,
   consistentRms: true,
+}
+const MUON_OPTIONS: OptionNames<MuonOptions> = {
+  ...OPTIMIZER_OPTIONS,
+  preset: true,
+  ...MUON_MATRIX_OPTIONS,
   orthogonalizes: true,
   adamw: true,
 }

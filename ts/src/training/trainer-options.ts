@@ -35,6 +35,18 @@ export interface TrainerOptions extends ExchangeOptions {
   onReduction?: (reduction: StepReduction) => void
 }
 
+/** What one call of a training loop says of its batch. */
+export interface BatchOptions {
+  /**
+   * How many samples the batch has, from 0 to 2^53, where its gradients are means over them. They then count by it, within a
+   * rank (`accumulate`) and between ranks, with op `average` and `adasum`. With 0 this rank has no samples and goes along:
+   * what it computes is not used. Given in every call on every rank, or in none.
+   */
+  sampleCount?: number
+}
+
+export const BATCH_OPTIONS: OptionNames<BatchOptions> = { sampleCount: true }
+
 /** The options after their checks, with defaults for those that were left out. */
 export interface TrainerSettings {
   exchange: ExchangeOptions

@@ -3,8 +3,12 @@ import type { Collectives } from '../../training/collectives.ts'
 import { type Batch, DistributedTrainer } from '../../training/distributed-trainer.ts'
 import type { StepReduction } from '../../training/flat-exchange.ts'
 import type { LossScaler } from '../../training/loss-scaler.ts'
-import type { TrainerOptions, TrainerWords } from '../../training/trainer-options.ts'
-import type { OptionNames } from '../../types.ts'
+import {
+  BATCH_OPTIONS,
+  type BatchOptions,
+  type TrainerOptions,
+  type TrainerWords,
+} from '../../training/trainer-options.ts'
 import { readOptions } from '../../tensor/check.ts'
 import { type GradientTransformation, InnerOptimizer } from './inner-optimizer.ts'
 import { type ArrayTree, disposeTree, Pytree } from './pytree.ts'
@@ -12,18 +16,6 @@ import { TreeModel } from './tree-model.ts'
 
 /** Options of `DistributedOptimizer`. */
 export type DistributedOptimizerOptions = TrainerOptions
-
-/** Options of one call of `step`. */
-export interface BatchOptions {
-  /**
-   * How many samples the batch has, from 0 to 2^53, where the gradients are means over them. They then count by it,
-   * within a rank and between ranks. With 0 this rank goes along, and its gradients are not used. Given in every call on
-   * every rank, or in none.
-   */
-  sampleCount?: number
-}
-
-const BATCH_OPTIONS: OptionNames<BatchOptions> = { sampleCount: true }
 
 const WORDS: TrainerWords = {
   trainer: 'DistributedOptimizer',

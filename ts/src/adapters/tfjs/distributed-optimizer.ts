@@ -5,25 +5,17 @@ import type { Collectives } from '../../training/collectives.ts'
 import { type Batch, DistributedTrainer } from '../../training/distributed-trainer.ts'
 import type { StepReduction } from '../../training/flat-exchange.ts'
 import type { LossScaler } from '../../training/loss-scaler.ts'
-import type { TrainerOptions, TrainerWords } from '../../training/trainer-options.ts'
-import type { OptionNames } from '../../types.ts'
+import {
+  BATCH_OPTIONS,
+  type BatchOptions,
+  type TrainerOptions,
+  type TrainerWords,
+} from '../../training/trainer-options.ts'
 import { checkVariables, gradientsOf, lossOf, type LossFunction, selectVariables } from './gradients.ts'
 import { VariableModel } from './variable-model.ts'
 
 /** Options of `DistributedOptimizer`. */
 export type DistributedOptimizerOptions = TrainerOptions
-
-/** What `minimizeAsync` is told of a batch. */
-export interface BatchOptions {
-  /**
-   * How many samples the batch has, from 0 to 2^53, where `f` is a mean over them: gradients then count by samples, within a
-   * rank (`accumulate`) and between ranks, with op `average` and `adasum`. With 0 this rank has no samples: `f` is called
-   * all the same, and what it gives is not used. Given in every call on every rank, or in none.
-   */
-  sampleCount?: number
-}
-
-const BATCH_OPTIONS: OptionNames<BatchOptions> = { sampleCount: true }
 
 const WORDS: TrainerWords = {
   trainer: 'DistributedOptimizer',

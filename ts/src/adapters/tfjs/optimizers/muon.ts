@@ -1,7 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { inspect } from '../../../errors.ts'
 import { limitFrom, muonDefaults, readAdam, readMuon } from '../../../optim/hyperparameters.ts'
-import { checkMatrix, MUON_ADAMW_OPTIONS, type MuonAdamWOptions } from '../../../optim/muon.ts'
+import {
+  checkMatrix,
+  MUON_ADAMW_OPTIONS,
+  MUON_MATRIX_OPTIONS,
+  type MuonAdamWOptions,
+  type MuonMatrixOptions,
+} from '../../../optim/muon.ts'
 import { matrixOf, type MuonHyperparameters, muonMix, type MuonPreset, muonScale } from '../../../optim/rules.ts'
 import type { Schedule } from '../../../optim/schedules.ts'
 import { numberFrom, readOptions } from '../../../tensor/check.ts'
@@ -13,21 +19,9 @@ import { MomentOptimizer, type StepFactors } from './moment-optimizer.ts'
 import type { Slot } from './moments.ts'
 
 /** Defaults are those of `muon` in adasum/optim, but for the preset. */
-export interface MuonOptimizerOptions {
+export interface MuonOptimizerOptions extends MuonMatrixOptions {
   /** Whose conventions and defaults: `optax` (default), for kernels as TensorFlow.js has them, or `torch`. */
   readonly preset?: MuonPreset
-  /** Decay of the momentum. Default 0.95. */
-  readonly momentum?: number
-  /** Nesterov's momentum. Default true. */
-  readonly nesterov?: boolean
-  /** Keeps the norm by which a matrix is divided from zero. Default 1e-8, or 1e-7 with the preset `torch`. */
-  readonly epsilon?: number
-  /** a, b and c of a Newton-Schulz iteration. Default 3.4445, -4.775, 2.0315. */
-  readonly coefficients?: readonly [a: number, b: number, c: number]
-  /** How many iterations, 100 at most. Default 5. */
-  readonly newtonSchulzSteps?: number
-  /** The root mean square of a whole matrix's step, in units of the rate. Null (default): the preset's scale. */
-  readonly consistentRms?: number | null
   /** Which variables are orthogonalized, as `decays` says it; AdamW steps the others. Default those of rank 2. */
   readonly orthogonalizes?: Decays
   /** Of matrices that decay. Default 0, or 0.1 with the preset `torch`. */
@@ -42,12 +36,7 @@ export interface MuonOptimizerOptions {
 
 const OPTIONS: OptionNames<MuonOptimizerOptions> = {
   preset: true,
-  momentum: true,
-  nesterov: true,
-  epsilon: true,
-  coefficients: true,
-  newtonSchulzSteps: true,
-  consistentRms: true,
+  ...MUON_MATRIX_OPTIONS,
   orthogonalizes: true,
   weightDecay: true,
   decays: true,
