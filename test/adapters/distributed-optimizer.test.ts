@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-layers'
-import { broadcastWeights, DistributedOptimizer, type StepReduction } from '../../ts/src/adapters/tfjs/index.ts'
+import { broadcastWeights, type StepReduction } from '../../ts/src/adapters/tfjs/index.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
 import { failuresOf, onAll } from '../_world.ts'
 import { reduceOf, relativeError } from '../optim/_oracle.ts'
