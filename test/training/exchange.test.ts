@@ -87,6 +87,22 @@ test('a rank that is left out has no notes, and the others count themselves', as
   }
 })
 
+test('weights count for the values, and not for the notes', async (t) => {
+  const world = await makeWorld(3)
+  t.teardown(() => world.close())
+  const weights = [5, 0, 1]
+  for (const op of ['average', 'adasum'] as const) {
+    await onAll(world.ranks, async (comm, rank) => {
+      const exchange = new FlatExchange(comm, LAYOUT, { op }, 2)
+      exchange.values.fill(rank)
+      const { notes, reduction } = await exchange.combine([rank + 5, 1000 * rank], weights[rank])
+      t.deepEqual(notes, [[5, 0], [6, 1000], [7, 2000]]) // prettier-ignore
+      t.deepEqual(reduction.sampleCounts, weights)
+      if (op === 'average') t.true(exchange.values.every((value) => Math.abs(value - 2 / 6) < 1e-6))
+    })
+  }
+})
+
 for (const [what, optionsOf] of Object.entries({
   compressed: () => ({ op: 'average', compressor: new Compressor({ format: 'int8', blockElementCount: 16 }) }) as const,
   'by machines': () => ({ op: 'adasum', hierarchy: 'average' }) as const,
