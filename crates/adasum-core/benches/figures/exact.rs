@@ -42,3 +42,40 @@ pub fn combination_error(inputs: &[Vector], coefficients: &[f64], out: &Vector, 
     };
     elements.map(error).fold(0.0, f64::max)
 }
+
+/// Newton-Schulz iterations by their definition, x <- a x + (b g + c g g) x with g = x x', on the short side.
+pub fn orthogonalized(matrix: Vec<f64>, rows: usize, norm_added: f64, iterations: &[[f64; 3]]) -> Vec<f64> {
+    let columns = matrix.len() / rows;
+    if rows > columns {
+        let turned = orthogonalized(transposed(&matrix, columns), columns, norm_added, iterations);
+        return transposed(&turned, rows);
+    }
+    let norm = matrix.iter().map(|x| x * x).sum::<f64>().sqrt() + norm_added;
+    let mut x: Vec<f64> = matrix.iter().map(|x| x / norm).collect();
+    for [a, b, c] in iterations {
+        let gram = product(&x, &transposed(&x, columns), rows);
+        let square = product(&gram, &gram, rows);
+        let polynomial: Vec<_> = gram.iter().zip(&square).map(|(g, s)| b * g + c * s).collect();
+        let moved = product(&polynomial, &x, rows);
+        x = x.iter().zip(&moved).map(|(x, m)| a * x + m).collect();
+    }
+    x
+}
+
+fn transposed(matrix: &[f64], columns: usize) -> Vec<f64> {
+    let rows = matrix.len() / columns;
+    (0..matrix.len()).map(|i| matrix[i % rows * columns + i / rows]).collect()
+}
+
+/// Row by row, so that the inner loop runs over neighbours.
+fn product(left: &[f64], right: &[f64], rows: usize) -> Vec<f64> {
+    let terms = left.len() / rows;
+    let columns = right.len() / terms;
+    let mut out = vec![0.0; rows * columns];
+    for (row, factors) in out.chunks_exact_mut(columns).zip(left.chunks_exact(terms)) {
+        for (factor, others) in factors.iter().zip(right.chunks_exact(columns)) {
+            row.iter_mut().zip(others).for_each(|(sum, other)| *sum += factor * other);
+        }
+    }
+    out
+}

@@ -12,7 +12,7 @@
 //! | gbps | bytes / time / 1e9 |
 //! | limitGbps | the same for the larger of two times: moving the bytes without arithmetic, doing the arithmetic without memory |
 //! | ratioToTextbook | time of a scalar loop over time of the kernel |
-//! | maxRelativeError | against compensated sums (gram), or the exact combination before rounding (combine, adasum, sum) |
+//! | maxRelativeError | against compensated sums (gram), the exact combination before rounding (combine, adasum, sum), or loops in f64 (orthogonalize) |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its results")]
 #![expect(clippy::unwrap_used, reason = "a refusal is a mistake in the bench")]
@@ -61,8 +61,9 @@ fn main() {
         }
     }
     for case in matrix_cases(is_quick).into_iter().filter(|case| is_wanted_matrix(case, &wanted)) {
+        let exact = case.exact();
         for engine in Engine::available() {
-            let line = measure_matrix(&case, engine, QUICK_ROUNDS);
+            let line = measure_matrix(&case, engine, &exact);
             println!("{}", if is_json { line.json() } else { line.row() });
         }
     }
@@ -73,11 +74,11 @@ fn is_wanted_matrix(case: &MatrixCase, words: &[&String]) -> bool {
     words.iter().all(|word| ["steps", MATRIX_KERNEL, case.dtype.name()].contains(&word.as_str()))
 }
 
-fn measure_matrix(case: &MatrixCase, engine: Engine, rounds: usize) -> report::MatrixLine {
+fn measure_matrix(case: &MatrixCase, engine: Engine, exact: &[f64]) -> report::MatrixLine {
     let scalar = Engine::available().next().unwrap();
     let (mut work, mut textbook_work) = (case.prepare(engine), case.prepare(scalar));
     let [limit, textbook_seconds, seconds] =
-        medians(rounds, || [case.limit(engine.isa()), textbook_work.run(), work.run()]);
+        medians(QUICK_ROUNDS, || [case.limit(engine.isa()), textbook_work.run(), work.run()]);
     report::MatrixLine {
         kernel: MATRIX_KERNEL,
         dtype: case.dtype.name(),
@@ -87,6 +88,7 @@ fn measure_matrix(case: &MatrixCase, engine: Engine, rounds: usize) -> report::M
         rate: case.operations() / seconds,
         limit,
         ratio_to_textbook: textbook_seconds / seconds,
+        max_relative_error: work.max_relative_error(exact),
     }
 }
 

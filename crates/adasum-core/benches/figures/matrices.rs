@@ -8,11 +8,13 @@ use adasum_core::Engine;
 use adasum_core::dtype::Dtype;
 use adasum_core::entry::{View, ViewMut};
 
+use crate::exact::orthogonalized;
 use crate::limits::seconds;
 use crate::number::{Numbers, Vector};
 
 /// Five times those of Muon.
 const COEFFICIENTS: [[f64; 3]; 5] = [[3.4445, -4.775, 2.0315]; 5];
+const NORM_ADDED: f64 = 1e-7;
 
 pub struct MatrixCase {
     pub dtype: Dtype,
@@ -35,8 +37,19 @@ impl MatrixCase {
     }
 
     pub fn prepare(&self, engine: Engine) -> MatrixWork<'_> {
+        MatrixWork { case: self, engine, matrix: self.matrix() }
+    }
+
+    fn matrix(&self) -> Vector {
         let value = |e: usize| ((e * 7919 + e / 13) % 1013) as f64 / 500.0 - 1.0;
-        MatrixWork { case: self, engine, matrix: Vector::new(self.dtype, self.rows * self.columns, value) }
+        Vector::new(self.dtype, self.rows * self.columns, value)
+    }
+
+    /// What loops in f64 make of the matrix.
+    pub fn exact(&self) -> Vec<f64> {
+        let matrix = self.matrix();
+        let values = (0..matrix.element_count).map(|i| matrix.get(i)).collect();
+        orthogonalized(values, self.rows, NORM_ADDED, &COEFFICIENTS)
     }
 
     /// Operations a second in registers.
@@ -58,12 +71,24 @@ impl MatrixWork<'_> {
     /// Seconds of one orthogonalization.
     pub fn run(&mut self) -> f64 {
         let repeats = ((1e8 / self.case.operations()) as usize).clamp(1, 100);
-        let factors = [&[1e-7, 0.0], COEFFICIENTS.as_flattened()].concat();
-        seconds(repeats, || {
-            let shape = [self.case.rows as f64, self.case.columns as f64];
-            let (code, matrix) = (self.case.dtype.code(), ViewMut::of(self.matrix.bytes_mut()));
-            self.engine.orthogonalize(code, shape, View::of(&factors), matrix).unwrap();
-        })
+        seconds(repeats, || self.orthogonalize())
+    }
+
+    /// The largest error of an element, relative to the largest element.
+    pub fn max_relative_error(&mut self, exact: &[f64]) -> f64 {
+        self.matrix = self.case.matrix();
+        self.orthogonalize();
+        let largest = exact.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let errors = exact.iter().enumerate().map(|(i, want)| (self.matrix.get(i) - want).abs() / largest);
+        // `max` would drop what is no number.
+        errors.fold(0.0, |worst, error| if error <= worst { worst } else { error })
+    }
+
+    fn orthogonalize(&mut self) {
+        let factors = [&[NORM_ADDED, 0.0], COEFFICIENTS.as_flattened()].concat();
+        let shape = [self.case.rows as f64, self.case.columns as f64];
+        let (code, matrix) = (self.case.dtype.code(), ViewMut::of(self.matrix.bytes_mut()));
+        self.engine.orthogonalize(code, shape, View::of(&factors), matrix).unwrap();
     }
 }
 

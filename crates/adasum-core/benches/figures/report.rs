@@ -69,24 +69,26 @@ pub struct MatrixLine {
     pub rate: f64,
     pub limit: f64,
     pub ratio_to_textbook: f64,
+    pub max_relative_error: f64,
 }
 
 impl MatrixLine {
     pub fn json(&self) -> String {
         let Self { kernel, dtype, isa, rows, columns, .. } = self;
         format!(
-            r#"{{"kernel":"{kernel}","dtype":"{dtype}","isa":"{isa}","rows":{rows},"columns":{columns},"gflops":{:.2},"limitGflops":{:.2},"ratioToLimit":{:.3},"ratioToTextbook":{:.2}}}"#,
+            r#"{{"kernel":"{kernel}","dtype":"{dtype}","isa":"{isa}","rows":{rows},"columns":{columns},"gflops":{:.2},"limitGflops":{:.2},"ratioToLimit":{:.3},"ratioToTextbook":{:.2},"maxRelativeError":{:.2e}}}"#,
             self.rate / 1e9,
             self.limit / 1e9,
             self.rate / self.limit,
-            self.ratio_to_textbook
+            self.ratio_to_textbook,
+            self.max_relative_error
         )
     }
 
     pub fn row(&self) -> String {
         let shape = format!("{} x {}", self.rows, self.columns);
         format!(
-            "{:<18} {:<5} {:<7} {:>18} {:>7.2} {:>7.2} {:>8.2} {:>9.1}  GFLOP/s",
+            "{:<18} {:<5} {:<7} {:>18} {:>7.2} {:>7.2} {:>8.2} {:>9.1} {:>9.1e}  GFLOP/s",
             self.kernel,
             self.dtype,
             self.isa,
@@ -94,7 +96,8 @@ impl MatrixLine {
             self.rate / 1e9,
             self.limit / 1e9,
             self.rate / self.limit,
-            self.ratio_to_textbook
+            self.ratio_to_textbook,
+            self.max_relative_error
         )
     }
 }
