@@ -19,6 +19,8 @@ const IS_OWN_ERROR = `[right.name=/^(${OWN_ERRORS.join('|')})$/], [right.propert
 export default defineConfig(
   globalIgnores(['dist/', 'gpu/', 'native/', 'wasm/', 'target/', 'node_modules/', '.setup/', '.tools/', 'docs/api/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  // A comment that opens with "Of" lacks its subject. (The rule calls everything a warning that it finds in comments.)
+  { rules: { 'no-warning-comments': ['error', { terms: ['of'], location: 'start', decoration: ['*', '/'] }] } },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

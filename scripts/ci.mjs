@@ -54,9 +54,9 @@ const KEYS = ['kernel', 'k', 'dtype', 'isa', 'bytes', 'gbps', 'limitGbps']
 const MATRIX_KEYS = ['kernel', 'dtype', 'isa', 'rows', 'columns', 'gflops', 'limitGflops']
 const LAST_KEYS = ['ratioToLimit', 'ratioToTextbook', 'maxRelativeError']
 
-/** Of one rounding. @type {Record<string, number>} */
+/** The error of one rounding. @type {Record<string, number>} */
 const LARGEST_ERRORS = { f64: 2 ** -50, f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
-/** Of the iterations over a matrix, which let errors grow. @type {Record<string, number>} */
+/** The error of iterations over a matrix, which let roundings grow. @type {Record<string, number>} */
 const LARGEST_MATRIX_ERRORS = { f64: 2 ** -44, f32: 2 ** -15 }
 
 /** @param {string} line @returns {Record<string, any>} with no fields if it is no JSON: the run goes on, and the line is shown */

@@ -23,7 +23,7 @@ const folder = await tfjsNode(root, (text) => console.log(`test:tfjs-node: ${tex
 const env = {
   ...environmentWith(folder),
   ADASUM_TFJS_BACKEND: 'tensorflow',
-  // Of TensorFlow's own words only warnings and errors are wanted.
+  // TensorFlow itself is to print only warnings and errors.
   TF_CPP_MIN_LOG_LEVEL: '1',
 }
 const ranks = [join('bin', 'adasum.js'), 'run', '-n', '2', join('test', 'tfjs-node', 'rank.mjs')]

@@ -55,7 +55,7 @@ export function lineChart(canvas, { colours, stepCount, axisOf }) {
   return { draw, add: (...values) => values.forEach((value, i) => series[i].push(value)), clear: () => series.forEach((values) => (values.length = 0)) } // prettier-ignore
 }
 
-/** Of the last values, the newer the more. */
+/** A mean of the last values, the newer the more. */
 export function runningMean(values) {
   let mean = values[0]
   return values.map((value) => (mean += (value - mean) * MEAN_RATE))

@@ -21,13 +21,13 @@ const POINT_COUNT = 400
 const MICRO_BATCHES = 8
 const MICRO_BATCH_POINTS = 24
 const MOMENTUM = 0.9
-/** Of one frame, for training; the rest is for drawing. */
+/** The part of one frame for training; the rest is for drawing. */
 const FRAME_MS = 10
 
 const byId = (id) => document.getElementById(id)
 const stepCount = Number(new URLSearchParams(location.search).get('steps') ?? 1500)
 const points = makeSpirals(POINT_COUNT, randomOf(7))
-/** Of each step, the mean of its micro-batches. */
+/** One value a step, the mean of its micro-batches. */
 const losses = []
 const loss = lineChart(byId('loss'), { colours: ['--loss'], stepCount, axisOf: logarithmicAxis })
 const orthogonality = lineChart(byId('orthogonality'), {

@@ -119,7 +119,7 @@ function start({ env, part }, onMessage) {
 }
 
 /**
- * Of several failures the cause is a process that died without a word; then one whose error is not merely that it lost
+ * The cause of several failures is a process that died without a word; then one whose error is not merely that it lost
  * another.
  *
  * @param {Failure[]} failures

@@ -10,7 +10,7 @@ import { fingerprint } from './fingerprint.mjs'
 import { ToolError, runTool } from './tool.mjs'
 
 const RECIPE = ['scripts/tfjs-node', 'scripts/lib/tfjs-node.mjs']
-/** Of Python's package: what the addon includes, and what it is linked with, under the names that it asks for. */
+/** What is taken of Python's package: what the addon includes, and what it is linked with, under the names that it asks for. */
 const HEADERS = ['tensorflow/c', 'tensorflow/core/platform', 'tensorflow/tsl/platform', 'tsl']
 const LIBRARIES = {
   'libtensorflow_cc.so.2': 'libtensorflow.so',

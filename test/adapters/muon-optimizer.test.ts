@@ -29,7 +29,7 @@ import {
 import { lossOn, makeVariables, valuesOf } from './_train.ts'
 
 const STEPS = 20
-/** Of the largest relative L2 error of a variable after all steps: the iterations lengthen roundings of f32. */
+/** The bound of the largest relative L2 error of a variable after all steps: the iterations lengthen roundings of f32. */
 const TOLERANCE = 1e-5
 
 interface Case {

@@ -27,7 +27,7 @@ test.serial('fitDataset: each epoch is one of the sampler, the first what is lef
   t.deepEqual(epochs, [[0, 1], [0, 1]]) // prettier-ignore
   equalWeights(t, made)
   const taken = (epoch: number): number[] => seen.flatMap(([of, ...indices]) => (of === epoch ? indices : []))
-  // Of 28 samples, 18 were taken: one global batch of 6 is left, and 4 that are dropped. Then there are four of them.
+  // 18 of 28 samples were taken: one global batch of 6 is left, and 4 that are dropped. Then there are four of them.
   t.is(taken(4).length, 6)
   t.is(taken(5).length, 24)
   for (const epoch of [4, 5]) t.is(new Set(taken(epoch)).size, taken(epoch).length)

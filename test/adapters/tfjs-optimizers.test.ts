@@ -32,7 +32,7 @@ import { equalWeights, fit, replicas, weightsOf } from './_replicas.ts'
 import { gradientOn, lossOn, makeVariables, valuesOf } from './_train.ts'
 
 const STEPS = 30
-/** Of the largest relative L2 error of a variable after all steps. */
+/** The bound of the largest relative L2 error of a variable after all steps. */
 const TOLERANCE = 1e-6
 const isMatrix = ({ shape }: { readonly shape: readonly number[] }): boolean => shape.length > 1
 

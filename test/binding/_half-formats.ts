@@ -7,7 +7,7 @@ import { oracle, relativeError } from '../reduction/_oracle.ts'
 import { asHalf, bitsOf, bytesOf, doubles, dtypeOf, reduce, reduceArguments, reduceCut } from './_calls.ts'
 
 const OPS = Object.keys(OP_CODES) as ReduceOp[]
-/** Of a result that is stored as f32: one rounding. */
+/** The error of a result that is stored as f32: one rounding. */
 const TOLERANCE = 1.2e-7
 
 export function halfFormatsContract(binding: Binding): void {

@@ -272,7 +272,7 @@ test('weights travel in messages that are sent anyway', async (t) => {
     [5, 'single-shot'],
   ] as const)
     t.is(await bytesOf(7, size, algorithm), await bytesOf(undefined, size, algorithm))
-  // Of four ranks, each sends one message behind whose numbers the weights of two ranks stand.
+  // Each of four ranks sends one message behind whose numbers the weights of two ranks stand.
   t.is((await bytesOf(7, 4, 'rvh')) - (await bytesOf(undefined, 4, 'rvh')), 4 * 2 * 8)
 })
 

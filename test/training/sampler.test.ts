@@ -242,5 +242,5 @@ test('a state that is refused changes nothing', (t) => {
   t.deepEqual([one.epoch, one.position], [0, 2])
 })
 
-/** Of seed 0, epoch 0, and of seed 42, epoch 3, with 12 samples. */
+/** The orders of seed 0, epoch 0, and of seed 42, epoch 3, with 12 samples. */
 const ORDERS: number[][] = [[10,9,8,0,2,6,3,7,5,1,11,4], [6,3,10,11,1,7,0,8,4,2,5,9]] // prettier-ignore

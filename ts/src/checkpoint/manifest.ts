@@ -12,7 +12,7 @@ import type { CheckpointValues } from './values.ts'
 
 /** What one rank, or all together, have stored. */
 export interface Part {
-  /** Of the file with the arrays; null where there are none. */
+  /** The hash of the file with the arrays; null where there are none. */
   readonly sha256: string | null
   readonly values: CheckpointValues
 }

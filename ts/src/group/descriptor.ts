@@ -27,9 +27,9 @@ export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
 
 /** Call flags. The bits above them say how the numbers are compressed: compressionFlags. */
 export const WITH_COEFFICIENTS = 1
-/** Of calls that gather. */
+/** In calls that gather: the ranks' parts differ in length. */
 export const UNEVEN = 2
-/** Of calls that reduce: each rank's input counts with a weight of its own. */
+/** In calls that reduce: each rank's input counts with a weight of its own. */
 export const WEIGHTED = 2
 const FORMAT_SHIFT = 2
 const BLOCK_SHIFT = 5

@@ -66,7 +66,7 @@ export function lambDefaults(preset: LambPreset | undefined): LambDefaults {
 interface MuonDefaults {
   readonly weightDecay: number
   readonly epsilon: number
-  /** Of what AdamW steps. */
+  /** The decay of arrays that are no matrices, which AdamW steps. */
   readonly otherWeightDecay: number
 }
 

@@ -71,7 +71,7 @@ export class Optimizer {
     return this.#plan.segments.begins.at(-1)!
   }
 
-  /** Of weights, gradient and state. */
+  /** The dtype of weights, gradient and state. */
   get dtype(): FloatDtype {
     return this.#plan.dtype
   }

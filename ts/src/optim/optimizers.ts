@@ -23,9 +23,9 @@ export interface OptimizerOptions {
   readonly segments: readonly OptimizerSegment[]
   /** A number, or one for each step. */
   readonly learningRate: number | Schedule
-  /** Of weights, gradient and state. Default f32. */
+  /** The dtype of weights, gradient and state. Default f32. */
   readonly dtype?: FloatDtype
-  /** Of segments that belong to no group that says otherwise. */
+  /** The learning rate of segments that belong to no group that says otherwise. */
   readonly weightDecay?: number
   /** Segments with settings of their own. The first group that matches a segment counts. */
   readonly groups?: readonly ParameterGroup[]

@@ -23,7 +23,7 @@ import type { WeightAccess } from './weight-access.ts'
 
 /** How weights, or gradients in a tree, are combined. */
 export interface WeightReduceOptions extends CallOptions {
-  /** Of float32 all; of integers `sum` (which wraps), `min` and `max`; of bool `min` (all are true) and `max` (any is). */
+  /** float32 takes all; integers `sum` (which wraps), `min` and `max`; bool `min` (all are true) and `max` (any is). */
   op: AllReduceOp
   /** Default `throw` for adasum, `propagate` for all other operators. */
   onNonFinite?: OnNonFinite

@@ -70,7 +70,7 @@ interface Settings {
   readonly seed: number
   readonly shuffle: boolean
   readonly dropLast: boolean
-  /** Of one rank, or of all together. */
+  /** Samples of one rank, or of all ranks together. */
   readonly batch: { readonly size: number; readonly isGlobal: boolean }
 }
 

@@ -22,7 +22,7 @@ export interface MomentOptimizerOptions {
   readonly beta2?: number
   /** Is added to the root of the second moment. */
   readonly epsilon?: number
-  /** Of the variables that `decays` does not except. */
+  /** The decay of the variables that `decays` does not except. */
   readonly weightDecay?: number
   /**
    * Which variables decay: a function of name and shape, which is asked once for each variable; or a list, by the

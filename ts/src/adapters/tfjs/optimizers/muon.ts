@@ -24,7 +24,7 @@ export interface MuonOptimizerOptions extends MuonMatrixOptions {
   readonly preset?: MuonPreset
   /** Which variables are orthogonalized, as `decays` says it; AdamW steps the others. Default those of rank 2. */
   readonly orthogonalizes?: Decays
-  /** Of matrices that decay. Default 0, or 0.1 with the preset `torch`. */
+  /** The decay of matrices that decay at all. Default 0, or 0.1 with the preset `torch`. */
   readonly weightDecay?: number
   /** Which variables decay: a function of name and shape, or a list by position. Default all. */
   readonly decays?: Decays
