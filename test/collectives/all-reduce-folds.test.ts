@@ -85,7 +85,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
   for (const size of name === 'memory' ? [1, 2, 3, 5, 9] : [3]) {
     test(`${name}, ${size} ranks: every rank holds the bits of a plain loop`, async (t) => {
       const { ranks, close } = await makeWorld(size, { transport: transport(size) })
-      for (const { of, op, segments } of sampleOf(`${name}, ${size} ranks`, CASES, 30))
+      for (const { of, op, segments } of sampleOf(`${name}, ${size} ranks`, CASES, 20))
         t.is(await problemOf(ranks, of, op, segments), '', `${op} ${of.dtype}, ${segments.join()}`)
       await close()
     })

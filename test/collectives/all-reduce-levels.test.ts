@@ -19,7 +19,8 @@ import { OPS, SEGMENTS, TOLERANCE, check, familyFor, inputsOf, lengthOf, worldsO
 const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size))
 
 test.serial('sockets, 1 to 16 ranks: each algorithm', async (t) => {
-  for (let size = 1; size <= 16; size++) {
+  const sizes = Array.from({ length: 16 }, (_, i) => 1 + i)
+  for (const size of sampleOf('1 to 16 ranks', sizes, 8)) {
     const world = await makeWorld(size, { transport: tcp })
     for (const segments of [SEGMENTS[size % 3]!, SEGMENTS[3]!]) {
       for (const algorithm of ['direct', 'single-shot', 'levels'] as const)
@@ -68,7 +69,8 @@ test.serial('memory, 17 to 64 ranks: levels, which is what is chosen', async (t)
 test.serial('a segment that more than 16 ranks share, cut at every level', async (t) => {
   for await (const { algorithm, size, world } of worldsOf({ levels: [20, 48], rvh: [32] })) {
     const most = 2 * size * BLOCK_ELEMENTS
-    for (const segments of [[most + 9], [100, most, 0, 3000]])
+    const layouts = [[most + 9], [100, most, 0, 3000]]
+    for (const segments of sampleOf(`${algorithm} of ${size} ranks`, layouts, 1))
       await check(t, world, size, { algorithm, segments, family: 'a large common part' })
   }
 })

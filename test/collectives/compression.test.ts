@@ -5,6 +5,7 @@ import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { AllReduceAlgorithm, OnNonFinite, ReduceOp } from '../../ts/src/types.ts'
 import { fc, runsOf } from '../_property.ts'
+import { sampleOf } from '../_sample.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { familyOf, relativeError } from '../reduction/_oracle.ts'
 import { type Case, Definition, LOCAL, compressorOf, sumOf } from './_compression.ts'
@@ -93,7 +94,7 @@ test('sockets: the same', async (t) => {
 test('large vectors, off the main thread and in several calls of a kernel', async (t) => {
   const world = await makeWorld(3)
   const segments = [1_000_000, 17, 400_000]
-  for (const format of FORMATS)
+  for (const format of sampleOf('formats of large vectors', FORMATS, 1))
     await check(world, {
       ...{ op: 'adasum', algorithm: 'single-shot', format, block: 256, errorFeedback: true, segments, withOut: 2 },
       ...{ bucketBytes: undefined, steps: 2, seed: 5, bad: 0 },

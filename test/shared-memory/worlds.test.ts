@@ -81,7 +81,7 @@ function casesFor(size: number): Case[] {
 if (HAS_SHARED_MEMORY) {
   for (const size of [2, 3, 4, 5])
     test(`all-reduce of every dtype, operator and schedule has the bits that it has without: ${size} ranks`, (t) =>
-      compare(t, size, sampleOf(`${size} ranks`, casesFor(size), 40)))
+      compare(t, size, sampleOf(`${size} ranks`, casesFor(size), 25)))
 
   test('vectors so long that their results are written past the cache', async (t) => {
     const cases = (['sum', 'adasum'] as const).flatMap((op) =>
