@@ -88,6 +88,15 @@ test('files and scripts that documents name are there', (t) => {
   t.deepEqual(commands.filter(({ script }) => !(script in scripts)), []) // prettier-ignore
 })
 
+test('the page on convergence names every test of its statements, and no other', (t) => {
+  const source = readFileSync(join(ROOT, 'test/reduction/convergence.test.ts'), 'utf8')
+  const titles = [...source.matchAll(/^(?:test|property)\('([^']+)'/gm)].map(([, title]) => title!)
+  const page = readInRepository('docs/convergence.md')!
+  const named = [...page.matchAll(/`([^`\n]+ [^`\n]+)`/g)].map(([, title]) => title!)
+  t.true(titles.length > 20)
+  t.deepEqual([...new Set(named)].sort(), titles.sort())
+})
+
 test('wrong links are noticed', (t) => {
   const text = '[a](b.md) [c](https://x.org) `[d](e)` [f](docs/b.md#the-end) [g](#no)\n```\n[h](i)\n```\n# The end'
   t.deepEqual(linksOf(text), ['b.md', 'docs/b.md#the-end', '#no'])
