@@ -2,21 +2,34 @@
 import anyTest from 'ava'
 import { Compressor } from '../../ts/src/compressor.ts'
 import type { AdasumError } from '../../ts/src/errors.ts'
-import { adasumSync, averageSync } from '../../ts/src/reduction/local.ts'
+import { averageSync, reduceSync } from '../../ts/src/reduction/local.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
-import type { AllReduceAlgorithm, AllReduceOptions, FloatArray, OnNonFinite, Reduction } from '../../ts/src/types.ts'
+import type {
+  AllReduceAlgorithm,
+  AllReduceOptions,
+  FloatArray,
+  OnNonFinite,
+  Operator,
+  Reduction,
+} from '../../ts/src/types.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc, runsOf } from '../_property.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { shared } from '../shared-memory/_memory.ts'
+import { operatorOracle } from '../reduction/_operators.ts'
 import { FAMILIES, adasumOfNodes, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
 
 const test = anyTest.serial
 
-const LOCAL = { average: averageSync, adasum: adasumSync }
 const TAME = Object.keys(FAMILIES).filter((family) => !family.startsWith('alternating'))
+const BY_PAIRS: Operator[] = [{ name: 'adasum', kappa: 0.4 }, { name: 'adascale' }]
+/** The average, as a function of the caller's, which may look at the weights of its arguments. */
+const CUSTOM: Operator = {
+  name: 'custom',
+  coefficients: (_, { weights }) => weights.map((weight) => weight / sumOf(weights)),
+}
 /** Vectors of 64 KiB and more are reduced while they come. */
 const STREAMED = { ...DEFAULT_TUNING, streamByteLength: 64 << 10 }
 
@@ -30,7 +43,7 @@ const anySegments = fc
   .map((counts) => (counts.some((count) => count > 0) ? counts : [...counts, 1]))
 
 const anyCase = fc.record({
-  op: fc.constantFrom('average', 'adasum'),
+  op: fc.constantFrom<'average' | 'adasum' | Operator>('average', 'adasum', ...BY_PAIRS, CUSTOM),
   weights: fc.array(anyWeight, { minLength: 1, maxLength: 9 }),
   algorithm: fc.constantFrom<AllReduceAlgorithm>('auto', 'direct', 'single-shot', 'levels'),
   dtype: fc.constantFrom('f32', 'f64'),
@@ -66,7 +79,7 @@ function inputsOf({ weights, dtype, family, segments, onNonFinite, bad, seed }: 
 function reduced(one: Case, inputs: readonly FloatArray[]): Reduction<FloatArray> | string {
   const { op, weights, segments, onNonFinite } = one
   try {
-    return LOCAL[op](inputs, { weights, segments, onNonFinite, coefficients: true })
+    return reduceSync(inputs, { op, weights, segments, onNonFinite, coefficients: true })
   } catch (error) {
     return (error as AdasumError).code
   }
@@ -168,8 +181,8 @@ for (const [name, variant] of Object.entries(VARIANTS))
     await fc.assert(
       fc.asyncProperty(anyPair, async ({ weight, absent }) => {
         const weights = inputs.map((_, rank) => (hasBit(absent, rank) ? 0 : weight))
-        for (const op of ['average', 'adasum'] as const)
-          await checkCounts(world, inputs, weights, { op, segments: [4001, 0, 5000], ...variant })
+        for (const op of variant.op ? [variant.op] : (['average', 'adasum', ...BY_PAIRS] as const))
+          await checkCounts(world, inputs, weights, { ...variant, op, segments: [4001, 0, 5000] })
       }),
       { numRuns: runsOf(6) },
     )
@@ -196,6 +209,7 @@ test('levels and machines of any weights give what the definition gives, the sam
       }
       for (const op of ['average', 'adasum'] as const)
         await run({ op, algorithm: 'rvh' }, oracle(op, inputs, segments, weights))
+      for (const op of BY_PAIRS) await run({ op, algorithm: 'rvh' }, definitionOf(op, inputs, segments, weights))
       await run({ op: 'adasum', hierarchy: 'average' }, machineMeans(machines, inputs, segments, weights))
     }),
     { numRuns: runsOf(15) },
@@ -203,6 +217,17 @@ test('levels and machines of any weights give what the definition gives, the sam
   await world.close()
   t.pass()
 })
+
+function definitionOf(op: Operator, inputs: Float64Array[], segments: number[], weights: number[]): Float64Array {
+  const result = new Float64Array(inputs[0]!.length)
+  let begin = 0
+  for (const count of segments) {
+    const parts = inputs.map((input) => input.subarray(begin, begin + count))
+    result.set(operatorOracle(op, parts, weights), begin)
+    begin += count
+  }
+  return result
+}
 
 /** Adasum of the machines' means by weights, each counting as much as its ranks together. */
 function machineMeans(machines: number[], inputs: Float64Array[], segments: number[], weights: number[]): Float64Array {
@@ -229,8 +254,8 @@ test('reduce-scatter gives the parts of the all-reduce', async (t) => {
     [0, 0, 0],
   ]) {
     const inputs = weights.map((_, rank) => vectorOf(new Float32Array(90_000), rank))
-    for (const op of ['average', 'adasum'] as const) {
-      const want = LOCAL[op](inputs, { weights }).result
+    for (const op of ['average', 'adasum', ...BY_PAIRS, CUSTOM] as const) {
+      const want = reduceSync(inputs, { op, weights }).result
       const got = await onAll(world.ranks, (comm, rank) =>
         comm.reduceScatter(inputs[rank]!, { op, weight: weights[rank]! }),
       )
@@ -299,10 +324,10 @@ test('what is no weight, and operators that count nothing, are refused; the grou
       () => comm.reduceScatter(data, { op: 'adasum', weight: weight as number }),
     ])
       await t.throwsAsync(call, { code: 'ERR_ARGUMENT', message: /weight is .*; it must be a number from 0 to 2\^53/ })
-  for (const op of ['sum', 'min'] as const)
+  for (const op of ['sum', 'min', { name: 'adacons' }, { name: 'gaf', tau: 1 }] as const)
     await t.throwsAsync(comm.allReduce(data, { op, weight: 1 }), {
       code: 'ERR_ARGUMENT',
-      message: /weight is given, and op is .*: only average and adasum count samples/,
+      message: /weight is given, and op is .*: only average, adasum .* count samples/,
     })
   await t.throwsAsync(comm.allReduce(data, { op: 'adasum', hierarchy: 'sum', weight: 1 }), {
     code: 'ERR_ARGUMENT',

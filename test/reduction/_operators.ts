@@ -1,16 +1,25 @@
 /** The operators beyond the paper's, as their definitions read: over f64 vectors, and nothing of a Gram matrix. */
 import type { FloatArray, Operator } from '../../ts/src/types.ts'
+import type { Node } from './_oracle.ts'
 
 type Pair = (a: Float64Array, b: Float64Array, m: number, k: number) => [number, number]
 
-/** The result in f64, before it is rounded. */
-export function operatorOracle(op: Operator, inputs: readonly FloatArray[]): Float64Array {
+/**
+ * The result in f64, before it is rounded.
+ *
+ * @param weights - how much each input counts, with operators of pairs; 0 leaves it out
+ */
+export function operatorOracle(
+  op: Operator,
+  inputs: readonly FloatArray[],
+  weights: readonly number[] = inputs.map(() => 1),
+): Float64Array {
   const vectors = inputs.map((input) => Float64Array.from(input))
   switch (op.name) {
     case 'adasum':
-      return tree(vectors, damped(op.kappa))
+      return tree(vectors, weights, damped(op.kappa))
     case 'adascale':
-      return tree(vectors, adascale(op.cap ?? 1))
+      return tree(vectors, weights, adascale(op.cap ?? 1))
     case 'adacons':
       return adacons(vectors)
     case 'gaf':
@@ -43,8 +52,8 @@ function agreementFilter([first, ...others]: readonly Float64Array[], tau: numbe
 const damped =
   (kappa: number): Pair =>
   (a, b, m, k) => {
-    const product = (kappa * dot(a, b)) / (m + k)
-    return [1 - (m * product) / dot(a, a), 1 - (k * product) / dot(b, b)]
+    const product = kappa * dot(a, b)
+    return [1 - ((m / (m + k)) * product) / dot(a, a), 1 - ((k / (m + k)) * product) / dot(b, b)]
   }
 
 const adascale =
@@ -55,14 +64,24 @@ const adascale =
     return [(1 + shift) / (1 + cosine), (1 - shift) / (1 + cosine)]
   }
 
-/** Balanced over the order of the inputs; a zero vector is neutral. */
-function tree(vectors: readonly Float64Array[], pair: Pair): Float64Array {
-  if (vectors.length === 1) return vectors[0]!
-  const m = Math.ceil(vectors.length / 2)
-  const [a, b] = [tree(vectors.slice(0, m), pair), tree(vectors.slice(m), pair)]
-  if (dot(a, a) === 0 || dot(b, b) === 0) return dot(a, a) === 0 ? b : a
-  const [c, d] = pair(a, b, m, vectors.length - m)
-  return a.map((x, i) => c * x + d * b[i]!)
+function tree(vectors: readonly Float64Array[], weights: readonly number[], pair: Pair): Float64Array {
+  const { vector, count } = node(vectors, weights, pair)
+  return count === 0 ? vector.map(() => 0) : vector
+}
+
+/** Balanced over the order of the inputs, and weighted by their counts; a zero vector is neutral. */
+function node(vectors: readonly Float64Array[], weights: readonly number[], pair: Pair): Node {
+  if (vectors.length === 1) return { vector: vectors[0]!, count: weights[0]! }
+  const middle = Math.ceil(vectors.length / 2)
+  const [left, right] = [
+    node(vectors.slice(0, middle), weights.slice(0, middle), pair),
+    node(vectors.slice(middle), weights.slice(middle), pair),
+  ]
+  if (left.count === 0 || right.count === 0) return left.count === 0 ? right : left
+  const [a, b, count] = [left.vector, right.vector, left.count + right.count]
+  if (dot(a, a) === 0 || dot(b, b) === 0) return { vector: dot(a, a) === 0 ? b : a, count }
+  const [c, d] = pair(a, b, left.count, right.count)
+  return { vector: a.map((x, i) => c * x + d * b[i]!), count }
 }
 
 export function cosineOf(a: Float64Array, b: Float64Array): number {

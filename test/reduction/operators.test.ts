@@ -200,12 +200,12 @@ test('a function of the caller’s gets the matrix of the inputs that take part,
       [5, 1],
       [1, 10],
     ],
-    { name: '0', elementCount: 2, inputs: [0, 2] },
+    { name: '0', elementCount: 2, inputs: [0, 2], weights: [1, 1] },
     [
       [25, 10],
       [10, 4],
     ],
-    { name: '2', elementCount: 1, inputs: [0, 2] },
+    { name: '2', elementCount: 1, inputs: [0, 2], weights: [1, 1] },
   ])
   t.deepEqual(segments[0]!.coefficients, [2, 0, -1])
   t.is(segments[0]!.orthogonality, 26 / 15)

@@ -103,7 +103,7 @@ test('weights that are none, or mean nothing, are refused', async (t) => {
   refused(3, /`weights` must be a list of numbers; got a number/)
   for (const bad of [-1, NaN, Infinity, 2 ** 53 + 2, '3', null])
     refused([1, bad], /weights\[1\] is .*; it must be a number from 0 to 2\^53/)
-  const summed = { code: 'ERR_ARGUMENT', message: /weights is given, and op is sum: only average and adasum/ }
+  const summed = { code: 'ERR_ARGUMENT', message: /weights is given, and op is sum: only average, adasum/ }
   t.throws(() => sumSync(inputs, { weights: [1, 1] }), summed)
   await t.throwsAsync(adasum(inputs, { weights: [1, 2], backend: 'gpu' }), { code: 'ERR_UNSUPPORTED' })
   t.deepEqual((await average(inputs, { weights: [1, 3], backend: 'auto' })).result, Float32Array.of(1.75))

@@ -94,11 +94,16 @@ export interface GramSegment {
   readonly elementCount: number
   /** The ranks (local functions: input indices) whose gradients the matrix is of, in order: those that take part. */
   readonly inputs: readonly number[]
+  /**
+   * How much each of these counts, by `weight` or `weights`: positive numbers. All are 1 in a call without weights, and
+   * where all would be equal.
+   */
+  readonly weights: readonly number[]
 }
 
 /**
  * Returns one finite coefficient for each row of the matrix; the result of the segment is sum c_i g_i. It must be pure:
- * equal matrices must give equal coefficients, on every rank. It is called synchronously, once for each segment, on the
+ * equal arguments must give equal coefficients, on every rank. It is called synchronously, once for each segment, on the
  * ranks that combine that segment.
  */
 export type CoefficientFunction = (gram: GramMatrix, segment: GramSegment) => ArrayLike<number>
@@ -220,9 +225,9 @@ export interface AllReduceOptions<D, Op extends AllReduceOp | Operator = AllRedu
    */
   hierarchy?: ReduceOp
   /**
-   * How much this rank's data counts with `average` and `adasum`: how many samples it stands for, a number from 0 to 2^53. A
-   * rank of weight 0 is absent, as one that `skip` leaves out; if all ranks are, the result is zero. Given on every rank or
-   * on none. Default: each rank counts once.
+   * How much this rank's data counts with `average`, `adasum` (with kappa, too), `adascale` and `custom`: how many samples it
+   * stands for, a number from 0 to 2^53. A rank of weight 0 is absent, as one that `skip` leaves out; if all ranks are, the
+   * result is zero. Given on every rank or on none. Default: each rank counts once.
    */
   weight?: number
   /** Quantises the data that is sent: for f32, with all operators but `min` and `max`. The same format on every rank. */

@@ -21,7 +21,8 @@ export function statisticsByMatrix(
   const isFinite = gram.every((products) => products.every(Number.isFinite))
   // A function of the caller's may write to its matrix.
   const given = gram.map((products) => products.slice())
-  const found = isFinite ? rule(given, segmentOf(layout, segment, inputs)) : new Float64Array(inputs.length).fill(NaN)
+  const about = { ...segmentOf(layout, segment), inputs, weights: inputs.map((input) => weights[input]!) }
+  const found = isFinite ? rule(given, about) : new Float64Array(inputs.length).fill(NaN)
   inputs.forEach((input, i) => (coefficientsOf(row)[input] = found[i]!))
   const squaredNorms = gram.reduce((sum, products, i) => sum + products[i]!, 0)
   const squaredNorm = gram.reduce((sum, products, i) => sum + found[i]! * dot(found, products), 0)
@@ -40,8 +41,8 @@ function rowsOf(triangle: Float64Array, count: number, inputs: readonly number[]
   )
 }
 
-function segmentOf(layout: Layout, segment: number, inputs: readonly number[]): GramSegment {
-  return { name: segmentName(layout, segment), elementCount: layout.segmentElementCounts[segment]!, inputs }
+function segmentOf(layout: Layout, segment: number): Pick<GramSegment, 'name' | 'elementCount'> {
+  return { name: segmentName(layout, segment), elementCount: layout.segmentElementCounts[segment]! }
 }
 
 /** Below this part of the terms that it is a sum of, a number is rounding. */

@@ -55,8 +55,8 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
    */
   backend?: Backend
   /**
-   * How much each input counts with `average` and `adasum`: how many samples it stands for, numbers from 0 to 2^53. An
-   * input of weight 0 takes no part. Default: each input counts once. On the CPU only.
+   * How much each input counts with `average`, `adasum` (with kappa, too), `adascale` and `custom`: how many samples it
+   * stands for, numbers from 0 to 2^53. An input of weight 0 takes no part. Default: each input counts once. On the CPU only.
    */
   weights?: ArrayLike<number>
 }

@@ -86,7 +86,10 @@ export function checkHierarchy(given: unknown, op: OpName, algorithm: AllReduceA
   return innerOp
 }
 
-const WEIGHTED_OPS: readonly OpName[] = ['average', 'adasum']
+/** Operators that count samples, and what callers write for those whose names do not say it. */
+const WEIGHTED_OPS: readonly OpName[] = ['average', 'adasum', 'damped', 'adascale', 'custom']
+const WEIGHTED_WORDS = 'average, adasum (with kappa, too), adascale and custom'
+const WEIGHTED_LOWER_WORDS = 'average and adasum'
 
 /**
  * How much this rank's data counts; undefined in a call without weights.
@@ -102,13 +105,16 @@ export function checkRankWeight(weight: unknown, op: OpName, innerOp?: ReduceOp,
   return checkWeight(weight, what)
 }
 
-/** @throws AdasumError ERR_ARGUMENT for an operator to which weights mean nothing */
-export function checkWeightedOp(what: string, op: OpName, opWhat = 'op'): void {
+/**
+ * @param lowerWhat - the name of the option that has the operator, where that is not `op`
+ * @throws AdasumError ERR_ARGUMENT for an operator to which weights mean nothing
+ */
+export function checkWeightedOp(what: string, op: OpName, lowerWhat?: string): void {
   if (WEIGHTED_OPS.includes(op)) return
+  const words = lowerWhat === undefined ? WEIGHTED_WORDS : WEIGHTED_LOWER_WORDS
   throw new AdasumError(
     'ERR_ARGUMENT',
-    `${what} is given, and ${opWhat} is ${op}: only ${WEIGHTED_OPS.join(' and ')} count samples. Use one of these, or leave ` +
-      `${what} out.`,
+    `${what} is given, and ${lowerWhat ?? 'op'} is ${op}: only ${words} count samples. Use one of these, or leave ${what} out.`,
   )
 }
 

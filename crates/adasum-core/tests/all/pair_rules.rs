@@ -39,7 +39,8 @@ fn check<E: Float, O: Float>(family: Family, n: usize, length: usize) {
     let inputs: Vec<Vec<E>> = family.rounded(&mut Random::new((n * 10_000 + length) as u64), n, length);
     let wide = widen(&inputs);
     for rule in RULES {
-        for weights in [vec![1.0; n], (0..n).map(|i| (i % 4) as f64).collect()] {
+        let few_and_many = |i: usize| [0.5, 3.0, 0.0, 1e6][i % 4];
+        for weights in [vec![1.0; n], (0..n).map(|i| (i % 4) as f64).collect(), (0..n).map(few_and_many).collect()] {
             let engines = engines();
             let ours = by_rule::<E, O>(engines[0], &inputs, &weights, rule);
             for &engine in &engines[1..] {
@@ -130,6 +131,89 @@ fn adascale_averages_parallel_vectors_and_never_lengthens_beyond_orthogonal_ones
         let swapped = [inputs[1].clone(), inputs[0].clone()];
         let other = by_rule::<f64, f64>(engines()[0], &swapped, &[1.0; 2], (ADASCALE, 1.0));
         assert_eq!(bits(&found.result), bits(&other.result), "seed {seed}: the order of a pair does not matter");
+    }
+}
+
+/// The Gram matrix of two vectors of lengths 1 and `length`.
+fn pair_gram(length: f64, cosine: f64) -> [f64; 3] {
+    [1.0, length * cosine, length * length]
+}
+
+fn weighted_pairs() -> impl Iterator<Item = ([f64; 2], f64)> {
+    let weights =
+        [[1.0, 1.0], [3.0, 1.0], [0.01, 0.03], [0.3, 7.5], [1.0, 1e12], [5e-324, 1.0], [9007199254740992.0, 1.0]];
+    weights.into_iter().flat_map(|pair| [1e-3, 1.0, 2.5].map(|length| (pair, length)))
+}
+
+fn assert_near(found: &[f64], expected: [f64; 2], what: &str) {
+    for (x, y) in found.iter().zip(expected) {
+        assert!((x - y).abs() <= 4.0 * f64::EPSILON, "{what}: {found:?}, expected {expected:?}");
+    }
+}
+
+#[test]
+fn weights_average_what_is_parallel_and_leave_what_is_orthogonal() {
+    for ([m, k], length) in weighted_pairs() {
+        let shares = [m / (m + k), k / (m + k)];
+        let what = format!("weights {m} and {k}, length {length}");
+        for rule in RULES {
+            assert_eq!(coefficients(rule, &[m, k], &pair_gram(length, 0.0)), [1.0; 2], "{what}, {rule:?}");
+        }
+        assert_near(&coefficients((ADASCALE, 1.0), &[m, k], &pair_gram(length, 1.0)), shares, &what);
+        for kappa in [0.0, 0.3, 1.0, 2.0] {
+            let found = coefficients((DAMPED, kappa), &[m, k], &pair_gram(1.0, 1.0));
+            assert_near(&found, shares.map(|share| 1.0 - kappa * share), &what);
+        }
+    }
+}
+
+#[test]
+fn of_weights_only_the_ratios_count_and_absent_inputs_do_not() {
+    let gram = [4.0, 1.5, -0.5, 3.0, 0.25, 2.0];
+    for rule in RULES {
+        let found = coefficients(rule, &[0.046875, 0.1875, 0.09375], &gram);
+        assert_eq!(coefficients(rule, &[3.0, 12.0, 6.0], &gram), found);
+        let without = coefficients(rule, &[6.0, 12.0], &[gram[0], gram[2], gram[5]]);
+        assert_eq!(coefficients(rule, &[6.0, 0.0, 12.0], &gram), [without[0], 0.0, without[1]]);
+    }
+}
+
+#[test]
+fn an_input_of_weight_four_is_a_node_of_four_equal_ones() {
+    // Not so for a kappa other than 1: four equal vectors give (2 - kappa)^2 times each.
+    for rule in [(DAMPED, 1.0), (ADASCALE, 1.0), (ADASCALE, 4.0)] {
+        let [a, b] = [0, 1].map(|seed| Random::new(seed).vector(30));
+        let copies: Vec<Vec<f64>> = [[&a; 4], [&b; 4]].concat().into_iter().cloned().collect();
+        for (fewer, weight) in [(vec![1.0; 8], 4.0), (vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0], 1.0)] {
+            let whole = by_rule::<f64, f64>(engines()[0], &copies, &fewer, rule).result;
+            let ours = by_rule::<f64, f64>(engines()[0], &[a.clone(), b.clone()], &[4.0, weight], rule).result;
+            assert!(relative_error(&ours, &whole) <= 10.0 * tolerance::IDENTITY, "{rule:?}, {weight}");
+        }
+    }
+}
+
+#[test]
+fn results_of_weighted_pairs_are_within_their_bounds() {
+    for ([m, k], length) in weighted_pairs() {
+        for step in -20..=20 {
+            let gram = pair_gram(length, f64::from(step) / 20.0);
+            let squared_norm = |rule: (f64, f64)| -> f64 {
+                let found = coefficients(rule, &[m, k], &gram);
+                found[0] * found[0] * gram[0] + 2.0 * found[0] * found[1] * gram[1] + found[1] * found[1] * gram[2]
+            };
+            let (sum, orthogonal) = (1.0 + length, 1.0 + length * length);
+            let what = format!("weights {m} and {k}, length {length}, cosine {step}/20");
+            for kappa in [0.0, 0.3, 1.0] {
+                let limit = (1.0 - kappa) * sum + kappa * orthogonal.sqrt();
+                assert!(
+                    squared_norm((DAMPED, kappa)) <= limit * limit * (1.0 + tolerance::IDENTITY),
+                    "{what}, {kappa}"
+                );
+            }
+            let largest = if f64::max(m / k, k / m) <= 13.9 { 1.0 } else { 1.04 };
+            let limit = largest * orthogonal * (1.0 + tolerance::IDENTITY);
+            assert!(squared_norm((ADASCALE, 1.0)) <= limit, "{what}");
+        }
     }
 }
 
