@@ -5,6 +5,7 @@ import type {
   DistributedOptimizerOptions,
   GradientTransformation,
 } from '../../../ts/src/adapters/jax/index.ts'
+import type { ReduceOp } from '../../../ts/src/types.ts'
 import { gaussian, reduceOf } from '../../optim/_oracle.ts'
 import { read } from './_trees.ts'
 
@@ -130,7 +131,8 @@ const PLAIN: Record<OptimizerName, PlainOptimizer> = {
   },
 }
 
-export interface Run extends Pick<DistributedOptimizerOptions, 'op' | 'mode' | 'localSteps' | 'accumulate'> {
+export interface Run extends Pick<DistributedOptimizerOptions, 'mode' | 'localSteps' | 'accumulate'> {
+  op: ReduceOp
   size: number
   optimizer: OptimizerName
 }

@@ -29,13 +29,26 @@ const PARAMETERS: Readonly<Record<Operator['name'], readonly string[]>> = {
 
 const KINDS = Object.keys(PARAMETERS) as Operator['name'][]
 
+const REDUCE_OPS = Object.keys(OP_CODES) as ReduceOp[]
+const OTHERWISE = `, or an operator with parameters, such as { name: 'adasum', kappa: 0.5 }.`
+
 /** @throws AdasumError ERR_ARGUMENT for an unknown name, a name or parameter too many, and a parameter out of range */
 export function checkOperation(op: unknown): Operation {
-  if (typeof op !== 'object' || op === null)
-    return plainOperation(
-      oneOf(op, OPS, 'op', `, or an operator with parameters, such as { name: 'adasum', kappa: 0.5 }.`),
-    )
+  if (typeof op !== 'object' || op === null) return plainOperation(oneOf(op, OPS, 'op', OTHERWISE))
   return reading('op', () => operationOf({ ...op }))
+}
+
+/**
+ * The option `op` of callers that keep it and pass it on, such as trainers, as it was when it was checked: no minimum and
+ * no maximum.
+ *
+ * @throws AdasumError ERR_ARGUMENT as `checkOperation`
+ */
+export function checkKeptOp(op: unknown): ReduceOp | Operator {
+  if (typeof op !== 'object' || op === null) return oneOf(op, REDUCE_OPS, 'op', OTHERWISE)
+  const kept = reading('op', () => ({ ...op }))
+  checkOperation(kept)
+  return kept as Operator
 }
 
 export function plainOperation(name: OpName): Operation {

@@ -13,10 +13,6 @@ const ALGORITHMS: readonly AllReduceAlgorithm[] = ['auto', 'direct', 'single-sho
 const REDUCE_OPS = Object.keys(OP_CODES) as ReduceOp[]
 const FOLD_OPS = Object.keys(FOLD_OP_CODES) as FoldOp[]
 
-export function checkOp(op: unknown): ReduceOp {
-  return oneOf(op, REDUCE_OPS, 'op')
-}
-
 /** Whether data of a dtype are folded, and not combined with coefficients: integers always are. */
 export function isFold(op: OpName, dtype: Dtype): op is FoldOp {
   return dtype.isFoldedInteger || !isCombination(op)

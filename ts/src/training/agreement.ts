@@ -2,7 +2,9 @@
  * Checks that all ranks were set up alike, before the first difference becomes a wrong result or a wait without end.
  */
 import { AdasumError } from '../errors.ts'
-import type { CallOptions } from '../types.ts'
+import { ALL_REDUCE_OP_CODES } from '../group/descriptor.ts'
+import { checkOperation } from '../reduction/operation.ts'
+import type { CallOptions, Operator, ReduceOp } from '../types.ts'
 import type { Collectives } from './collectives.ts'
 
 export interface Setting {
@@ -19,6 +21,19 @@ export interface AgreementCall {
   /** What to do about a difference. */
   advice: string
   call: CallOptions
+}
+
+const OP_NAMES = Object.entries(ALL_REDUCE_OP_CODES)
+  .toSorted(([, a], [, b]) => a - b)
+  .map(([name]) => name)
+
+/** What ranks must agree on of the operator between them. A function of the caller's is compared by what it gives. */
+export function operatorSettings(op: ReduceOp | Operator): Setting[] {
+  const { name, parameter } = checkOperation(op)
+  return [
+    { label: 'op', value: OP_NAMES.indexOf(name), choices: OP_NAMES },
+    { label: 'the parameter of op', value: parameter ?? 0 },
+  ]
 }
 
 /**

@@ -7,6 +7,7 @@
  * The optimizer is not linear in the gradient (Adam, momentum), so the ranks combine the changes that it has made, and
  * not the gradients. Its state stays with its rank.
  */
+import { checkOperation } from '../reduction/operation.ts'
 import type { Collectives } from './collectives.ts'
 import { type Exchange, type ExchangeOptions, FlatExchange } from './flat-exchange.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
@@ -18,10 +19,13 @@ export class DeltaExchange {
   readonly weights: Float32Array
   readonly #comm: Collectives
   readonly #exchange: FlatExchange
+  /** Whether the operator leaves a single vector as it is. */
+  readonly #keepsOne: boolean
 
   constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
     this.#comm = comm
     this.#exchange = new FlatExchange(comm, layout, options, notesPerRank)
+    this.#keepsOne = checkOperation(options.op).rule?.kind !== 'matrix'
     this.start = new Float32Array(layout.elementCount)
     this.weights = this.#exchange.values
   }
@@ -33,7 +37,7 @@ export class DeltaExchange {
   async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const { start, weights } = this
     // One rank alone keeps its weights to the bit: start + (local - start) would round them.
-    const alone = this.#comm.size === 1 ? weights.slice() : undefined
+    const alone = this.#comm.size === 1 && this.#keepsOne ? weights.slice() : undefined
     for (let i = 0; i < weights.length; i++) weights[i]! -= start[i]!
     const exchange = await this.#exchange.combine(notes, weight)
     if (!exchange.hasResult) weights.set(start)

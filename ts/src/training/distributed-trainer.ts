@@ -5,6 +5,7 @@
  * `gradient-steps.ts`. The trainer sees a framework as a `TrainedModel`; its adapter computes the gradients.
  */
 import { AdasumError } from '../errors.ts'
+import { checkOperation } from '../reduction/operation.ts'
 import { checkRankWeight, checkWeightedOp } from '../reduction/options.ts'
 import { newAccumulator } from './accumulation.ts'
 import { checkAgreement } from './agreement.ts'
@@ -58,11 +59,14 @@ export class DistributedTrainer<G> {
   #isBusy = false
   #lastReduction: StepReduction | undefined
 
-  /** @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no communicator */
+  /**
+   * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no communicator;
+   *   ERR_UNSUPPORTED for an operator that does not take so many ranks
+   */
   constructor(comm: Collectives, options: TrainerOptions, words: TrainerWords) {
     checkCommunicator(comm)
     this.#comm = comm
-    this.#settings = checkTrainerOptions(options)
+    this.#settings = checkTrainerOptions(options, comm.size)
     this.#words = words
     this.#agreement = new StartAgreement(comm, this.#settings, words)
   }
@@ -172,7 +176,7 @@ export class DistributedTrainer<G> {
     if (given === undefined) return undefined
     const { exchange, accumulateOp } = this.#settings
     checkWeightedOp('sampleCount', accumulateOp, 'accumulateOp')
-    return checkRankWeight(given, exchange.op, exchange.hierarchy, 'sampleCount')
+    return checkRankWeight(given, checkOperation(exchange.op).name, exchange.hierarchy, 'sampleCount')
   }
 
   #unequalBatches(samples: number | undefined): AdasumError {

@@ -10,11 +10,10 @@
  * An epoch ends with an exchange, unless the rank has done all its batches and exchanged the last of them, or all ranks
  * are about to stop. When the loop has ended its epoch, the ranks vote on the wishes made since.
  */
-import { OP_CODES } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import type { FlatWeights } from '../optim/flat-weights.ts'
 import type { CallOptions } from '../types.ts'
-import { checkAgreement, type Setting } from './agreement.ts'
+import { checkAgreement, operatorSettings, type Setting } from './agreement.ts'
 import type { Collectives } from './collectives.ts'
 import { DeltaRound } from './delta-round.ts'
 import { averageFlat, broadcastFlat } from './equal-weights.ts'
@@ -189,10 +188,7 @@ export class EpochSession {
   }
 
   #checkSettings(settings: readonly Setting[]): Promise<void> {
-    const own = [
-      { label: 'op', value: OP_CODES[this.#options.op], choices: Object.keys(OP_CODES) },
-      { label: 'localSteps', value: this.#options.localSteps },
-    ]
+    const own = [...operatorSettings(this.#options.op), { label: 'localSteps', value: this.#options.localSteps }]
     return this.#agree([...own, ...settings], this.#words.sameSettings)
   }
 

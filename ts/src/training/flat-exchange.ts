@@ -3,29 +3,31 @@
  *
  * Notes (a vote to stop, a count of batches) ride in one more segment of the same message, so that they cost no round
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
- * and then Adasum is exactly the sum; the average divides by the ranks present, which is undone. Notes must arrive
- * exactly. So they are a message of their own where the numbers are compressed, where the ranks of each machine reduce
- * first, or where ranks count by their samples.
+ * and then Adasum and other operators of pairs are exactly the sum; the average divides by the ranks present, which is
+ * undone. Notes must arrive exactly. So they are a message of their own where the numbers are compressed, where the ranks
+ * of each machine reduce first, where ranks count by their samples, or where the operator takes all ranks at once.
  */
 import type { Compressor } from '../compressor.ts'
 import {
   CALL_OPTIONS,
   type CallOptions,
   type OnNonFinite,
+  type Operator,
   type OptionNames,
   type ReduceOp,
   type Reduction,
   type SegmentReduction,
 } from '../types.ts'
+import { checkOperation } from '../reduction/operation.ts'
 import type { Collectives } from './collectives.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
 import { newExchanged } from './flat-memory.ts'
 
 export interface ExchangeOptions extends CallOptions {
-  /** The operator by which ranks are combined. */
-  op: ReduceOp
+  /** The operator by which ranks are combined: a name, or one with parameters (docs/operators.md). */
+  op: ReduceOp | Operator
   /**
-   * Default `throw` for adasum, `propagate` for sum and average. `skip` leaves a rank out whose numbers are not finite.
+   * Default `propagate` for sum and average, `throw` for others. `skip` leaves a rank out whose numbers are not finite.
    */
   onNonFinite?: OnNonFinite
   /** With op `adasum`: the operator that combines the ranks of each machine first. */
@@ -83,7 +85,8 @@ export class FlatExchange {
     this.#message = newExchanged(comm, 'float32', layout.elementCount + noteCount) as Float32Array
     this.values = this.#message.subarray(0, layout.elementCount)
     this.#segments = layout.weights.map(({ elementCount }) => elementCount)
-    this.#isApart = noteCount > 0 && (options.hierarchy !== undefined || options.compressor !== undefined)
+    const isMatrix = checkOperation(options.op).rule?.kind === 'matrix'
+    this.#isApart = noteCount > 0 && (isMatrix || options.hierarchy !== undefined || options.compressor !== undefined)
   }
 
   /**

@@ -1,4 +1,5 @@
-import { checkCompressor, checkHierarchy, checkOnNonFinite, checkOp } from '../reduction/options.ts'
+import { checkInputCount, checkKeptOp, checkOperation } from '../reduction/operation.ts'
+import { checkCompressor, checkHierarchy, checkOnNonFinite } from '../reduction/options.ts'
 import { checkArray, checkOptions, wholeNumber } from '../tensor/check.ts'
 import type { CallOptions, OptionNames } from '../types.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
@@ -11,14 +12,23 @@ export function checkCount(value: unknown, label: string, otherwise: number): nu
 /**
  * The options that every exchange takes, checked, without the others.
  * @param names - of all options that there may be
+ * @param size - the number of ranks
+ * @throws AdasumError ERR_ARGUMENT; ERR_UNSUPPORTED for an operator that does not take so many ranks
  */
-export function checkExchangeOptions<O extends ExchangeOptions>(options: O, names: OptionNames<O>): ExchangeOptions {
+export function checkExchangeOptions<O extends ExchangeOptions>(
+  options: O,
+  names: OptionNames<O>,
+  size: number,
+): ExchangeOptions {
   checkOptions(options, names)
-  const op = checkOp(options.op)
-  const hierarchy = checkHierarchy(options.hierarchy, op, 'auto')
-  const compressor = checkCompressor(options.compressor, op, checkArray(new Float32Array(0), 'the weights'))
+  const op = checkKeptOp(options.op)
+  const operation = checkOperation(op)
+  checkInputCount(operation, size, 'ranks')
+  const { name } = operation
+  const hierarchy = checkHierarchy(options.hierarchy, name, 'auto')
+  const compressor = checkCompressor(options.compressor, name, checkArray(new Float32Array(0), 'the weights'))
   return {
-    ...{ op, onNonFinite: checkOnNonFinite(options.onNonFinite, op) },
+    ...{ op, onNonFinite: checkOnNonFinite(options.onNonFinite, name) },
     ...(hierarchy !== undefined && { hierarchy }),
     ...(compressor !== undefined && { compressor }),
     ...callOptionsOf(options),

@@ -1,7 +1,7 @@
 import { OP_CODES } from '../binding/binding.ts'
 import { fingerprintOfFloats } from '../optim/fingerprint.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
-import { checkAgreement, type Setting } from './agreement.ts'
+import { checkAgreement, operatorSettings, type Setting } from './agreement.ts'
 import type { Collectives } from './collectives.ts'
 import { checkSameLayout } from './layout-agreement.ts'
 import { callOptionsOf } from './options.ts'
@@ -52,7 +52,7 @@ export class StartAgreement {
     const { exchange, mode, localSteps, accumulate, accumulateOp, lossScaler } = this.#settings
     const scale = lossScaler && { ...lossScaler.state(), ...lossScaler.settings }
     return [
-      { label: 'op', value: OP_CODES[exchange.op], choices: Object.keys(OP_CODES) },
+      ...operatorSettings(exchange.op),
       { label: 'mode', value: MODES.indexOf(mode), choices: MODES },
       { label: 'localSteps', value: localSteps },
       { label: 'accumulate', value: accumulate },

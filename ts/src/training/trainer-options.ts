@@ -39,8 +39,8 @@ export interface TrainerOptions extends ExchangeOptions {
 export interface BatchOptions {
   /**
    * How many samples the batch has, from 0 to 2^53, where its gradients are means over them. They then count by it, within a
-   * rank (`accumulate`) and between ranks, with op `average` and `adasum`. With 0 this rank has no samples and goes along:
-   * what it computes is not used. Given in every call on every rank, or in none.
+   * rank (`accumulate`) and between ranks, with op `average`, `adasum` (with kappa, too), `adascale` and `custom`. With 0 this
+   * rank has no samples and goes along: what it computes is not used. Given in every call on every rank, or in none.
    */
   sampleCount?: number
 }
@@ -81,9 +81,13 @@ const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
   ...EXCHANGE_OPTIONS,
 }
 
-/** @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range */
-export function checkTrainerOptions(options: TrainerOptions): TrainerSettings {
-  const exchange = checkExchangeOptions(options, TRAINER_OPTIONS)
+/**
+ * @param size - the number of ranks
+ * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, ERR_UNSUPPORTED for an operator that does
+ *   not take so many ranks
+ */
+export function checkTrainerOptions(options: TrainerOptions, size: number): TrainerSettings {
+  const exchange = checkExchangeOptions(options, TRAINER_OPTIONS, size)
   const mode = checkMode(options.mode)
   const localSteps = checkCount(options.localSteps, 'localSteps', 1)
   const accumulate = checkCount(options.accumulate, 'accumulate', 1)

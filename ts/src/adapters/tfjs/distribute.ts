@@ -49,14 +49,15 @@ export type FitCallbacks = CallbackInstance
  *
  * An error of any callback rejects `fit`: ERR_MISMATCH with the two numbers, ERR_NON_FINITE, the communicator's errors.
  *
- * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no model or communicator
+ * @throws AdasumError ERR_ARGUMENT for an option that is unknown or out of range, or what is no model or communicator;
+ *   ERR_UNSUPPORTED for an operator that does not take so many ranks
  */
 export function distribute(model: TrainableModel, comm: Collectives, options: DistributeOptions): FitCallbacks {
   checkModel(model)
   checkCommunicator(comm)
   const hooks = FitHooks.of(model)
   const checked = {
-    ...checkExchangeOptions(options, DISTRIBUTE_OPTIONS),
+    ...checkExchangeOptions(options, DISTRIBUTE_OPTIONS, comm.size),
     localSteps: checkCount(options.localSteps, 'localSteps', 1),
     onReduction: options.onReduction,
   }
