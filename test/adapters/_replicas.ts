@@ -23,13 +23,15 @@ export interface Replica {
 export interface Setup {
   /** Batches per epoch on a rank. */
   batches?: number | ((rank: number) => number)
+  /** Samples of each rank, in place of whole batches. */
+  samples?: readonly number[]
   normalize?: boolean
   hidden?: (rank: number) => number
 }
 
 /** Models with different weights on every rank, and a shard of data for each. */
 export async function replicas(t: ExecutionContext, size: number, setup: Setup = {}): Promise<Replica[]> {
-  const { batches = 3, normalize = false, hidden = () => 5 } = setup
+  const { batches = 3, normalize = false, hidden = () => 5, samples: counts } = setup
   const world = await makeWorld(size)
   const made = world.ranks.map((comm, rank): Replica => {
     const model = layers.sequential()
@@ -38,7 +40,7 @@ export async function replicas(t: ExecutionContext, size: number, setup: Setup =
     if (normalize) model.add(layers.layers.batchNormalization())
     model.add(layers.layers.dense({ units: 2, kernelInitializer }))
     model.compile({ optimizer: tf.train.sgd(LEARNING_RATE), loss: 'meanSquaredError', metrics: ['mse'] })
-    const samples = BATCH * (typeof batches === 'number' ? batches : batches(rank))
+    const samples = counts?.[rank] ?? BATCH * (typeof batches === 'number' ? batches : batches(rank))
     const x = tf.tensor(gaussian(samples * FEATURES, 10 * rank + 3), [samples, FEATURES])
     return { comm, rank, model, x, y: tf.tensor(gaussian(samples * 2, 10 * rank + 4), [samples, 2]) }
   })
@@ -70,15 +72,20 @@ export function equalWeights(t: ExecutionContext, made: readonly Replica[]): Flo
   return weightsOf(made[0]!)
 }
 
-/** A dataset of whole batches, as fitDataset takes them, that does not know its length. */
+/** A batch of an epoch; the last one may be shorter. */
+export function batchOf(tensor: tf.Tensor, batch: number): tf.Tensor {
+  return tf.slice(tensor, BATCH * batch, Math.min(BATCH, tensor.shape[0] - BATCH * batch))
+}
+
+/** A dataset of batches, as fitDataset takes them, that does not know its length. */
 export function datasetOf({ x, y }: Replica): Parameters<layers.LayersModel['fitDataset']>[0] {
-  const batches = x.shape[0] / BATCH
+  const batches = Math.ceil(x.shape[0] / BATCH)
   const iterator = async () => {
     let index = 0
     const next = async () => {
       if (index === batches) return { value: null, done: true }
-      const offset = BATCH * index++
-      return { value: { xs: tf.slice(x, offset, BATCH), ys: tf.slice(y, offset, BATCH) }, done: false }
+      const [xs, ys] = [batchOf(x, index), batchOf(y, index++)]
+      return { value: { xs, ys }, done: false }
     }
     return { next }
   }

@@ -167,7 +167,7 @@ test.serial('validation losses are averaged as well', async (t) => {
 })
 
 const DIFFERENCES: [string, Setup, (rank: number) => layers.ModelFitArgs, (rank: number) => Partial<DistributeOptions>, RegExp][] = [
-  ['samples', { batches: (rank) => 3 + rank }, () => ({}), () => ({}), /the number of samples is 12 on rank 0 and 16 on rank 1.*comm\.shard/],
+  ['samples', { batches: (rank) => 3 + rank }, () => ({}), () => ({}), /the number of batches per epoch is 3 on rank 0 and 4 on rank 1.*comm\.shard/],
   ['batch size', {}, (rank) => ({ batchSize: 4 - rank }), () => ({}), /the batch size is 4 on rank 0 and 3 on rank 1/],
   ['epochs', {}, (rank) => ({ epochs: 1 + rank }), () => ({}), /the number of epochs is 1 on rank 0 and 2 on rank 1/],
   ['first epoch', {}, (rank) => ({ epochs: 3, initialEpoch: rank }), () => ({}), /the initial epoch is 0 on rank 0 and 1 on rank 1/],

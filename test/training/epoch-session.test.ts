@@ -77,7 +77,7 @@ class Loop {
         await session.beginBatch()
         model.step(model.gradientsOn(samplesOf(rank, batch)).gradients)
         if (this.batchesDone++ === wishAt) this.isStopWanted = true
-        await session.endBatch()
+        await session.endBatch(batchSize)
       }
       const logs = { loss: rank, epoch }
       await session.endEpoch(logs)

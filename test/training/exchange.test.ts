@@ -103,6 +103,30 @@ test('weights count for the values, and not for the notes', async (t) => {
   }
 })
 
+test('where weights are positive, notes need no message of their own, and count all the same', async (t) => {
+  const world = await makeWorld(3)
+  t.teardown(() => world.close())
+  for (const op of ['average', 'adasum', { name: 'adasum', kappa: 0.3 }, { name: 'adascale' }] as const)
+    for (const weights of [
+      [5, 1, 2 ** 53],
+      [3, 3, 3],
+    ])
+      // prettier-ignore
+      await onAll(world.ranks, async (comm, rank) => {
+        const [weighted, plain] = ['positive', 'any'].map(
+          (range) => new FlatExchange(comm, LAYOUT, { op, onNonFinite: 'skip' }, 2, range as 'any'),
+        )
+        for (const step of [0, 1]) {
+          for (const { values } of [weighted!, plain!]) values.fill(step === 1 && rank === 1 ? NaN : rank)
+          const { notes, reduction } = await weighted!.combine([rank + 5, 2 ** 22 + rank], weights[rank])
+          const { bytesSent } = (await plain!.combine([rank + 5, 2 ** 22 + rank])).reduction
+          t.is(reduction.bytesSent, bytesSent)
+          t.deepEqual(notes, [0, 1, 2].map((other) => (step === 1 && other === 1 ? undefined : [other + 5, 2 ** 22 + other]))) // prettier-ignore
+          t.deepEqual(reduction.sampleCounts, weights)
+        }
+      })
+})
+
 for (const [what, optionsOf] of Object.entries({
   compressed: () => ({ op: 'average', compressor: new Compressor({ format: 'int8', blockElementCount: 16 }) }) as const,
   'by machines': () => ({ op: 'adasum', hierarchy: 'average' }) as const,

@@ -88,6 +88,13 @@ const WEIGHTED_WORDS = 'average, adasum (with kappa, too), adascale and custom'
 const WEIGHTED_LOWER_WORDS = 'average and adasum'
 
 /**
+ * Whether weights mean something to an operator, and to the one within machines, if there is one.
+ */
+export function takesWeights(op: OpName, innerOp?: ReduceOp): boolean {
+  return [op, innerOp ?? op].every((each) => WEIGHTED_OPS.includes(each))
+}
+
+/**
  * How much this rank's data counts; undefined in a call without weights.
  *
  * @param innerOp - the operator within machines, if there is one
@@ -106,7 +113,7 @@ export function checkRankWeight(weight: unknown, op: OpName, innerOp?: ReduceOp,
  * @throws AdasumError ERR_ARGUMENT for an operator to which weights mean nothing
  */
 export function checkWeightedOp(what: string, op: OpName, lowerWhat?: string): void {
-  if (WEIGHTED_OPS.includes(op)) return
+  if (takesWeights(op)) return
   const words = lowerWhat === undefined ? WEIGHTED_WORDS : WEIGHTED_LOWER_WORDS
   throw new AdasumError(
     'ERR_ARGUMENT',

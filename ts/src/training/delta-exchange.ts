@@ -9,7 +9,7 @@
  */
 import { checkOperation } from '../reduction/operation.ts'
 import type { Collectives } from './collectives.ts'
-import { type Exchange, type ExchangeOptions, FlatExchange } from './flat-exchange.ts'
+import { type Exchange, type ExchangeOptions, FlatExchange, type WeightRange } from './flat-exchange.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
 
 export class DeltaExchange {
@@ -22,9 +22,15 @@ export class DeltaExchange {
   /** Whether the operator leaves a single vector as it is. */
   readonly #keepsOne: boolean
 
-  constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
+  constructor(
+    comm: Collectives,
+    layout: WeightLayout,
+    options: ExchangeOptions,
+    notesPerRank = 0,
+    weightRange: WeightRange = 'any',
+  ) {
     this.#comm = comm
-    this.#exchange = new FlatExchange(comm, layout, options, notesPerRank)
+    this.#exchange = new FlatExchange(comm, layout, options, notesPerRank, weightRange)
     this.#keepsOne = checkOperation(options.op).rule?.kind !== 'matrix'
     this.start = new Float32Array(layout.elementCount)
     this.weights = this.#exchange.values

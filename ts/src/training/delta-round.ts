@@ -1,7 +1,7 @@
 import { viewsOf, weightLayout, type WeightLayout } from '../optim/weight-layout.ts'
 import type { Collectives } from './collectives.ts'
 import { DeltaExchange } from './delta-exchange.ts'
-import type { Exchange, ExchangeOptions } from './flat-exchange.ts'
+import type { Exchange, ExchangeOptions, WeightRange } from './flat-exchange.ts'
 import { readWeights, type WeightAccess } from './weight-access.ts'
 
 /** Rounds of local steps on a model's weights, each from common weights to common weights. */
@@ -12,10 +12,16 @@ export class DeltaRound {
   /** The content ids of the weights when `start` was last equal to them. */
   #startIds: readonly unknown[] | undefined
 
-  constructor(comm: Collectives, access: WeightAccess, options: ExchangeOptions, notesPerRank = 0) {
+  constructor(
+    comm: Collectives,
+    access: WeightAccess,
+    options: ExchangeOptions,
+    notesPerRank = 0,
+    weightRange: WeightRange = 'any',
+  ) {
     this.#access = access
     this.layout = weightLayout(access.weights)
-    this.#exchange = new DeltaExchange(comm, this.layout, options, notesPerRank)
+    this.#exchange = new DeltaExchange(comm, this.layout, options, notesPerRank, weightRange)
   }
 
   /** The weights at the beginning of the round. */

@@ -7,11 +7,15 @@
  * wish to stop make all ranks leave, after the same batch. A rank at the end of its epoch while others are within
  * theirs has run out of data, which is a mistake.
  *
+ * Ranks count by the samples of their batches since the last exchange, with operators to which that means something.
+ *
  * An epoch ends with an exchange, unless the rank has done all its batches and exchanged the last of them, or all ranks
  * are about to stop. When the loop has ended its epoch, the ranks vote on the wishes made since.
  */
 import { AdasumError } from '../errors.ts'
 import type { FlatWeights } from '../optim/flat-weights.ts'
+import { checkOperation } from '../reduction/operation.ts'
+import { takesWeights } from '../reduction/options.ts'
 import type { CallOptions } from '../types.ts'
 import { checkAgreement, operatorSettings, type Setting } from './agreement.ts'
 import type { Collectives } from './collectives.ts'
@@ -80,6 +84,8 @@ export class EpochSession {
   #round: DeltaRound | undefined
   #batchesPerEpoch: number | undefined
   #pendingBatches = 0
+  /** The samples of these batches. */
+  #pendingSamples = 0
   #epochBatches = 0
   #epochs = 0
   /** All ranks have learnt that this epoch is the last. */
@@ -105,12 +111,12 @@ export class EpochSession {
    */
   async begin({ batchesPerEpoch, settings }: EpochPlan): Promise<void> {
     this.#batchesPerEpoch = batchesPerEpoch
-    this.#pendingBatches = this.#epochBatches = this.#epochs = 0
+    this.#pendingBatches = this.#pendingSamples = this.#epochBatches = this.#epochs = 0
     this.#hasAgreedToStop = false
     await this.#checkSettings(settings)
     await broadcastFlat(this.#model.weights(), this.#comm, { root: 0, ...this.#call })
     const { localSteps: _steps, onReduction: _callback, ...exchange } = this.#options
-    this.#round = new DeltaRound(this.#comm, this.#model.trainableWeights(), exchange, NOTES_PER_RANK)
+    this.#round = new DeltaRound(this.#comm, this.#model.trainableWeights(), exchange, NOTES_PER_RANK, 'positive')
   }
 
   async beginEpoch(): Promise<void> {
@@ -121,8 +127,10 @@ export class EpochSession {
     if (this.#pendingBatches === 0) await this.#requireRound().begin()
   }
 
-  async endBatch(): Promise<void> {
+  /** @param sampleCount - how many samples the batch had, from 1; the batch counts by them if `countsSamples` */
+  async endBatch(sampleCount: number): Promise<void> {
     this.#pendingBatches++
+    this.#pendingSamples += sampleCount
     this.#epochBatches++
     if (this.#pendingBatches >= this.#options.localSteps) await this.#exchange(GOING_ON)
   }
@@ -157,6 +165,11 @@ export class EpochSession {
     await this.#agree(settings, this.#words.sameEpochs)
   }
 
+  /** Whether ranks count by the samples of their batches; if not, ranks should have equally many. */
+  get countsSamples(): boolean {
+    return takesWeights(checkOperation(this.#options.op).name, this.#options.hierarchy)
+  }
+
   #requireRound(): DeltaRound {
     if (this.#round) return this.#round
     throw new AdasumError('ERR_NOT_READY', `${this.#words.caller}: ${this.#words.notBegun}`)
@@ -164,8 +177,10 @@ export class EpochSession {
 
   async #exchange(position: typeof GOING_ON | typeof AT_EPOCH_END): Promise<void> {
     const state = position | (this.#loop.isStopWanted ? WANTS_TO_STOP : 0)
-    const { reduction, notes } = await this.#requireRound().combine([state, this.#epochBatches])
-    this.#pendingBatches = 0
+    // Where nothing is pending nothing changes, but a rank of weight 0 could tell nothing.
+    const weight = this.countsSamples ? Math.max(1, this.#pendingSamples) : undefined
+    const { reduction, notes } = await this.#requireRound().combine([state, this.#epochBatches], weight)
+    this.#pendingBatches = this.#pendingSamples = 0
     this.#readNotes(notes)
     this.#options.onReduction?.(reduction)
   }

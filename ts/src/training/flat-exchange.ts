@@ -5,7 +5,8 @@
  * trip: each rank has its own slots there and leaves the others' zero. Vectors with disjoint supports are orthogonal,
  * and then Adasum and other operators of pairs are exactly the sum; the average divides by the ranks present, which is
  * undone. Notes must arrive exactly. So they are a message of their own where the numbers are compressed, where the ranks
- * of each machine reduce first, where ranks count by their samples, or where the operator takes all ranks at once.
+ * of each machine reduce first, where the operator takes all ranks at once, or where ranks count by weights that may be
+ * zero or tiny.
  */
 import type { Compressor } from '../compressor.ts'
 import {
@@ -64,6 +65,9 @@ export interface Exchange {
   notes: (number[] | undefined)[]
 }
 
+/** What the weights of an exchange may be: anything from 0, or at least 1, with which notes need no message of their own. */
+export type WeightRange = 'any' | 'positive'
+
 export class FlatExchange {
   /** The numbers to be combined, and then the result. */
   readonly values: Float32Array
@@ -75,13 +79,21 @@ export class FlatExchange {
   readonly #notesPerRank: number
   /** Whether the notes are always a message of their own. */
   readonly #isApart: boolean
+  readonly #weightRange: WeightRange
 
-  constructor(comm: Collectives, layout: WeightLayout, options: ExchangeOptions, notesPerRank = 0) {
+  constructor(
+    comm: Collectives,
+    layout: WeightLayout,
+    options: ExchangeOptions,
+    notesPerRank = 0,
+    weightRange: WeightRange = 'any',
+  ) {
     const noteCount = notesPerRank * comm.size
     this.#comm = comm
     this.#layout = layout
     this.#options = options
     this.#notesPerRank = notesPerRank
+    this.#weightRange = weightRange
     this.#message = newExchanged(comm, 'float32', layout.elementCount + noteCount) as Float32Array
     this.values = this.#message.subarray(0, layout.elementCount)
     this.#segments = layout.weights.map(({ elementCount }) => elementCount)
@@ -93,19 +105,18 @@ export class FlatExchange {
    * Combines `values` in place.
    *
    * @param notes - whole numbers below 2^24, as many as the constructor was told
-   * @param weight - how much this rank counts; on all ranks or on none
+   * @param weight - how much this rank counts; on all ranks or on none, and as the constructor was told
    */
   async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
     const tail = this.#message.subarray(this.#layout.elementCount)
     tail.fill(0).set(notes, this.#comm.rank * this.#notesPerRank)
-    // Weights would weigh the notes, too.
-    const isApart = this.#isApart || (tail.length > 0 && weight !== undefined)
+    const isApart = this.#isApart || (tail.length > 0 && weight !== undefined && this.#weightRange === 'any')
     const { segments, nonFiniteRanks, weights, bytesSent } = await this.#allReduce(tail, weight, isApart)
     const named = this.#layout.weights.map(({ name }, index) => ({ ...segments[index]!, name }))
     return {
       reduction: { segments: named, nonFiniteRanks, ...(weights && { sampleCounts: weights }), bytesSent },
       hasResult: this.#isAnyPresent(nonFiniteRanks, weights),
-      notes: this.#notesOf(tail, nonFiniteRanks, isApart),
+      notes: this.#notesOf(tail, { nonFiniteRanks, weights }, isApart),
     }
   }
 
@@ -130,12 +141,20 @@ export class FlatExchange {
     return { ...reduction, bytesSent: reduction.bytesSent + notes.bytesSent }
   }
 
-  #notesOf(tail: Float32Array, absent: readonly number[], isApart: boolean): (number[] | undefined)[] {
-    const scale = this.#options.op === 'average' && !isApart ? this.#comm.size - absent.length : 1
-    return Array.from({ length: this.#comm.size }, (_, rank) => {
-      if (absent.includes(rank)) return undefined
+  #notesOf(
+    tail: Float32Array,
+    { nonFiniteRanks, weights }: { nonFiniteRanks: readonly number[]; weights: readonly number[] | undefined },
+    isApart: boolean,
+  ): (number[] | undefined)[] {
+    const counts = Array.from({ length: this.#comm.size }, (_, rank) =>
+      nonFiniteRanks.includes(rank) ? 0 : (weights?.[rank] ?? 1),
+    )
+    const total = counts.reduce((sum, count) => sum + count, 0)
+    const isAveraged = this.#options.op === 'average' && !isApart
+    return counts.map((count, rank) => {
+      if (nonFiniteRanks.includes(rank)) return undefined
       const own = tail.subarray(rank * this.#notesPerRank, (rank + 1) * this.#notesPerRank)
-      return Array.from(own, (note) => Math.round(note * scale))
+      return Array.from(own, (note) => Math.round(isAveraged ? note * (total / count) : note))
     })
   }
 }

@@ -4,7 +4,7 @@ import { EXCHANGE_OPTIONS, type ExchangeOptions, type StepReduction } from '../.
 import { checkCount, checkExchangeOptions } from '../../training/options.ts'
 import type { OptionNames } from '../../types.ts'
 import { FitHooks, type TrainableModel } from './fit-hooks.ts'
-import { type FitParams, planOf } from './fit-plan.ts'
+import { type FitParams, planOf, sampleCountOf } from './fit-plan.ts'
 import { type CallbackInstance, paramsOf } from './plain-callbacks.ts'
 import { VariableWeights } from './variable-weights.ts'
 import { checkModel, trainableVariables, uniqueVariables, variablesOf } from './variables.ts'
@@ -22,7 +22,8 @@ const DISTRIBUTE_OPTIONS: OptionNames<DistributeOptions> = { localSteps: true, o
 const WORDS: SessionWords = {
   caller: 'distribute()',
   notBegun: 'a batch came before onTrainBegin. Pass all of its callbacks to fit.',
-  sameSettings: 'Give fit() shards of equal length (comm.shard) and the same arguments on every rank.',
+  sameSettings:
+    'Give fit() shards of equal length (comm.shard), or with as many batches, and the same arguments on every rank.',
   sameEpochs: 'Stop training by model.stopTraining alone.',
 }
 
@@ -32,10 +33,11 @@ export type FitCallbacks = CallbackInstance
 /**
  * Callbacks with which `model.fit` trains one model on all ranks. Compile the model with a plain optimizer; every rank
  * fits its own shard in batches of `batchSize`, which is per rank, and after each batch (or `localSteps` batches) the
- * changes of the weights are combined: start + op(local - start).
+ * changes of the weights are combined: start + op(local - start). With an op that takes weights, ranks count by the samples
+ * of these batches.
  *
- * - At the beginning the weights of rank 0 are given to all, and it is checked that samples, batch size, steps and
- *   epochs agree: a rank with one batch more would wait for the others for ever.
+ * - At the beginning the weights of rank 0 are given to all, and it is checked that batches (or samples, where ranks do not
+ *   count by them), batch size, steps and epochs agree: a rank with one batch more would wait for the others for ever.
  * - At the end of an epoch, pending changes are combined, non-trainable weights averaged (batch normalization), and the
  *   numbers in `logs` become their averages over the ranks, so that `history` is the same everywhere.
  * - If one rank sets `model.stopTraining`, at whatever moment since this call, all stop after the same batch: at their
@@ -69,11 +71,11 @@ export function distribute(model: TrainableModel, comm: Collectives, options: Di
     setModel: () => undefined,
     async onTrainBegin(this: unknown) {
       hooks.begin(session)
-      await session.begin(planOf(paramsOf(this) ?? given ?? {}))
+      await session.begin(planOf(paramsOf(this) ?? given ?? {}, session.countsSamples))
     },
     onEpochBegin: () => session.beginEpoch(),
     onBatchBegin: () => session.beginBatch(),
-    onBatchEnd: () => session.endBatch(),
+    onBatchEnd: (_batch, logs) => session.endBatch(sampleCountOf(logs)),
     onEpochEnd: (_epoch, logs) => session.endEpoch(logs ?? {}),
     onTrainEnd: () => session.end(),
   }
