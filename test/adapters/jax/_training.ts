@@ -6,7 +6,8 @@ import type {
   GradientTransformation,
 } from '../../../ts/src/adapters/jax/index.ts'
 import type { ReduceOp } from '../../../ts/src/types.ts'
-import { gaussian, reduceOf } from '../../optim/_oracle.ts'
+import { gaussian } from '../../optim/_oracle.ts'
+import { oracle } from '../../reduction/_oracle.ts'
 import { read } from './_trees.ts'
 
 const { numpy: np, tree } = jax
@@ -131,52 +132,99 @@ const PLAIN: Record<OptimizerName, PlainOptimizer> = {
   },
 }
 
-export interface Run extends Pick<DistributedOptimizerOptions, 'mode' | 'localSteps' | 'accumulate'> {
+export interface Run extends Pick<DistributedOptimizerOptions, 'mode' | 'localSteps' | 'accumulate' | 'accumulateOp'> {
   op: ReduceOp
   size: number
   optimizer: OptimizerName
+  /** Whether batches count by `sampleCountOf`. */
+  isCounted: boolean
 }
+
+/** How many samples a batch is said to have; some have none. */
+export const sampleCountOf = (rank: number, batch: number): number => [3, 0, 5, 1, 8][(2 * rank + 3 * batch) % 5]!
 
 /** The parameters that all ranks have after `calls` calls and a flush, one leaf by itself. */
 export function expectedAfter(run: Run, calls: number): Values {
-  return Object.fromEntries(PATHS.map((path) => [path, leafAfter(path, run, calls)]))
+  return Object.fromEntries(PATHS.map((path) => [path, new PlainLeaf(path, run).after(calls)]))
 }
 
-function leafAfter(path: keyof typeof SHAPES, run: Run, calls: number): number[] {
-  const { op, size, mode = 'delta', localSteps = 1, accumulate = 1 } = run
-  const ranks = Array.from({ length: size }, (_, rank) => ({
-    rank,
-    values: [...startOf(path)],
-    sum: Array.from({ length: sizeOf(path) }, () => 0),
-    optimizer: PLAIN[run.optimizer](),
-  }))
-  let [start, count, steps] = [[...startOf(path)], 0, 0]
-  const combine = (vectors: number[][]): number[] => reduceOf(op, vectors, [sizeOf(path)])
-  const exchange = (): void => {
-    const change = combine(ranks.map(({ values }) => values.map((value, i) => value - start[i]!)))
-    start = start.map((value, i) => value + change[i]!)
-    for (const own of ranks) own.values = [...start]
-    steps = 0
-  }
-  const step = (): void => {
-    const means = ranks.map(({ sum }) => sum.map((value) => value / count))
-    const combined = mode === 'gradient' ? combine(means) : undefined
-    for (const own of ranks) {
-      const change = own.optimizer(combined ?? means[own.rank]!)
-      own.values = own.values.map((value, i) => value + change[i]!)
-      own.sum.fill(0)
-    }
-    count = 0
-    if (mode === 'delta' && ++steps === localSteps) exchange()
-  }
-  for (let batch = 0; batch < calls; batch++) {
-    for (const { rank, sum, values } of ranks) {
-      const factors = factorsOf(path, rank, batch)
-      sum.forEach((_, i) => (sum[i]! += values[i]! / 2 + factors[i]!))
-    }
-    if (++count === accumulate) step()
-  }
-  if (count > 0) step()
-  if (steps > 0) exchange()
-  return ranks[0]!.values
+/** A leaf on one rank. */
+interface PlainRank {
+  rank: number
+  values: number[]
+  optimizer: ReturnType<PlainOptimizer>
+  /** The gradients of the batches since the last step, and how much each counts. */
+  gradients: Float64Array[]
+  counts: number[]
+  /** How much the steps since the last exchange count. */
+  pending: number
 }
+
+/** The formulas of docs/modes.md, over one leaf on all ranks. */
+class PlainLeaf {
+  readonly #path: keyof typeof SHAPES
+  readonly #run: Required<Run>
+  readonly #ranks: PlainRank[]
+  #start: number[]
+  #steps = 0
+
+  constructor(path: keyof typeof SHAPES, run: Run) {
+    this.#path = path
+    this.#run = { mode: 'delta', localSteps: 1, accumulate: 1, accumulateOp: 'average', ...run }
+    this.#start = [...startOf(path)]
+    this.#ranks = Array.from({ length: run.size }, (_, rank) => ({
+      rank,
+      values: [...this.#start],
+      optimizer: PLAIN[run.optimizer](),
+      gradients: [],
+      counts: [],
+      pending: 0,
+    }))
+  }
+
+  after(calls: number): number[] {
+    for (let batch = 0; batch < calls; batch++) {
+      for (const own of this.#ranks) {
+        const factors = factorsOf(this.#path, own.rank, batch)
+        own.gradients.push(Float64Array.from(own.values, (value, i) => value / 2 + factors[i]!))
+        own.counts.push(this.#run.isCounted ? sampleCountOf(own.rank, batch) : 1)
+      }
+      if (this.#ranks[0]!.counts.length === this.#run.accumulate) this.#step()
+    }
+    if (this.#ranks[0]!.counts.length > 0) this.#step()
+    if (this.#steps > 0) this.#exchange()
+    return this.#ranks[0]!.values
+  }
+
+  #step(): void {
+    const { mode, op, accumulateOp, localSteps } = this.#run
+    const own = this.#ranks.map(({ gradients, counts }) => oracle(accumulateOp, gradients, undefined, counts))
+    const counts = this.#ranks.map((rank) => sumOf(rank.counts))
+    const combined = mode === 'gradient' ? oracle(op, own, undefined, this.#weightsOf(counts)) : undefined
+    const isStep = (rank: number): boolean => (mode === 'gradient' ? sumOf(counts) : counts[rank]!) > 0
+    for (const [rank, state] of this.#ranks.entries()) {
+      const change = isStep(rank) ? state.optimizer([...(combined ?? own[rank]!)]) : undefined
+      if (change) state.values = state.values.map((value, i) => value + change[i]!)
+      state.pending += counts[rank]!
+      state.gradients = []
+      state.counts = []
+    }
+    if (mode === 'delta' && ++this.#steps === localSteps) this.#exchange()
+  }
+
+  #exchange(): void {
+    const changes = this.#ranks.map(({ values }) => Float64Array.from(values, (value, i) => value - this.#start[i]!))
+    const weights = this.#weightsOf(this.#ranks.map(({ pending }) => pending))
+    const change = oracle(this.#run.op, changes, undefined, weights)
+    this.#start = this.#start.map((value, i) => value + change[i]!)
+    for (const own of this.#ranks) Object.assign(own, { values: [...this.#start], pending: 0 })
+    this.#steps = 0
+  }
+
+  /** Ranks count once each where nobody counts samples. */
+  #weightsOf(counts: readonly number[]): number[] {
+    return this.#run.isCounted ? [...counts] : counts.map(() => 1)
+  }
+}
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0)

@@ -24,6 +24,7 @@ import {
   PATHS,
   readParams,
   type Run,
+  sampleCountOf,
 } from './_training.ts'
 
 const { numpy: np, tree } = jax
@@ -75,12 +76,18 @@ const runs: fc.Arbitrary<Run> = fc
     optimizer: fc.constantFrom<OptimizerName>('sgd', 'momentum', 'adam'),
     localSteps: fc.integer({ min: 1, max: 3 }),
     accumulate: fc.integer({ min: 1, max: 3 }),
+    accumulateOp: fc.constantFrom<ReduceOp>('average', 'adasum', 'adasum', 'sum'),
+    isCounted: fc.boolean(),
   })
-  .map((run) => (run.mode === 'gradient' ? { ...run, localSteps: 1 } : run))
+  .map((run) => ({
+    ...run,
+    localSteps: run.mode === 'gradient' ? 1 : run.localSteps,
+    isCounted: run.isCounted && run.op !== 'sum' && run.accumulateOp !== 'sum',
+  }))
 
 test('modes, operators, local steps and accumulation are what plain arrays give, and nothing leaks', async (t) => {
   const property = fc.asyncProperty(runs, fc.integer({ min: 1, max: 5 }), async (run, calls) => {
-    const { size, optimizer, ...options } = run
+    const { size, optimizer, isCounted, ...options } = run
     const made = await replicas(t, size, options, OPTIMIZERS[optimizer])
     const all = new Set<jax.Array>()
     for (let batch = 0; batch < calls; batch++)
@@ -88,7 +95,8 @@ test('modes, operators, local steps and accumulation are what plain arrays give,
         for (const array of arraysIn(replica.params)) all.add(array)
         const gradients = gradientsOf(tree.ref(replica.params), replica.rank, batch)
         for (const array of arraysIn(gradients)) all.add(array)
-        replica.params = await replica.optimizer.step(gradients, replica.params)
+        const counted = isCounted ? { sampleCount: sampleCountOf(replica.rank, batch) } : {}
+        replica.params = await replica.optimizer.step(gradients, replica.params, counted)
       })
     await onEach(made, async (replica) => void (replica.params = await replica.optimizer.flush(replica.params)))
     const values = await equalParams(t, made)
@@ -106,6 +114,35 @@ test('modes, operators, local steps and accumulation are what plain arrays give,
   })
   await fc.assert(property, { numRuns: runsOf(20) })
 })
+
+for (const mode of ['gradient', 'delta'] as const)
+  for (const isCounted of [false, true])
+    test(`${mode}, accumulateOp adasum${isCounted ? ', by samples' : ''}: refused batches with integer leaves count for nothing`, async (t) => {
+      const run = { size: 2, op: 'average', optimizer: 'adam', mode, accumulate: 3, isCounted } as const
+      const options = { op: run.op, mode, accumulate: run.accumulate, accumulateOp: 'adasum' } as const
+      const made = await replicas(t, run.size, options, OPTIMIZERS.adam)
+      for (let batch = 0; batch < 7; batch++)
+        await onEach(made, async (replica) => {
+          const { optimizer, rank } = replica
+          const given = isCounted ? { sampleCount: sampleCountOf(rank, batch) } : {}
+          const integers = mapParams((x) => x.astype(np.int32), makeParams(rank))
+          const refused = optimizer.step(integers, replica.params, given)
+          // The first call of all finds the shapes by its parameters, and refuses the gradients all the same.
+          await t.throwsAsync(refused, {
+            code: 'ERR_ARGUMENT',
+            message: /gradients: leaf layers\[0\]\.b is int32\[3\], and float32/,
+          })
+          t.deepEqual(references(arraysIn(integers)), [0, 0, 0])
+          replica.params = optimizer.takeParams() as Params
+          const gradients = gradientsOf(tree.ref(replica.params), rank, batch)
+          replica.params = await optimizer.step(gradients, replica.params, given)
+        })
+      await onEach(made, async (replica) => void (replica.params = await replica.optimizer.flush(replica.params)))
+      const expected = expectedAfter({ ...run, accumulateOp: 'adasum' }, 7)
+      const values = await equalParams(t, made)
+      const [actual, wanted] = [values, expected].map((leaves) => PATHS.flatMap((path) => leaves[path]!))
+      t.true(relativeError(actual!, wanted!) < 1e-5, `off by ${relativeError(actual!, wanted!)}`)
+    })
 
 test('parameters that were changed between two rounds are the start of the next', async (t) => {
   const made = await replicas(t, 2, { op: 'sum' }, OPTIMIZERS.sgd)
