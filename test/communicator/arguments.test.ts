@@ -127,7 +127,7 @@ const REDUCE_REFUSED: Refused = {
     { segment: [1, 3] },
     unknown(
       'segment',
-      'op, out, dtype, segments, onNonFinite, coefficients, algorithm, bucketBytes, hierarchy, weight, compressor, timeoutMs, signal',
+      'op, out, dtype, segments, onNonFinite, coefficients, gram, algorithm, bucketBytes, hierarchy, weight, compressor, timeoutMs, signal',
     ),
   ],
   'an option of another call': [DATA, { root: 0 }, /no option "root"/],

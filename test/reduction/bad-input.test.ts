@@ -146,7 +146,7 @@ const REFUSED: Record<string, [inputs: unknown, options: unknown, says: RegExp, 
   'a misspelt option': [
     [A, B],
     { segment: [2, 2] },
-    /no option "segment"\. The options are out, dtype, segments, onNonFinite, coefficients, backend, weights\./,
+    /no option "segment"\. The options are out, dtype, segments, onNonFinite, coefficients, gram, backend, weights\./,
   ],
   'an option of another call': [[A, B], { op: 'sum' }, /no option "op"/],
   'a name of the prototype': [[A, B], { toString: () => 'x' }, /no option "toString"/],

@@ -127,8 +127,17 @@ export interface SegmentReduction {
   elementCount: number
   /** |result|^2 / sum |g_i|^2: 1 for orthogonal inputs, 1/n for n identical ones. Not with sum, average and folds. */
   orthogonality?: number
-  /** The factor of each input (rank order): result = sum c_i g_i. With `coefficients: true`, where `orthogonality` is. */
+  /**
+   * The factor of each input (rank order): result = sum c_i g_i. With `coefficients: true` or `gram: true`, where
+   * `orthogonality` is.
+   */
   coefficients?: number[]
+  /**
+   * The dot products of all pairs of inputs (rank order), in f64: `gram[i][j]` is g_i . g_j. Rows and columns of inputs that were
+   * left out are NaN. With `gram: true`; absent in collectives of more than 16 ranks, with algorithm `rvh` and with a
+   * hierarchy, where no rank ever has the products of all pairs.
+   */
+  gram?: GramMatrix
 }
 
 /** What a reduction resolves to. */
@@ -189,6 +198,12 @@ export interface ReduceOptions<D> {
   onNonFinite?: OnNonFinite
   /** Also report each input's coefficients, a segment at a time. */
   coefficients?: boolean
+  /**
+   * Also report each segment's coefficients and Gram matrix, which operators other than sum, average, min and max look at anyway:
+   * 4 n (n + 1) bytes a segment. With those four ERR_ARGUMENT. No error, but no `gram` in the report either, where no rank has
+   * the whole matrix: in collectives of more than 16 ranks, with algorithm `rvh` and with a hierarchy. Default false.
+   */
+  gram?: boolean
 }
 
 export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
@@ -197,6 +212,7 @@ export const REDUCE_OPTIONS: OptionNames<ReduceOptions<unknown>> = {
   segments: true,
   onNonFinite: true,
   coefficients: true,
+  gram: true,
 }
 
 /**

@@ -23,7 +23,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    9
+    10
 }
 
 /// Name of the instruction set in use.

@@ -35,7 +35,7 @@
  */
 
 /** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
-export const ABI = 9
+export const ABI = 10
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -85,7 +85,8 @@ export interface Kernels {
    *   touched otherwise
    * @param stats - with adasum, 2 + k doubles a piece: the orthogonality, |result|^2 over the sum of the inputs'
    *   squared norms (1 if all inputs are zero, NaN if the Gram matrix is not finite); the sum of the squared norms of
-   *   the inputs that take part; then the k coefficients. All NaN for cut pieces. Not touched otherwise
+   *   the inputs that take part; then the k coefficients. If it is that much longer, k (k + 1) / 2 more a piece: the upper
+   *   triangle of the Gram matrix, row by row, 0 where an input takes no part. All NaN for cut pieces. Not touched otherwise
    */
   readonly reduce: (
     op: number,

@@ -29,7 +29,7 @@ export function compareStatistics(
     const span = call.begin('gram')
     await Promise.all(
       [...shared].map(async ([peer, segments]) => {
-        const [mine, theirs] = [hashesOf(statistics, segments), new Uint8Array(segments.length * HASH_BYTES)]
+        const [mine, theirs] = [hashesOf(statistics, segments, call.size), new Uint8Array(segments.length * HASH_BYTES)]
         await Promise.all([call.receive(peer, step, [theirs]), call.send(peer, step, [mine])])
         const other = mine.findIndex((byte, i) => byte !== theirs[i])
         if (other >= 0) throw differ(call, peer, segmentName(layout, segments[Math.floor(other / HASH_BYTES)]!))
@@ -59,10 +59,10 @@ function sharedWith(
   return shared
 }
 
-function hashesOf(statistics: SegmentRows, segments: readonly number[]): Uint8Array {
+function hashesOf(statistics: SegmentRows, segments: readonly number[], inputCount: number): Uint8Array {
   const hashes = new Uint8Array(segments.length * HASH_BYTES)
   for (const [i, segment] of segments.entries()) {
-    const hash = sha256(bytesOf(coefficientsOf(statistics.row(segment))))
+    const hash = sha256(bytesOf(coefficientsOf(statistics.row(segment), inputCount)))
     hashes.set(hash.subarray(0, HASH_BYTES), i * HASH_BYTES)
   }
   return hashes

@@ -78,6 +78,7 @@ function reduce(call: Call, job: AllReduceJob, inputs: Inputs, presence: Presenc
     inputs: vectors,
     weights,
     out,
+    withGram: job.detail === 'gram',
     memory: 'caller',
     check,
     observer: call,

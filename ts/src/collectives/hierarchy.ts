@@ -47,6 +47,6 @@ export function completeStatistics(
   for (let segment = statistics.firstSegment; segment < statistics.endSegment; segment++) {
     const row = statistics.row(segment)
     if (isRoot) setOnlyVector(row)
-    if (coefficients && segmentElementCounts[segment]! > 0) coefficientsOf(row).set(coefficients)
+    if (coefficients && segmentElementCounts[segment]! > 0) coefficientsOf(row, weights.length).set(coefficients)
   }
 }

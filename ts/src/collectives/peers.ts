@@ -39,7 +39,7 @@ export function inRankOrder(reduced: Reduced, order: Int32Array): Reduced {
   report.copyFrom(reduced.report)
   // A row of one number has no coefficients.
   for (let segment = firstSegment; width > 1 && segment < report.endSegment; segment++) {
-    const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment)))
+    const [theirs, ours] = [reduced.report, report].map((rows) => reportedCoefficients(rows.row(segment), order.length))
     order.forEach((rank, i) => (ours![rank] = theirs![i]!))
   }
   return { ...reduced, presence, report }

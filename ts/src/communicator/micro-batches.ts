@@ -66,7 +66,9 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
   if (inputs.length > 0) checkArray(inputs[0], 'inputs[0]')
   const like = inputs[0] ?? new Float32Array(0)
   const target = localTargetOf(others, like, lengthOf(like))
-  const { dtype, segments, coefficients } = others
+  const { dtype, segments, coefficients, gram } = others
+  // The CPU has the matrices anyway; a device keeps its own.
+  const hasGram = localOp === 'adasum' && (backend === undefined || backend === 'cpu')
   const reduce = planReduction(plainOperation(localOp), inputs, {
     out: target.data,
     onNonFinite: localPolicy(others),
@@ -74,6 +76,7 @@ function planArrays(data: unknown, localOp: ReduceOp, options: Omit<Options, 'lo
     ...(dtype !== undefined && { dtype }),
     ...(segments !== undefined && { segments }),
     ...(coefficients !== undefined && { coefficients }),
+    ...(hasGram && gram !== undefined && { gram }),
   })
   if (target.options.out !== undefined && dtypeOf(target.options.out)) checkApart(inputs, target.options.out)
   const run = async (): Promise<LocalReduction> => {

@@ -13,12 +13,13 @@ import {
   SCHEDULES,
   WEIGHTED,
   WITH_COEFFICIENTS,
+  WITH_GRAM,
   compressionFlags,
   opCode,
   parameterCode,
 } from '../group/descriptor.ts'
-import { type ReportDetail, reportDetail } from '../kernels/statistics.ts'
-import { type Operation, checkInputCount, checkOperation } from '../reduction/operation.ts'
+import type { ReportDetail } from '../kernels/statistics.ts'
+import { MOST_INPUTS, type Operation, checkInputCount, checkOperation } from '../reduction/operation.ts'
 import {
   checkAlgorithm,
   checkBucketBytes,
@@ -27,8 +28,9 @@ import {
   checkHierarchy,
   checkOnNonFinite,
   checkRankWeight,
+  checkReport,
 } from '../reduction/options.ts'
-import { bytesOf, checkArray, checkFlag, checkOptions } from '../tensor/check.ts'
+import { bytesOf, checkArray, checkOptions } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import { layoutHash } from '../tensor/layout-hash.ts'
 import type { Layout } from '../tensor/layout.ts'
@@ -127,7 +129,16 @@ export class ReducePlanner {
       layoutHash: withParameter(this.#hashOf(layout, buckets && bucketBytes, innerOp), operation),
     }
     const how = { outLayout, buckets, hierarchy, compressor: isAlone ? undefined : compressor }
-    return { operation, onNonFinite, weight, layout, detail, ...how, descriptor }
+    const hasWholeGram = this.#isAtOnce() && algorithm !== 'rvh' && innerOp === undefined
+    return { operation, onNonFinite, weight, layout, detail: detailIn(detail, hasWholeGram), ...how, descriptor }
+  }
+
+  /**
+   * Whether all ranks are combined at once, unless options say otherwise. A direct schedule does so with more of them, but
+   * whether that is chosen depends on the length of the data.
+   */
+  #isAtOnce(): boolean {
+    return this.#size <= MOST_INPUTS
   }
 
   #scheduleOf(layout: Layout, algorithm: AllReduceAlgorithm): 'direct' | LevelKind {
@@ -166,7 +177,8 @@ export class ReducePlanner {
       layoutHash: withParameter(hashOf(layoutHash(layout), partBegins), operation),
     }
     const level = bucket!.levels[0]!
-    return { operation, onNonFinite, weight, layout, detail, resultDtype, level, partBegins, descriptor }
+    const report = detailIn(detail, this.#isAtOnce())
+    return { operation, onNonFinite, weight, layout, detail: report, resultDtype, level, partBegins, descriptor }
   }
 
   #buckets(kind: Cut, layout: Layout, bucketBytes = Infinity): readonly Bucket[] {
@@ -211,10 +223,15 @@ function withParameter(hash: Uint8Array, { parameter }: Operation): Uint8Array {
   return parameter === undefined ? hash : hashOf(hash, Float64Array.of(parameter))
 }
 
+/** What is reported where it may be that no rank has the whole Gram matrix. */
+function detailIn(detail: ReportDetail, hasWholeGram: boolean): ReportDetail {
+  return detail === 'gram' && !hasWholeGram ? 'coefficients' : detail
+}
+
 /** The options that all reductions have in common. */
 type CommonOptions = Pick<
   AllReduceOptions<unknown>,
-  'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients' | 'weight'
+  'op' | 'dtype' | 'segments' | 'onNonFinite' | 'coefficients' | 'gram' | 'weight'
 >
 
 /** The part of a plan that all reductions have in common. */
@@ -226,20 +243,23 @@ function planReduce(data: Data, options: CommonOptions): Omit<ReducePlan, 'descr
   const policy = checkOnNonFinite(options.onNonFinite, op)
   // Integers are always finite: whatever the policy is, there is nothing to look for.
   const onNonFinite = layout.dtype.isFloat ? policy : 'propagate'
-  const detail = reportDetail(op, checkFlag(options.coefficients, 'coefficients'))
+  const detail = checkReport(options, op)
   return { operation, onNonFinite, layout, detail }
 }
 
 function reduceDescriptorOf(
   collective: CollectiveName,
   { operation: { name, parameter }, onNonFinite, layout }: Pick<ReducePlan, 'operation' | 'onNonFinite' | 'layout'>,
-  { coefficients, weight }: CommonOptions,
+  { coefficients, gram, weight }: CommonOptions,
 ): Descriptor {
   return {
     ...descriptorOf(collective, layout),
     op: opCode(name, {}),
     root: parameterCode(parameter),
     onNonFinite: NON_FINITE_CODES[onNonFinite],
-    flags: (coefficients === true ? WITH_COEFFICIENTS : 0) | (weight === undefined ? 0 : WEIGHTED),
+    flags:
+      (coefficients === true ? WITH_COEFFICIENTS : 0) |
+      (gram === true ? WITH_GRAM : 0) |
+      (weight === undefined ? 0 : WEIGHTED),
   }
 }

@@ -90,8 +90,8 @@ export class Reductions {
   }
 }
 
-function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { bytesSent }: Call): Reduction<D> {
+function reductionOf<D>(result: D, layout: Layout, outcome: AllReduceOutcome, { size, bytesSent }: Call): Reduction<D> {
   const { report, nonFiniteRanks, weights } = outcome
-  const reduction = { result, segments: reportSegments(layout, report), nonFiniteRanks, bytesSent }
+  const reduction = { result, segments: reportSegments(layout, report, size), nonFiniteRanks, bytesSent }
   return weights ? { ...reduction, weights } : reduction
 }

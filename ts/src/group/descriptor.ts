@@ -25,12 +25,14 @@ export type ScheduleName = keyof typeof SCHEDULES
 
 export const NON_FINITE_CODES = { throw: 1, skip: 2, propagate: 3 } as const
 
-/** Call flags. The bits above them say how the numbers are compressed: compressionFlags. */
+/** Call flags. The other bits say how the numbers are compressed: compressionFlags. */
 export const WITH_COEFFICIENTS = 1
 /** In calls that gather: the ranks' parts differ in length. */
 export const UNEVEN = 2
 /** In calls that reduce: each rank's input counts with a weight of its own. */
 export const WEIGHTED = 2
+/** Reductions report Gram matrices. */
+export const WITH_GRAM: number = 1 << 4
 const FORMAT_SHIFT = 2
 const BLOCK_SHIFT = 5
 /** Rank flags. */
@@ -87,14 +89,14 @@ export function opCode(op: OpName, { innerOp, localOp }: LowerOps): number {
 }
 
 /**
- * The call flags of a compressor. A format takes three of the eight bits, the logarithm of a block's length another
- * three.
+ * The call flags of a compressor. A format takes two of the eight bits: one less than its code. The logarithm of a block's
+ * length takes three.
  */
 export function compressionFlags(compressor: Compressor | undefined): number {
   if (!compressor) return 0
   const { format, blockElementCount } = compressor
   const block = format === 'int8' ? Math.log2(blockElementCount) - LOG2_SMALLEST_BLOCK : 0
-  return (FORMAT_CODES[format] << FORMAT_SHIFT) | (block << BLOCK_SHIFT)
+  return ((FORMAT_CODES[format] - 1) << FORMAT_SHIFT) | (block << BLOCK_SHIFT)
 }
 
 const LOG2_SMALLEST_BLOCK = 4
@@ -141,7 +143,8 @@ function newWords(descriptor: Descriptor): CallWords {
 
 /** The code of the format in which numbers travel; 0 if they are not compressed. */
 function formatOf({ flags }: Descriptor): number {
-  return (flags >> FORMAT_SHIFT) & 7
+  const format = (flags >> FORMAT_SHIFT) & 3
+  return format === 0 ? 0 : format + 1
 }
 
 /** What a call does, in words: for instance `adasum f32[61706], 10 segments`. */
@@ -184,11 +187,13 @@ function flagsInWords(descriptor: Descriptor): string {
   const { flags } = descriptor
   const format = formatOf(descriptor)
   const coefficients = (flags & WITH_COEFFICIENTS) !== 0 ? ', with coefficients' : ''
+  const gram = hasOp(descriptor) && (flags & WITH_GRAM) !== 0 ? ', with Gram matrices' : ''
   const weights = isWeighted(descriptor) ? ', with weights' : ''
-  if (format === 0) return `${coefficients}${weights}, not compressed`
+  const reported = `${coefficients}${gram}${weights}`
+  if (format === 0) return `${reported}, not compressed`
   const block = 2 ** (LOG2_SMALLEST_BLOCK + (flags >> BLOCK_SHIFT))
   const blocks = format === FORMAT_CODES.int8 ? ` in blocks of ${block}` : ''
-  return `${coefficients}${weights}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
+  return `${reported}, compressed to ${nameOf(FORMAT_CODES, format)}${blocks}`
 }
 
 /** Words for the first difference between two descriptors that `callInWords` leaves out. */

@@ -6,6 +6,7 @@ import { type Layout, segmentName } from '../tensor/layout.ts'
 import type { GramMatrix, GramSegment } from '../types.ts'
 import type { MatrixRule } from './rule.ts'
 import { coefficientsOf, setStatistics, statisticsWidth } from './statistics.ts'
+import { rowsOf } from './triangle.ts'
 import type { ReduceWork } from './work.ts'
 
 /** The statistics of a segment, from the upper triangle of its Gram matrix over all inputs. */
@@ -23,22 +24,13 @@ export function statisticsByMatrix(
   const given = gram.map((products) => products.slice())
   const about = { ...segmentOf(layout, segment), inputs, weights: inputs.map((input) => weights[input]!) }
   const found = isFinite ? rule(given, about) : new Float64Array(inputs.length).fill(NaN)
-  inputs.forEach((input, i) => (coefficientsOf(row)[input] = found[i]!))
+  inputs.forEach((input, i) => (coefficientsOf(row, weights.length)[input] = found[i]!))
   const squaredNorms = gram.reduce((sum, products, i) => sum + products[i]!, 0)
   const squaredNorm = gram.reduce((sum, products, i) => sum + found[i]! * dot(found, products), 0)
   // Below zero there is only rounding; NaN stays what it is.
   const orthogonality = squaredNorms === 0 ? 1 : squaredNorm < 0 ? 0 : squaredNorm / squaredNorms
   setStatistics(row, orthogonality, isFinite ? squaredNorms : NaN)
   return row
-}
-
-function rowsOf(triangle: Float64Array, count: number, inputs: readonly number[]): Float64Array[] {
-  return inputs.map((a) =>
-    Float64Array.from(inputs, (b) => {
-      const [i, j] = a < b ? [a, b] : [b, a]
-      return triangle[(i * (2 * count + 1 - i)) / 2 + (j - i)]!
-    }),
-  )
 }
 
 function segmentOf(layout: Layout, segment: number): Pick<GramSegment, 'name' | 'elementCount'> {

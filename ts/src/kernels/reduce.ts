@@ -23,7 +23,8 @@ import { statisticsByMatrix } from './matrix-rule.ts'
 import { type Rule, pairsOf } from './rule.ts'
 import type { SegmentRows } from './segment-rows.ts'
 import { isWhole, longCallElementCount, pieceElementCount, piecesBetween, runsOf } from './slice.ts'
-import { coefficientsOf, newStatistics, statisticsWidth } from './statistics.ts'
+import { coefficientsOf, gramOf, newStatistics, statisticsWidth } from './statistics.ts'
+import { blankAbsent, productCountOf } from './triangle.ts'
 import type { KernelTask, NodePart, ReduceBody, ReduceStep, ReduceWork } from './work.ts'
 
 interface CutSegment {
@@ -78,18 +79,18 @@ function* combinationOf(
   nodes: NodePart,
   statistics: SegmentRows,
 ): Generator<ReduceStep, KernelTask[], undefined | readonly NodePart[]> {
-  const answer = yield* solve(rule, work, binding, part, nodes)
+  const answer = yield* solve(rule, work, binding, part, nodes, statistics)
   statistics.set(part.segment, answer)
-  return combineTasks(work, part, coefficientsOf(answer))
+  return combineTasks(work, part, coefficientsOf(answer, work.inputs.length))
 }
 
-function statisticsOf({ slice: { segments }, inputs }: ReduceWork): SegmentRows {
+function statisticsOf({ slice: { segments }, inputs, withGram }: ReduceWork): SegmentRows {
   const [first, last] = segments.length > 0 ? [segments[0]!, segments.at(-1)!] : [0, -1]
-  return newStatistics(first, last - first + 1, inputs.length)
+  return newStatistics(first, last - first + 1, inputs.length, withGram)
 }
 
 function gramProductCount({ inputs }: ReduceWork): number {
-  return (inputs.length * (inputs.length + 1)) / 2
+  return productCountOf(inputs.length)
 }
 
 /** A kernel call of the first pass, and the arrays that it writes its answers to. */
@@ -108,7 +109,7 @@ function callOf(rule: Rule, work: ReduceWork, binding: Binding, range: CallRange
   const pieces = piecesBetween(slice, from, to)
   const nodeCount = op === 'adasum' ? binding.nodeCount(pieces) : 0
   const nodes = new Float64Array(nodeCount * gramProductCount(work))
-  const stats = new Float64Array((to - from) * statisticsWidth(work.inputs.length))
+  const stats = new Float64Array((to - from) * statisticsWidth(work.inputs.length, work.withGram))
   const inputs = byteSlices(work, begin, end)
   const out = byteSlice(resultDtype, work.out, begin, end)
   const args = [OP_CODES[op], layout.dtype.code, resultDtype.code, inputs, weights, pieces, out, nodes, stats] as const
@@ -143,13 +144,14 @@ function collect(
   statistics: SegmentRows,
   cut: CutSegment[],
 ): void {
-  const { slice, inputs } = work
-  const width = statisticsWidth(inputs.length)
+  const { slice, inputs, weights } = work
+  const { width } = statistics
   let at = 0
   for (let piece = range.from; piece < range.to; piece++) {
     const segment = slice.segments[piece]!
     if (rule.kind === 'fused' && isWhole(slice, piece)) {
       const row = stats.subarray((piece - range.from) * width, (piece - range.from + 1) * width)
+      if (work.withGram === true) blankAbsent(gramOf(row, inputs.length), weights)
       statistics.set(segment, row)
       continue
     }
@@ -164,17 +166,26 @@ function collect(
   }
 }
 
-/** Solves a segment from its nodes: returns its row of statistics, and refines cancelled tree nodes on the way. */
+/**
+ * Solves a segment from its nodes: returns its row of statistics, and refines cancelled tree nodes on the way. The Gram matrix
+ * goes to the end of the row in `statistics`, if that has one.
+ */
 function* solve(
   rule: Rule,
   work: ReduceWork,
   binding: Binding,
   part: CutSegment,
   first: NodePart,
+  statistics: SegmentRows,
 ): Generator<ReduceStep, Float64Array, undefined | readonly NodePart[]> {
   const { layout, inputs, weights } = work
   const elementCount = layout.segmentElementCounts[part.segment]!
   const gram = binding.gramFinish(elementCount, first.runs, first.nodes, first.productCount)
+  if (work.withGram === true) {
+    const reported = gramOf(statistics.row(part.segment), inputs.length)
+    reported.set(gram)
+    blankAbsent(reported, weights)
+  }
   if (rule.kind === 'matrix') return statisticsByMatrix(rule.matrix, work, part.segment, gram)
   const { code, parameter } = pairsOf(rule)
   let refinements = new Float64Array(0)

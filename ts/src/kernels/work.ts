@@ -18,6 +18,8 @@ export interface ReduceWork {
   readonly weights: Float64Array
   /** Receives the slice of the result; may be one of the inputs. */
   readonly out: Vector
+  /** Whether statistics have the Gram matrix of each segment, too. */
+  readonly withGram?: boolean
 }
 
 /** A kernel call, which can be made on this thread or off it. */

@@ -13,20 +13,19 @@ import { cooperative, run, runSync } from '../kernels/run.ts'
 import type { Rule } from '../kernels/rule.ts'
 import type { SegmentRows } from '../kernels/segment-rows.ts'
 import { chunkElementCount, sliceOf } from '../kernels/slice.ts'
-import { newReport, reportDetail, reportOfNothing, reportStatistics } from '../kernels/statistics.ts'
+import { type ReportDetail, newReport, reportOfNothing, reportStatistics } from '../kernels/statistics.ts'
 import type { ReduceWork } from '../kernels/work.ts'
 import {
   bytesOf,
   checkArray,
   checkDisjoint,
-  checkFlag,
   checkOptions,
   copyOptions,
   readNumbers,
   reducibleDtype,
   transferredAway,
 } from '../tensor/check.ts'
-import { type Dtype, newArrayLike, resultDtypeOf } from '../tensor/dtype.ts'
+import type { Dtype } from '../tensor/dtype.ts'
 import { type Layout, layoutOfArray } from '../tensor/layout.ts'
 import { Vector } from '../tensor/vector.ts'
 import { checkWeight, countsIfEqual } from '../tensor/weights.ts'
@@ -41,8 +40,9 @@ import {
   type ReducibleArray,
   type Reduction,
 } from '../types.ts'
+import { MOST_INPUTS, checkLike, checkResult, listOf } from './local-arrays.ts'
 import { type Operation, checkInputCount, checkOperation, plainOperation } from './operation.ts'
-import { checkOnNonFinite, checkWeightedOp } from './options.ts'
+import { checkOnNonFinite, checkReport, checkWeightedOp } from './options.ts'
 import { reportGpuSegments, reportSegments } from './report.ts'
 import { scanNonFinite, scanNonFiniteSync } from './scan.ts'
 
@@ -63,9 +63,6 @@ export interface LocalOptions<A extends ReducibleArray = ReducibleArray> extends
 
 /** Where local functions compute. */
 export type Backend = 'cpu' | 'gpu' | 'auto'
-
-/** A Gram matrix of even fewer inputs would be too large. */
-const MOST_INPUTS = 1 << 16
 
 const BACKENDS: readonly Backend[] = ['cpu', 'gpu', 'auto']
 
@@ -190,7 +187,7 @@ interface LocalJob {
   readonly layout: Layout
   readonly onNonFinite: OnNonFinite
   readonly weights: number[] | undefined
-  readonly withCoefficients: boolean
+  readonly detail: ReportDetail
 }
 
 async function reduceLocally(
@@ -224,7 +221,7 @@ export function planReduction(
 }
 
 async function perform(job: LocalJob, backend: Backend | undefined): Promise<Reduction> {
-  if (backend !== undefined && backend !== 'cpu' && job.weights === undefined) {
+  if (backend !== undefined && backend !== 'cpu' && job.weights === undefined && job.detail !== 'gram') {
     // Most programs use no device; in a browser they would download its part for nothing.
     const { reduceOnGpu, reduceOnGpuIfPossible } = await import('../gpu/local-backend.ts')
     const record = await (backend === 'gpu' ? reduceOnGpu(job) : reduceOnGpuIfPossible(job))
@@ -279,6 +276,12 @@ function checkJob(operation: Operation, inputs: readonly ReducibleArray[], optio
       { array: out, what: 'out' },
     ])
   const onNonFinite = checkOnNonFinite(options.onNonFinite, operation.name)
+  const detail = checkReport(options, operation.name)
+  if (detail === 'gram' && options.backend === 'gpu')
+    throw new AdasumError(
+      'ERR_UNSUPPORTED',
+      "a GPU's Gram matrices stay on it. Use backend 'cpu', or leave `gram` out.",
+    )
   return {
     op: operation.name,
     rule: operation.rule!,
@@ -288,7 +291,7 @@ function checkJob(operation: Operation, inputs: readonly ReducibleArray[], optio
     resultDtype,
     layout,
     onNonFinite,
-    withCoefficients: checkFlag(options.coefficients, 'coefficients'),
+    detail,
   }
 }
 
@@ -305,44 +308,6 @@ function checkWeights(op: OpName, { weights, backend }: LocalOptions, inputCount
       `\`weights\` has ${list.length} numbers for ${inputCount} inputs. Give one number an input.`,
     )
   return list.map((weight, index) => checkWeight(weight, `weights[${index}]`))
-}
-
-function listOf(inputs: unknown): ReducibleArray[] {
-  if (!Array.isArray(inputs) || inputs.length === 0)
-    throw new AdasumError('ERR_ARGUMENT', 'inputs must be a list of at least one typed array.')
-  // A proxy of a list may claim any length.
-  if (!(inputs.length <= MOST_INPUTS))
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `inputs has ${inspect(inputs.length)} arrays, of which there may be ${MOST_INPUTS}.`,
-    )
-  return Array.from({ length: inputs.length }, (_, index) => inputs[index] as ReducibleArray)
-}
-
-/** ERR_ARGUMENT unless `array` has the dtype and length of the first input. */
-function checkLike(array: unknown, what: string, dtype: Dtype, elementCount: number): void {
-  const other = checkArray(array, what)
-  if (other !== dtype)
-    throw new AdasumError('ERR_ARGUMENT', `${what} is ${other.name}, inputs[0] is ${dtype.name}. Use one dtype.`)
-  const length = lengthOf(array as ReducibleArray)
-  if (length !== elementCount)
-    throw new AdasumError(
-      'ERR_ARGUMENT',
-      `${what} has ${length} elements, inputs[0] has ${elementCount}. Use equal lengths.`,
-    )
-}
-
-/** `out`, or a new array, and the dtype of what goes there. */
-function checkResult(
-  given: ReducibleArray | undefined,
-  first: ReducibleArray,
-  dtype: Dtype,
-): { out: ReducibleArray; resultDtype: Dtype } {
-  if (given === undefined) return { out: newArrayLike(first, lengthOf(first)), resultDtype: dtype }
-  const found = checkArray(given, 'out')
-  const resultDtype = resultDtypeOf(dtype, found)
-  checkLike(given, 'out', resultDtype === dtype ? checkArray(first, 'inputs[0]') : found, lengthOf(first))
-  return { out: given, resultDtype }
 }
 
 function checkAttached({ inputs, out }: LocalJob): void {
@@ -372,7 +337,8 @@ function planWork(job: LocalJob, inputs: Vector[], nonFinite: readonly number[])
   const weights = countsIfEqual(Float64Array.from(given))
   if (weights.every((weight) => weight === 0)) return undefined
   const slice = sliceOf(layout, 0, layout.elementCount, chunkElementCount(layout.dtype.byteLength, inputs.length))
-  return { layout, resultDtype, slice, inputs, weights, out: Vector.of(bytesOf(job.out)) }
+  const out = Vector.of(bytesOf(job.out))
+  return { layout, resultDtype, slice, inputs, weights, out, withGram: job.detail === 'gram' }
 }
 
 function finish(
@@ -381,19 +347,22 @@ function finish(
   statistics: SegmentRows | undefined,
   nonFiniteRanks: number[],
 ): Reduction {
-  const { op, layout, inputs, out, weights, withCoefficients } = job
+  const { layout, inputs, out, weights, detail } = job
   // The result of no vectors at all is zero.
   if (!statistics) bytesOf(out).fill(0)
-  const detail = reportDetail(op, withCoefficients)
   const newRows = statistics ? newReport : reportOfNothing
   const report = newRows(layout.segmentElementCounts.length, detail, inputs.length)
   if (statistics) reportStatistics(report, statistics)
-  const segments = reportSegments(layout, report)
+  const segments = reportSegments(layout, report, inputs.length)
   return { result: out, segments, ...(weights && { weights }), nonFiniteRanks, bytesSent: 0 }
 }
 
 function finishOnGpu(job: LocalJob, record: ReductionRecord): Reduction {
   checkFinite(job, record.nonFinite)
-  const segments = reportGpuSegments(job.layout, record, { ...job, inputCount: job.inputs.length })
+  const segments = reportGpuSegments(job.layout, record, {
+    op: job.op,
+    inputCount: job.inputs.length,
+    withCoefficients: job.detail === 'coefficients',
+  })
   return { result: job.out, segments, nonFiniteRanks: record.nonFinite, bytesSent: 0 }
 }

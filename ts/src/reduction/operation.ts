@@ -128,7 +128,7 @@ function refusePromise(found: unknown, what: string): void {
 }
 
 /** The most inputs whose Gram matrix operators take at once: those of a single-shot all-reduce. */
-const MOST_INPUTS = 16
+export const MOST_INPUTS: number = 16
 
 /**
  * @param inputs - what is counted, such as `ranks`

@@ -1,11 +1,12 @@
 import { FOLD_OP_CODES, OP_CODES } from '../binding/binding.ts'
 import { type Compressor, isCompressor } from '../compressor.ts'
 import { AdasumError } from '../errors.ts'
-import { kindOf, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
+import { checkFlag, kindOf, oneOf, reducibleDtype, wholeNumber } from '../tensor/check.ts'
 import type { Dtype } from '../tensor/dtype.ts'
 import { checkWeight } from '../tensor/weights.ts'
 import { usesGram } from '../kernels/rule.ts'
-import type { AllReduceAlgorithm, FoldOp, OnNonFinite, OpName, ReduceOp } from '../types.ts'
+import { type ReportDetail, reportDetail } from '../kernels/statistics.ts'
+import type { AllReduceAlgorithm, FoldOp, OnNonFinite, OpName, ReduceOp, ReduceOptions } from '../types.ts'
 
 const POLICIES: readonly OnNonFinite[] = ['throw', 'skip', 'propagate']
 const ALGORITHMS: readonly AllReduceAlgorithm[] = ['auto', 'direct', 'single-shot', 'levels', 'rvh']
@@ -45,6 +46,28 @@ export function checkDtype(found: Dtype, named: unknown, op: OpName): Dtype {
 export function checkOnNonFinite(policy: unknown, op: OpName): OnNonFinite {
   if (policy === undefined) return usesGram(op) ? 'throw' : 'propagate'
   return oneOf(policy, POLICIES, 'onNonFinite')
+}
+
+/**
+ * What is reported of each segment, as far as it can be.
+ *
+ * @throws AdasumError ERR_ARGUMENT for Gram matrices of an operator that looks at none
+ */
+export function checkReport(
+  { coefficients, gram }: Pick<ReduceOptions<unknown>, 'coefficients' | 'gram'>,
+  op: OpName,
+): ReportDetail {
+  checkGram(gram, op)
+  return reportDetail(op, checkFlag(coefficients, 'coefficients'), gram)
+}
+
+/** @throws AdasumError ERR_ARGUMENT for what is no flag, and for an operator that looks at no Gram matrix */
+export function checkGram(gram: unknown, op: OpName): boolean {
+  if (!checkFlag(gram, 'gram') || usesGram(op)) return gram === true
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `gram is true, and op is ${op}, which multiplies no inputs with each other. Use adasum, or leave gram out.`,
+  )
 }
 
 /** Bytes of a bucket; undefined for a single one. */

@@ -25,7 +25,8 @@ pub struct Results<'a> {
     pub out: ViewMut<'a>,
     /// With adasum, the nodes of the cut pieces.
     pub nodes: ViewMut<'a>,
-    /// With adasum, 2 + k doubles a piece: orthogonality, the sum of the squared norms, then the coefficients; all NaN
+    /// With adasum, 2 + k doubles a piece: orthogonality, the sum of the squared norms, then the coefficients; or, as
+    /// its length says, k (k + 1) / 2 more, the upper triangle of the Gram matrix, 0 where an input is absent. All NaN
     /// for cut pieces.
     pub stats: ViewMut<'a>,
 }
@@ -73,9 +74,12 @@ fn reduce<E: Element, O: Output<E>>(
     }
     exclusive.writing("nodes", nodes)?.writing("stats", stats)?;
     let width = product_count(inputs.len()) as u64;
+    let row_widths = [2 + inputs.len() as u64, 2 + inputs.len() as u64 + width];
+    let (stats, row_width) = stats.rows("stats", pieces.pieces.len() as u64, row_widths)?;
     let mut adasum = Adasum {
         nodes: nodes.doubles("nodes", pieces.node_count(|piece| !piece.run.is_whole()) * width)?,
-        stats: stats.doubles("stats", pieces.pieces.len() as u64 * (2 + inputs.len() as u64))?,
+        stats,
+        has_grams: row_width == row_widths[1],
         sums: Accumulator::new(0, product_count(present.indices.len())),
         reduction,
         combination: Combination::new(),
@@ -149,6 +153,8 @@ struct Adasum<'a, E, O> {
     out: *mut O,
     nodes: DoublesMut<'a>,
     stats: DoublesMut<'a>,
+    /// Whether statistics end with Gram matrices.
+    has_grams: bool,
     // These buffers are used again for every piece.
     gram: Vec<f64>,
     present_coefficients: Vec<f64>,
@@ -166,11 +172,16 @@ impl<E: Element, O: Output<E>> Adasum<'_, E, O> {
                 self.present.spread_triangle(&sums[node * width..][..width], &mut self.gram);
                 self.nodes.write(&self.gram);
             }
-            self.stats.write(&vec![f64::NAN; 2 + self.present.weights.len()]);
+            let k = self.present.weights.len();
+            let gram_width = if self.has_grams { product_count(k) } else { 0 };
+            self.stats.write(&vec![f64::NAN; 2 + k + gram_width]);
             return;
         }
         self.present.spread_triangle(sums, &mut self.gram);
         self.solve(piece);
+        if self.has_grams {
+            self.stats.write(&self.gram);
+        }
         self.finish();
         let elements = piece.offset..piece.offset + piece.element_count();
         self.combination.begin(&self.reduction, elements, &self.present_coefficients);

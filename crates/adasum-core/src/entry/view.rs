@@ -104,6 +104,12 @@ impl<'a> ViewMut<'a> {
         }
         Ok(DoublesMut { view: self, next: 0 })
     }
+
+    /// The view as room for `count` rows of doubles, and the width of these, one of two.
+    pub(super) fn rows(self, name: &str, count: u64, [narrow, wide]: [u64; 2]) -> Result<(DoublesMut<'a>, u64)> {
+        let width = if double_count(name, self.byte_length)? as u64 == count * wide { wide } else { narrow };
+        Ok((self.doubles(name, count * width)?, width))
+    }
 }
 
 /// Doubles that are written one after the other.

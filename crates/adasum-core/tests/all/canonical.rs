@@ -224,6 +224,56 @@ fn combine_leaves_out_inputs_with_coefficient_zero() {
     for_results!(absent_terms_are_not_read());
 }
 
+/// Statistics of a slice with a cut piece, in rows of a width.
+fn statistics_of<F: Float>(
+    engine: Engine,
+    inputs: &[Vec<F>],
+    weights: &[f64],
+    width: usize,
+) -> (Vec<F>, Vec<Vec<f64>>) {
+    let pieces = [5.0, 0.0, 5.0, 0.0, 0.0, 0.0, 5000.0, 0.0, 2048.0, 2500.0, 0.0, 2500.0];
+    let views: Vec<_> = inputs.iter().map(|input| View::of(input)).collect();
+    let mut result = vec![F::from_f64(-77.0); inputs[0].len()];
+    let mut nodes = vec![0.0; node_count(&pieces) * product_count(inputs.len())];
+    let mut stats = vec![-77.0; width * pieces.len() / 3];
+    let [out, nodes, table] = [ViewMut::of(&mut result), ViewMut::of(&mut nodes), ViewMut::of(&mut stats)];
+    let (weights, pieces) = (View::of(weights), View::of(&pieces));
+    let results = Results { out, nodes, stats: table };
+    engine.reduce(2.0, F::CODE, F::CODE, &views, weights, pieces, results).unwrap();
+    (result, stats.chunks_exact(width).map(<[f64]>::to_vec).collect())
+}
+
+fn statistics_end_with_grams<F: Float>(engine: Engine) {
+    let (k, weights) = (4, [1.0, 0.0, 2.0, 1.0]);
+    let mut inputs = inputs::<F>(21, k, 4553);
+    inputs[1].fill(F::from_f64(f64::NAN));
+    let (result, narrow) = statistics_of(engine, &inputs, &weights, 2 + k);
+    let (same_result, wide) = statistics_of(engine, &inputs, &weights, 2 + k + product_count(k));
+    assert_eq!(bits(&result), bits(&same_result));
+    inputs[1].fill(F::from_f64(0.0));
+    let stretches = [0..5, 5..5, 5..2053, 2053..4553];
+    for (piece, stretch) in stretches.into_iter().enumerate() {
+        let length = stretch.len();
+        let part: Vec<_> = inputs.iter().map(|input| input[stretch.clone()].to_vec()).collect();
+        let mut expected = narrow[piece].clone();
+        if piece == 2 {
+            expected.extend([f64::NAN; 10]);
+        } else if length == 0 {
+            expected.extend([0.0; 10]);
+        } else {
+            expected.extend(gram(engine, &part, &whole(&[length])));
+        }
+        assert_eq!(bits(&wide[piece]), bits(&expected), "piece {piece}, {}, {}", F::NAME, engine.isa());
+    }
+}
+
+#[test]
+fn statistics_that_are_long_enough_end_with_the_gram_matrices() {
+    for engine in engines() {
+        for_dtypes!(statistics_end_with_grams(engine));
+    }
+}
+
 fn negative_zero_survives<E: Float, O: Float>() {
     for engine in engines() {
         let ours: Vec<O> = combine_into(engine, &[vec![E::from_f64(-0.0); 9]], &[9.0], &[1.0]);

@@ -160,7 +160,8 @@ impl Session {
         let op = self.arguments.random.below(3) as f64;
         let op = self.arguments.number(op);
         let nodes = entry::node_count(View::of(&table)).unwrap() as usize * k * (k + 1) / 2;
-        let stats = table.len() / 3 * (2 + k);
+        let gram_width = self.arguments.random.below(2) * k * (k + 1) / 2;
+        let stats = table.len() / 3 * (2 + k + gram_width);
         let pieces = self.arguments.numbers(table);
         let weights = self.arguments.numbers(vec![1.0; k]);
         let (inputs, views) = self.inputs(k, total * element_bytes(dtype));

@@ -196,7 +196,7 @@ async function reduce(context: LevelContext, index: number, inputs: NodeInputs, 
   const exchange = gramExchange(call, layout, level, reducer, stepOf(context, index, STEP_NODES))
   const isRoot = index === levels.length - 1
   const resultDtype = isRoot ? job.resultDtype : layout.dtype
-  const work = { layout, resultDtype, slice, inputs: vectors, weights, out }
+  const work = { layout, resultDtype, slice, inputs: vectors, weights, out, withGram: job.detail === 'gram' }
   const compare = compareStatistics(call, layout, stepOf(context, index, STEP_COMPARE), (segment) =>
     sharersOf({ layout, level }, segment).map(({ rank }) => rank),
   )

@@ -5,16 +5,17 @@
  * level add up the denominator, which rides on the exchanges up to the root. A rank's coefficient is the product of its
  * subtrees' coefficients on the way up. So each rank has a row for every segment that begins in its interval:
  *
- *     nothing, or the sum of squared norms, or that | a coefficient for each rank below the node
+ *     nothing, or the sum of squared norms, or that | a coefficient for each rank below the node, or that | Gram matrix
  *
  * At the root these rows become the report, which rides on the gather. If ranks share a segment, only the rank in whose
- * interval it begins has a row for it.
+ * interval it begins has a row for it. Gram matrices are reported of a single level only, which has that of all ranks.
  */
 import { pairwiseSum } from '../../kernels/doubles.ts'
 import { SegmentRows } from '../../kernels/segment-rows.ts'
 import {
   type ReportDetail,
   coefficientsOf,
+  gramOf,
   orthogonalityOf,
   reportWidth,
   setReport,
@@ -57,7 +58,7 @@ export function joinRows(
     const norms = (addsNorms ? inputs : undefined)?.map((rows, i) => (weights[i] === 0 ? 0 : rows.row(segment)[0]!))
     row[0] = norms ? pairwiseSum(Float64Array.from(norms)) : squaredNormsOf(found)
     if (row.length === 1) continue
-    const factors = coefficientsOf(found)
+    const factors = coefficientsOf(found, level.inputs.length)
     level.inputs.forEach(({ first, count }, i) => {
       for (let rank = 0; rank < count; rank++) {
         const below = inputs ? inputs[i]!.row(segment)[1 + rank]! : 1
@@ -65,6 +66,7 @@ export function joinRows(
         row[1 + first - level.node.first + rank] = below === 0 ? 0 : factors[i]! * below
       }
     })
+    row.set(gramOf(found, level.inputs.length), 1 + level.node.count)
   }
 }
 
@@ -75,8 +77,8 @@ export function reportRoot(report: SegmentRows, rows: SegmentRows, statistics: S
     if (!statistics.has(segment)) continue
     const found = statistics.row(segment)
     const [orthogonality, inputNorms] = [orthogonalityOf(found), squaredNormsOf(found)]
-    const [leafNorms, ...coefficients] = rows.row(segment)
+    const [leafNorms, ...more] = rows.row(segment)
     const ofLeaves = inputNorms === leafNorms ? orthogonality : (orthogonality * inputNorms) / leafNorms!
-    setReport(report.row(segment), ofLeaves, coefficients)
+    setReport(report.row(segment), ofLeaves, more)
   }
 }
