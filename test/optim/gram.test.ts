@@ -196,6 +196,10 @@ test('degenerate matrices: one input, zeros, opposed vectors, inputs left out, p
   t.is(gradientNoise(opposed)!.squaredMean, -1)
   t.is(noiseScale(gradientNoise(opposed)!), Infinity)
 
+  const rounded = [Float64Array.of(1, -1 - 2 ** -52), Float64Array.of(-1 - 2 ** -52, 1)]
+  t.deepEqual([diversity(rounded), orthogonality(rounded, [1, 1])], [Infinity, 0])
+  t.is(cosineMatrix(rounded)[0]![1], -1)
+
   const absent = [Float64Array.of(1, NaN, 2), Float64Array.of(NaN, NaN, NaN), Float64Array.of(2, NaN, 4)]
   const present = gramOf([[1], [2]])
   t.deepEqual(gradientNoise(absent), gradientNoise(present))

@@ -117,16 +117,24 @@ const byPath = (tree: ArrayTree, spec: TreeSpec): Map<string, jax.Array> =>
 
 const floats = (...values: number[]): jax.Array => np.array(new Float32Array(values))
 
-test('what is reported: orthogonality and coefficients of each leaf, sorted by path', async (t) => {
+test('what is reported: orthogonality, coefficients and matrix of each leaf, sorted by path', async (t) => {
   const trees = [
     { b: floats(1, 0), a: [floats(2), floats(1)] },
     { a: [floats(2), floats(3)], b: floats(0, 1) },
   ]
-  const [first] = await onAll(ranksOf(2), (comm, rank) => allReduce(trees[rank]!, comm, { op: 'adasum', coefficients: true })) // prettier-ignore
+  const [first] = await onAll(ranksOf(2), (comm, rank) => allReduce(trees[rank]!, comm, { op: 'adasum', gram: true })) // prettier-ignore
+  const matrix = (a: number, b: number, c: number) => [Float64Array.of(a, b), Float64Array.of(b, c)]
   t.deepEqual(first!.segments, [
-    { name: 'a[0]', shape: [1], elementCount: 1, orthogonality: 0.5, coefficients: [0.5, 0.5] },
-    { name: 'a[1]', shape: [1], elementCount: 1, orthogonality: 0.4, coefficients: [-0.5, 5 / 6] },
-    { name: 'b', shape: [2], elementCount: 2, orthogonality: 1, coefficients: [1, 1] },
+    { name: 'a[0]', shape: [1], elementCount: 1, orthogonality: 0.5, coefficients: [0.5, 0.5], gram: matrix(4, 4, 4) },
+    {
+      name: 'a[1]',
+      shape: [1],
+      elementCount: 1,
+      orthogonality: 0.4,
+      coefficients: [-0.5, 5 / 6],
+      gram: matrix(1, 3, 9),
+    },
+    { name: 'b', shape: [2], elementCount: 2, orthogonality: 1, coefficients: [1, 1], gram: matrix(1, 0, 1) },
   ])
   t.deepEqual(first!.nonFiniteRanks, [])
   t.true(first!.bytesSent > 0)

@@ -20,9 +20,9 @@ export function statisticsByMatrix(
   const gram = rowsOf(triangle, weights.length, inputs)
   const row = new Float64Array(statisticsWidth(weights.length))
   const isFinite = gram.every((products) => products.every(Number.isFinite))
-  // A function of the caller's may write to its matrix.
+  // A function of the caller's may write to what it is given.
   const given = gram.map((products) => products.slice())
-  const about = { ...segmentOf(layout, segment), inputs, weights: inputs.map((input) => weights[input]!) }
+  const about = { ...segmentOf(layout, segment), inputs: [...inputs], weights: inputs.map((input) => weights[input]!) }
   const found = isFinite ? rule(given, about) : new Float64Array(inputs.length).fill(NaN)
   inputs.forEach((input, i) => (coefficientsOf(row, weights.length)[input] = found[i]!))
   const squaredNorms = gram.reduce((sum, products, i) => sum + products[i]!, 0)

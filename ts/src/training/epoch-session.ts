@@ -203,7 +203,11 @@ export class EpochSession {
   }
 
   #checkSettings(settings: readonly Setting[]): Promise<void> {
-    const own = [...operatorSettings(this.#options.op), { label: 'localSteps', value: this.#options.localSteps }]
+    const own = [
+      ...operatorSettings(this.#options.op),
+      { label: 'gram', value: Number(this.#options.gram === true), choices: ['absent', 'given'] },
+      { label: 'localSteps', value: this.#options.localSteps },
+    ]
     return this.#agree([...own, ...settings], this.#words.sameSettings)
   }
 

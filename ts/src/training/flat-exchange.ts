@@ -35,6 +35,11 @@ export interface ExchangeOptions extends CallOptions {
   hierarchy?: ReduceOp
   /** Quantises what is sent. No other exchange may use the same one. */
   compressor?: Compressor
+  /**
+   * With op `adasum`, and at most 16 ranks without a hierarchy: also report each weight's coefficients and Gram matrix, of what the
+   * ranks exchange. The same on every rank. Default false.
+   */
+  gram?: boolean
 }
 
 export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = {
@@ -42,6 +47,7 @@ export const EXCHANGE_OPTIONS: OptionNames<ExchangeOptions> = {
   onNonFinite: true,
   hierarchy: true,
   compressor: true,
+  gram: true,
   ...CALL_OPTIONS,
 }
 

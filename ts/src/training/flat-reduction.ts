@@ -29,6 +29,8 @@ export interface WeightReduceOptions extends CallOptions {
   onNonFinite?: OnNonFinite
   /** Also report each rank's coefficients in each float32 segment; op `adasum` only. */
   coefficients?: boolean
+  /** Also report coefficients and the Gram matrix of the ranks in each float32 segment, as in `allReduce`; op `adasum` only. */
+  gram?: boolean
   /** With op `adasum`: the operator that combines the ranks of each machine first. */
   hierarchy?: ReduceOp
   /** Quantises the float32 numbers that are sent. */
@@ -39,6 +41,7 @@ export const WEIGHT_REDUCE_OPTIONS: OptionNames<WeightReduceOptions> = {
   op: true,
   onNonFinite: true,
   coefficients: true,
+  gram: true,
   hierarchy: true,
   compressor: true,
   ...CALL_OPTIONS,

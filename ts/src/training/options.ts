@@ -1,5 +1,5 @@
 import { checkInputCount, checkKeptOp, checkOperation } from '../reduction/operation.ts'
-import { checkCompressor, checkHierarchy, checkOnNonFinite } from '../reduction/options.ts'
+import { checkCompressor, checkGram, checkHierarchy, checkOnNonFinite } from '../reduction/options.ts'
 import { checkArray, checkOptions, wholeNumber } from '../tensor/check.ts'
 import type { CallOptions, OptionNames } from '../types.ts'
 import type { ExchangeOptions } from './flat-exchange.ts'
@@ -26,11 +26,13 @@ export function checkExchangeOptions<O extends ExchangeOptions>(
   checkInputCount(operation, size, 'ranks')
   const { name } = operation
   const hierarchy = checkHierarchy(options.hierarchy, name, 'auto')
+  const gram = checkGram(options.gram, name)
   const compressor = checkCompressor(options.compressor, name, checkArray(new Float32Array(0), 'the weights'))
   return {
     ...{ op, onNonFinite: checkOnNonFinite(options.onNonFinite, name) },
     ...(hierarchy !== undefined && { hierarchy }),
     ...(compressor !== undefined && { compressor }),
+    ...(gram && { gram }),
     ...callOptionsOf(options),
   }
 }

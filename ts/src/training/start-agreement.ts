@@ -53,6 +53,7 @@ export class StartAgreement {
     const scale = lossScaler && { ...lossScaler.state(), ...lossScaler.settings }
     return [
       ...operatorSettings(exchange.op),
+      { label: 'gram', value: Number(exchange.gram === true), choices: ['absent', 'given'] },
       { label: 'mode', value: MODES.indexOf(mode), choices: MODES },
       { label: 'localSteps', value: localSteps },
       { label: 'accumulate', value: accumulate },
