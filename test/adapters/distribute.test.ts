@@ -239,7 +239,7 @@ test.serial('bad arguments', async (t) => {
   t.throws(make(undefined), { code: 'ERR_ARGUMENT' })
   t.throws(make({ op: 'median' }), { code: 'ERR_ARGUMENT' })
   t.throws(make({ op: 'sum', localSteps: 0 }), { code: 'ERR_ARGUMENT' })
-  const known = 'localSteps, onReduction, op, onNonFinite, hierarchy, compressor, timeoutMs, signal'
+  const known = 'localSteps, onReduction, op, onNonFinite, hierarchy, compressor, gram, timeoutMs, signal'
   const message = `there is no option "localstep". The options are ${known}.`
   t.throws(make({ op: 'sum', localstep: 4 }), { code: 'ERR_ARGUMENT', message })
   t.notThrows(make({ op: 'sum', localstep: undefined }))

@@ -187,9 +187,12 @@ test('a function of the caller’s gets the matrix of the inputs that take part,
   const coefficients: CoefficientFunction = (gram, segment) => {
     seen.push(
       gram.map((products) => [...products]),
-      segment,
+      structuredClone(segment),
     )
     gram[0]![0] = NaN
+    const given = segment as unknown as { inputs: number[]; weights: number[] }
+    given.inputs[1] = 1
+    given.weights[1] = 7
     return Float32Array.of(2, -1)
   }
   const options = { segments: [2, 0, 1], onNonFinite: 'skip', coefficients: true } as const
