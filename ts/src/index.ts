@@ -5,6 +5,7 @@ export type {
   BroadcastOptions,
   Gathered,
   GatherOptions,
+  Joined,
   MicroBatchOptions,
   ReceiveOptions,
   ReduceScatterOptions,

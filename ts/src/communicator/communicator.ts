@@ -36,6 +36,7 @@ import {
   GATHER_OPTIONS,
   type GatherOptions,
   type Gathered,
+  type Joined,
   type MicroBatchOptions,
   RECEIVE_OPTIONS,
   type ReceiveOptions,
@@ -307,6 +308,21 @@ export class Communicator implements AsyncDisposable {
   async barrier(given: CallOptions = {}): Promise<void> {
     const options = readOptions(given, CALL_OPTIONS)
     await this.#group.run({ ...NO_DESCRIPTOR, collective: COLLECTIVES.barrier }, options, barrier)
+  }
+
+  /**
+   * This rank has no more data. Until every rank has joined, it takes part with weight 0 in the all-reduces that the
+   * others make, all of which need a `weight`, and of which it must have made some of the same kind itself. Resolves on
+   * all ranks when all have joined; then the communicator can be used as before. `timeoutMs` is the longest time between
+   * two calls of the others, or within one. Until it resolves, other calls of this rank throw ERR_NOT_READY.
+   *
+   * @throws AdasumError ERR_ARGUMENT, ERR_NOT_READY (the group lives on after these); ERR_UNSUPPORTED on all ranks, if one
+   *   makes a call that a rank which has joined cannot take part in
+   */
+  async join(given: CallOptions = {}): Promise<Joined> {
+    const options = readOptions(given, CALL_OPTIONS)
+    const lastRank = await this.#group.join(options, (descriptor) => this.#reductions.shadowOf(descriptor))
+    return { lastRank }
   }
 
   /**

@@ -87,6 +87,12 @@ export interface Gathered<A> {
   counts: number[]
 }
 
+/** What `join` resolves to, the same on every rank. */
+export interface Joined {
+  /** The rank that joined last, and so has seen the most data: the highest of several that joined after the same call. */
+  lastRank: number
+}
+
 export const GATHER_OPTIONS: OptionNames<GatherOptions> = { uneven: true, ...CALL_OPTIONS }
 export const ALL_TO_ALL_OPTIONS: OptionNames<AllToAllOptions> = { counts: true, ...CALL_OPTIONS }
 export const SEND_OPTIONS: OptionNames<SendOptions> = { to: true, ...CALL_OPTIONS }

@@ -10,6 +10,7 @@ import { reading } from '../errors.ts'
 import type { Call } from '../group/call.ts'
 import { AgreedFailure } from '../group/failure.ts'
 import type { Group } from '../group/group.ts'
+import type { ShadowBody } from '../group/joins.ts'
 import type { GpuReducer } from '../gpu/gpu-reducer.ts'
 import { makeReducer } from '../reduction/reducer.ts'
 import { reportSegments } from '../reduction/report.ts'
@@ -17,17 +18,21 @@ import { bytesOf, copyOptions } from '../tensor/check.ts'
 import { newArrayLike } from '../tensor/dtype.ts'
 import type { Layout } from '../tensor/layout.ts'
 import type { AllReduceOptions, NumericArray, ReducibleArray, Reduction } from '../types.ts'
+import type { Descriptor } from '../wire/frame.ts'
 import { type Data, pack, readData } from './data.ts'
 import { type LocalStage, planLocalStage } from './micro-batches.ts'
 import { MICRO_BATCH_OPTIONS, REDUCE_SCATTER_OPTIONS, type ReduceScatterOptions } from './options.ts'
 import { allReduceJobOf, compressionOf } from './reduce-job.ts'
 import { ReducePlanner } from './reduce-plan.ts'
+import { ShadowPlans } from './shadow-plans.ts'
+import { shadowOf } from './shadow.ts'
 
 /** Its methods are those of the communicator, which has their types and says what they throw. */
 export class Reductions {
   readonly #group: Group
   readonly #binding: Binding
   readonly #planner: ReducePlanner
+  readonly #shadows = new ShadowPlans()
 
   /** @param machines - the number of each rank's machine */
   constructor(group: Group, binding: Binding, machines: readonly number[]) {
@@ -50,6 +55,7 @@ export class Reductions {
     const taken = target === undefined ? options : { ...options, out: target }
     const plan = reading('the arguments', () => this.#planner.allReduce(data, taken, stage?.localOp))
     const { layout, outLayout, descriptor } = plan
+    if (plan.weight !== undefined) this.#shadows.note(plan)
     const { scratch, tuning } = this.#group
     const compression = compressionOf(plan, this.#binding, tuning, scratch)
     const ran = this.#group.run(descriptor, options, async (call) => {
@@ -71,6 +77,12 @@ export class Reductions {
       return { ...reductionOf(options.out ?? given, layout, outcome, call), ...(local && { local }) }
     })
     return ran.finally(() => compression?.feedback?.release())
+  }
+
+  /** What this rank does, once it has joined, in an all-reduce of the others; undefined if it has made none like it. */
+  shadowOf(descriptor: Descriptor): ShadowBody | undefined {
+    const plan = this.#shadows.get(descriptor)
+    return plan && shadowOf(plan, this.#group, this.#binding)
   }
 
   async reduceScatter(data: NumericArray, given: ReduceScatterOptions<NumericArray>): Promise<Reduction<NumericArray>> {

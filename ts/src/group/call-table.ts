@@ -3,7 +3,7 @@
  */
 import type { Call } from './call.ts'
 import { tooManyUnderWayError } from './failure.ts'
-import { MOST_CALLS_UNDER_WAY, isMessage, messageOf, messageSequence } from './numbering.ts'
+import { MOST_CALLS_UNDER_WAY, isCollective, joinSequence, messageOf, messageSequence } from './numbering.ts'
 
 /** How many messages of one ordered pair of ranks have begun, and how many are under way. */
 interface MessageCounts {
@@ -17,6 +17,7 @@ export class CallTable {
   /** How many of the active calls are collectives. */
   #collectiveCount = 0
   #lastBegun = 0
+  #joinCount = 0
   /** A sequence number below which no collective is under way. */
   #oldestSequence = 1
   /** Counts by ordered pair, such as `0>2`. */
@@ -49,9 +50,24 @@ export class CallTable {
    * @throws AdasumError ERR_NOT_READY if too many are under way
    */
   takeCollective(): number {
-    if (this.#collectiveCount >= MOST_CALLS_UNDER_WAY) throw tooManyUnderWayError('collectives', this.#collectiveCount)
+    if (!this.hasRoom) throw tooManyUnderWayError('collectives', this.#collectiveCount)
     this.#collectiveCount++
     return ++this.#lastBegun
+  }
+
+  /** Whether another collective may begin. */
+  get hasRoom(): boolean {
+    return this.#collectiveCount < MOST_CALLS_UNDER_WAY
+  }
+
+  /** Takes the number of this rank's next join. */
+  takeJoin(): number {
+    return joinSequence(this.#joinCount++)
+  }
+
+  /** Uses up the number of the next collective, which no rank will call. */
+  skipCollective(): void {
+    this.#noteOver(++this.#lastBegun)
   }
 
   /** Takes the sequence number of the next message between two ranks, under the same condition. */
@@ -78,11 +94,14 @@ export class CallTable {
     this.#active.delete(sequence)
     const message = messageOf(sequence, this.#size)
     if (message) this.#messagesOf(message.from, message.to).underWayCount--
-    else this.#collectiveCount--
+    else if (isCollective(sequence)) this.#collectiveCount--
   }
 
   noteCompleted({ sequence }: Call): void {
-    if (isMessage(sequence)) return
+    if (isCollective(sequence)) this.#noteOver(sequence)
+  }
+
+  #noteOver(sequence: number): void {
     this.#completed.add(sequence)
     while (this.#completed.delete(this.#lastCompleted + 1)) this.#lastCompleted++
   }

@@ -7,8 +7,8 @@ import { totalByteLength } from '../tensor/check.ts'
 import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { HEADER_BYTE_LENGTH } from '../wire/frame.ts'
-import { collectiveName, wordsOf } from './descriptor.ts'
-import { isEager, messageOf } from './numbering.ts'
+import { collectiveName } from './descriptor.ts'
+import { isEager, messageOf, shownNumber } from './numbering.ts'
 import type { Peer } from './peer.ts'
 import type { MessageWatcher, ReceivedMessage, ReceiveRequest } from './slot.ts'
 
@@ -43,6 +43,14 @@ const ANNOUNCE_MS = 1000
 export interface CallLimits {
   readonly stallMs: number
   readonly timeoutMs: number
+}
+
+/** How a call is known. */
+export interface CallIdentity {
+  readonly sequence: number
+  readonly descriptor: Descriptor
+  /** What observers are told that it is. */
+  readonly words: CallWords
 }
 
 /** A message that may stay in the sender's memory. */
@@ -81,11 +89,11 @@ export class Call implements PhaseObserver, ObservedCall {
   #isReported = false
   #isOver = false
 
-  constructor(links: CallLinks, sequence: number, descriptor: Descriptor, { stallMs, timeoutMs }: CallLimits) {
+  constructor(links: CallLinks, { sequence, descriptor, words }: CallIdentity, { stallMs, timeoutMs }: CallLimits) {
     this.#links = links
     this.sequence = sequence
     this.descriptor = descriptor
-    this.words = wordsOf(descriptor)
+    this.words = words
     this.stallMs = stallMs
     this.timeoutMs = timeoutMs
     this.#span = links.recorder.begin(this, 'call')
@@ -189,6 +197,12 @@ export class Call implements PhaseObserver, ObservedCall {
   noteProgress(from: number = this.lastFrom): void {
     this.#lastProgress = performance.now()
     this.lastFrom = from
+  }
+
+  /** Begins to wait anew, at the deadline, because what it waits for moves in another call. */
+  waitAnew(): void {
+    this.noteProgress()
+    this.#timer = this.#wakeAfter(this.#idleLimitMs())
   }
 
   /** A first frame of this call has come from a peer. */
@@ -316,7 +330,9 @@ export class Call implements PhaseObserver, ObservedCall {
 /** `all-reduce #17`, `message #3 from rank 0 to rank 2` */
 export function titleOf(operation: string, sequence: number, group: { size: number; name: string }): string {
   const message = messageOf(sequence, group.size)
-  const number = message ? `${message.index + 1} from rank ${message.from} to rank ${message.to}` : sequence
+  const number = message
+    ? `${message.index + 1} from rank ${message.from} to rank ${message.to}`
+    : shownNumber(sequence)
   return `${operation} #${number}${group.name}`
 }
 

@@ -17,8 +17,10 @@ export const COLLECTIVES = {
   'all-to-all': 6,
   message: 7,
   'reduce-scatter': 8,
+  join: 9,
 } as const
 export type CollectiveName = keyof typeof COLLECTIVES
+const WITHOUT_ELEMENTS: readonly number[] = [COLLECTIVES.barrier, COLLECTIVES.split, COLLECTIVES.join]
 
 export const SCHEDULES = { direct: 1, 'single-shot': 2, flat: 3, 'scatter-gather': 4, levels: 5, rvh: 6 } as const
 export type ScheduleName = keyof typeof SCHEDULES
@@ -118,6 +120,18 @@ export function isWeighted(descriptor: Descriptor): boolean {
 }
 
 const wordsByCodes = new Map<number, CallWords>()
+const shadowWords = new Map<CallWords, CallWords>()
+
+/** As wordsOf, for a call that this rank takes part in because it has joined: it is no call of its user's. */
+export function shadowWordsOf(descriptor: Descriptor): CallWords {
+  const words = wordsOf(descriptor)
+  let shadow = shadowWords.get(words)
+  if (!shadow) {
+    const operation = `shadowed ${words.operation}`
+    shadowWords.set(words, (shadow = { ...words, operation, key: `${operation} ${words.op}` }))
+  }
+  return shadow
+}
 
 /** What the codes of a descriptor mean; the same object for the same codes. */
 export function wordsOf(descriptor: Descriptor): CallWords {
@@ -133,7 +147,7 @@ function newWords(descriptor: Descriptor): CallWords {
   const operation = collectiveName(descriptor)
   const op = hasOp(descriptor) ? opName(descriptor.op) : ''
   // Code 0 is a dtype's, too, so it cannot stand for "no elements".
-  const hasElements = descriptor.collective !== COLLECTIVES.barrier && descriptor.collective !== COLLECTIVES.split
+  const hasElements = !WITHOUT_ELEMENTS.includes(descriptor.collective)
   const elementByteLength = hasElements ? dtypeByteLength(descriptor.dtype) : 0
   const dtype = hasElements ? dtypeName(descriptor.dtype) : ''
   const schedule = descriptor.schedule > 0 ? nameOf(SCHEDULES, descriptor.schedule) : ''

@@ -9,7 +9,7 @@ import type { Descriptor } from '../wire/frame.ts'
 import { originOf, unexpectedError } from './abort.ts'
 import type { Call } from './call.ts'
 import { collectiveName, callInWords } from './descriptor.ts'
-import { MOST_CALLS_UNDER_WAY, messageOf } from './numbering.ts'
+import { MOST_CALLS_UNDER_WAY, isJoin, messageOf, shownNumber } from './numbering.ts'
 import type { NamedPeer } from './peer.ts'
 
 /** An outcome on which all ranks agree, such as ERR_NON_FINITE: it ends the call, not the group. */
@@ -43,7 +43,7 @@ export class Failure {
     // this rank.
     const isGroupError = reason instanceof AdasumError && reason.code !== 'ERR_ARGUMENT'
     const error = isGroupError ? reason : unexpectedError(reason)
-    const origin = call && { operation: call.operation, sequence: call.sequence }
+    const origin = call && { operation: call.operation, sequence: shownNumber(call.sequence) }
     return (this.#cause = new AdasumError(error.code, error.message, {
       ...{ rank: this.#rank, ...origin, ...originOf(error) },
       cause: error.cause,
@@ -53,7 +53,12 @@ export class Failure {
   /** The error of a call that was under way when the group failed. */
   errorFor(call: Call, lastCompleted: number): AdasumError {
     const cause = this.#cause!
-    const origin = { operation: call.operation, sequence: call.sequence, ...originOf(cause), lastCompleted }
+    const origin = {
+      operation: call.operation,
+      sequence: shownNumber(call.sequence),
+      ...originOf(cause),
+      lastCompleted,
+    }
     // `cause` is the cause of the first error, since that error itself says the same as this one.
     return new AdasumError(cause.code, cause.message, { ...origin, ...this.#detailsOf(cause) })
   }
@@ -92,7 +97,10 @@ export function peerLostError(
 /** The error of a call that needs a peer which has closed after its collective `lastSequence`. */
 export function peerDepartedError(peer: NamedPeer, call: Call, lastSequence: number): AdasumError {
   const what = `Rank ${peer.peer} (${peer.address}) closed its communicator after collective #${lastSequence}`
-  const message = `${what}; ${call.title} needs it. Call the same collectives on every rank.`
+  const advice = isJoin(call.sequence)
+    ? 'Call join on every rank before it closes'
+    : 'Call the same collectives on every rank'
+  const message = `${what}; ${call.title} needs it. ${advice}.`
   return new AdasumError('ERR_PEER_LOST', message, peerFields(peer))
 }
 
@@ -124,6 +132,12 @@ export function tooManyUnderWayError(what: string, count: number): AdasumError {
   return new AdasumError('ERR_NOT_READY', message)
 }
 
+/** The error of a call that is made after this rank has joined. */
+export function joinedError(descriptor: Descriptor): AdasumError {
+  const message = `This rank has joined, and ${collectiveName(descriptor)} cannot run before all others have. Await join() first.`
+  return new AdasumError('ERR_NOT_READY', message, { operation: collectiveName(descriptor) })
+}
+
 /** @param refusals - a clause about connections that were turned away; empty if none were */
 export function timeoutError(call: Call, refusals: string): AdasumError {
   const message = `${stallSentences(call, call.timeoutMs, refusals)}, or raise timeoutMs.`
@@ -149,7 +163,7 @@ export function stallReport(call: Call, group: string, laterCallCount: number): 
   const index = messageOf(sequence, size)?.index
   return {
     ...{ title, operation, group, rank, laterCallCount },
-    sequence: index === undefined ? sequence : index + 1,
+    sequence: index === undefined ? shownNumber(sequence) : index + 1,
     what: callInWords(descriptor),
     idleMs: stallMs,
     waitingFor: call.awaitedPeers().map(({ peer, address }) => ({ rank: peer, address })),

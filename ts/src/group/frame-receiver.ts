@@ -140,6 +140,8 @@ export class FrameReceiver implements FrameHandler {
         return this.#outbox.addCredit(header.credit)
       case 'abort':
         return this.#owner.onAbort(decodeCause(payload, { from: this.#peer.peer, size: this.#owner.size }))
+      case 'join':
+        return this.#owner.joins.onFrame(this.#peer, header.sequence)
       case 'goodbye':
         return this.#onGoodbye(header.sequence)
     }
@@ -219,7 +221,7 @@ export class FrameReceiver implements FrameHandler {
       throw this.#owner.mismatchError(this.#peer, header.sequence, state, header.descriptor)
     if (!slot.hasHeard) {
       slot.hasHeard = true
-      this.#owner.onHeard(header.sequence)
+      this.#owner.onHeard(header.sequence, this.#peer)
     }
     return state
   }

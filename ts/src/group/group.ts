@@ -14,23 +14,34 @@ import { ScratchPool } from '../tensor/scratch.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions } from '../types.ts'
-import type { Descriptor } from '../wire/frame.ts'
+import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
 import { abortError } from './abort.ts'
 import { checkSignal } from './call-options.ts'
 import { Call, type CallLinks, titleOf } from './call.ts'
-import { collectiveName, mismatchError } from './descriptor.ts'
+import { COLLECTIVES, collectiveName, mismatchError, shadowWordsOf, wordsOf } from './descriptor.ts'
 import * as failure from './failure.ts'
 import { COLLECTIVE_TIMEOUT_MS, type Dialler, type GroupOptions, STALL_REPORT_MS } from './group-options.ts'
+import { Joins, type ShadowOf } from './joins.ts'
 import { abortFrame, dismiss, goodbyeFrame, type Farewell } from './last-words.ts'
 import type { Link } from './link.ts'
 import type { LinkMemory } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { Links } from './links.ts'
+import { isJoin } from './numbering.ts'
 import type { NamedPeer, Peer } from './peer.ts'
 import { CallTable } from './call-table.ts'
 import { Signals } from './signals.ts'
 import { Staging } from './staging.ts'
 import { Stalls } from './stalls.ts'
+
+const JOIN: Descriptor = { ...NO_DESCRIPTOR, collective: COLLECTIVES.join }
+
+/** Where a call comes from, and with which number. */
+interface Origin {
+  readonly takeSequence: () => number
+  /** Whether it is made for this rank, which has joined. */
+  readonly isShadow: boolean
+}
 
 export class Group implements LinkOwner, CallLinks {
   readonly rank: number
@@ -43,6 +54,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly name: string
   readonly tuning: Tuning
   readonly recorder: Recorder
+  readonly joins: Joins
   readonly #monitor: Monitor
   readonly #dialler: Dialler | undefined
   readonly #memory: LinkMemory | undefined
@@ -50,7 +62,7 @@ export class Group implements LinkOwner, CallLinks {
   readonly #calls: CallTable
   readonly #signals = new Signals()
   readonly #stalls = new Stalls({
-    calls: () => this.#calls.calls(),
+    calls: () => [...this.#calls.calls()].filter((call) => this.joins.waitingCall(call) === call),
     isUnderWay: (call) => this.#calls.get(call.sequence) === call,
     report: (call, laterCallCount) => this.#reportStall(call, laterCallCount),
   })
@@ -73,6 +85,8 @@ export class Group implements LinkOwner, CallLinks {
     this.#monitor = options.monitor ?? new Monitor('world')
     this.recorder = this.#monitor.recorder
     this.#calls = new CallTable(size)
+    const shadow = { takeSequence: () => this.#calls.takeCollective(), isShadow: true }
+    this.joins = new Joins(this, this.#calls, (...given) => this.#run(shadow, ...given))
     this.#failure = new failure.Failure(rank)
     this.#links = new Links(this, options.dialler)
   }
@@ -111,7 +125,7 @@ export class Group implements LinkOwner, CallLinks {
    * more.
    */
   run<T>(descriptor: Descriptor, options: CallOptions, body: (call: Call) => Promise<T>): Promise<T> {
-    return this.#run(descriptor, options, () => this.#calls.takeCollective(), body)
+    return this.#run({ takeSequence: () => this.#calls.takeCollective(), isShadow: false }, descriptor, options, body)
   }
 
   /**
@@ -124,18 +138,30 @@ export class Group implements LinkOwner, CallLinks {
     options: CallOptions,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    return this.#run(descriptor, options, () => this.#calls.takeMessage(pair), body)
+    const takeSequence = (): number => this.#calls.takeMessage(pair)
+    return this.#run({ takeSequence, isShadow: false }, descriptor, options, body)
+  }
+
+  /**
+   * This rank makes no more calls until all ranks have joined. Meanwhile it takes part in those of the others, as
+   * `shadowOf` says, which knows what to do in calls that this rank has made itself. Resolves with the last rank that
+   * has joined.
+   */
+  join(options: CallOptions, shadowOf: ShadowOf): Promise<number> {
+    const origin = { takeSequence: () => this.#calls.takeJoin(), isShadow: false }
+    return this.#run(origin, JOIN, options, (call) => this.joins.join(call, shadowOf))
   }
 
   async #run<T>(
+    origin: Origin,
     descriptor: Descriptor,
     options: CallOptions,
-    takeSequence: () => number,
     body: (call: Call) => Promise<T>,
   ): Promise<T> {
-    const { call, unwatch } = this.#begin(descriptor, options, takeSequence)
+    const { call, unwatch } = this.#begin(origin, descriptor, options)
     try {
       for (const link of this.#links.all()) link.beginCall(call.sequence, descriptor)
+      if (this.joins.isAnyJoined && !origin.isShadow) this.joins.announce(call)
       const result = await body(call)
       this.#complete(call)
       return result
@@ -154,26 +180,34 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   #begin(
+    { takeSequence, isShadow }: Origin,
     descriptor: Descriptor,
     { signal, timeoutMs: given = this.timeoutMs }: CallOptions,
-    takeSequence: () => number,
   ): { call: Call; unwatch: () => void } {
     const timeoutMs = checkTimeout(given)
     checkSignal(signal)
     if (reading('signal', () => signal?.aborted)) throw abortError(collectiveName(descriptor), signal)
     if (this.#failure.cause) throw this.#failure.errorForLaterCall(descriptor, this.lastCompleted)
-    if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
+    if (!isShadow) this.#checkOpen(descriptor)
     let call: Call | undefined
     // This comes before the call takes a number: if the caller's own signal object throws, only this call fails.
     const unwatch = reading('signal', () => this.#signals.watch(signal, () => call && this.#abort(call, signal)))
     try {
-      call = new Call(this, takeSequence(), descriptor, { stallMs: this.stallMs, timeoutMs })
+      const words = isShadow ? shadowWordsOf(descriptor) : wordsOf(descriptor)
+      const identity = { sequence: takeSequence(), descriptor, words }
+      call = new Call(this, identity, { stallMs: this.stallMs, timeoutMs })
     } catch (error) {
       unwatch()
       throw error
     }
     this.#calls.add(call)
     return { call, unwatch }
+  }
+
+  /** Throws if this rank's user may not make calls. */
+  #checkOpen(descriptor: Descriptor): void {
+    if (this.#closing) throw new AdasumError('ERR_CLOSED', 'The communicator is closed. Connect again to go on.')
+    if (this.joins.isPending) throw failure.joinedError(descriptor)
   }
 
   /** @param code - the code of the failure on which all ranks agree, if there is one */
@@ -232,6 +266,7 @@ export class Group implements LinkOwner, CallLinks {
     // The record is taken before the links forget what they wait for.
     const flightRecord = this.flightRecord()
     const cause = this.#failure.record(reason, call, flightRecord)
+    this.joins.fail(cause)
     this.#links.abort(cause)
     // Only the rank that has seen the failure first tells these; all others tell the peers that they have links to.
     if (cause.rank === this.rank) this.#links.tellUnlinkedPeers(abortFrame(cause))
@@ -243,10 +278,14 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   onTimeout(call: Call): void {
+    // The call that this one waits for has a deadline of its own.
+    if (this.joins.waitingCall(call) !== call) return call.waitAnew()
     this.#fail(failure.timeoutError(call, this.#refusals()), call)
   }
 
   announceCall(call: Call): void {
+    // All peers have been told of it already.
+    if (isJoin(call.sequence)) return
     // A rank announces its oldest collective to all peers, not only to those it waits for: so it is not taken for
     // silent.
     const isForAll = call.sequence === this.#calls.oldestSequence()
@@ -255,6 +294,7 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   onStall(call: Call): void {
+    if (this.joins.waitingCall(call) !== call) return
     this.recorder.counters.countStall()
     this.#stalls.add(call)
   }
@@ -308,8 +348,10 @@ export class Group implements LinkOwner, CallLinks {
     this.#calls.get(sequence)?.noteProgress(from)
   }
 
-  onHeard(sequence: number): void {
-    this.#calls.get(sequence)?.onHeard()
+  onHeard(sequence: number, peer: Peer): void {
+    const call = this.#calls.get(sequence)
+    if (call) call.onHeard()
+    else this.joins.onHeard(sequence, peer)
   }
 
   onEarlyBytes(sequence: number, byteLength: number): void {

@@ -1,6 +1,7 @@
 import type { AdasumError } from '../errors.ts'
 import type { Tuning } from '../tuning.ts'
 import type { Descriptor } from '../wire/frame.ts'
+import type { Joins } from './joins.ts'
 import type { LinkMemory } from './lender.ts'
 import type { NamedPeer, Peer } from './peer.ts'
 
@@ -10,6 +11,8 @@ export interface LinkOwner {
   readonly rank: number
   readonly size: number
   readonly tuning: Tuning
+  /** Which ranks have joined. */
+  readonly joins: Joins
   /** The memory that this rank and a peer share; undefined if they share none. */
   memoryWith(peer: number): LinkMemory | undefined
   /** The descriptor of a collective under way here, `finished`, or undefined if it has not begun. */
@@ -24,7 +27,7 @@ export interface LinkOwner {
    */
   onProgress(sequence: number, from?: number): void
   /** The first frame of that collective has come from a peer. */
-  onHeard(sequence: number): void
+  onHeard(sequence: number, peer: Peer): void
   /** That many bytes of the collective have come before this rank asked for them. */
   onEarlyBytes(sequence: number, byteLength: number): void
   /** A peer has sent the cause of the group's failure. */

@@ -25,7 +25,7 @@ import { Inbox } from './inbox.ts'
 import { LAST_WORDS_MS, abortFrame, sayGoodbye } from './last-words.ts'
 import { Lender } from './lender.ts'
 import type { LinkOwner } from './link-owner.ts'
-import { isEager, isMessage } from './numbering.ts'
+import { isEager, isJoin, isMessage } from './numbering.ts'
 import { Outbox } from './outbox.ts'
 import type { OutgoingMessage } from './outgoing-message.ts'
 import { rejectOutstanding, settleRead } from './outstanding.ts'
@@ -141,11 +141,20 @@ export class Link implements Peer {
     const theirs = this.#slots.get(sequence)?.descriptor
     if (theirs && !sameDescriptor(descriptor, theirs))
       throw this.#owner.mismatchError(this, sequence, descriptor, theirs)
-    if (this.hasHeard(sequence)) this.#owner.onHeard(sequence)
+    if (this.hasHeard(sequence)) this.#owner.onHeard(sequence, this)
   }
 
   hasHeard(sequence: number): boolean {
+    if (isJoin(sequence)) return this.#owner.joins.hasJoined(this.peer)
     return this.#slots.get(sequence)?.hasHeard ?? false
+  }
+
+  descriptorOf(sequence: number): Descriptor | undefined {
+    return this.#slots.get(sequence)?.descriptor
+  }
+
+  heardSequences(): number[] {
+    return [...this.#slots.all()].filter(([, { hasHeard }]) => hasHeard).map(([sequence]) => sequence)
   }
 
   /** This rank is done with a collective. Returns false if the peer has sent more for it than the call received. */
@@ -178,15 +187,28 @@ export class Link implements Peer {
     })
   }
 
-  /** Notes that a call needs the peer. If the peer has left, the call's failure follows in a microtask. */
+  /** Notes that a call needs the peer. */
   #involve(sequence: number): void {
     if (!isMessage(sequence)) this.#involved.add(sequence)
+    this.#reportAbsence()
+  }
+
+  /** If the peer has left, or cannot be reached, the calls that need it fail in a microtask. */
+  #reportAbsence(): void {
     const { lastSequence, dialError } = this.#parting
     if (lastSequence !== undefined) queueMicrotask(() => this.#owner.onPeerDeparture(this, lastSequence))
     if (dialError) queueMicrotask(() => this.#owner.onPeerUnreachable(this, dialError))
   }
 
+  join(sequence: number): Promise<void> {
+    if (this.#hasEnded) return Promise.reject(this.#cause!)
+    this.#reportAbsence()
+    this.#outbox.sendControl('join', { sequence })
+    return this.#outbox.whenOpen()
+  }
+
   isRequired(sequence: number): boolean {
+    if (isJoin(sequence)) return !this.#owner.joins.hasJoined(this.peer)
     return this.owesAnything(sequence) || (this.#involved.has(sequence) && !this.#parting.isOver(sequence))
   }
 
@@ -197,6 +219,7 @@ export class Link implements Peer {
   }
 
   isAwaited(sequence: number): boolean {
+    if (isJoin(sequence)) return this.#owner.joins.awaits(this.peer)
     return this.owesAnything(sequence) || this.#outbox.isHolding(sequence)
   }
 

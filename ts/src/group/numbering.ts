@@ -1,10 +1,12 @@
 /**
  * Sequence numbers. Collectives of a group are counted from 1. Messages between two ranks are counted for each ordered
- * pair, and have numbers of their own far above, since the other ranks know nothing of them.
+ * pair, and have numbers of their own far above, since the other ranks know nothing of them. So have the joins of a
+ * rank, because a rank that joins cannot know yet which collective will be the last before all have joined.
  */
 import { EAGER_BYTE_LENGTH, type FrameHeader } from '../wire/frame.ts'
 import { hasOp } from './descriptor.ts'
 
+const FIRST_JOIN = 2 ** 51
 const FIRST_MESSAGE = 2 ** 52
 
 /**
@@ -39,6 +41,24 @@ export function messageOf(sequence: number, size: number): MessageNumber | undef
 
 export function isMessage(sequence: number): boolean {
   return sequence >= FIRST_MESSAGE
+}
+
+/** @param index - how many joins of the group this rank has begun before */
+export function joinSequence(index: number): number {
+  return FIRST_JOIN + index
+}
+
+export function isJoin(sequence: number): boolean {
+  return sequence >= FIRST_JOIN && !isMessage(sequence)
+}
+
+export function isCollective(sequence: number): boolean {
+  return sequence < FIRST_JOIN
+}
+
+/** The number of a collective as errors show it: joins are counted from 1, too. */
+export function shownNumber(sequence: number): number {
+  return isJoin(sequence) ? sequence - FIRST_JOIN + 1 : sequence
 }
 
 /**

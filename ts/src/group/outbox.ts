@@ -54,6 +54,7 @@ export class Outbox {
   /** How many frames with a payload are still to be written, by sequence number. */
   readonly #held = new Map<number, number>()
   #isOpen = false
+  #onOpen: (() => void)[] = []
   /** Whether the connection has ended inside a payload. */
   #isBroken = false
   #hasPeerDeparted = false
@@ -70,6 +71,12 @@ export class Outbox {
   open(): void {
     this.#isOpen = true
     this.flush()
+    for (const onOpen of this.#onOpen.splice(0)) onOpen()
+  }
+
+  /** Resolves once the connection is open: frames that were handed over before leave then, whatever follows. */
+  whenOpen(): Promise<void> {
+    return this.#isOpen ? Promise.resolve() : new Promise((resolve) => this.#onOpen.push(resolve))
   }
 
   /** Sends a small frame as soon as the peer's credit allows. */

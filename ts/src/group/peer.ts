@@ -30,7 +30,17 @@ export interface Peer extends NamedPeer {
    * wait for the other to send first, would never notice.
    */
   announce(sequence: number, descriptor: Descriptor): void
-  /** Whether a frame of that collective has come from the peer. */
+  /**
+   * Tells the peer that this rank has joined. Resolves once this has left for sure, in front of everything later.
+   *
+   * @param sequence - of the first collective that this rank does not call itself
+   */
+  join(sequence: number): Promise<void>
+  /** The peer's descriptor of a call that this rank has not begun, if a frame of it has come. */
+  descriptorOf(sequence: number): Descriptor | undefined
+  /** The calls under way of which a frame has come from the peer. */
+  heardSequences(): number[]
+  /** Whether a frame of that collective has come from the peer, or, for a join, whether the peer has joined. */
   hasHeard(sequence: number): boolean
   /** Whether this rank waits for the peer in that call. */
   isAwaited(sequence: number): boolean

@@ -36,7 +36,17 @@ export const CREDIT_BYTE_LENGTH: number = 1 << 20
 /** Largest ABORT payload. */
 export const ABORT_BYTE_LENGTH: number = 4 << 10
 
-export const FRAME_KINDS = { data: 1, ready: 2, credit: 3, abort: 4, goodbye: 5, call: 6, offer: 7, done: 8 } as const
+export const FRAME_KINDS = {
+  data: 1,
+  ready: 2,
+  credit: 3,
+  abort: 4,
+  goodbye: 5,
+  call: 6,
+  offer: 7,
+  done: 8,
+  join: 9,
+} as const
 export type FrameKind = keyof typeof FRAME_KINDS
 const KIND_NAMES = new Map<number, FrameKind>(
   Object.entries(FRAME_KINDS).map(([name, code]) => [code, name as FrameKind]),
@@ -60,7 +70,10 @@ export interface Descriptor {
 
 export interface FrameHeader {
   readonly kind: FrameKind
-  /** Number of the collective in its group; GOODBYE: of the last one; ABORT: of the one that failed. */
+  /**
+   * Number of the collective in its group; GOODBYE: of the last one; ABORT: of the one that failed; JOIN: of the first one
+   * that the sender does not call.
+   */
   readonly sequence: number
   readonly step: number
   /** Flags about the sending rank; bit 0: its input is not finite. */
