@@ -62,8 +62,8 @@ export class Group implements LinkOwner, CallLinks {
   readonly #calls: CallTable
   readonly #signals = new Signals()
   readonly #stalls = new Stalls({
-    calls: () => [...this.#calls.calls()].filter((call) => this.joins.waitingCall(call) === call),
-    isUnderWay: (call) => this.#calls.get(call.sequence) === call,
+    calls: () => [...this.#calls.calls()].filter((call) => this.joins.isWaiting(call)),
+    isUnderWay: (call) => this.#calls.get(call.sequence) === call && this.joins.isWaiting(call),
     report: (call, laterCallCount) => this.#reportStall(call, laterCallCount),
   })
   readonly #failure: failure.Failure
@@ -278,8 +278,8 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   onTimeout(call: Call): void {
-    // The call that this one waits for has a deadline of its own.
-    if (this.joins.waitingCall(call) !== call) return call.waitAnew()
+    // A call that a join waits for has a deadline of its own.
+    if (!this.joins.isWaiting(call)) return call.waitAnew()
     this.#fail(failure.timeoutError(call, this.#refusals()), call)
   }
 
@@ -294,7 +294,7 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   onStall(call: Call): void {
-    if (this.joins.waitingCall(call) !== call) return
+    if (!this.joins.isWaiting(call)) return
     this.recorder.counters.countStall()
     this.#stalls.add(call)
   }

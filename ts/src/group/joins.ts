@@ -81,9 +81,9 @@ export class Joins {
     return sequence === undefined || sequence > this.#calls.lastBegun + 1
   }
 
-  /** The call that stands still if a join does: a call that this rank shadows, if there is one. */
-  waitingCall(call: Call): Call {
-    return isJoin(call.sequence) ? (this.#calls.get(this.#calls.oldestSequence()) ?? call) : call
+  /** Whether a call waits for peers: a join does not while collectives are under way, which do so themselves. */
+  isWaiting({ sequence }: Call): boolean {
+    return !isJoin(sequence) || this.#calls.oldestSequence() === Infinity
   }
 
   // ---- this rank
