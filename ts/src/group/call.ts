@@ -121,6 +121,10 @@ export class Call implements PhaseObserver, ObservedCall {
     return titleOf(this.operation, this.sequence, this.#links)
   }
 
+  get number(): number {
+    return shownNumber(this.sequence)
+  }
+
   get elementCount(): number {
     return this.descriptor.elementCount
   }

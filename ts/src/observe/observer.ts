@@ -34,6 +34,8 @@ export interface CallWords {
 /** A call as watchers see it. They must not use it after it has ended. */
 export interface ObservedCall {
   readonly sequence: number
+  /** The sequence number as it is shown. */
+  readonly number: number
   readonly words: CallWords
   readonly elementCount: number
   readonly segmentCount: number

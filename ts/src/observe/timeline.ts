@@ -125,7 +125,16 @@ class GroupTimeline implements Watcher {
   }
 
   #argsOf({ call, code }: Span, isCall: boolean): object {
-    const { sequence, words, elementCount, segmentCount, bytesSent, bytesReceived, sharedBytes, lastFrom } = call!
+    const {
+      number: sequence,
+      words,
+      elementCount,
+      segmentCount,
+      bytesSent,
+      bytesReceived,
+      sharedBytes,
+      lastFrom,
+    } = call!
     const { op, dtype, schedule, format, elementByteLength } = words
     const present = {
       ...(op && { op }),
