@@ -216,19 +216,23 @@ test('ranks that have joined hear of each call at once, whomever the schedule se
 })
 
 test('a message that waits for a rank which has joined is refused at once, begun before or after', async (t) => {
-  for (const isFirst of [true, false]) {
-    const world = await worldOf(3)
-    const [a, b] = world.ranks
-    const send = (): Promise<void> => b!.send(new Float32Array(10), { to: 0 })
-    const calls: Promise<unknown>[] = [isFirst ? a!.join() : send()]
-    await turns()
-    calls.push(isFirst ? send() : a!.join())
-    const all = failuresOf(calls)
-    await turns()
-    t.not(world.groups[1]!.lastWords, undefined)
-    for (const error of (await all) as AdasumError[]) t.is(error.code, 'ERR_UNSUPPORTED')
-    await world.close()
+  const messages = {
+    send: (comm: Communicator) => comm.send(new Float32Array(10), { to: 0 }),
+    receive: (comm: Communicator) => comm.receive(new Float32Array(10), { from: 0 }),
   }
+  for (const [what, message] of Object.entries(messages))
+    for (const isFirst of [true, false]) {
+      const world = await worldOf(3)
+      const [a, b] = world.ranks
+      const calls: Promise<unknown>[] = [isFirst ? a!.join() : message(b!)]
+      await turns()
+      calls.push(isFirst ? message(b!) : a!.join())
+      const all = failuresOf(calls)
+      await turns()
+      t.not(world.groups[1]!.lastWords, undefined, `${what}, ${isFirst}`)
+      for (const error of (await all) as AdasumError[]) t.is(error.code, 'ERR_UNSUPPORTED')
+      await world.close()
+    }
 })
 
 test('a join ends after the calls that this rank takes part in', async (t) => {

@@ -315,6 +315,22 @@ test('ranks that have all joined, and disagree on what they had begun', async (t
   await world.close()
 })
 
+test('a rank that has joined again, at a number that was used up by the join before', async (t) => {
+  const world = await worldOf(3)
+  const [a] = world.ranks
+  const call = reduce(a!)
+  const join = a!.join()
+  const failures = failuresOf<unknown>([call, join])
+  say(world, 1, JOIN(3), JOIN(4))
+  await sleep(20)
+  say(world, 2, JOIN(3))
+  for (const error of (await failures) as AdasumError[]) {
+    t.like(error, { code: 'ERR_MISMATCH' })
+    t.regex(error.message, /rank 1 has joined at #4, and #4 was over/)
+  }
+  await world.close()
+})
+
 test('a JOIN frame with a number that is never reached ends in ERR_TIMEOUT, which names its sender', async (t) => {
   t.like(await verdictOn(t, [JOIN(1e9)], true), { code: 'ERR_TIMEOUT', peerRank: 1, operation: 'join' })
 })

@@ -205,7 +205,6 @@ export class Joins {
       this.#look()
     }
     pending.shadowCount++
-    call.noteProgress(peer.peer)
     // What goes wrong in it ends the group, or concerns the callers alone.
     this.#begin(descriptor, { timeoutMs: call.timeoutMs }, body).then(onEnd, onEnd)
   }
