@@ -184,3 +184,51 @@ eachSize(
     await checkEnding(t, replacement)
   },
 )
+
+interface JoinPlan {
+  readonly elementCount: number
+  /** A rank that is killed while rank 0 has joined and the others go on; -1: none. */
+  readonly deviant: number
+  readonly sharedMemory: boolean
+}
+
+interface JoinReport {
+  readonly isExact: boolean
+  readonly code?: string
+  readonly peerRank?: number
+  readonly message?: string
+}
+
+const JOINING = { name: '_joining-rank.mjs', execArgv: [] }
+
+for (const sharedMemory of [false, true]) {
+  const way = sharedMemory ? 'shared memory' : 'tcp'
+  const elementCount = 100_003
+
+  test(`${way}: ranks that run out of data at different times join, epoch after epoch`, async (t) => {
+    const plan = { elementCount, deviant: -1, sharedMemory }
+    const world = await ProcessWorld.start<JoinReport, JoinPlan>(t, 4, plan, JOINING)
+    await world.ready()
+    for (const rank of world.ranks) rank.go()
+    for (const rank of world.ranks) {
+      const { isExact, code, message } = await rank.report()
+      t.deepEqual({ isExact, code }, { isExact: true, code: undefined }, message)
+      t.like(await rank.ended(), { exitCode: 0, stderr: '' })
+    }
+  })
+
+  for (const deviant of [0, 1])
+    test(`${way}: a rank that is killed after ${deviant === 0 ? 'it' : 'another'} has joined is lost to all others at once`, async (t) => {
+      const plan = { elementCount, deviant, sharedMemory }
+      const world = await ProcessWorld.start<JoinReport, JoinPlan>(t, 3, plan, JOINING)
+      await world.ready()
+      for (const rank of world.ranks) rank.go()
+      await Promise.all(world.ranks.map((rank) => rank.begun()))
+      world.deviant.kill()
+      for (const rank of world.others) {
+        const { isExact, code, peerRank, message } = await rank.report()
+        t.deepEqual({ isExact, code, peerRank }, { isExact: true, code: 'ERR_PEER_LOST', peerRank: deviant }, message)
+        t.like(await rank.ended(), { exitCode: 0, stderr: '' })
+      }
+    })
+}
