@@ -265,6 +265,22 @@ test('a rank that closes after its join has told a rank that is slow to connect'
   t.deepEqual(joined, [1, 1])
 })
 
+test('a rank can take part in the latest 256 kinds of calls that it has made', async (t) => {
+  for (const [length, isKnown] of [
+    [2, true],
+    [1, false],
+  ] as const) {
+    const world = await makeWorld(2)
+    for (let kind = 1; kind <= 257; kind++) await Promise.all(world.ranks.map((comm) => reduce(comm, { length: kind })))
+    const [a, b] = world.ranks
+    const results = await Promise.allSettled([a!.join(), reduce(b!, { length }).then(() => b!.join())])
+    for (const result of results)
+      if (isKnown) t.is(result.status, 'fulfilled')
+      else t.like(result, { reason: { code: 'ERR_UNSUPPORTED', operation: 'all-reduce' } })
+    await world.close()
+  }
+})
+
 test('what is wrong with the arguments of join fails that call alone', async (t) => {
   const world = await worldOf(2)
   const [a] = world.ranks

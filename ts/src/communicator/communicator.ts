@@ -312,8 +312,8 @@ export class Communicator implements AsyncDisposable {
 
   /**
    * This rank has no more data. Until every rank has joined, it takes part with weight 0 in the all-reduces that the
-   * others make, all of which need a `weight`, and of which it must have made some of the same kind itself. Resolves on
-   * all ranks when all have joined; then the communicator can be used as before. `timeoutMs` is the longest time between
+   * others make: these need a `weight`, and must each be of a kind that this rank has made itself. Resolves on all ranks
+   * when all have joined; then the communicator can be used as before. `timeoutMs` is the longest time between
    * two calls of the others, or within one. Until it resolves, other calls of this rank throw ERR_NOT_READY.
    *
    * @throws AdasumError ERR_ARGUMENT, ERR_NOT_READY (the group lives on after these); ERR_UNSUPPORTED on all ranks, if one

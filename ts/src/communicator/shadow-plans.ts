@@ -7,7 +7,7 @@ import { type Descriptor, sameDescriptor } from '../wire/frame.ts'
 import type { AllReducePlan } from './reduce-plan.ts'
 
 /** How many kinds of all-reduces a rank remembers. A training loop has one, or one for each array of its model. */
-export const MOST_SHADOW_PLANS = 256
+const MOST_PLANS = 256
 
 export class ShadowPlans {
   /** The oldest first. */
@@ -18,7 +18,7 @@ export class ShadowPlans {
     const key = keyOf(plan.descriptor)
     if (this.#plans.has(key)) return
     this.#plans.set(key, { ...plan, weight: 0, compressor: withoutResiduals(plan.compressor) })
-    for (const oldest of this.#plans.keys()) if (this.#plans.size > MOST_SHADOW_PLANS) this.#plans.delete(oldest)
+    for (const oldest of this.#plans.keys()) if (this.#plans.size > MOST_PLANS) this.#plans.delete(oldest)
   }
 
   /** The plan for an all-reduce of the others; undefined if this rank has made none like it. */

@@ -121,6 +121,7 @@ export class Call implements PhaseObserver, ObservedCall {
     return titleOf(this.operation, this.sequence, this.#links)
   }
 
+  /** The sequence number as it is shown. */
   get number(): number {
     return shownNumber(this.sequence)
   }
