@@ -30,7 +30,13 @@ type DtypeName = keyof typeof DTYPES
 
 /** A kind of all-reduce: what is the same on all ranks. Some of it only fits some of the others. */
 const anyKind = fc.record({
-  op: fc.constantFrom('average', 'adasum'),
+  op: fc.constantFrom(
+    'average',
+    'adasum',
+    { name: 'adasum', kappa: 0.5 },
+    { name: 'adasum', kappa: 1.5 },
+    { name: 'adascale' },
+  ),
   dtype: fc.constantFrom<DtypeName>('f32', 'f32', 'f64', 'f16', 'bf16'),
   segments: fc.array(fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 30_000 })), {
     minLength: 1,

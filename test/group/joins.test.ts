@@ -31,6 +31,9 @@ const UNSUPPORTED: Record<string, (comm: Communicator) => Promise<unknown>> = {
   'an all-reduce with another option': (comm) =>
     comm.allReduce(new Float32Array(10), { op: 'average', weight: 1, onNonFinite: 'skip' }),
   'a long all-reduce without a weight': (comm) => comm.allReduce(new Float32Array(LONG), { op: 'average' }),
+  // Nobody but the caller knows which function it is.
+  'an all-reduce by a function': (comm) =>
+    comm.allReduce(new Float32Array(10), { op: { name: 'custom', coefficients: () => [1, 1] }, weight: 1 }),
   'a reduce-scatter with a weight': (comm) => comm.reduceScatter(new Float32Array(12), { op: 'average', weight: 1 }),
   'a broadcast': (comm) => comm.broadcast(new Float32Array(10), { root: 1 }),
   'a broadcast from the rank that has joined': (comm) => comm.broadcast(new Float32Array(10), { root: 0 }),

@@ -114,6 +114,11 @@ export function collectiveName(descriptor: Descriptor): string {
 export const hasOp = ({ collective }: Descriptor): boolean =>
   collective === COLLECTIVES['all-reduce'] || collective === COLLECTIVES['reduce-scatter']
 
+/** Whether the collective computes by a function of the caller's, of which the descriptor does not say which. */
+export function hasOwnFunction(descriptor: Descriptor): boolean {
+  return hasOp(descriptor) && descriptor.op % INNER_OP_FACTOR === ALL_REDUCE_OP_CODES.custom
+}
+
 /** Whether each rank's input counts with a weight of its own. */
 export function isWeighted(descriptor: Descriptor): boolean {
   return hasOp(descriptor) && (descriptor.flags & WEIGHTED) !== 0

@@ -16,7 +16,7 @@ import type { CallOptions } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { type Call, type CallLinks, peersOf, titleOf } from './call.ts'
 import type { CallTable } from './call-table.ts'
-import { COLLECTIVES, callInWords, collectiveName, isWeighted } from './descriptor.ts'
+import { COLLECTIVES, callInWords, collectiveName, hasOwnFunction, isWeighted } from './descriptor.ts'
 import { violationError } from './failure.ts'
 import { isCollective, isJoin, isMessage, shownNumber } from './numbering.ts'
 import type { Peer } from './peer.ts'
@@ -218,7 +218,7 @@ export class Joins {
     const title = titleOf(operation, sequence, this.#owner) + (what === operation ? '' : ` (${what})`)
     const why = isShadowable(descriptor)
       ? 'has made no such call itself, so that it does not know its segments. Make one on every rank before it joins, with weight 0 if it has no data'
-      : 'takes part in nothing but all-reduces with a weight until all ranks have joined. Give every all-reduce a weight, and make other calls before or after'
+      : 'takes part in nothing but all-reduces with a weight, by operators that have a name, until all ranks have joined. Give every all-reduce a weight, and make other calls before or after'
     this.fail(
       new AdasumError('ERR_UNSUPPORTED', `${title} cannot go on: rank ${rank} has joined, and ${why}.`, {
         ...{ rank, peerRank: peer.peer, peerAddress: peer.address, operation },
@@ -249,7 +249,8 @@ export class Joins {
 
 /** Whether a rank that has joined can take part in a call, if it knows the segments. */
 function isShadowable(descriptor: Descriptor): boolean {
-  return descriptor.collective === COLLECTIVES['all-reduce'] && isWeighted(descriptor)
+  const isKnowable = isWeighted(descriptor) && !hasOwnFunction(descriptor)
+  return isKnowable && descriptor.collective === COLLECTIVES['all-reduce']
 }
 
 function disorderError(what: string): AdasumError {
