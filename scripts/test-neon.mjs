@@ -13,8 +13,8 @@ import { readCargo, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const TARGET = 'aarch64-unknown-linux-gnu'
-/** The tests in which an instruction set shows: the conversions, the golden hashes, the identities. */
-const TESTS = ['half', 'golden', 'identities', 'threads']
+/** The tests in which an instruction set shows: the conversions, the golden hashes, the identities, the optimizers' kernels. */
+const TESTS = ['half', 'golden', 'identities', 'threads', 'step', 'orthogonalize']
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const tools = join(root, '.tools', 'neon')
