@@ -4,11 +4,9 @@
 //! X <- a X + (b A + c A A) X with A = X X^T. Coefficients that bring values from (0, 1] near 1 in a few iterations,
 //! however small they are, leave them between 0.7 and 1.2 or so (K. Jordan 2024, kellerjordan.github.io/posts/muon).
 
-use std::ops::Range;
-
 use super::layout::{Piece, count_of};
 use super::reduction::Reduction;
-use super::threads::{part_count, run_jobs};
+use super::threads::{part_count, row_ranges, run_jobs};
 use super::view::{View, ViewMut};
 use crate::blocks::Accumulator;
 use crate::dtype::Dtype;
@@ -152,7 +150,7 @@ fn multiply<E: Real>(engine: Engine, product: &Product<'_, E>, rows: usize, out:
     let parts = part_count(engine.threads, products / TERMS_PER_BYTE);
     let mut rest = &mut *out;
     let mut jobs = Vec::with_capacity(parts);
-    for range in row_ranges(rows, parts, product.is_symmetric) {
+    for range in row_ranges(rows, parts, TILE_ROWS, product.is_symmetric) {
         let (own, others) = rest.split_at_mut(range.len() * product.columns);
         jobs.push((range, own));
         rest = others;
@@ -165,35 +163,5 @@ fn multiply<E: Real>(engine: Engine, product: &Product<'_, E>, rows: usize, out:
                 out[row * rows + column] = out[column * rows + row];
             }
         }
-    }
-}
-
-/// Cuts rows at tiles into at most `parts` ranges of about the same work: of a symmetric product each row has less than
-/// the one above it.
-fn row_ranges(rows: usize, parts: usize, is_symmetric: bool) -> impl Iterator<Item = Range<usize>> {
-    let edge = move |part: usize| {
-        let share = part as f64 / parts as f64;
-        let share = if is_symmetric { 1.0 - (1.0 - share).sqrt() } else { share };
-        ((rows as f64 * share) as usize).next_multiple_of(TILE_ROWS).min(rows)
-    };
-    (0..parts).map(move |part| edge(part)..if part + 1 == parts { rows } else { edge(part + 1) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_cover_all_rows_in_tiles() {
-        for (rows, parts, is_symmetric) in
-            [(1, 1, true), (5, 3, false), (100, 7, true), (600, 4, false), (600, 4, true)]
-        {
-            let all: Vec<_> = row_ranges(rows, parts, is_symmetric).collect();
-            assert_eq!((all[0].start, all[parts - 1].end), (0, rows));
-            assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].start <= pair[0].end));
-        }
-        let work = |range: Range<usize>| range.map(|row| 600 - row).sum::<usize>();
-        let shares: Vec<_> = row_ranges(600, 4, true).map(work).collect();
-        assert!(shares.iter().all(|&share| share.abs_diff(shares[0]) < shares[0] / 10), "{shares:?}");
     }
 }

@@ -41,6 +41,22 @@ pub(super) fn ranges(element_count: usize, parts: usize) -> impl Iterator<Item =
     (0..element_count.div_ceil(length)).map(move |part| part * length..element_count.min((part + 1) * length))
 }
 
+/// Cuts the rows of a matrix, at multiples of `tile`, into at most `parts` ranges of about the same work: of a symmetric
+/// product each row has less than the one above it.
+pub(super) fn row_ranges(
+    rows: usize,
+    parts: usize,
+    tile: usize,
+    is_symmetric: bool,
+) -> impl Iterator<Item = Range<usize>> {
+    let edge = move |part: usize| {
+        let share = part as f64 / parts as f64;
+        let share = if is_symmetric { 1.0 - (1.0 - share).sqrt() } else { share };
+        ((rows as f64 * share) as usize).next_multiple_of(tile).min(rows)
+    };
+    (0..parts).map(move |part| edge(part)..if part + 1 == parts { rows } else { edge(part + 1) })
+}
+
 /// Does the jobs one after the other: there are no threads.
 #[cfg(target_family = "wasm")]
 pub(super) fn run_jobs<J: Send, R: Send>(jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
@@ -74,6 +90,27 @@ mod tests {
             assert!(all.len() <= parts);
             assert_eq!(all.iter().map(Range::len).sum::<usize>(), count);
             assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].end % BLOCK_ELEMENTS == 0));
+        }
+    }
+
+    #[test]
+    fn ranges_of_rows_cover_all_of_them_in_tiles() {
+        for (rows, parts, is_symmetric) in
+            [(1, 1, true), (5, 3, false), (100, 7, true), (600, 4, false), (600, 4, true)]
+        {
+            let all: Vec<_> = row_ranges(rows, parts, 6, is_symmetric).collect();
+            assert_eq!((all[0].start, all[parts - 1].end), (0, rows));
+            assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].start <= pair[0].end));
+            assert!(all[1..].iter().all(|range| range.start % 6 == 0 || range.is_empty()), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_rows_have_about_the_same_work() {
+        for is_symmetric in [false, true] {
+            let work = |range: Range<usize>| range.map(|row| if is_symmetric { 600 - row } else { 1 }).sum::<usize>();
+            let shares: Vec<_> = row_ranges(600, 4, 6, is_symmetric).map(work).collect();
+            assert!(shares.iter().all(|&share| share.abs_diff(shares[0]) < shares[0] / 10), "{shares:?}");
         }
     }
 
