@@ -1,4 +1,5 @@
-//! Kernels by instruction set, as bytes of input a second; `memory/read` is what the same cores read without arithmetic.
+//! Kernels by instruction set, as bytes of input a second, or elements of matrices; `memory/read` is what the same cores
+//! read without arithmetic.
 //!
 //! Two sizes: vectors that stay in the cache, and vectors that do not. Compare rates only within one run.
 
@@ -147,6 +148,29 @@ fn quantize(c: &mut Criterion) {
     }
 }
 
+/// Muon's five Newton-Schulz iterations of small and middling matrices, in place; an element is one of the matrix.
+fn orthogonalize(c: &mut Criterion) {
+    let mut group = c.benchmark_group("orthogonalize");
+    let factors = [&[1e-7, 0.0], [[3.4445, -4.775, 2.0315]; 5].as_flattened()].concat();
+    for [rows, columns] in [[64, 64], [256, 256], [128, 512], [512, 128]] {
+        let value = |e: usize| ((e * 7919 + e / 13) % 1013) as f64 / 500.0 - 1.0;
+        let mut wide: Vec<f64> = (0..rows * columns).map(value).collect();
+        let mut narrow: Vec<f32> = wide.iter().map(|&x| x as f32).collect();
+        group.throughput(Throughput::Elements(wide.len() as u64));
+        for engine in Engine::available() {
+            let shape = [rows as f64, columns as f64];
+            let mut measure = |dtype: &str, code: f64, matrix: ViewMut<'_>| {
+                let id = BenchmarkId::new(format!("{}/{dtype}", engine.isa()), format!("{rows}x{columns}"));
+                group.bench_function(id, |b| {
+                    b.iter(|| engine.orthogonalize(code, shape, View::of(&factors), black_box(matrix)).unwrap());
+                });
+            };
+            measure("f32", 0.0, ViewMut::of(&mut narrow));
+            measure("f64", 1.0, ViewMut::of(&mut wide));
+        }
+    }
+}
+
 /// The reference: an integer sum, which the compiler vectorises and which waits for nothing but memory.
 fn memory(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory");
@@ -159,5 +183,5 @@ fn memory(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory, gram, combine, adasum, scan, fold, quantize);
+criterion_group!(benches, memory, gram, combine, adasum, scan, fold, quantize, orthogonalize);
 criterion_main!(benches);
