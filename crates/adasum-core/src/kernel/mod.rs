@@ -97,11 +97,13 @@ macro_rules! isa_table {
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn lamb_moments<E: Real>(factors: &[f64], elements: Elements<'_, E>, directions: &mut [E]) {
-                step::lamb_moments(factors, elements, directions);
+                // SAFETY: the features are enabled.
+                unsafe { step::lamb_moments::<$isa, E>(factors, elements, directions) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn lamb_weights<E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, E>) {
-                step::lamb_weights(factors, rate, elements);
+                // SAFETY: the features are enabled.
+                unsafe { step::lamb_weights::<$isa, E>(factors, rate, elements) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn muon<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
