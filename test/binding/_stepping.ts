@@ -51,12 +51,16 @@ function expected(rule: Rule, row: readonly number[], arrays: Arrays, round: (x:
       continue
     }
     second![i] = times(f[7]!, second![i]!) + times(times(f[8]!, g), g)
-    const denominator = round(round(round(Math.sqrt(second![i])) / f[11]!) + f[9]!)
-    const direction = round(round(round(first![i] / f[10]!) / denominator) + times(f[12] ?? 0, weights![i]!))
-    weights![i] =
-      rule === 'adam'
-        ? kept - round(times(round(row[2]! / row[10]!), first![i]) / denominator)
-        : kept - times(round(row[2]! * row[14]!), direction)
+    const root = round(Math.sqrt(second![i]))
+    if (rule === 'adam') {
+      const denominator = round(round(root / f[11]!) + f[9]!)
+      weights![i] = kept - round(times(round(row[2]! / row[10]!), first![i]) / denominator)
+      continue
+    }
+    const [correction1, rootCorrection2] = [round(1 / row[10]!), round(1 / row[11]!)]
+    const denominator = round(times(rootCorrection2, root) + f[9]!)
+    const direction = round(round(times(correction1, first![i]) / denominator) + times(f[12]!, weights![i]!))
+    weights![i] = kept - times(round(row[2]! * row[14]!), direction)
   }
   return [weights!, first!, second!]
 }

@@ -198,9 +198,10 @@ export interface Kernels {
    *     momentum     first = momentum first + undamped g;  w -= rate (nesterov ? g + momentum first : first)
    *     adam         first = beta1 first + taken1 g;  second = beta2 second + taken2 g g
    *                  w -= ((rate / correction1) first) / (sqrt(second) / rootCorrection2 + epsilon)
-   *     lamb         first and second as in adam; u = (first / correction1) / (sqrt(second) / rootCorrection2 + epsilon)
-   *                  + decay w;  w -= (rate ratio) u; the ratio is 1 or, if it adapts, min(|w| / |u|, most), with 1 in
-   *                  place of the quotient if a norm is zero
+   *     lamb         first and second as in adam
+   *                  u = ((1 / correction1) first) / ((1 / rootCorrection2) sqrt(second) + epsilon) + decay w
+   *                  w -= (rate ratio) u; the ratio is 1 or, if it adapts, min(|w| / |u|, most), with 1 in place of the
+   *                  quotient if a norm is zero
    *     muon         g = clamp(gradientScale gradient, +-clipValue), without w;  first = momentum first + taken g
    *                  w = ofMomentum first + ofGradient g: no weights but a direction, which `orthogonalize` takes
    *

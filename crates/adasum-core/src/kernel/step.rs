@@ -6,7 +6,7 @@
 //! momentum     b = momentum b + undamped g;  w -= rate (nesterov ? g + momentum b : b)
 //! adam         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g g
 //!              w -= ((rate / correction1) m) / (sqrt(v) / rootCorrection2 + epsilon)
-//! lamb         m and v as in adam;  u = (m / correction1) / (sqrt(v) / rootCorrection2 + epsilon) + decay w
+//! lamb         m and v as in adam;  u = ((1 / correction1) m) / ((1 / rootCorrection2) sqrt(v) + epsilon) + decay w
 //!              w -= (rate ratio) u, with ratio = |w| / |u| over the segment
 //! muon         g = clamp(gradientScale g, clipValue);  b = momentum b + taken g
 //!              in place of the weights: ofMomentum b + ofGradient g, which is to be orthogonalized
@@ -104,7 +104,6 @@ struct Moments<E> {
     beta2: E,
     taken2: E,
     epsilon: E,
-    correction1: E,
     root_correction2: E,
 }
 
@@ -118,7 +117,6 @@ impl<E: Real> Moments<E> {
             beta2: E::of(factors[2]),
             taken2: E::of(factors[3]),
             epsilon: E::of(factors[4]),
-            correction1: E::of(factors[5]),
             root_correction2: E::of(factors[6]),
         }
     }
@@ -149,10 +147,33 @@ pub fn adam<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
     }
 }
 
-/// LAMB's direction u of an element, from the moments as they are stored.
-#[inline(always)]
-fn lamb_direction<E: Real>(moments: &Moments<E>, decay: E, weight: E, first: E, second: E) -> E {
-    (first / moments.correction1) / moments.denominator(second) + decay * weight
+/// LAMB's direction. Both passes compute it, and quotients take most of their time: the corrections are reciprocals, so
+/// that one quotient is left.
+#[derive(Clone, Copy)]
+struct Direction<E> {
+    correction1: E,
+    root_correction2: E,
+    epsilon: E,
+    decay: E,
+}
+
+impl<E: Real> Direction<E> {
+    #[inline(always)]
+    fn of(factors: &[f64]) -> Self {
+        Self {
+            correction1: E::of(1.0 / factors[COMMON + 5]),
+            root_correction2: E::of(1.0 / factors[COMMON + 6]),
+            epsilon: E::of(factors[COMMON + 4]),
+            decay: E::of(factors[ADAM_FACTORS]),
+        }
+    }
+
+    /// u of an element, from the moments as they are stored.
+    #[inline(always)]
+    fn at(&self, weight: E, first: E, second: E) -> E {
+        let denominator = self.root_correction2 * second.root() + self.epsilon;
+        self.correction1 * first / denominator + self.decay * weight
+    }
 }
 
 /// Elements of all arrays between which LAMB prefetches: whole lines of the cache. With a length that the compiler knows, it
@@ -181,12 +202,12 @@ unsafe fn prefetch_after<A: Arithmetic, E>(group: &[E; GROUP]) {
 pub unsafe fn lamb_moments<A: Arithmetic, E: Real>(factors: &[f64], elements: Elements<'_, E>, directions: &mut [E]) {
     let common = Common::<E>::of(factors);
     let moments = Moments::<E>::of(factors);
-    let decay = E::of(factors[ADAM_FACTORS]);
+    let direction_of = Direction::<E>::of(factors);
     let update = |gradient: &[E], weights: &[E], first: &mut [E], second: &mut [E], directions: &mut [E]| {
         let states = weights.iter().zip(first).zip(second).zip(directions);
         for ((((&weight, first), second), direction), &gradient) in states.zip(gradient) {
             moments.update(common.gradient(gradient, weight), first, second);
-            *direction = lamb_direction(&moments, decay, weight, *first, *second);
+            *direction = direction_of.at(weight, *first, *second);
         }
     };
     let (gradient, last_gradient) = elements.gradient.as_chunks::<GROUP>();
@@ -215,12 +236,11 @@ pub unsafe fn lamb_moments<A: Arithmetic, E: Real>(factors: &[f64], elements: El
 #[inline(always)]
 pub unsafe fn lamb_weights<A: Arithmetic, E: Real>(factors: &[f64], rate: f64, elements: Elements<'_, E>) {
     let common = Common::<E>::of(factors);
-    let moments = Moments::<E>::of(factors);
-    let decay = E::of(factors[ADAM_FACTORS]);
+    let direction_of = Direction::<E>::of(factors);
     let rate = E::of(rate);
     let update = |weights: &mut [E], first: &[E], second: &[E]| {
         for (weight, (&first, &second)) in weights.iter_mut().zip(first.iter().zip(second)) {
-            let direction = lamb_direction(&moments, decay, *weight, first, second);
+            let direction = direction_of.at(*weight, first, second);
             *weight = (common.keep * *weight - rate * direction).canonical();
         }
     };
