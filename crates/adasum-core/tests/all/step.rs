@@ -251,6 +251,18 @@ fn what_is_not_a_number_stays_so_and_is_canonical() {
 }
 
 #[test]
+fn weights_by_a_ratio_that_is_no_number_are_canonical() {
+    for engine in engines() {
+        let mut random = Random::new(15);
+        let (mut arrays, mut row) = (Arrays::<f64>::new(&mut random, LAMB, 40), factors(&mut random, LAMB));
+        // Both norms overflow. On x86-64 the NaN that is their quotient has its sign bit set.
+        [arrays.written[W][17], row[3], row[12]] = [1e200, 0.0, 0.05];
+        arrays.step(engine, LAMB, &[40], &row).unwrap();
+        assert!(arrays.written[W].iter().all(|x| x.bits() == f64::CANONICAL_NAN), "{}", engine.isa());
+    }
+}
+
+#[test]
 fn lamb_does_not_scale_by_norms_that_are_zero() {
     for (zero, adapts) in [(W, 1.0), (M, 1.0), (usize::MAX, 0.0)] {
         let mut random = Random::new(10);
