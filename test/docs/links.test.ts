@@ -55,12 +55,15 @@ test('every link of every document leads to something', (t) => {
 
 test('the README leads to every page of docs', (t) => {
   const fromReadme = linksOf(readInRepository('README.md')!).map((link) => link.split('#')[0])
-  const fromPerformance = linksOf(readInRepository('docs/performance.md')!).map((link) => join('docs', link))
   const pages = documents().filter((name) => name.startsWith('docs/'))
   t.true(pages.length >= 20)
-  const isFigures = (name: string): boolean => name.startsWith('docs/performance/')
-  t.deepEqual(pages.filter((name) => !isFigures(name) && !fromReadme.includes(name)), []) // prettier-ignore
-  t.deepEqual(pages.filter((name) => isFigures(name) && !fromPerformance.includes(name)), []) // prettier-ignore
+  // Those in a folder are reached from the page of the folder's name.
+  const folderOf = (name: string): string | undefined => /^docs\/([^/]+)\//.exec(name)?.[1]
+  const fromPageOf = (folder: string): string[] =>
+    linksOf(readInRepository(`docs/${folder}.md`)!).map((link) => join('docs', link.split('#')[0]!))
+  t.deepEqual(pages.filter((name) => folderOf(name) === undefined && !fromReadme.includes(name)), []) // prettier-ignore
+  const inFolders = pages.filter((name) => folderOf(name) !== undefined)
+  t.deepEqual(inFolders.filter((name) => !fromPageOf(folderOf(name)!).includes(name)), []) // prettier-ignore
 })
 
 /** Names of files in backticks, by their paths from the root, from `ts/src` or from one crate. */
