@@ -1,0 +1,111 @@
+/** What a study is: a program that asks for runs, and what it says of them. */
+import type { Cell, Result } from '../training/cell.ts'
+import { chooseRate } from './grid.ts'
+import { summarize } from './statistics.ts'
+
+export interface Context {
+  /** Whether everything is small: for a look at whether it runs. */
+  readonly quick: boolean
+  /** Results in the order of the cells. What has been run before is not run again. */
+  run(cells: readonly Cell[]): Promise<Result[]>
+}
+
+/** One line of a study's result: what was set, and what came of it with several seeds. */
+export interface Setting {
+  readonly part: string
+  readonly model: string
+  readonly optimizer: string
+  readonly op: string
+  readonly of: string
+  readonly workers: number | readonly number[]
+  readonly rate: number
+  readonly seeds: readonly number[]
+  /** One a seed, in their order; what it measures is `measure`. */
+  readonly values: readonly number[]
+  readonly measure: string
+  readonly mean: number
+  readonly interval: readonly [number, number] | null
+  /** How many of the seeds diverged. */
+  readonly diverged: number
+  /** Whether the rate was the best of its grid and had worse ones on both sides; null where none was chosen. */
+  readonly bestInsideGrid: boolean | null
+}
+
+/** Something that follows from several settings. */
+export interface Finding {
+  readonly name: string
+  readonly mean: number | string
+  readonly interval?: readonly [number, number] | null
+}
+
+export interface Outcome {
+  readonly settings: readonly Setting[]
+  readonly findings: readonly Finding[]
+}
+
+export interface Study {
+  readonly name: string
+  /** One sentence. */
+  readonly question: string
+  readonly models: readonly Cell['model'][]
+  run(context: Context): Promise<Outcome>
+  /** A cell that processes of their own must come to, too. */
+  processCell(quick: boolean): Cell
+}
+
+/** Seeds of runs on which rates are chosen; those of final runs are others. */
+export const CHOICE_SEED = 1
+
+/** The rate with the best value on held-out samples. */
+export async function choose(
+  context: Context,
+  cell: Omit<Cell, 'rate' | 'seed' | 'split'>,
+  base: number,
+  exponents: readonly number[],
+  score: Score = byAccuracy,
+): Promise<{ rate: number; insideGrid: boolean }> {
+  return chooseRate(base, exponents, async (rates) => {
+    const cells = rates.map((rate): Cell => ({ ...cell, rate, seed: CHOICE_SEED, split: 'validation' }))
+    return (await context.run(cells)).map((result) => (result.diverged ? -Infinity : score.of(result)))
+  })
+}
+
+/** What of a result is judged; `sign` is -1 where less is better. */
+export interface Score {
+  readonly measure: string
+  readonly of: (result: Result) => number
+}
+
+export const byAccuracy: Score = { measure: 'accuracy', of: ({ accuracy }) => accuracy }
+
+/** The final runs of a setting, with several seeds, on the test set. */
+export async function finals(
+  context: Context,
+  cell: Omit<Cell, 'seed' | 'split'>,
+  seeds: readonly number[],
+  about: { part: string; bestInsideGrid: boolean | null; score?: Score },
+): Promise<Setting> {
+  const results = await context.run(seeds.map((seed): Cell => ({ ...cell, seed, split: 'test' })))
+  const { measure, of } = about.score ?? byAccuracy
+  return settingOf(cell, seeds, results, { ...about, measure, values: results.map(of) })
+}
+
+/** A setting from its results. */
+export function settingOf(
+  { model, optimizer, op, of, workers, rate }: Omit<Cell, 'seed' | 'split'>,
+  seeds: readonly number[],
+  results: readonly Result[],
+  {
+    part,
+    bestInsideGrid,
+    measure,
+    values,
+  }: { part: string; bestInsideGrid: boolean | null; measure: string; values: readonly number[] },
+): Setting {
+  return {
+    ...{ part, model, optimizer, op, of, workers, rate, seeds, values, measure },
+    ...summarize(values),
+    diverged: results.filter(({ diverged }) => diverged).length,
+    bestInsideGrid,
+  }
+}

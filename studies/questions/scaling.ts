@@ -1,0 +1,105 @@
+/** What several studies do: tune one worker, tune each operator for more workers, and compare with fresh seeds. */
+import type { Cell, StudyOp } from '../training/cell.ts'
+import { range } from '../engine/grid.ts'
+import { slopeOf, summarizePairs } from '../engine/statistics.ts'
+import { type Context, type Finding, type Score, type Setting, byAccuracy, choose, finals } from '../engine/study.ts'
+
+export interface Curve {
+  readonly op: StudyOp
+  readonly of: Cell['of']
+}
+
+/** What all cells of a comparison have in common. */
+export type Task = Pick<
+  Cell,
+  'model' | 'data' | 'optimizer' | 'localBatch' | 'samples' | 'trainingCount' | 'evaluationCount'
+>
+
+export interface Scale {
+  readonly task: Task
+  /** How many samples of the test set are read, once for each final run. */
+  readonly testCount: number
+  /** Numbers of workers beside one. */
+  readonly worldSizes: readonly number[]
+  readonly seeds: readonly number[]
+  /** The rate of exponent 0 of one worker's grid, and the exponents. */
+  readonly base: number
+  readonly oneWorker: readonly number[]
+  readonly score?: Score
+}
+
+export const AVERAGE: Curve = { op: 'average', of: 'gradients' }
+export const DELTAS: Curve = { op: 'adasum', of: 'deltas' }
+export const GRADIENTS: Curve = { op: 'adasum', of: 'gradients' }
+
+export const nameOf = ({ op, of }: Curve): string => `${op} of ${of}`
+
+/** A cell of a task, but for rate, seed and split. */
+export function cellOf(task: Task, curve: Curve, workers: Cell['workers']): Omit<Cell, 'rate' | 'seed' | 'split'> {
+  return { task: 'train', ...task, ...curve, workers, warmup: 0.05, decay: 'linear' }
+}
+
+/** The best rate of one worker. */
+export function tuneOne(context: Context, { task, base, oneWorker, score }: Scale): ReturnType<typeof choose> {
+  return choose(context, cellOf(task, AVERAGE, 1), base, oneWorker, score)
+}
+
+/** Exponents over one worker's rate: those of an average reach to n times it, and those of the others stay around it. */
+export function exponentsOf(curve: Curve, workers: number): number[] {
+  return curve === AVERAGE ? range(-1, Math.ceil(Math.log2(workers)) + 1) : range(-2, 2)
+}
+
+/** A curve at one number of workers: at its best rate, and at one worker's. */
+export interface Tuned {
+  readonly curve: Curve
+  readonly workers: number
+  readonly rate: number
+  readonly best: Setting
+  readonly untuned: Setting
+}
+
+export async function tune(
+  context: Context,
+  scale: Scale,
+  curve: Curve,
+  workers: number,
+  oneRate: number,
+): Promise<Tuned> {
+  const cell = cellOf(scale.task, curve, workers)
+  const exponents = exponentsOf(curve, workers)
+  const { rate, insideGrid } = await choose(context, cell, oneRate, exponents, scale.score)
+  const isLogged = curve.op === 'adasum'
+  const final = { ...cell, evaluationCount: scale.testCount, ...(isLogged && { isLogged }) }
+  const finalsAt = (at: number, part: string, bestInsideGrid: boolean | null): Promise<Setting> =>
+    finals(context, { ...final, rate: at }, scale.seeds, { part, bestInsideGrid, score: scale.score ?? byAccuracy })
+  const [best, untuned] = await Promise.all([
+    finalsAt(rate, 'best rate', insideGrid),
+    finalsAt(oneRate, "one worker's rate", null),
+  ])
+  return { curve, workers, rate, best, untuned }
+}
+
+/** One worker at its best rate, with fresh seeds. */
+export async function finalOne(
+  context: Context,
+  scale: Scale,
+  { rate, insideGrid }: { rate: number; insideGrid: boolean },
+): Promise<Setting> {
+  const cell = { ...cellOf(scale.task, AVERAGE, 1), evaluationCount: scale.testCount, rate }
+  const about = { part: 'best rate', bestInsideGrid: insideGrid, score: scale.score ?? byAccuracy }
+  return finals(context, cell, scale.seeds, about)
+}
+
+/** How much better the best rate is than one worker's, paired by seed. */
+export function regretOf({ curve, workers, best, untuned }: Tuned): Finding {
+  const name = `${best.model} ${best.optimizer}, ${nameOf(curve)}, ${workers} workers: regret at one worker's rate`
+  return { name, ...summarizePairs(best.values, untuned.values) }
+}
+
+/** Doublings of the best rate for each doubling of the workers. */
+export function slopeFinding(curve: Curve, tuned: readonly Tuned[], oneRate: number): Finding {
+  const points = tuned
+    .filter((each) => each.curve === curve)
+    .map(({ workers, rate }): [number, number] => [Math.log2(workers), Math.log2(rate)])
+  return { name: `${nameOf(curve)}: slope of the best rate`, mean: slopeOf([[0, Math.log2(oneRate)], ...points]) }
+}

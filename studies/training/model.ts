@@ -1,0 +1,46 @@
+/** What training sees of a model, whatever framework computes it. */
+import type { OptimizerSegment } from 'adasum/optim'
+import type { Cell } from './cell.ts'
+
+export interface Model {
+  readonly segments: readonly OptimizerSegment[]
+  readonly elementCount: number
+  /** The accuracy of guessing. */
+  readonly chance: number
+  /** Weights at the start. */
+  initial(seed: number): Promise<Float32Array>
+  /** Takes weights over, for the calls that follow. */
+  load(weights: Float32Array): void
+  /**
+   * The gradient of the mean loss over training samples.
+   *
+   * @param indices - from 0 to before `trainingCount`
+   * @param target - receives it
+   * @returns the loss
+   */
+  gradient(indices: Uint32Array, target: Float32Array): Promise<number>
+  /** Accuracy and mean loss on the first samples of a split. */
+  evaluate(split: Cell['split'], count: number): Promise<{ accuracy: number; loss: number }>
+}
+
+/** Training samples that no training sees: rates are chosen on them. */
+export const HELD_OUT = 5000
+
+/** The model of a cell, in this process. */
+export async function makeModel({ model, data }: Cell): Promise<Model> {
+  switch (model) {
+    case 'lenet':
+      return (await import('./lenet.ts')).makeLeNet(data)
+    case 'characters':
+      throw new Error('there is no such model yet')
+    case 'plain':
+      return (await import('./plain.ts')).makePlain()
+  }
+}
+
+/** Where the segments begin, and at the end the element count. */
+export function offsetsOf(segments: readonly OptimizerSegment[]): number[] {
+  const offsets = [0]
+  for (const { shape } of segments) offsets.push(offsets.at(-1)! + shape.reduce((product, size) => product * size, 1))
+  return offsets
+}
