@@ -78,14 +78,23 @@ export interface Score {
 
 export const byAccuracy: Score = { measure: 'accuracy', of: ({ accuracy }) => accuracy }
 
-/** The final runs of a setting, with several seeds, on the test set. */
+/** The final runs of a setting: with several seeds, on the test set. */
+export function runSeeds(
+  context: Context,
+  cell: Omit<Cell, 'seed' | 'split'>,
+  seeds: readonly number[],
+): Promise<Result[]> {
+  return context.run(seeds.map((seed): Cell => ({ ...cell, seed, split: 'test' })))
+}
+
+/** A setting from its final runs. */
 export async function finals(
   context: Context,
   cell: Omit<Cell, 'seed' | 'split'>,
   seeds: readonly number[],
   about: { part: string; bestInsideGrid: boolean | null; score?: Score },
 ): Promise<Setting> {
-  const results = await context.run(seeds.map((seed): Cell => ({ ...cell, seed, split: 'test' })))
+  const results = await runSeeds(context, cell, seeds)
   const { measure, of } = about.score ?? byAccuracy
   return settingOf(cell, seeds, results, { ...about, measure, values: results.map(of) })
 }

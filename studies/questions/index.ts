@@ -1,5 +1,9 @@
 import type { Study } from '../engine/study.ts'
+import { elastic } from './elastic.ts'
+import { emulation } from './emulation.ts'
 import { largestBatch, plain } from './largest-batch.ts'
+import { operators } from './operators.ts'
+import { orthogonality } from './orthogonality.ts'
 
 /** In the order in which they are best run: later ones take up runs of earlier ones. */
-export const STUDIES: readonly Study[] = [largestBatch, plain]
+export const STUDIES: readonly Study[] = [largestBatch, orthogonality, operators, elastic, emulation, plain]

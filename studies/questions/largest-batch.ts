@@ -35,7 +35,7 @@ const TOLERANCE = 0.005
 /** Those for which shorter schedules, and schedules without warm-up, are tried, too. */
 const IN_DETAIL: readonly Curve[] = [AVERAGE, DELTAS, GRADIENTS]
 const TRAINING_COUNT = 55_000
-const QUICK_COUNT = 1024
+const QUICK_COUNT = 768
 
 /** LeNet-5 on Fashion-MNIST. */
 export function scaleOf(quick: boolean): Scale {
@@ -158,8 +158,8 @@ async function microBatches(context: Context, scale: Scale, tuned: readonly Tune
 }
 
 /** As the rates are not known beforehand, the cell for processes has one near those that are good. */
-function processCellOf({ task, base }: Scale): Cell {
-  return { ...cellOf({ ...task, samples: Math.min(task.samples, 16_384) }, DELTAS, 4), rate: base, seed: 21, split: 'validation' } // prettier-ignore
+export function processCellOf({ task, base }: Scale, curve: Curve = DELTAS): Cell {
+  return { ...cellOf({ ...task, samples: Math.min(task.samples, 16_384) }, curve, 4), rate: base, seed: 21, split: 'validation' } // prettier-ignore
 }
 
 export const largestBatch: Study = {

@@ -44,9 +44,12 @@ export function tuneOne(context: Context, { task, base, oneWorker, score }: Scal
   return choose(context, cellOf(task, AVERAGE, 1), base, oneWorker, score)
 }
 
+/** Operators whose step does not grow with the workers. */
+const AVERAGES: readonly StudyOp[] = ['average', 'adacons', 'gaf']
+
 /** Exponents over one worker's rate: those of an average reach to n times it, and those of the others stay around it. */
 export function exponentsOf(curve: Curve, workers: number): number[] {
-  return curve === AVERAGE ? range(-1, Math.ceil(Math.log2(workers)) + 1) : range(-2, 2)
+  return AVERAGES.includes(curve.op) ? range(-1, Math.ceil(Math.log2(workers)) + 1) : range(-2, 2)
 }
 
 /** A curve at one number of workers: at its best rate, and at one worker's. */

@@ -39,8 +39,6 @@ export interface Cell {
   readonly keepsLosses?: boolean
   /** What the first worker sends in place of its own: noise of the same length, or the opposite. */
   readonly badWorker?: 'noise' | 'opposite'
-  /** `bf16`: what workers send is rounded to it. */
-  readonly precision?: 'bf16'
 }
 
 /** One logged step. */

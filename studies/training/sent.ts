@@ -8,17 +8,16 @@ import { normalNumbers } from './random.ts'
  * @param progress - from 0 to 1, from which noise is drawn
  */
 export function sentBy(
-  { badWorker, precision, seed }: Cell,
+  { badWorker, seed }: Cell,
   worker: number,
   computed: Float32Array,
   sizes: readonly number[],
   progress: number,
 ): Float32Array {
-  if (badWorker !== undefined && worker === 0)
-    return badWorker === 'opposite'
-      ? computed.map((value) => -value)
-      : noiseLike(computed, sizes, normalNumbers(seed + Math.round(progress * 1e6)))
-  return precision === 'bf16' ? computed.map(roundedToBf16) : computed
+  if (badWorker === undefined || worker !== 0) return computed
+  return badWorker === 'opposite'
+    ? computed.map((value) => -value)
+    : noiseLike(computed, sizes, normalNumbers(seed + Math.round(progress * 1e6)))
 }
 
 function noiseLike(computed: Float32Array, sizes: readonly number[], next: () => number): Float32Array {
@@ -32,15 +31,4 @@ function noiseLike(computed: Float32Array, sizes: readonly number[], next: () =>
     begin += size
   }
   return noise
-}
-
-const bits = new Uint32Array(1)
-const number = new Float32Array(bits.buffer)
-
-/** To nearest, ties to even; what is not finite stays so. */
-function roundedToBf16(value: number): number {
-  number[0] = value
-  if (!Number.isFinite(value)) return value
-  bits[0] = (bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) & 0xffff0000
-  return number[0]
 }

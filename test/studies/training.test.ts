@@ -7,6 +7,8 @@ import test from 'ava'
 import { adasumSync } from '../../ts/src/index.ts'
 import { type Cell, type Result, phasesOf } from '../../studies/training/cell.ts'
 import { emulate } from '../../studies/training/emulation.ts'
+import { jumpOf } from '../../studies/questions/elastic.ts'
+import { orthogonalityOf, stepOf } from '../../studies/questions/orthogonality.ts'
 import { combineLocally, simulated } from '../../studies/training/exchange.ts'
 import { logPointOf } from '../../studies/training/log.ts'
 import { HELD_OUT, type Model } from '../../studies/training/model.ts'
@@ -149,12 +151,6 @@ test('what a bad worker sends: noise as long as the layer that it replaces, or t
   t.is(sent({}), computed)
 })
 
-test('bf16 keeps eight bits of the fraction, to nearest, ties to even', (t) => {
-  const given = Float32Array.of(1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -0, Infinity)
-  const rounded = sentBy({ ...CELL, precision: 'bf16' }, 0, given, [6], 0)
-  t.deepEqual([...rounded], [1, 1, 1 + 2 ** -6, 1 + 2 ** -7, -0, Infinity])
-})
-
 test('operators over a whole matrix combine groups of 16 first', (t) => {
   const next = normalNumbers(5)
   const inputs = Array.from({ length: 32 }, () => Float32Array.from({ length: 6 }, next))
@@ -171,7 +167,7 @@ test('on isotropic noise the logged step is the one that the predictions name, a
     const point = logPointOf(0, inputs, adasumSync(inputs, { segments: [size, size] }).result, [size, size])
     for (const layer of [0, 1]) {
       t.true(Math.abs(point.signal[layer]! / x - 1) < 0.15, `${point.signal[layer]} for ${x}`)
-      t.true(Math.abs(point.step[layer]! / ((8 * (1 + x / 2)) / (1 + 4 * x)) - 1) < 0.05, `${point.step[layer]}`)
+      t.true(Math.abs(point.step[layer]! / stepOf(8, x) - 1) < 0.05, `${point.step[layer]}`)
       const orthogonality = ((1 + x / 2) ** 2 * (1 + 8 * x)) / ((1 + 4 * x) ** 2 * (1 + x))
       t.true(Math.abs(point.orthogonality[layer]! / orthogonality - 1) < 0.08)
     }
@@ -187,4 +183,23 @@ test('at a rate near 0 the sequence of steps is the sum, and an average is most 
     t.true(Math.abs(distance['average']! - (workers - 1) / workers) < 0.01)
     t.true(distance['adasum']! > 0.01 && distance['adasum']! < distance['average']!)
   }
+})
+
+test('a jump is the loss behind the last change less the one before it; NaN if the run did not come so far', (t) => {
+  const cell = { workers: [4, 2], localBatch: 1, samples: 800 }
+  const losses = [...Array<number>(299).fill(1), 2, ...Array<number>(200).fill(4)]
+  const result = { losses, diverged: false } as unknown as Result
+  const window = 9
+  t.is(jumpOf(result, { ...cell, workers: [4, 4] }), 0)
+  t.is(jumpOf({ ...result, losses: [...Array<number>(100).fill(1), ...Array<number>(200).fill(4)] }, cell), 3)
+  t.is(jumpOf({ ...result, diverged: true, losses: losses.slice(0, 100 + window - 1) }, cell), NaN)
+})
+
+test('tenths of a run have at least one step, and lie on both sides of the drop', (t) => {
+  const log = (values: number[]): { progress: number; orthogonality: number[]; step: number[]; signal: number[] }[] =>
+    values.map((value, index) => ({ progress: index / values.length, orthogonality: [value, value + 2], step: [], signal: [] })) // prettier-ignore
+  t.deepEqual(orthogonalityOf(log([1, 2, 3, 4])), { first: 2, beforeDrop: 3, afterDrop: 4, last: 5 })
+  const many = orthogonalityOf(log(Array.from({ length: 40 }, (_, index) => index)))
+  t.deepEqual(many, { first: 2.5, beforeDrop: 18.5, afterDrop: 22.5, last: 38.5 })
+  t.is(orthogonalityOf([]).last, NaN)
 })
