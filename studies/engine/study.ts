@@ -66,17 +66,22 @@ export async function choose(
 ): Promise<{ rate: number; insideGrid: boolean }> {
   return chooseRate(base, exponents, async (rates) => {
     const cells = rates.map((rate): Cell => ({ ...cell, rate, seed: CHOICE_SEED, split: 'validation' }))
-    return (await context.run(cells)).map((result) => (result.diverged ? -Infinity : score.of(result)))
+    return (await context.run(cells)).map((result) => (result.diverged ? -Infinity : score.sign * score.of(result)))
   })
 }
 
-/** What of a result is judged; `sign` is -1 where less is better. */
+/** What of a result is judged. */
 export interface Score {
   readonly measure: string
+  /** -1 where less is better. */
+  readonly sign: 1 | -1
   readonly of: (result: Result) => number
 }
 
-export const byAccuracy: Score = { measure: 'accuracy', of: ({ accuracy }) => accuracy }
+export const byAccuracy: Score = { measure: 'accuracy', sign: 1, of: ({ accuracy }) => accuracy }
+
+/** The loss; of a run that diverged that of guessing, whose accuracy it has. */
+export const byLoss: Score = { measure: 'loss', sign: -1, of: ({ loss, accuracy }) => loss ?? -Math.log(accuracy) }
 
 /** The final runs of a setting: with several seeds, on the test set. */
 export function runSeeds(

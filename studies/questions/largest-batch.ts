@@ -78,7 +78,7 @@ async function run(context: Context, scale: Scale, curves: readonly Curve[]): Pr
   return {
     settings: [single, ...tuned.flatMap(({ best, untuned }) => [best, untuned]), ...extra.settings],
     findings: [
-      ...tuned.map(regretOf),
+      ...tuned.map((each) => regretOf(each)),
       ...curves.map((curve) => slopeFinding(curve, tuned, one.rate)),
       ...curves.map((curve) => largestFinding(curve, single, tuned)),
       ...extra.findings,

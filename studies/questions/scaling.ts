@@ -26,6 +26,8 @@ export interface Scale {
   readonly base: number
   readonly oneWorker: readonly number[]
   readonly score?: Score
+  /** Exponents over one worker's rate; default `exponentsOf`. */
+  readonly exponents?: (curve: Curve, workers: number) => number[]
 }
 
 export const AVERAGE: Curve = { op: 'average', of: 'gradients' }
@@ -69,7 +71,7 @@ export async function tune(
   oneRate: number,
 ): Promise<Tuned> {
   const cell = cellOf(scale.task, curve, workers)
-  const exponents = exponentsOf(curve, workers)
+  const exponents = (scale.exponents ?? exponentsOf)(curve, workers)
   const { rate, insideGrid } = await choose(context, cell, oneRate, exponents, scale.score)
   const isLogged = curve.op === 'adasum'
   const final = { ...cell, evaluationCount: scale.testCount, ...(isLogged && { isLogged }) }
@@ -94,9 +96,12 @@ export async function finalOne(
 }
 
 /** How much better the best rate is than one worker's, paired by seed. */
-export function regretOf({ curve, workers, best, untuned }: Tuned): Finding {
+export function regretOf({ curve, workers, best, untuned }: Tuned, { sign } = byAccuracy): Finding {
   const name = `${best.model} ${best.optimizer}, ${nameOf(curve)}, ${workers} workers: regret at one worker's rate`
-  return { name, ...summarizePairs(best.values, untuned.values) }
+  return {
+    name,
+    ...(sign === 1 ? summarizePairs(best.values, untuned.values) : summarizePairs(untuned.values, best.values)),
+  }
 }
 
 /** Doublings of the best rate for each doubling of the workers. */
@@ -104,5 +109,9 @@ export function slopeFinding(curve: Curve, tuned: readonly Tuned[], oneRate: num
   const points = tuned
     .filter((each) => each.curve === curve)
     .map(({ workers, rate }): [number, number] => [Math.log2(workers), Math.log2(rate)])
-  return { name: `${nameOf(curve)}: slope of the best rate`, mean: slopeOf([[0, Math.log2(oneRate)], ...points]) }
+  const optimizer = tuned[0]!.best.optimizer
+  return {
+    name: `${optimizer}, ${nameOf(curve)}: slope of the best rate`,
+    mean: slopeOf([[0, Math.log2(oneRate)], ...points]),
+  }
 }

@@ -18,15 +18,19 @@ export async function environmentFor(
 ): Promise<NodeJS.ProcessEnv> {
   // Each process has a core, and the pool has them all.
   const threads = { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1', TF_CPP_MIN_LOG_LEVEL: '2' }
-  const tfjs = models.has('lenet') ? environmentWith(await tfjsNode(root, say)).NODE_OPTIONS : ''
+  const tfjs = [...models].some(usesTensorFlow) ? environmentWith(await tfjsNode(root, say)).NODE_OPTIONS : ''
   return { ...process.env, ...threads, NODE_OPTIONS: `${PROGRAM} ${tfjs}`.trim() }
 }
 
 /** Makes the framework of a cell ready in this process. */
 export async function readyBackend({ model }: Cell): Promise<void> {
-  if (model !== 'lenet') return
+  if (!usesTensorFlow(model)) return
   // No dependency: found by the redirection in NODE_OPTIONS.
   await import(['@tensorflow', 'tfjs-node'].join('/'))
   const tf = await import('@tensorflow/tfjs-core')
   await tf.setBackend('tensorflow')
+}
+
+function usesTensorFlow(model: Cell['model']): boolean {
+  return model !== 'plain'
 }

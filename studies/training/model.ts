@@ -32,7 +32,7 @@ export async function makeModel({ model, data }: Cell): Promise<Model> {
     case 'lenet':
       return (await import('./lenet.ts')).makeLeNet(data)
     case 'characters':
-      throw new Error('there is no such model yet')
+      return (await import('./characters.ts')).makeCharacters()
     case 'plain':
       return (await import('./plain.ts')).makePlain()
   }

@@ -1,0 +1,95 @@
+/** The same question as largest-batch, for LAMB and Adam on a transformer that reads characters. */
+import type { Cell } from '../training/cell.ts'
+import { range } from '../engine/grid.ts'
+import { type Context, type Outcome, type Study, byLoss, finals } from '../engine/study.ts'
+import { processCellOf } from './largest-batch.ts'
+import { AVERAGE, type Curve, DELTAS, type Scale, type Tuned, cellOf, finalOne, nameOf, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
+
+/** Averages of deltas, too: what moments of their own do for workers is not to be credited to Adasum. */
+const CURVES: readonly Curve[] = [AVERAGE, { op: 'average', of: 'deltas' }, DELTAS]
+const SHORTER = [0.85, 0.7, 0.55]
+/** Rates of one worker around which its grid lies. */
+const BASES = { adam: 0.002, lamb: 0.01 }
+/** A million characters in pieces of 64. */
+const SAMPLES = 15_625
+const QUICK_SAMPLES = 64
+
+function scaleOf(optimizer: 'adam' | 'lamb', quick: boolean): Scale {
+  return {
+    task: {
+      ...{ model: 'characters', data: 'austen', optimizer, localBatch: 8 },
+      samples: quick ? QUICK_SAMPLES : SAMPLES,
+      trainingCount: quick ? QUICK_SAMPLES : SAMPLES,
+      evaluationCount: quick ? 32 : 1000,
+    },
+    testCount: quick ? 32 : 5000,
+    worldSizes: quick ? [4] : [8, 32],
+    seeds: quick ? [11, 12] : [11, 12, 13],
+    base: BASES[optimizer],
+    oneWorker: range(-2, 2),
+    score: byLoss,
+    // An average is to find its best rate between one worker's and n times it.
+    exponents: ({ op }, workers) => (op === 'average' ? range(0, Math.log2(workers)) : range(-2, 2)),
+  }
+}
+
+async function run(context: Context, scale: Scale): Promise<Outcome> {
+  const one = await tuneOne(context, scale)
+  const [single, ...tuned] = await Promise.all([
+    finalOne(context, scale, one),
+    ...scale.worldSizes.flatMap((workers) => CURVES.map((curve) => tune(context, scale, curve, workers, one.rate))),
+  ])
+  const short = await shorter(context, scale, tuned)
+  return {
+    settings: [single, ...tuned.flatMap(({ best, untuned }) => [best, untuned]), ...short.settings],
+    findings: [
+      ...tuned.map((each) => regretOf(each, byLoss)),
+      ...CURVES.map((curve) => slopeFinding(curve, tuned, one.rate)),
+      ...short.findings,
+    ],
+  }
+}
+
+/** In which share of the steps the most workers reach the loss of the average of gradients in all of them. */
+async function shorter(context: Context, scale: Scale, tuned: readonly Tuned[]): Promise<Outcome> {
+  const workers = scale.worldSizes.at(-1)!
+  const most = tuned.filter((each) => each.workers === workers)
+  const baseline = most.find(({ curve }) => curve === AVERAGE)!.best
+  const parts = await Promise.all(
+    most
+      .filter(({ curve }) => curve === AVERAGE || curve === DELTAS)
+      .map(async ({ curve, rate, best }) => {
+        const settings = await Promise.all(
+          SHORTER.map((share) => {
+            const task = { ...scale.task, samples: Math.round(share * scale.task.samples) }
+            const cell: Omit<Cell, 'seed' | 'split'> = {
+              ...cellOf(task, curve, workers),
+              ...{ evaluationCount: scale.testCount, rate },
+            }
+            const about = { part: `${share} of the steps`, bestInsideGrid: null, score: byLoss }
+            return finals(context, cell, scale.seeds, about)
+          }),
+        )
+        const reached = [1, ...SHORTER].filter((_, index) => [best, ...settings][index]!.mean <= baseline.mean)
+        const name = `${scale.task.optimizer}, ${nameOf(curve)}, ${workers} workers: least share of the steps with the average's loss`
+        return { settings, findings: [{ name, mean: reached.length === 0 ? 'none' : Math.min(...reached) }] }
+      }),
+  )
+  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+}
+
+export const transformer: Study = {
+  name: 'transformer',
+  question: 'The same for LAMB and Adam on a transformer, and does Adasum take fewer steps to the same loss?',
+  models: ['characters'],
+  async run(context) {
+    const parts = await Promise.all(
+      (['lamb', 'adam'] as const).map((each) => run(context, scaleOf(each, context.quick))),
+    )
+    return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  },
+  processCell: (quick) => {
+    const scale = scaleOf('lamb', quick)
+    return processCellOf({ ...scale, task: { ...scale.task, samples: Math.min(scale.task.samples, 960) } })
+  },
+}
