@@ -9,6 +9,6 @@ import { train } from '../training/train.ts'
 const cell = JSON.parse(process.argv[2] ?? '') as Cell
 await readyBackend(cell)
 const comm = await connect()
-const result = await train(cell, await makeModel(cell), betweenProcesses(comm))
+const result = await train(cell, await makeModel(cell), betweenProcesses(comm, cell.precision))
 if (comm.rank === 0) console.log(JSON.stringify(result))
 await comm.close()

@@ -33,6 +33,7 @@ export class Session implements Context {
   readonly #pool: Pool
   readonly #path: string
   readonly #progress: Progress
+  #lastWorld: Promise<unknown> = Promise.resolve()
 
   private constructor(study: Study, options: SessionOptions, env: NodeJS.ProcessEnv, progress: Progress) {
     this.quick = options.quick
@@ -86,10 +87,18 @@ export class Session implements Context {
     return running
   }
 
+  /** Formats belong to an exchange between processes, and one world of them fills the machine. */
+  #compute(cell: Cell, onProgress: (progress: number) => void): Promise<Result> {
+    if (cell.precision === undefined) return this.#pool.run(cell, onProgress)
+    const result = this.#lastWorld.then(() => this.runByProcesses(cell))
+    this.#lastWorld = result.catch(() => undefined)
+    return result
+  }
+
   async #start(cell: Cell): Promise<Result> {
     const seconds = secondsOf(cell)
     const job = this.#progress.begin(seconds)
-    const result = await this.#pool.run(cell, (progress) => job.update(progress))
+    const result = await this.#compute(cell, (progress) => job.update(progress))
     appendLine(this.#path, { cell, result })
     job.done()
     return result

@@ -4,6 +4,7 @@ import { emulation } from './emulation.ts'
 import { largestBatch, plain } from './largest-batch.ts'
 import { operators } from './operators.ts'
 import { orthogonality } from './orthogonality.ts'
+import { precision } from './precision.ts'
 import { transformer } from './transformer.ts'
 
 /** In the order in which they are best run: later ones take up runs of earlier ones. */
@@ -14,5 +15,6 @@ export const STUDIES: readonly Study[] = [
   operators,
   elastic,
   emulation,
+  precision,
   plain,
 ]

@@ -39,6 +39,8 @@ export interface Cell {
   readonly keepsLosses?: boolean
   /** What the first worker sends in place of its own: noise of the same length, or the opposite. */
   readonly badWorker?: 'noise' | 'opposite'
+  /** In which format workers exchange, each in a process of its own; default f32, in whatever way. */
+  readonly precision?: 'bf16' | 'int8'
 }
 
 /** One logged step. */

@@ -1,6 +1,6 @@
 /** How workers combine: in one process by the local functions, or each in a process of its own by an all-reduce. */
-import { type Communicator, type Operator, type ReduceOp, type SegmentReduction, reduceSync } from 'adasum'
-import type { StudyOp } from './cell.ts'
+import { type Communicator, Compressor, type Operator, type ReduceOp, type SegmentReduction, reduceSync } from 'adasum'
+import type { Cell, StudyOp } from './cell.ts'
 
 export interface Combined {
   readonly result: Float32Array
@@ -62,15 +62,16 @@ export function combineLocally(op: StudyOp, inputs: readonly Float32Array[], seg
   )
 }
 
-/** One worker in each process of a world. */
-export function betweenProcesses(comm: Communicator): Exchange {
+/** One worker in each process of a world. @param precision - the format in which they exchange; default f32 */
+export function betweenProcesses(comm: Communicator, precision?: Cell['precision']): Exchange {
+  const compression = precision && { compressor: new Compressor({ format: precision }) }
   return {
     workersHere(count) {
       if (count !== comm.size) throw new Error(`${count} workers need as many processes; there are ${comm.size}.`)
       return [comm.rank]
     },
     async combine(op, inputs, segments) {
-      return comm.allReduce(inputs[0]!, { op: operatorOf(op), segments })
+      return comm.allReduce(inputs[0]!, { op: operatorOf(op), segments, ...compression })
     },
     async meanLoss(losses) {
       // A loss that is not finite must reach all ranks.

@@ -50,6 +50,12 @@ for (const change of BY_PROCESSES)
     t.true(one.accuracy > 0.5, String(one.accuracy))
   })
 
+test('processes that exchange in a format come near to those that do not, and not to their bits', async (t) => {
+  const [whole, coded] = [await trained({ workers: 2 }), await byProcesses({ ...CELL, workers: 2, precision: 'int8' })]
+  t.not(coded.sha256, whole.sha256)
+  t.true(Math.abs(coded.loss! / whole.loss! - 1) < 0.1, `${coded.loss} beside ${whole.loss}`)
+})
+
 const isNear = (one: Result, other: Result): boolean => Math.abs(one.loss! - other.loss!) < 1e-4 * one.loss!
 
 test('with momentum, sum is the average at n times the rate, and averages of deltas and of gradients are the same', async (t) => {
