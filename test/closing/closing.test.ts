@@ -112,6 +112,20 @@ for (const [name, network] of Object.entries(NETWORKS)) {
     await Promise.all(others.map((comm) => comm.close()))
   })
 
+  test(`${name}: a rank that has closed is named to one that it was never in touch with`, async (t) => {
+    const ranks = await world(3, network)
+    // It says goodbye to rank 0 alone, and leaves it to that rank to tell others.
+    await Promise.all([
+      ranks[2]!.send(Float32Array.of(5), { to: 0 }),
+      ranks[0]!.receive(new Float32Array(1), { from: 2 }),
+    ])
+    await ranks[2]!.close()
+    const error = await t.throwsAsync<AdasumError>(ranks[1]!.receive(new Float32Array(1), { from: 2 }))
+    t.is(error?.code, 'ERR_PEER_LOST')
+    t.regex(error.message, /^[Rr]ank 2 .* has closed its communicator, after collective #/)
+    await Promise.all(ranks.map((comm) => comm.close()))
+  })
+
   test(`${name}: a rank that has been in touch and closes is missed by those only that need it`, async (t) => {
     const ranks = await world(3, network)
     await onAll(ranks, (comm) => comm.barrier())

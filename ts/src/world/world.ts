@@ -8,7 +8,7 @@ import type { Binding } from '../binding/binding.ts'
 import { AdasumError } from '../errors.ts'
 import { peerLeftError } from '../group/failure.ts'
 import { Group } from '../group/group.ts'
-import type { GroupOptions } from '../group/group-options.ts'
+import type { Dialler, GroupOptions } from '../group/group-options.ts'
 import { Monitor, type Reporting } from '../observe/monitor.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Tuning } from '../tuning.ts'
@@ -140,14 +140,17 @@ export class World {
 
   #add(id: string, worldRanks: readonly number[], label: string, options: GroupOptions): Membership {
     const dial = this.connections.diallerOf(id, worldRanks)
-    const dialler = {
+    // The type says which names there are: a spread of others would go unnoticed.
+    const news: Pick<Dialler, 'onDeparture'> =
+      id === WORLD_GROUP_ID ? { onDeparture: (peer, last) => this.#departures.note(peer, last) } : {}
+    const dialler: Dialler = {
+      ...news,
       addressOf: (peer: number) => this.#options.routes[worldRanks[peer]!]!.address,
       dial: (peer: number, signal: AbortSignal) =>
         dial(peer, signal).catch(async (reason: unknown) => {
           const error = await this.#whyUnreachable(reason, worldRanks[peer]!, signal)
           throw error instanceof AdasumError && options.name ? inGroup(error, peer, worldRanks, options) : error
         }),
-      ...(id === WORLD_GROUP_ID && { hasLeft: (peer: number, last: number) => this.#departures.note(peer, last) }),
       sharesMemory: (peer: number) => this.#options.routes[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
     }
