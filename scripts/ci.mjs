@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, the builds for WebAssembly as they are published, the core's tests under valgrind,
-// the packed package in an empty folder, TensorFlow.js's backend for Node.js, a browser, worlds of many processes, a soak, ranks
-// that are killed, a GPU, and a short run of the kernels' figures. `.ci/run` starts it. What takes longer than a change can wait
-// for is in `npm run test:long`.
+// What a change must pass: lint, `npm test`, programs as users start them, the builds for WebAssembly as they are published, the
+// core's tests under valgrind, the packed package in an empty folder, TensorFlow.js's backend for Node.js, a study on small data, a
+// browser, worlds of many processes, a soak, ranks that are killed, a GPU, and a short run of the kernels' figures. `.ci/run`
+// starts it. What takes longer than a change can wait for is in `npm run test:long`.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -96,10 +96,12 @@ const before = changes()
 const results = [
   lint(),
   await suite('test'),
+  await wholeSuite('test:programs'),
   await wholeSuite('test:wasm-pack'),
   await wholeSuite('test:valgrind'),
   await wholeSuite('test:package'),
   await wholeSuite('test:tfjs-node'),
+  await wholeSuite('test:studies', '--only', 'largest-batch'),
   await wholeSuite('test:browser'),
   await wholeSuite('test:worlds', '--sizes', '17,33'),
   await wholeSuite('test:soak', '--small', '20000', '--large', '300'),

@@ -108,6 +108,12 @@ function figures(env) {
   return check('bench:gpu', status === 0 && lines.length === 4 * 3 * 5 && bad.length === 0)
 }
 
+/** What needs no device: plans, the shaders' translation, and their twins on the CPU. */
+function withoutDevice() {
+  const args = ['test', ...CARGO, '--lib', '--test', 'all']
+  return runSuite({ name: 'plans and shaders', command: 'cargo', args, read: readCargo, limitMinutes: 30 }, root)
+}
+
 /** @param {string} name @param {NodeJS.ProcessEnv} env */
 async function suites(name, env) {
   const cargo = ['test', ...CARGO, '--test', 'device']
@@ -127,7 +133,7 @@ async function suites(name, env) {
 const drivers = chosen(softwareDrivers())
 await buildGpuPackage(root)
 /** @type {import('./lib/results.mjs').Counts[]} */
-const results = [clippy()]
+const results = [clippy(), await withoutDevice()]
 // Without the folder Mesa complains of it on stderr.
 const REQUIRED = { ADASUM_REQUIRE_GPU: '1', XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir() }
 for (const [name, file] of Object.entries(drivers)) {

@@ -5,7 +5,8 @@
 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { adapterSuite, avaSuite, environmentWith } from './lib/adapter-tests.mjs'
+import { adapterSuite, environmentWith } from './lib/adapter-tests.mjs'
+import { avaSuite } from './lib/ava-suite.mjs'
 import { readRanks, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 import { tfjsNode } from './lib/tfjs-node.mjs'
@@ -16,7 +17,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** What this file is about is another backend's. */
 const OTHERS = 'training-kernels.test.ts'
 
-const PROGRAMS = ['test/docs/snippets.test.ts', '--match', '*docs/tensorflow.md']
+const PROGRAMS = ['test/examples/snippets.test.ts', '--match', '*docs/tensorflow.md']
 
 endToolsOnSignals()
 const folder = await tfjsNode(root, (text) => console.log(`test:tfjs-node: ${text}`))

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-// Every test that needs no service: Rust's and TypeScript's. Where the machine lacks something, that part is skipped
+// Every test that needs no service, but for the suites that have scripts of their own: Rust's and TypeScript's. Where the machine lacks something, that part is skipped
 // and the last lines say so; the very last one adds everything up. `npm test` runs it after the set-up; with `-- --all-cases`
 // the tests go through all cases of which they otherwise take a sample.
 
-import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { readAva, readCargo, sum, summaryLine } from './lib/results.mjs'
+import { parallelAvaSuite, remainingTests } from './lib/ava-suite.mjs'
+import { readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -15,28 +15,17 @@ const { values } = parseArgs({ options: { 'all-cases': { type: 'boolean', defaul
 const limitMinutes = values['all-cases'] ? 90 : 20
 const env = values['all-cases'] ? { ADASUM_CASES: 'all' } : {}
 
-const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-/** A file keeps about one core busy, and one more has something to do while others wait. */
-const files = availableParallelism() + 1
-
 /** @type {import('./lib/suite.mjs').Suite[]} */
 const SUITES = [
   {
     name: 'cargo test',
     command: 'cargo',
-    // The addon for GPUs is built by `npm run test:gpu`: its graphics library takes minutes to compile.
-    args: ['test', '--workspace', '--exclude', 'adasum-gpu-node', '--no-fail-fast'],
+    // What is for GPUs is tested by `npm run test:gpu`: its libraries take long to compile.
+    args: ['test', '--workspace', '--exclude', 'adasum-gpu', '--exclude', 'adasum-gpu-node', '--no-fail-fast'],
     read: readCargo,
     limitMinutes: 20,
   },
-  {
-    name: `ava, ${files} files at once`,
-    command: process.execPath,
-    args: [AVA, `--concurrency=${files}`],
-    read: readAva,
-    limitMinutes,
-    env,
-  },
+  parallelAvaSuite(root, 'ava', remainingTests(root), env, limitMinutes),
 ]
 
 const results = []

@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { readAva } from './results.mjs'
+import { avaSuite } from './ava-suite.mjs'
 
 /**
  * @param {string} folder with node_modules of its own
@@ -31,16 +31,4 @@ export function adapterSuite(root, name, env, isWanted = () => true) {
     files.map((file) => `test/adapters/${file}`),
     env,
   )
-}
-
-/**
- * @param {string} root
- * @param {string} name
- * @param {readonly string[]} args of ava
- * @param {NodeJS.ProcessEnv} env
- * @returns {import('./suite.mjs').Suite}
- */
-export function avaSuite(root, name, args, env) {
-  const ava = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  return { name, command: process.execPath, args: [ava, ...args], read: readAva, limitMinutes: 10, env }
 }

@@ -24,7 +24,7 @@ test('bad arguments of the constructor', async (t) => {
   t.throws(make({ op: 'sum', mode: 'gradient', localSteps: 2 }), { ...refused, message: /Use accumulate/ })
   t.throws(make({ op: 'sum', onNonFinite: 'ignore' }), refused)
   const known =
-    'mode, localSteps, accumulate, accumulateOp, lossScale, onReduction, op, onNonFinite, hierarchy, compressor, timeoutMs, signal'
+    'mode, localSteps, accumulate, accumulateOp, lossScale, onReduction, op, onNonFinite, hierarchy, compressor, gram, timeoutMs, signal'
   const message = `there is no option "localstep". The options are ${known}.`
   t.throws(make({ op: 'sum', localstep: 4 }), { ...refused, message })
   for (const nothing of [undefined, null, {}, Promise.resolve(comm)] as never[])

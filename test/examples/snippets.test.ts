@@ -6,8 +6,8 @@ import test, { type ExecutionContext } from 'ava'
 import { execa } from 'execa'
 import ts from 'typescript'
 import { ROOT, folderWith, installPackages } from '../_user-folder.ts'
-import { documents } from './_documents.ts'
-import { type Snippet, snippetsOf } from './_snippets.ts'
+import { documents } from '../docs/_documents.ts'
+import { type Snippet, snippetsOf } from '../docs/_snippets.ts'
 
 const LIMIT_MS = 90_000
 const hasTfjsNode = process.env['ADASUM_TFJS_BACKEND'] === 'tensorflow'
