@@ -9,11 +9,11 @@ import { Compressor } from '../../ts/src/compressor.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
-import type { AllReduceAlgorithm, ReducibleArray } from '../../ts/src/types.ts'
+import type { AllReduceAlgorithm, Operator, ReducibleArray } from '../../ts/src/types.ts'
 import { fill, shared } from '../shared-memory/_memory.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
 import { fc, runsOf } from '../_property.ts'
-import { LONG, reduce, worldOf } from '../group/_joining.ts'
+import { LONG, reduce, worldOf, worldWithReports } from '../group/_joining.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll } from '../_world.ts'
 
 // One after the other: each opens many connections.
@@ -271,13 +271,15 @@ test('a rank that closes after its join has told a rank that is slow to connect'
   t.deepEqual(joined, [1, 1])
 })
 
-test('a rank can take part in the latest 256 kinds of calls that it has made', async (t) => {
+test('a rank can take part in the 256 kinds of calls that it has made last', async (t) => {
+  const kinds = [...Array.from({ length: 256 }, (_, i) => 1 + i), 1, 257]
   for (const [length, isKnown] of [
-    [2, true],
-    [1, false],
+    [1, true],
+    [3, true],
+    [2, false],
   ] as const) {
     const world = await makeWorld(2)
-    for (let kind = 1; kind <= 257; kind++) await Promise.all(world.ranks.map((comm) => reduce(comm, { length: kind })))
+    for (const kind of kinds) await Promise.all(world.ranks.map((comm) => reduce(comm, { length: kind })))
     const [a, b] = world.ranks
     const results = await Promise.allSettled([a!.join(), reduce(b!, { length }).then(() => b!.join())])
     for (const result of results)
@@ -285,6 +287,44 @@ test('a rank can take part in the latest 256 kinds of calls that it has made', a
       else t.like(result, { reason: { code: 'ERR_UNSUPPORTED', operation: 'all-reduce' } })
     await world.close()
   }
+})
+
+test('functions of the caller, which no joined rank can know, push out no kind of calls', async (t) => {
+  const world = await worldOf(2)
+  const [a, b] = world.ranks
+  const average: Operator = { name: 'custom', coefficients: (gram) => gram.map(() => 1 / gram.length) }
+  for (let kind = 1; kind <= 256; kind++)
+    await onAll(world.ranks, (comm) => comm.allReduce(new Float32Array(kind + 20), { op: average, weight: 1 }))
+  await Promise.all([a!.join(), reduce(b!).then(() => b!.join())])
+  await world.close()
+  t.pass()
+})
+
+test('the time of a join begins anew when a call has ended that its rank has made before', async (t) => {
+  const world = await worldOf(2)
+  const [a, b] = world.ranks
+  const call = reduce(a!, { length: LONG })
+  const join = a!.join({ timeoutMs: 1000 })
+  await sleep(800)
+  await Promise.all([call, reduce(b!, { length: LONG })])
+  await sleep(600)
+  t.deepEqual(await Promise.all([join, b!.join()]), Array<unknown>(2).fill({ lastRank: 1 }))
+  await world.close()
+})
+
+test('a join that has waited through a slow call is reported once it waits for its peers', async (t) => {
+  const { world, reports } = await worldWithReports(t, 3, { stallMs: 150 })
+  const [a, b, c] = world.ranks
+  const join = a!.join()
+  const call = reduce(b!, { length: LONG })
+  await sleep(500)
+  await Promise.all([call, reduce(c!, { length: LONG })])
+  const isReported = (): boolean => reports.some(({ operation }) => operation === 'join')
+  t.false(isReported())
+  for (let turn = 0; turn < 400 && !isReported(); turn++) await sleep(5)
+  t.true(isReported())
+  await Promise.all([join, b!.join(), c!.join()])
+  await world.close()
 })
 
 test('what is wrong with the arguments of join fails that call alone', async (t) => {

@@ -1,8 +1,10 @@
 /** Worlds whose ranks can join: they have made the calls that others may go on to make. And what a rank may say of its joins. */
+import type { ExecutionContext } from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { COLLECTIVES, WEIGHTED } from '../../ts/src/group/descriptor.ts'
 import type { Link } from '../../ts/src/group/link.ts'
-import type { CallOptions, Reduction } from '../../ts/src/types.ts'
+import { Instruments } from '../../ts/src/observe/instruments.ts'
+import type { CallOptions, Reduction, StallReport } from '../../ts/src/types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../../ts/src/wire/frame.ts'
 import { type World, makeWorld, onAll } from '../_world.ts'
 
@@ -21,6 +23,25 @@ export async function worldOf(size: number, options: Parameters<typeof makeWorld
   const world = await makeWorld(size, options)
   for (const length of [10, LONG]) await onAll(world.ranks, (comm) => reduce(comm, { length }))
   return world
+}
+
+/** Such a world, and what its ranks report of calls that stand still, which nothing prints. */
+export async function worldWithReports(
+  t: ExecutionContext,
+  size: number,
+  options: { stallMs: number },
+): Promise<{ world: World; reports: StallReport[] }> {
+  const printers = process.listeners('warning')
+  process.removeAllListeners('warning')
+  process.on('warning', () => undefined)
+  t.teardown(() => {
+    process.removeAllListeners('warning')
+    for (const printer of printers) process.on('warning', printer)
+  })
+  const reports: StallReport[] = []
+  const onStall = (report: StallReport): void => void reports.push(report)
+  const instruments = (rank: number): Instruments => new Instruments({ rank, size, onStall })
+  return { world: await worldOf(size, { ...options, instruments }), reports }
 }
 
 /** The descriptor of the short call that worlds here have made. */

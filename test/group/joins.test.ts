@@ -4,7 +4,6 @@ import anyTest, { type ExecutionContext } from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { encodeFrame } from '../../ts/src/group/outbox.ts'
-import { Instruments } from '../../ts/src/observe/instruments.ts'
 import { HAS_SHARED_MEMORY } from '../../ts/src/shared-memory/shared-memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { StallReport } from '../../ts/src/types.ts'
@@ -12,7 +11,18 @@ import { shared } from '../shared-memory/_memory.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
 import { fc, runsOf } from '../_property.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
-import { CALL, JOIN, LONG, UNKNOWN, type Word, descriptorOfShortCall, reduce, say, worldOf } from './_joining.ts'
+import {
+  CALL,
+  JOIN,
+  LONG,
+  UNKNOWN,
+  type Word,
+  descriptorOfShortCall,
+  reduce,
+  say,
+  worldOf,
+  worldWithReports,
+} from './_joining.ts'
 
 // One after the other: deadlines are short, and warnings belong to the process.
 const test = anyTest.serial
@@ -217,17 +227,7 @@ test('a join lasts as long as the others make calls, whatever its deadline', asy
 })
 
 test('what stands still is reported with the ranks that hold it up', async (t) => {
-  const printers = process.listeners('warning')
-  process.removeAllListeners('warning')
-  process.on('warning', () => undefined)
-  t.teardown(() => {
-    process.removeAllListeners('warning')
-    for (const printer of printers) process.on('warning', printer)
-  })
-  const reports: StallReport[] = []
-  const onStall = (report: StallReport): void => void reports.push(report)
-  const instruments = (rank: number): Instruments => new Instruments({ rank, size: 3, onStall })
-  const world = await worldOf(3, { stallMs: 150, instruments })
+  const { world, reports } = await worldWithReports(t, 3, { stallMs: 150 })
   const [a, b, c] = world.ranks
   const waitedFor = ({ waitingFor }: StallReport): number[] => waitingFor.map(({ rank }) => rank)
   const join = a!.join()

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync } from '../../ts/src/index.ts'
 import {
   type GramMatrix,
@@ -226,6 +227,11 @@ test('degenerate matrices: one input, zeros, opposed vectors, inputs left out, p
     t.is(noiseScale(gradientNoise(gram)!), 0.5)
     t.true(near(cosineMatrix(gram)[0]![1]!, Math.SQRT1_2, 1e-15))
   }
+})
+
+test('what is no noise has no scale', (t) => {
+  for (const noise of [undefined, null, 3, {}, { variance: '1', squaredMean: 1 }, { variance: 1, squaredMean: NaN }])
+    t.throws(() => noiseScale(noise as never), { instanceOf: AdasumError, code: 'ERR_ARGUMENT' })
 })
 
 test('the noise of synthetic gradients is found, by samples or by batches', (t) => {

@@ -10,14 +10,17 @@ import type { AllReducePlan } from './reduce-plan.ts'
 const MOST_PLANS = 256
 
 export class ShadowPlans {
-  /** The oldest first. */
+  /** The one that was made last comes last. */
   readonly #plans = new Map<string, AllReducePlan>()
 
   /** Remembers how an all-reduce with weights is made. */
   note(plan: AllReducePlan): void {
+    // The descriptor does not say which function of a caller's it is.
+    if (plan.operation.name === 'custom') return
     const key = keyOf(plan.descriptor)
-    if (this.#plans.has(key)) return
-    this.#plans.set(key, { ...plan, weight: 0, compressor: withoutResiduals(plan.compressor) })
+    const known = this.#plans.get(key)
+    this.#plans.delete(key)
+    this.#plans.set(key, known ?? { ...plan, weight: 0, compressor: withoutResiduals(plan.compressor) })
     for (const oldest of this.#plans.keys()) if (this.#plans.size > MOST_PLANS) this.#plans.delete(oldest)
   }
 

@@ -31,7 +31,8 @@ export interface CallLinks {
    */
   announceCall(call: Call): void
   /** The call has made no progress for `stallMs`; it goes on. */
-  onStall(call: Call): void
+  /** The call stands still. Returns false if it only waits for other calls, which are under way. */
+  onStall(call: Call): boolean
   /** The call has made no progress for `timeoutMs`. */
   onTimeout(call: Call): void
 }
@@ -327,8 +328,8 @@ export class Call implements PhaseObserver, ObservedCall {
       this.#progressWhenAnnounced = this.#lastProgress
       return this.#links.announceCall(this)
     }
-    this.#isReported = true
-    this.#links.onStall(this)
+    this.#isReported = this.#links.onStall(this)
+    if (!this.#isReported) this.noteProgress()
   }
 }
 

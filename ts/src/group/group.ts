@@ -221,6 +221,7 @@ export class Group implements LinkOwner, CallLinks {
   #end(call: Call, code?: ErrorCode): void {
     call.finish(code)
     this.#calls.remove(call)
+    this.joins.onCallEnded()
     if (this.#calls.isEmpty) this.#onIdle?.()
   }
 
@@ -293,10 +294,11 @@ export class Group implements LinkOwner, CallLinks {
     for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
   }
 
-  onStall(call: Call): void {
-    if (!this.joins.isWaiting(call)) return
+  onStall(call: Call): boolean {
+    if (!this.joins.isWaiting(call)) return false
     this.recorder.counters.countStall()
     this.#stalls.add(call)
+    return true
   }
 
   #reportStall(call: Call, laterCallCount: number): void {

@@ -109,6 +109,12 @@ export class Joins {
     peer.join(pending.sequence).then(onSent, () => undefined)
   }
 
+  /** A call of this rank has ended, a shadow or one that it made before it joined: now the join waits for something else. */
+  onCallEnded(): void {
+    this.#pending?.call.noteProgress()
+    this.#lookSoon()
+  }
+
   /** Ends this rank's join: the group has failed, or fails for this reason. */
   fail(error: unknown): void {
     this.#pending?.reject(error)
@@ -201,7 +207,6 @@ export class Joins {
     const { call } = pending
     const onEnd = (): void => {
       pending.shadowCount--
-      call.noteProgress()
       this.#look()
     }
     pending.shadowCount++

@@ -10,7 +10,7 @@
  * Without weights these are (tr K - 1'K1/n) / (n - 1) and 1'K1/n^2 - variance/n, but lose no digits where gradients are
  * nearly equal.
  */
-import { AdasumError, inspect } from '../errors.ts'
+import { AdasumError, inspect, reading } from '../errors.ts'
 import { wholeNumber } from '../tensor/check.ts'
 import type { GramMatrix } from '../types.ts'
 import { type Inputs, readInputs } from './gram.ts'
@@ -73,8 +73,13 @@ function sumOverPairs({ gram, indices, weights }: Inputs, total: number) {
  * larger batch saves steps in proportion; far above it saves none.
  *
  * @returns in samples, or without weights in batches of one input. Infinity where no mean gradient shows; 0 without any variance
+ * @throws AdasumError ERR_ARGUMENT for what is no noise, such as the undefined of fewer than two inputs
  */
-export function noiseScale({ variance, squaredMean }: Pick<GradientNoise, 'variance' | 'squaredMean'>): number {
+export function noiseScale(noise: Pick<GradientNoise, 'variance' | 'squaredMean'>): number {
+  const { variance, squaredMean } = reading('noise', () => ({ ...noise }))
+  for (const [name, value] of Object.entries({ variance, squaredMean }))
+    if (!Number.isFinite(value))
+      throw new AdasumError('ERR_ARGUMENT', `noise.${name} is ${inspect(value)}; it must be a finite number.`)
   if (variance === 0) return 0
   return squaredMean > 0 ? variance / squaredMean : Infinity
 }

@@ -110,7 +110,7 @@ export class FlatExchange {
   /**
    * Combines `values` in place.
    *
-   * @param notes - whole numbers below 2^24, as many as the constructor was told
+   * @param notes - whole numbers below 2^22: an average of f32 has to bring them back exactly, as many as the constructor was told
    * @param weight - how much this rank counts; on all ranks or on none, and as the constructor was told
    */
   async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
