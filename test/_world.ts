@@ -50,7 +50,7 @@ export async function makeWorld(
     bindingOf?: (rank: number) => Binding
     /** What each rank shares with the others; without it they share nothing. */
     sharedMemory?: (rank: number) => SharedMemory
-    /** What each rank is reportinged with. */
+    /** What each rank reports with. */
     instruments?: (rank: number) => Instruments
     timeoutMs?: number
     stallMs?: number

@@ -134,7 +134,7 @@ export interface SegmentReduction {
   coefficients?: number[]
   /**
    * The dot products of all pairs of inputs (rank order), in f64: `gram[i][j]` is g_i . g_j. Rows and columns of inputs that were
-   * left out are NaN. With `gram: true`; absent in collectives of more than 16 ranks, with algorithm `rvh` and with a
+   * left out are NaN; 0 in segments without elements. With `gram: true`; absent in collectives of more than 16 ranks, with algorithm `rvh` and with a
    * hierarchy, where no rank ever has the products of all pairs.
    */
   gram?: GramMatrix

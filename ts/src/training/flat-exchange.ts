@@ -36,7 +36,7 @@ export interface ExchangeOptions extends CallOptions {
   /** Quantises what is sent. No other exchange may use the same one. */
   compressor?: Compressor
   /**
-   * With op `adasum`, and at most 16 ranks without a hierarchy: also report each weight's coefficients and Gram matrix, of what the
+   * With an operator that looks at Gram matrices, and at most 16 ranks without a hierarchy: also report each weight's coefficients and Gram matrix, of what the
    * ranks exchange. The same on every rank. Default false.
    */
   gram?: boolean

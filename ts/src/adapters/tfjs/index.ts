@@ -3,6 +3,7 @@ export { averageNonTrainableWeights, broadcastWeights, type BroadcastWeightsOpti
 export { distribute, type DistributeOptions, type FitCallbacks } from './distribute.ts'
 export { DistributedOptimizer, type DistributedOptimizerOptions } from './distributed-optimizer.ts'
 export type { TrainableModel } from './fit-hooks.ts'
+export { learningRateSchedule } from './learning-rate-schedule.ts'
 export type { LossFunction } from './gradients.ts'
 export type { Collectives } from '../../training/collectives.ts'
 export type { BatchOptions, TrainerOptions } from '../../training/trainer-options.ts'
