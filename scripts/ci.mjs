@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// What a change must pass: lint, `npm test`, programs as users start them, the builds for WebAssembly as they are published, the
-// core's tests under valgrind, the packed package in an empty folder, TensorFlow.js's backend for Node.js, a study on small data, a
-// browser, worlds of many processes, a soak, ranks that are killed, a GPU, and a short run of the kernels' figures. `.ci/run`
-// starts it. What takes longer than a change can wait for is in `npm run test:long`.
+// What a change must pass: lint, `npm test`, programs as they are started, faults, the builds for WebAssembly as they are
+// published, the core's tests under valgrind, the packed package in an empty folder, TensorFlow.js's backend for Node.js, a study
+// on small data, a browser, worlds of many processes, a soak, ranks that are killed, a GPU, and a short run of the kernels'
+// figures. `.ci/run` starts it. What takes longer than a change can wait for is in `npm run test:long`.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -97,6 +97,7 @@ const results = [
   lint(),
   await suite('test'),
   await wholeSuite('test:programs'),
+  await wholeSuite('test:faults'),
   await wholeSuite('test:wasm-pack'),
   await wholeSuite('test:valgrind'),
   await wholeSuite('test:package'),

@@ -7,10 +7,11 @@ import { readAva } from './results.mjs'
 
 /**
  * Folders of test/ that are suites of their own, by their script: `npm test` has ten minutes, and these start programs as
- * users do, or train.
+ * users do, let them die, or train.
  */
 export const FOLDERS_OF_SUITES = {
-  'test:programs': ['cli', 'examples'],
+  'test:programs': ['cli', 'examples', 'scripts'],
+  'test:faults': ['faults'],
   'test:studies': ['studies'],
 }
 
