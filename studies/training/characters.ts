@@ -7,6 +7,7 @@ import type { Cell } from './cell.ts'
 import { type Model, offsetsOf } from './model.ts'
 import { normalNumbers } from './random.ts'
 import { type Pieces, readPieces } from './text.ts'
+import { assignAll, gradientInto } from './tf-variables.ts'
 
 const CONTEXT = 64
 const WIDTH = 64
@@ -33,19 +34,11 @@ export async function makeCharacters(): Promise<Model> {
       return Float32Array.from(parts.flat())
     },
     load(weights) {
-      variables.forEach((variable, index) => {
-        const value = tf.tensor(weights.slice(offsets[index], offsets[index + 1]), variable.shape)
-        variable.assign(value)
-        value.dispose()
-      })
+      assignAll(variables, offsets, weights)
     },
     async gradient(indices, target) {
       const { inputs, targets } = pieces.take('training', indices)
-      const { value, grads } = tf.variableGrads(() => lossOf(logitsOf(variables, inputs), targets), variables)
-      variables.forEach(({ name }, index) => target.set(grads[name]!.dataSync(), offsets[index]))
-      const loss = value.dataSync()[0]!
-      tf.dispose([value, grads])
-      return loss
+      return gradientInto(target, variables, offsets, () => lossOf(logitsOf(variables, inputs), targets))
     },
     evaluate: async (split, count) => evaluate(variables, pieces, split, count),
   }

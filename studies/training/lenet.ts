@@ -6,6 +6,7 @@ import type { Sequential } from '@tensorflow/tfjs-layers'
 import type { Cell } from './cell.ts'
 import { type Examples, mnist, readImages } from './images.ts'
 import { type Model, offsetsOf } from './model.ts'
+import { assignAll, gradientInto } from './tf-variables.ts'
 
 const SIDE = 28
 const CLASSES = 10
@@ -37,18 +38,12 @@ export async function makeLeNet(data: Cell['data']): Promise<Model> {
       return weights
     },
     load(weights) {
-      variables.forEach((variable, index) => {
-        const value = tf.tensor(weights.slice(offsets[index], offsets[index + 1]), variable.shape)
-        variable.assign(value)
-        value.dispose()
-      })
+      assignAll(variables, offsets, weights)
     },
     async gradient(indices, target) {
       const [images, labels] = batchOf(splits.training, indices)
-      const { value, grads } = tf.variableGrads(() => lossOf(model, images, labels), variables)
-      variables.forEach(({ name }, index) => target.set(grads[name]!.dataSync(), offsets[index]))
-      const loss = value.dataSync()[0]!
-      tf.dispose([images, labels, value, grads])
+      const loss = gradientInto(target, variables, offsets, () => lossOf(model, images, labels))
+      tf.dispose([images, labels])
       return loss
     },
     evaluate: async (split, count) => evaluate(model, lossOf, splits[split], count),

@@ -36,8 +36,8 @@ export interface ExchangeOptions extends CallOptions {
   /** Quantises what is sent. No other exchange may use the same one. */
   compressor?: Compressor
   /**
-   * With an operator that looks at Gram matrices, and at most 16 ranks without a hierarchy: also report each weight's coefficients and Gram matrix, of what the
-   * ranks exchange. The same on every rank. Default false.
+   * With an operator that looks at Gram matrices, and at most 16 ranks without a hierarchy: also report each weight's
+   * coefficients and Gram matrix, of what the ranks exchange. The same on every rank. Default false.
    */
   gram?: boolean
 }
@@ -110,7 +110,8 @@ export class FlatExchange {
   /**
    * Combines `values` in place.
    *
-   * @param notes - whole numbers below 2^22: an average of f32 has to bring them back exactly, as many as the constructor was told
+   * @param notes - as many as the constructor was told: whole numbers below 2^22, since an average in f32 has to bring them
+   *   back exactly
    * @param weight - how much this rank counts; on all ranks or on none, and as the constructor was told
    */
   async combine(notes: readonly number[] = [], weight?: number): Promise<Exchange> {
