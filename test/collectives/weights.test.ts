@@ -18,7 +18,7 @@ import { tcp } from '../../ts/src/transport/tcp.ts'
 import { fc, runsOf } from '../_property.ts'
 import { type World, bitsOf, failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { shared } from '../shared-memory/_memory.ts'
-import { operatorOracle } from '../reduction/_operators.ts'
+import { operatorOracleOf } from '../reduction/_operators.ts'
 import { FAMILIES, adasumOfNodes, familyOf, oracle, relativeError } from '../reduction/_oracle.ts'
 
 const test = anyTest.serial
@@ -209,7 +209,7 @@ test('levels and machines of any weights give what the definition gives, the sam
       }
       for (const op of ['average', 'adasum'] as const)
         await run({ op, algorithm: 'rvh' }, oracle(op, inputs, segments, weights))
-      for (const op of BY_PAIRS) await run({ op, algorithm: 'rvh' }, definitionOf(op, inputs, segments, weights))
+      for (const op of BY_PAIRS) await run({ op, algorithm: 'rvh' }, operatorOracleOf(op, inputs, segments, weights))
       await run({ op: 'adasum', hierarchy: 'average' }, machineMeans(machines, inputs, segments, weights))
     }),
     { numRuns: runsOf(15) },
@@ -217,17 +217,6 @@ test('levels and machines of any weights give what the definition gives, the sam
   await world.close()
   t.pass()
 })
-
-function definitionOf(op: Operator, inputs: Float64Array[], segments: number[], weights: number[]): Float64Array {
-  const result = new Float64Array(inputs[0]!.length)
-  let begin = 0
-  for (const count of segments) {
-    const parts = inputs.map((input) => input.subarray(begin, begin + count))
-    result.set(operatorOracle(op, parts, weights), begin)
-    begin += count
-  }
-  return result
-}
 
 /** Adasum of the machines' means by weights, each counting as much as its ranks together. */
 function machineMeans(machines: number[], inputs: Float64Array[], segments: number[], weights: number[]): Float64Array {

@@ -4,6 +4,23 @@ import type { Node } from './_oracle.ts'
 
 type Pair = (a: Float64Array, b: Float64Array, m: number, k: number) => [number, number]
 
+/** The same, a segment at a time. */
+export function operatorOracleOf(
+  op: Operator,
+  inputs: readonly FloatArray[],
+  segments: readonly number[],
+  weights: readonly number[],
+): Float64Array {
+  const result = new Float64Array(inputs[0]!.length)
+  let begin = 0
+  for (const count of segments) {
+    const parts = inputs.map((input) => input.subarray(begin, begin + count))
+    result.set(operatorOracle(op, parts, weights), begin)
+    begin += count
+  }
+  return result
+}
+
 /**
  * The result in f64, before it is rounded.
  *

@@ -4,7 +4,7 @@ import { adasum, adasumSync, average, averageSync, reduce, reduceSync, sumSync }
 import type { CoefficientFunction, FloatArray, Operator, ReduceOp } from '../../ts/src/types.ts'
 import { bitsOf } from '../_world.ts'
 import { fc, runsOf } from '../_property.ts'
-import { operatorOracle } from './_operators.ts'
+import { operatorOracleOf } from './_operators.ts'
 import { FAMILIES, familyOf, oracle, relativeError } from './_oracle.ts'
 
 const BY_PAIRS: Operator[] = [
@@ -51,14 +51,7 @@ function definition(
 ): Float64Array {
   if (typeof op === 'string') return oracle(op, inputs, segments, weights)
   if (op.name === 'custom') return oracle('average', inputs, segments, weights)
-  const result = new Float64Array(inputs[0]!.length)
-  let begin = 0
-  for (const count of segments) {
-    const parts = inputs.map((input) => input.subarray(begin, begin + count))
-    result.set(operatorOracle(op, parts, weights), begin)
-    begin += count
-  }
-  return result
+  return operatorOracleOf(op, inputs, segments, weights)
 }
 
 test('any weights give what the definition gives', (t) => {
