@@ -1,5 +1,5 @@
 /** What happens if the number of workers changes and the learning rate does not? */
-import type { Cell, Result } from '../training/cell.ts'
+import { type Cell, type Result, phasesOf } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
 import { summarize, summarizePairs } from '../engine/statistics.ts'
 import { type Context, type Outcome, type Setting, type Study, choose, finals, runSeeds } from '../engine/study.ts'
@@ -14,8 +14,9 @@ interface Changing {
   readonly curve: Curve
   readonly own: Setting
   readonly atOne: Setting
-  /** By seed, at the curve's own rate. */
+  /** By seed, at the curve's own rate: rises of the loss, and the standard deviations of the losses before. */
   readonly jumps: readonly number[]
+  readonly spreads: readonly number[]
 }
 
 function elasticScale(quick: boolean): Scale {
@@ -37,6 +38,10 @@ async function study(context: Context): Promise<Outcome> {
         name: `${nameOf(curve)}: rise of the loss at ${fewer} to ${more} workers`,
         ...summarize(jumps),
       })),
+      {
+        name: `${nameOf(AVERAGE)}: rise of the loss at ${fewer} to ${more} workers less the deviation of the steps before`,
+        ...summarizePairs(average.jumps, average.spreads),
+      },
       ...all
         .filter((each) => each !== average)
         .map(({ curve, atOne }) => ({
@@ -63,23 +68,37 @@ async function changing(context: Context, scale: Scale, curve: Curve, oneRate: n
     finals(context, { ...cell, rate: oneRate }, scale.seeds, { part: "one worker's rate", bestInsideGrid: null }),
     runSeeds(context, { ...cell, rate }, scale.seeds),
   ])
-  return { curve, own, atOne, jumps: results.map((result) => jumpOf(result, cell)) }
+  const windows = results.map((result) => windowsOf(result, cell))
+  return { curve, own, atOne, jumps: windows.map(jumpOf), spreads: windows.map(({ before }) => deviationOf(before)) }
 }
 
-/** By how much the mean loss rises from the steps before the last change to those behind it; NaN if it was not reached. */
-export function jumpOf(
-  { losses = [], diverged }: Result,
-  { workers, localBatch, samples }: Pick<Cell, 'workers' | 'localBatch' | 'samples'>,
-): number {
-  // prettier-ignore
-  const counts = typeof workers === 'number' ? [workers] : workers
-  const steps = counts.map((count) => Math.max(1, Math.floor(samples / counts.length / (localBatch * count))))
+/** Losses of steps on both sides of the last change; none if a run that diverged did not come so far. */
+export function windowsOf(
+  { losses = [], diverged }: Pick<Result, 'losses' | 'diverged'>,
+  cell: Pick<Cell, 'workers' | 'localBatch' | 'samples'>,
+): { before: number[]; behind: number[] } {
+  const steps = phasesOf(cell).map((phase) => phase.steps)
   const total = steps.reduce((sum, count) => sum + count, 0)
   const change = total - steps.at(-1)!
   const window = Math.max(1, Math.round(WINDOW * total))
-  const mean = (part: readonly number[]): number => part.reduce((sum, loss) => sum + loss, 0) / part.length
-  if (diverged && losses.length < change + window) return NaN
-  return mean(losses.slice(change, change + window)) - mean(losses.slice(Math.max(0, change - window), change))
+  if (diverged && losses.length < change + window) return { before: [], behind: [] }
+  return {
+    before: losses.slice(Math.max(0, change - window), change),
+    behind: losses.slice(change, change + window),
+  }
+}
+
+const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** By how much the mean loss rises at the change; NaN if it was not reached. */
+export function jumpOf({ before, behind }: { before: readonly number[]; behind: readonly number[] }): number {
+  return meanOf(behind) - meanOf(before)
+}
+
+/** The standard deviation; NaN of no values. */
+function deviationOf(values: readonly number[]): number {
+  const mean = meanOf(values)
+  return Math.sqrt(meanOf(values.map((value) => (value - mean) ** 2)))
 }
 
 export const elastic: Study = {

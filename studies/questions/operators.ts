@@ -1,6 +1,6 @@
 /** How do other operators over the same Gram matrix do, and what does one bad worker do to each? */
 import { summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Outcome, type Study, finals } from '../engine/study.ts'
+import { type Context, type Finding, type Outcome, type Study, byAccuracy, finals } from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
 import {
   AVERAGE,
@@ -8,12 +8,14 @@ import {
   DELTAS,
   GRADIENTS,
   type Scale,
-  cellOf,
+  type Tuned,
+  finalCellOf,
   nameOf,
   regretOf,
   tune,
   tuneOne,
 } from './scaling.ts'
+import { scaleOf as transformerScaleOf } from './transformer.ts'
 
 const CURVES: readonly Curve[] = [
   AVERAGE,
@@ -25,37 +27,70 @@ const CURVES: readonly Curve[] = [
 ]
 const BAD = ['noise', 'opposite'] as const
 
+/** On the transformer, whose rates of average and Adasum the study of it chooses. */
+const CURVES_OF_TRANSFORMER: readonly Curve[] = [
+  AVERAGE,
+  DELTAS,
+  { op: 'adascale', of: 'deltas' },
+  { op: 'adacons', of: 'gradients' },
+  { op: 'gaf', of: 'gradients' },
+]
+
 async function study(context: Context): Promise<Outcome> {
-  const scale = scaleOf(context.quick)
-  const { rate } = await tuneOne(context, scale)
-  const parts = await Promise.all(CURVES.map((curve) => withBadWorkers(context, scale, curve, rate)))
+  const lenet = scaleOf(context.quick)
+  const parts = await Promise.all([
+    compare(context, { ...lenet, worldSizes: [lenet.worldSizes[1]!] }, CURVES),
+    compare(context, transformerScale(context.quick), CURVES_OF_TRANSFORMER),
+  ])
   return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
 }
 
-async function withBadWorkers(context: Context, scale: Scale, curve: Curve, oneRate: number): Promise<Outcome> {
-  const workers = scale.worldSizes[1]!
-  const tuned = await tune(context, scale, curve, workers, oneRate)
-  const cell = { ...cellOf(scale.task, curve, workers), evaluationCount: scale.testCount, rate: tuned.rate }
-  const bad = await Promise.all(
+/** LAMB, with the most workers that the study of the transformer has. */
+function transformerScale(quick: boolean): Scale {
+  const scale = transformerScaleOf('lamb', quick)
+  return { ...scale, worldSizes: scale.worldSizes.slice(-1) }
+}
+
+/** All operators at the one number of workers that the scale has. */
+async function compare(context: Context, scale: Scale, curves: readonly Curve[]): Promise<Outcome> {
+  const { rate } = await tuneOne(context, scale)
+  const all = await Promise.all(curves.map((curve) => tune(context, scale, curve, scale.worldSizes[0]!, rate)))
+  const bad = await Promise.all(all.map((tuned) => withBadWorkers(context, scale, tuned)))
+  const average = all.find(({ curve }) => curve === AVERAGE)!
+  return {
+    settings: all.flatMap(({ best, untuned }, index) => [best, untuned, ...bad[index]!.settings]),
+    findings: [
+      ...all.flatMap((tuned, index) => [regretOf(tuned, scale.score), ...bad[index]!.findings]),
+      ...all.filter((tuned) => tuned !== average).map((tuned) => besideAverage(tuned, average)),
+    ],
+  }
+}
+
+function besideAverage({ curve, rate, best }: Tuned, average: Tuned): Finding {
+  const name = `${best.model}, ${nameOf(curve)}, ${String(best.workers)} workers: best rate over the average's`
+  return { name, mean: rate / average.rate }
+}
+
+async function withBadWorkers(context: Context, scale: Scale, { curve, workers, rate, best }: Tuned): Promise<Outcome> {
+  const { isLogged: _isLogged, isProbed: _isProbed, ...cell } = finalCellOf(scale, curve, workers)
+  const score = scale.score ?? byAccuracy
+  const settings = await Promise.all(
     BAD.map((badWorker) => {
-      const about = {
-        part: `one worker sends ${badWorker === 'noise' ? 'noise' : 'the opposite'}`,
-        bestInsideGrid: null,
-      }
-      return finals(context, { ...cell, badWorker }, scale.seeds, about)
+      const part = `one worker sends ${badWorker === 'noise' ? 'noise' : 'the opposite'}`
+      return finals(context, { ...cell, rate, badWorker }, scale.seeds, { part, bestInsideGrid: null, score })
     }),
   )
-  const findings = bad.map(({ part, values }) => ({
-    name: `${nameOf(curve)}, ${workers} workers, ${part}: loss of accuracy`,
-    ...summarizePairs(tuned.best.values, values),
+  const findings = settings.map(({ part, values }) => ({
+    name: `${best.model}, ${nameOf(curve)}, ${workers} workers, ${part}: worse by (${score.measure})`,
+    ...(score.sign === 1 ? summarizePairs(best.values, values) : summarizePairs(values, best.values)),
   }))
-  return { settings: [tuned.best, tuned.untuned, ...bad], findings: [regretOf(tuned), ...findings] }
+  return { settings, findings }
 }
 
 export const operators: Study = {
   name: 'operators',
   question: 'How do AdaCons, GAF and 1 / (1 + cos) do, and what does one bad worker do to each operator?',
-  models: ['lenet'],
+  models: ['lenet', 'characters'],
   run: study,
   processCell: (quick) => processCellOf(scaleOf(quick), { op: 'gaf', of: 'gradients' }),
 }

@@ -26,6 +26,8 @@ export interface Scale {
   readonly base: number
   readonly oneWorker: readonly number[]
   readonly score?: Score
+  /** Whether a linear probe is trained on the models of final runs. */
+  readonly isProbed?: boolean
   /** Exponents over one worker's rate; default `exponentsOf`. */
   readonly exponents?: (curve: Curve, workers: number) => number[]
 }
@@ -39,6 +41,19 @@ export const nameOf = ({ op, of }: Curve): string => `${op} of ${of}`
 /** A cell of a task, but for rate, seed and split. */
 export function cellOf(task: Task, curve: Curve, workers: Cell['workers']): Omit<Cell, 'rate' | 'seed' | 'split'> {
   return { task: 'train', ...task, ...curve, workers, warmup: 0.05, decay: 'linear' }
+}
+
+/** The cell of a final run: one of Adasum keeps the lengths of its steps. */
+export function finalCellOf(
+  { task, testCount, isProbed }: Scale,
+  curve: Curve,
+  workers: number,
+): Omit<Cell, 'rate' | 'seed' | 'split'> {
+  const isLogged = curve.op === 'adasum' && workers > 1
+  return {
+    ...cellOf(task, curve, workers),
+    ...{ evaluationCount: testCount, ...(isLogged && { isLogged }), ...(isProbed && { isProbed }) },
+  }
 }
 
 /** The best rate of one worker. */
@@ -73,8 +88,7 @@ export async function tune(
   const cell = cellOf(scale.task, curve, workers)
   const exponents = (scale.exponents ?? exponentsOf)(curve, workers)
   const { rate, insideGrid } = await choose(context, cell, oneRate, exponents, scale.score)
-  const isLogged = curve.op === 'adasum'
-  const final = { ...cell, evaluationCount: scale.testCount, ...(isLogged && { isLogged }) }
+  const final = finalCellOf(scale, curve, workers)
   const finalsAt = (at: number, part: string, bestInsideGrid: boolean | null): Promise<Setting> =>
     finals(context, { ...final, rate: at }, scale.seeds, { part, bestInsideGrid, score: scale.score ?? byAccuracy })
   const [best, untuned] = await Promise.all([
@@ -90,7 +104,7 @@ export async function finalOne(
   scale: Scale,
   { rate, insideGrid }: { rate: number; insideGrid: boolean },
 ): Promise<Setting> {
-  const cell = { ...cellOf(scale.task, AVERAGE, 1), evaluationCount: scale.testCount, rate }
+  const cell = { ...finalCellOf(scale, AVERAGE, 1), rate }
   const about = { part: 'best rate', bestInsideGrid: insideGrid, score: scale.score ?? byAccuracy }
   return finals(context, cell, scale.seeds, about)
 }
@@ -109,9 +123,9 @@ export function slopeFinding(curve: Curve, tuned: readonly Tuned[], oneRate: num
   const points = tuned
     .filter((each) => each.curve === curve)
     .map(({ workers, rate }): [number, number] => [Math.log2(workers), Math.log2(rate)])
-  const optimizer = tuned[0]!.best.optimizer
+  const { model, optimizer } = tuned[0]!.best
   return {
-    name: `${optimizer}, ${nameOf(curve)}: slope of the best rate`,
+    name: `${model} ${optimizer}, ${nameOf(curve)}: slope of the best rate`,
     mean: slopeOf([[0, Math.log2(oneRate)], ...points]),
   }
 }

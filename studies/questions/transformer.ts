@@ -1,12 +1,13 @@
 /** The same question as largest-batch, for LAMB and Adam on a transformer that reads characters. */
 import type { Cell } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
-import { type Context, type Outcome, type Study, byLoss, finals } from '../engine/study.ts'
+import { summarizePairs } from '../engine/statistics.ts'
+import { type Context, type Outcome, type Score, type Setting, type Study, byLoss, finals } from '../engine/study.ts'
 import { processCellOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, type Scale, type Tuned, cellOf, finalOne, nameOf, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
+import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, type Tuned, cellOf, finalCellOf, finalOne, nameOf, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
 
 /** Averages of deltas, too: what moments of their own do for workers is not to be credited to Adasum. */
-const CURVES: readonly Curve[] = [AVERAGE, { op: 'average', of: 'deltas' }, DELTAS]
+const CURVES: readonly Curve[] = [AVERAGE, { op: 'average', of: 'deltas' }, DELTAS, GRADIENTS]
 const SHORTER = [0.85, 0.7, 0.55]
 /** Rates of one worker around which its grid lies. */
 const BASES = { adam: 0.002, lamb: 0.01 }
@@ -14,7 +15,10 @@ const BASES = { adam: 0.002, lamb: 0.01 }
 const SAMPLES = 15_625
 const QUICK_SAMPLES = 64
 
-function scaleOf(optimizer: 'adam' | 'lamb', quick: boolean): Scale {
+/** How well a linear probe tells novels apart; nothing where the run diverged. */
+const byProbe: Score = { measure: 'accuracy of the probe', sign: 1, of: ({ probe }) => probe ?? NaN }
+
+export function scaleOf(optimizer: 'adam' | 'lamb', quick: boolean): Scale {
   return {
     task: {
       ...{ model: 'characters', data: 'austen', optimizer, localBatch: 8 },
@@ -28,8 +32,10 @@ function scaleOf(optimizer: 'adam' | 'lamb', quick: boolean): Scale {
     base: BASES[optimizer],
     oneWorker: range(-2, 2),
     score: byLoss,
-    // An average is to find its best rate between one worker's and n times it.
-    exponents: ({ op }, workers) => (op === 'average' ? range(0, Math.log2(workers)) : range(-2, 2)),
+    isProbed: true,
+    // What divides by a gradient's size is to find its best rate between one worker's and n times it.
+    exponents: ({ of, op }, workers) =>
+      of === 'gradients' || op === 'average' ? range(0, Math.log2(workers)) : range(-2, 2),
   }
 }
 
@@ -39,15 +45,42 @@ async function run(context: Context, scale: Scale): Promise<Outcome> {
     finalOne(context, scale, one),
     ...scale.worldSizes.flatMap((workers) => CURVES.map((curve) => tune(context, scale, curve, workers, one.rate))),
   ])
-  const short = await shorter(context, scale, tuned)
+  const [short, probed] = await Promise.all([
+    shorter(context, scale, tuned),
+    probes(context, scale, [{ curve: AVERAGE, workers: 1, rate: one.rate }, ...tuned]),
+  ])
   return {
-    settings: [single, ...tuned.flatMap(({ best, untuned }) => [best, untuned]), ...short.settings],
+    settings: [single, ...tuned.flatMap(({ best, untuned }) => [best, untuned]), ...short.settings, ...probed.settings],
     findings: [
       ...tuned.map((each) => regretOf(each, byLoss)),
       ...CURVES.map((curve) => slopeFinding(curve, tuned, one.rate)),
       ...short.findings,
+      ...probed.findings,
     ],
   }
+}
+
+/** What the models at their best rates are worth for another question, and how far each is from the average. */
+async function probes(
+  context: Context,
+  scale: Scale,
+  tuned: readonly Pick<Tuned, 'curve' | 'workers' | 'rate'>[],
+): Promise<Outcome> {
+  const settings = await Promise.all(
+    tuned.map(({ curve, workers, rate }) => {
+      const about = { part: 'linear probe', bestInsideGrid: null, score: byProbe }
+      return finals(context, { ...finalCellOf(scale, curve, workers), rate }, scale.seeds, about)
+    }),
+  )
+  const isAverage = ({ op, of }: Setting): boolean => op === AVERAGE.op && of === AVERAGE.of
+  const findings = settings
+    .filter((each) => !isAverage(each))
+    .map((each) => {
+      const average = settings.find((other) => isAverage(other) && other.workers === each.workers)!
+      const name = `${each.optimizer}, ${each.op} of ${each.of}, ${String(each.workers)} workers: probe better than the average's by`
+      return { name, ...summarizePairs(each.values, average.values) }
+    })
+  return { settings, findings }
 }
 
 /** In which share of the steps the most workers reach the loss of the average of gradients in all of them. */

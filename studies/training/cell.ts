@@ -6,7 +6,7 @@ export type StudyOp = 'average' | 'sum' | 'adasum' | 'damped' | 'adascale' | 'ad
 export interface Cell {
   /** `train`: train, then evaluate. `emulation`: how far combined steps are from a sequence, while one worker trains. */
   readonly task: 'train' | 'emulation'
-  readonly model: 'lenet' | 'characters' | 'plain'
+  readonly model: 'lenet' | 'residual' | 'characters' | 'plain'
   readonly data: 'fashion-mnist' | 'mnist' | 'austen' | 'made-up'
   readonly optimizer: 'momentum' | 'adam' | 'lamb' | 'sgd'
   readonly op: StudyOp
@@ -37,6 +37,8 @@ export interface Cell {
   readonly isLogged?: boolean
   /** Whether the loss of each step is kept. */
   readonly keepsLosses?: boolean
+  /** Whether a linear probe is trained on the frozen model at the end. */
+  readonly isProbed?: boolean
   /** What the first worker sends in place of its own: noise of the same length, or the opposite. */
   readonly badWorker?: 'noise' | 'opposite'
   /** In which format workers exchange, each in a process of its own; default f32, in whatever way. */
@@ -65,6 +67,8 @@ export interface Result {
   readonly seconds: number
   /** A hash of the weights at the end. */
   readonly sha256: string
+  /** Accuracy of the probe; null if the run diverged. */
+  readonly probe?: number | null
   readonly log?: readonly LogPoint[]
   readonly losses?: readonly number[]
   readonly emulation?: readonly EmulationPoint[]
@@ -84,7 +88,7 @@ export function phasesOf({
   localBatch,
   samples,
   microBatches = 1,
-}: Cell): { workers: number; steps: number }[] {
+}: Pick<Cell, 'workers' | 'localBatch' | 'samples' | 'microBatches'>): { workers: number; steps: number }[] {
   const counts = typeof workers === 'number' ? [workers] : workers
   const part = samples / counts.length
   return counts.map((count) => ({

@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Cell } from './cell.ts'
 import { type Model, offsetsOf } from './model.ts'
+import { type Labelled, probeAccuracy } from './probe.ts'
 import { normalNumbers } from './random.ts'
 import { type Pieces, readPieces } from './text.ts'
 import { assignAll, gradientInto } from './tf-variables.ts'
@@ -41,6 +42,10 @@ export async function makeCharacters(): Promise<Model> {
       return gradientInto(target, variables, offsets, () => lossOf(logitsOf(variables, inputs), targets))
     },
     evaluate: async (split, count) => evaluate(variables, pieces, split, count),
+    async probe(count) {
+      const training = novelsBy(variables, pieces, 'validation', Math.ceil(count / 2))
+      return probeAccuracy(training, novelsBy(variables, pieces, 'test', count), WIDTH, pieces.novelCount)
+    },
   }
 }
 
@@ -62,6 +67,11 @@ function segmentsFor(characterCount: number): { name: string; shape: number[] }[
 
 /** Logits of all places, one a row. */
 function logitsOf(variables: readonly tf.Tensor[], inputs: Int32Array): tf.Tensor2D {
+  return tf.matMul(featuresOf(variables, inputs), variables.at(-1) as tf.Tensor2D)
+}
+
+/** What the model makes of all places before it predicts, one a row. */
+function featuresOf(variables: readonly tf.Tensor[], inputs: Int32Array): tf.Tensor2D {
   const [characters, positions, ...others] = variables as tf.Tensor2D[]
   const batch = inputs.length / CONTEXT
   const rows = tf.matMul(tf.cast(tf.oneHot(tf.tensor1d(inputs, 'int32'), characters!.shape[0]), 'float32'), characters!)
@@ -72,7 +82,7 @@ function logitsOf(variables: readonly tf.Tensor[], inputs: Int32Array): tf.Tenso
     x = tf.add(x, tf.matMul(attend(tf.matMul(standardize(x), attention!), batch), output!))
     x = tf.add(x, tf.matMul(gelu(tf.matMul(standardize(x), up!)), down!))
   }
-  return tf.matMul(standardize(x), others.at(-1)!)
+  return standardize(x)
 }
 
 /** Each character looks at itself and at those before it. */
@@ -130,4 +140,21 @@ function evaluate(
     })
   }
   return { accuracy: right / (count * CONTEXT), loss: loss / count }
+}
+
+/** The mean features of pieces, and the novels that they are from. */
+function novelsBy(
+  variables: readonly tf.Tensor[],
+  pieces: Pieces,
+  split: 'validation' | 'test',
+  count: number,
+): Labelled {
+  const features = new Float32Array(count * WIDTH)
+  const all = Uint32Array.from({ length: count }, (_, index) => index)
+  for (let begin = 0; begin < count; begin += EVALUATION_BATCH) {
+    const { inputs } = pieces.take(split, all.subarray(begin, begin + EVALUATION_BATCH))
+    const means = tf.tidy(() => tf.mean(tf.reshape(featuresOf(variables, inputs), [-1, CONTEXT, WIDTH]), 1).dataSync())
+    features.set(means, begin * WIDTH)
+  }
+  return { features, labels: pieces.novelsOf(split, all) }
 }

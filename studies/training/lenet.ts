@@ -4,13 +4,10 @@ import { fileURLToPath } from 'node:url'
 import * as tf from '@tensorflow/tfjs-core'
 import type { Sequential } from '@tensorflow/tfjs-layers'
 import type { Cell } from './cell.ts'
-import { type Examples, mnist, readImages } from './images.ts'
+import { CLASSES, batchOf, evaluateOn } from './classification.ts'
+import { readImages } from './images.ts'
 import { type Model, offsetsOf } from './model.ts'
 import { assignAll, gradientInto } from './tf-variables.ts'
-
-const SIDE = 28
-const CLASSES = 10
-const EVALUATION_BATCH = 500
 
 /** The part of examples/mnist/model.mjs that is used here. */
 interface LeNet {
@@ -46,36 +43,10 @@ export async function makeLeNet(data: Cell['data']): Promise<Model> {
       tf.dispose([images, labels])
       return loss
     },
-    evaluate: async (split, count) => evaluate(model, lossOf, splits[split], count),
+    evaluate: async (split, count) =>
+      evaluateOn(splits[split], count, {
+        scoresOf: (images) => model.apply(images) as tf.Tensor2D,
+        lossOf: (images, labels) => lossOf(model, images, labels),
+      }),
   }
-}
-
-function batchOf(examples: Examples, indices: Uint32Array): [tf.Tensor4D, tf.Tensor2D] {
-  const images = tf.tensor4d(mnist.pixelsOf(examples, indices), [indices.length, SIDE, SIDE, 1])
-  const labels = tf.tidy(() => {
-    const classes = tf.tensor1d(mnist.labelsOf(examples, indices), 'int32')
-    return tf.cast(tf.oneHot(classes, CLASSES), 'float32') as tf.Tensor2D
-  })
-  return [images, labels]
-}
-
-function evaluate(
-  model: Sequential,
-  lossOf: LeNet['lossOf'],
-  examples: Examples,
-  count: number,
-): { accuracy: number; loss: number } {
-  let [right, loss] = [0, 0]
-  for (let begin = 0; begin < count; begin += EVALUATION_BATCH) {
-    const size = Math.min(EVALUATION_BATCH, count - begin)
-    const indices = Uint32Array.from({ length: size }, (_, index) => begin + index)
-    const [images, labels] = batchOf(examples, indices)
-    tf.tidy(() => {
-      loss += lossOf(model, images, labels).dataSync()[0]! * size
-      const found = tf.argMax(model.apply(images) as tf.Tensor, -1).dataSync()
-      mnist.labelsOf(examples, indices).forEach((label, index) => (right += Number(label === found[index])))
-    })
-    tf.dispose([images, labels])
-  }
-  return { accuracy: right / count, loss: loss / count }
 }

@@ -21,6 +21,11 @@ export interface Model {
   gradient(indices: Uint32Array, target: Float32Array): Promise<number>
   /** Accuracy and mean loss on the first samples of a split. */
   evaluate(split: Cell['split'], count: number): Promise<{ accuracy: number; loss: number }>
+  /**
+   * The accuracy of a linear probe on the frozen model, where there is another question to ask of its samples: on the first
+   * `count` of the test set, trained on half as many that are held out.
+   */
+  probe?(count: number): Promise<number>
 }
 
 /** Training samples that no training sees: rates are chosen on them. */
@@ -31,6 +36,8 @@ export async function makeModel({ model, data }: Cell): Promise<Model> {
   switch (model) {
     case 'lenet':
       return (await import('./lenet.ts')).makeLeNet(data)
+    case 'residual':
+      return (await import('./residual.ts')).makeResidual(data)
     case 'characters':
       return (await import('./characters.ts')).makeCharacters()
     case 'plain':

@@ -5,6 +5,10 @@ import { HELD_OUT } from './model.ts'
 import { shuffled } from './random.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+/** Lines with which the novels begin, in the order of the text. */
+const TITLES = [
+  ...['EMMA', 'MANSFIELD PARK', 'NORTHANGER ABBEY', 'Persuasion', 'PRIDE AND PREJUDICE', 'SENSE AND SENSIBILITY'],
+]
 /** The order of the pieces is the same in all studies. */
 const ORDER_SEED = 7
 
@@ -19,8 +23,14 @@ export interface Pieces {
   /** How many pieces may be trained on. */
   readonly trainingCount: number
   /** Characters of some pieces, and those that follow each of them; `count` times `length` codes. */
-  take(split: 'training' | 'validation' | 'test', indices: Uint32Array): { inputs: Int32Array; targets: Int32Array }
+  take(split: Split, indices: Uint32Array): { inputs: Int32Array; targets: Int32Array }
+  /** How many novels there are. */
+  readonly novelCount: number
+  /** The novel in which each of some pieces begins. */
+  novelsOf(split: Split, indices: Uint32Array): Int32Array
 }
+
+type Split = 'training' | 'validation' | 'test'
 
 /**
  * Pieces that do not overlap, from all novels in turn: the last 5,000 are for tests, and those before them are held out.
@@ -36,6 +46,7 @@ export async function readPieces(length: number): Promise<Pieces> {
   const codes = Int32Array.from(text, (character) => codeOf.get(character)!)
   const order = shuffled(Math.floor((codes.length - 1) / length), ORDER_SEED)
   const trainingCount = order.length - 2 * HELD_OUT
+  const novels = beginsOfNovels(text)
   const begins = { training: 0, validation: trainingCount, test: trainingCount + HELD_OUT }
   return {
     characterCount: characters.length,
@@ -49,5 +60,20 @@ export async function readPieces(length: number): Promise<Pieces> {
       })
       return { inputs, targets }
     },
+    novelCount: novels.length,
+    novelsOf: (split, indices) =>
+      Int32Array.from(indices, (index) => {
+        const at = order[begins[split] + index]! * length
+        return novels.findLastIndex((begin) => begin <= at)
+      }),
   }
+}
+
+function beginsOfNovels(text: string): number[] {
+  return TITLES.map((title, novel) => {
+    const at = novel === 0 && text.startsWith(`${title}\n`) ? 0 : text.indexOf(`\n${title}\n`) + 1
+    if (at === 0 && novel > 0)
+      throw new Error(`The text has no line ${title}: it is not the one that studies are about.`)
+    return at
+  })
 }

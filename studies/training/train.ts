@@ -30,6 +30,7 @@ export async function train(
   model.load(weights)
   const found = diverged ? undefined : await model.evaluate(cell.split, cell.evaluationCount)
   const isFailed = found === undefined || !Number.isFinite(found.loss)
+  const probe = cell.isProbed ? { probe: isFailed ? null : await model.probe!(cell.evaluationCount) } : {}
   return {
     accuracy: isFailed ? model.chance : found.accuracy,
     loss: isFailed ? null : found.loss,
@@ -37,6 +38,7 @@ export async function train(
     steps,
     seconds: (performance.now() - begin) / 1000,
     sha256: createHash('sha256').update(new Uint8Array(weights.buffer)).digest('hex'),
+    ...probe,
     ...(cell.isLogged && { log }),
     ...(cell.keepsLosses && { losses }),
   }

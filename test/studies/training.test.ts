@@ -7,7 +7,7 @@ import test from 'ava'
 import { adasumSync } from '../../ts/src/index.ts'
 import { type Cell, type Result, phasesOf } from '../../studies/training/cell.ts'
 import { emulate } from '../../studies/training/emulation.ts'
-import { jumpOf } from '../../studies/questions/elastic.ts'
+import { jumpOf, windowsOf } from '../../studies/questions/elastic.ts'
 import { orthogonalityOf, stepOf } from '../../studies/questions/orthogonality.ts'
 import { combineLocally, simulated } from '../../studies/training/exchange.ts'
 import { logPointOf } from '../../studies/training/log.ts'
@@ -196,9 +196,11 @@ test('a jump is the loss behind the last change less the one before it; NaN if t
   const losses = [...Array<number>(299).fill(1), 2, ...Array<number>(200).fill(4)]
   const result = { losses, diverged: false } as unknown as Result
   const window = 9
-  t.is(jumpOf(result, { ...cell, workers: [4, 4] }), 0)
-  t.is(jumpOf({ ...result, losses: [...Array<number>(100).fill(1), ...Array<number>(200).fill(4)] }, cell), 3)
-  t.is(jumpOf({ ...result, diverged: true, losses: losses.slice(0, 100 + window - 1) }, cell), NaN)
+  const rise = (of: Result, changing: Pick<Cell, 'workers' | 'localBatch' | 'samples'>): number =>
+    jumpOf(windowsOf(of, changing))
+  t.is(rise(result, { ...cell, workers: [4, 4] }), 0)
+  t.is(rise({ ...result, losses: [...Array<number>(100).fill(1), ...Array<number>(200).fill(4)] }, cell), 3)
+  t.is(rise({ ...result, diverged: true, losses: losses.slice(0, 100 + window - 1) }, cell), NaN)
 })
 
 test('tenths of a run have at least one step, and lie on both sides of the drop', (t) => {
