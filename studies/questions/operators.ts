@@ -26,6 +26,9 @@ const CURVES: readonly Curve[] = [
   { op: 'gaf', of: 'gradients' },
 ]
 const BAD = ['noise', 'opposite'] as const
+/** Those that are tried with bad workers. */
+const TRIED: readonly string[] = [AVERAGE, DELTAS, { op: 'gaf', of: 'gradients' } as const].map(nameOf)
+const SEED_COUNT = 3
 
 /** On the transformer, whose rates of average and Adasum the study of it chooses. */
 const CURVES_OF_TRANSFORMER: readonly Curve[] = [
@@ -39,7 +42,7 @@ const CURVES_OF_TRANSFORMER: readonly Curve[] = [
 async function study(context: Context): Promise<Outcome> {
   const lenet = scaleOf(context.quick)
   const parts = await Promise.all([
-    compare(context, { ...lenet, worldSizes: [lenet.worldSizes[1]!] }, CURVES),
+    compare(context, { ...lenet, worldSizes: [lenet.worldSizes[1]!], seeds: lenet.seeds.slice(0, SEED_COUNT) }, CURVES),
     compare(context, transformerScale(context.quick), CURVES_OF_TRANSFORMER),
   ])
   return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
@@ -55,12 +58,14 @@ function transformerScale(quick: boolean): Scale {
 async function compare(context: Context, scale: Scale, curves: readonly Curve[]): Promise<Outcome> {
   const { rate } = await tuneOne(context, scale)
   const all = await Promise.all(curves.map((curve) => tune(context, scale, curve, scale.worldSizes[0]!, rate)))
-  const bad = await Promise.all(all.map((tuned) => withBadWorkers(context, scale, tuned)))
+  const tried = all.filter(({ curve }) => TRIED.includes(nameOf(curve)))
+  const bad = await Promise.all(tried.map((tuned) => withBadWorkers(context, scale, tuned)))
   const average = all.find(({ curve }) => curve === AVERAGE)!
   return {
-    settings: all.flatMap(({ best, untuned }, index) => [best, untuned, ...bad[index]!.settings]),
+    settings: [...all.flatMap(({ best, untuned }) => [best, untuned]), ...bad.flatMap(({ settings }) => settings)],
     findings: [
-      ...all.flatMap((tuned, index) => [regretOf(tuned, scale.score), ...bad[index]!.findings]),
+      ...all.map((tuned) => regretOf(tuned, scale.score)),
+      ...bad.flatMap(({ findings }) => findings),
       ...all.filter((tuned) => tuned !== average).map((tuned) => besideAverage(tuned, average)),
     ],
   }

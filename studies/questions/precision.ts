@@ -2,9 +2,9 @@
 import { summarizePairs } from '../engine/statistics.ts'
 import { type Context, type Outcome, type Study, choose, finals } from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, cellOf, exponentsOf, nameOf, tuneOne } from './scaling.ts'
+import { AVERAGE, type Curve, DELTAS, type Scale, cellOf, exponentsOf, nameOf, tuneOne } from './scaling.ts'
 
-const CURVES: readonly Curve[] = [AVERAGE, DELTAS, GRADIENTS]
+const CURVES: readonly Curve[] = [AVERAGE, DELTAS]
 const FORMATS = ['bf16', 'int8'] as const
 
 /** Every run in such a format starts a world of processes, so quick ones are few and small. */
@@ -16,8 +16,7 @@ function precisionScale(quick: boolean): Scale {
 async function study(context: Context): Promise<Outcome> {
   const scale = precisionScale(context.quick)
   const { rate } = await tuneOne(context, scale)
-  const curves = context.quick ? [AVERAGE, DELTAS] : CURVES
-  const parts = await Promise.all(curves.map((curve) => inAllFormats(context, scale, curve, rate)))
+  const parts = await Promise.all(CURVES.map((curve) => inAllFormats(context, scale, curve, rate)))
   return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
 }
 

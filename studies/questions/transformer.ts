@@ -43,7 +43,11 @@ async function run(context: Context, scale: Scale): Promise<Outcome> {
   const one = await tuneOne(context, scale)
   const [single, ...tuned] = await Promise.all([
     finalOne(context, scale, one),
-    ...scale.worldSizes.flatMap((workers) => CURVES.map((curve) => tune(context, scale, curve, workers, one.rate))),
+    ...scale.worldSizes.flatMap((workers) =>
+      CURVES.filter((curve) => curve !== GRADIENTS || workers === scale.worldSizes.at(-1)).map((curve) =>
+        tune(context, scale, curve, workers, one.rate),
+      ),
+    ),
   ])
   const [short, probed] = await Promise.all([
     shorter(context, scale, tuned),
