@@ -117,7 +117,13 @@ test('wherever a file was cut off, the whole lines remain, and new ones follow t
 
 interface Printed {
   study: string
-  settings: { seeds: number[]; mean: number; interval: [number, number]; bestInsideGrid: boolean | null }[]
+  settings: {
+    part: string
+    seeds: number[]
+    mean: number
+    interval: [number, number] | null
+    bestInsideGrid: boolean | null
+  }[]
   processes: { equal: boolean }
 }
 
