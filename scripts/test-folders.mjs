@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // A suite of whole folders of test/: programs as they are started (the command adasum, the examples, the code in the documents, the
-// set-up), or faults (ranks that stop, die and lie). `npm run test:programs` and `npm run test:faults` run it; the last line counts.
+// set-up), or faults (ranks that stop, die, close and lie). `npm run test:programs` and `npm run test:faults` run it; the last line counts.
 
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -11,7 +11,7 @@ import { readAva } from './results.mjs'
  */
 export const FOLDERS_OF_SUITES = {
   'test:programs': ['cli', 'examples', 'scripts'],
-  'test:faults': ['faults'],
+  'test:faults': ['closing', 'faults'],
   'test:studies': ['studies'],
 }
 

@@ -192,7 +192,7 @@ test('memory: any calls, side by side, give the bits and reports of the local fu
         return transport.pipes.size === 0
       },
     ),
-    { numRuns: runsOf(40) },
+    { numRuns: runsOf(25) },
   )
   t.pass()
 })
@@ -208,7 +208,7 @@ test('sockets: the same', async (t) => {
         await world.close()
       },
     ),
-    { numRuns: runsOf(15) },
+    { numRuns: runsOf(10) },
   )
   t.pass()
 })

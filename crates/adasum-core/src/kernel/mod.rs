@@ -85,7 +85,8 @@ macro_rules! isa_table {
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn sgd<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
-                step::sgd(factors, elements);
+                // SAFETY: handed on from the caller.
+                unsafe { step::sgd::<$isa, E>(factors, elements) };
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn momentum<E: Real>(factors: &[f64], elements: Elements<'_, E>) {

@@ -73,13 +73,28 @@ fn clipped<E: Real>(gradient: E, scale: E, most: E) -> E {
     if clipped < -most { -most } else { clipped }
 }
 
+/// # Safety
+/// The CPU must have the instruction set.
 #[inline(always)]
-pub fn sgd<E: Real>(factors: &[f64], elements: Elements<'_, E>) {
+pub unsafe fn sgd<A: Arithmetic, E: Real>(factors: &[f64], elements: Elements<'_, E>) {
     let common = Common::<E>::of(factors);
-    for (weight, &gradient) in elements.weights.iter_mut().zip(elements.gradient) {
-        let gradient = common.gradient(gradient, *weight);
-        *weight = (common.keep * *weight - common.rate * gradient).canonical();
+    let update = |weights: &mut [E], gradient: &[E]| {
+        for (weight, &gradient) in weights.iter_mut().zip(gradient) {
+            let gradient = common.gradient(gradient, *weight);
+            *weight = (common.keep * *weight - common.rate * gradient).canonical();
+        }
+    };
+    let (weights, last_weights) = elements.weights.as_chunks_mut::<GROUP>();
+    let (gradient, last_gradient) = elements.gradient.as_chunks::<GROUP>();
+    for (weights, gradient) in weights.iter_mut().zip(gradient) {
+        // SAFETY: handed on from the caller.
+        unsafe {
+            prefetch_after::<A, E>(weights);
+            prefetch_after::<A, E>(gradient);
+        }
+        update(weights, gradient);
     }
+    update(last_weights, last_gradient);
 }
 
 #[inline(always)]
