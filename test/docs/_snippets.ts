@@ -11,6 +11,9 @@
  *                                   package (scripts/test-package.mjs) all of it.
  *     <!-- syntax only -->          as without a comment: only the syntax of js, ts and sh is checked.
  *
+ * A block of diff is two programs of JavaScript: what was there, which is run alone, and what becomes of it, which is run as the
+ * comment says.
+ *
  * All blocks of a document run in one temporary folder, in order; there `adasum` is this checkout, and the other
  * packages are those installed in it.
  */
@@ -52,10 +55,21 @@ export function snippetsOf(markdown: string): Snippet[] {
     while (++at < lines.length && !lines[at]!.trim().startsWith(ticks!));
     const code = lines.slice(begin + 1, at).map((line) => line.replace(indent!, ''))
     const mark = readMark(comment, language!, begin + 1)
-    snippets.push({ line: begin + 1, language: language!, code: `${code.join('\n')}\n`, mark })
+    const programs = language === 'diff' ? programsOf(code, mark) : [{ language: language!, code, mark }]
+    for (const one of programs) snippets.push({ ...one, line: begin + 1, code: `${one.code.join('\n')}\n` })
     comment = ''
   }
   return snippets
+}
+
+/** The program before a change and the one behind it. */
+function programsOf(lines: readonly string[], mark: Mark): { language: 'js'; code: string[]; mark: Mark }[] {
+  const without = (sign: '+' | '-'): string[] =>
+    lines.filter((line) => !line.startsWith(sign)).map((line) => line.slice(1))
+  return [
+    { language: 'js', code: without('+'), mark: mark.run === undefined ? {} : { ...mark, run: [] } },
+    { language: 'js', code: without('-'), mark },
+  ]
 }
 
 function readMark(comment: string, language: string, line: number): Mark {

@@ -111,6 +111,14 @@ test('blocks, their languages and marks are found', (t) => {
     '<!-- tfjs-node: -n 2 -->',
     '```js',
     '```',
+    '<!-- run: -n 2 -->',
+    '```diff',
+    ' const a = 1',
+    '-one(a)',
+    '+two(a)',
+    '',
+    '+three(a)',
+    '```',
   ].join('\n')
   t.deepEqual(snippetsOf(markdown), [
     { line: 3, language: 'js', code: 'a()\n', mark: { run: ['-n', '4'] } },
@@ -118,6 +126,8 @@ test('blocks, their languages and marks are found', (t) => {
     { line: 13, language: 'js', code: 'if (b) {\n  c()\n}\n', mark: { file: 'train.mjs' } },
     { line: 19, language: 'js', code: '\n', mark: {} },
     { line: 22, language: 'js', code: '\n', mark: { run: ['-n', '2'], needsTfjsNode: true } },
+    { line: 25, language: 'js', code: 'const a = 1\none(a)\n\n', mark: { run: [] } },
+    { line: 25, language: 'js', code: 'const a = 1\ntwo(a)\n\nthree(a)\n', mark: { run: ['-n', '2'] } },
   ])
   t.throws(() => snippetsOf('<!-- runn -->\n```js\n```'), { message: /line 2: <!-- runn --> says nothing/ })
 })
