@@ -1,4 +1,5 @@
 /** The environment of processes that train, and the framework in them. */
+import type * as tfCore from '@tensorflow/tfjs-core'
 import { environmentWith } from '../../scripts/lib/adapter-tests.mjs'
 import { tfjsNode } from '../../scripts/lib/tfjs-node.mjs'
 import type { Cell } from './cell.ts'
@@ -29,6 +30,22 @@ export async function readyBackend({ model }: Cell): Promise<void> {
   await import(['@tensorflow', 'tfjs-node'].join('/'))
   const tf = await import('@tensorflow/tfjs-core')
   await tf.setBackend('tensorflow')
+  registerShortReluGradient(tf)
+}
+
+/**
+ * Replaces the gradient of a rectifier by one of three operations, with the same bits for numbers. On the backend for Node.js that
+ * of TensorFlow.js takes eight, which is a fifth of the time that LeNet-5 takes to train.
+ */
+export function registerShortReluGradient(tf: typeof tfCore): void {
+  tf.unregisterGradient('Relu')
+  tf.registerGradient({
+    kernelName: 'Relu',
+    outputsToSave: [true],
+    gradFunc: (dy, [y]) => ({
+      x: () => tf.mul(dy as tfCore.Tensor, tf.cast(tf.greater(y!, 0), 'float32')),
+    }),
+  })
 }
 
 function usesTensorFlow(model: Cell['model']): boolean {

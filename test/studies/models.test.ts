@@ -4,6 +4,7 @@ import '@tensorflow/tfjs-backend-cpu'
 import '@tensorflow/tfjs-layers'
 import * as tf from '@tensorflow/tfjs-core'
 import test from 'ava'
+import { registerShortReluGradient } from '../../studies/training/backend.ts'
 import { probeAccuracy } from '../../studies/training/probe.ts'
 import { normalNumbers, randomNumbers } from '../../studies/training/random.ts'
 import { makeResidual } from '../../studies/training/residual.ts'
@@ -55,4 +56,19 @@ test.serial('the residual network: its gradient is the slope of its loss, batch 
     const expected = gradient.reduce((sum, value, index) => sum + value * along[index]!, 0)
     t.true(Math.abs(slope - expected) < 0.02 * length, `${slope} beside ${expected}`)
   }
+})
+
+test.serial('the short gradient of a rectifier is that of TensorFlow.js, to the bit', async (t) => {
+  await tf.setBackend('cpu')
+  const next = normalNumbers(5)
+  const x = tf.tensor1d(Float32Array.from({ length: 1000 }, (_, index) => (index % 10 === 0 ? 0 : next())))
+  const dy = tf.tensor1d(Float32Array.from({ length: 1000 }, () => next()))
+  const gradient = (): Float32Array =>
+    tf
+      .grad((input) => tf.relu(input))(x, dy)
+      .dataSync<'float32'>()
+  const stock = gradient()
+  registerShortReluGradient(tf)
+  t.deepEqual(gradient(), stock)
+  t.is(stock.filter((value) => value === 0).length > 400, true)
 })
