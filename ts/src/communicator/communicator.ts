@@ -325,6 +325,11 @@ export class Communicator implements AsyncDisposable {
     return { lastRank }
   }
 
+  /** How many joins have ended here: the same on all ranks whenever they may make calls. */
+  get joinCount(): number {
+    return this.#group.joins.endedCount
+  }
+
   /**
    * Makes sub-groups. All ranks call it, and those that give the same color get a communicator of their own, with its
    * ranks in the order of their keys, then of their ranks here. A rank without a color gets undefined. If the new

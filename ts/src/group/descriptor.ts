@@ -241,6 +241,8 @@ interface Side {
   readonly descriptor: Descriptor
   /** The peer's address; undefined for this rank itself. */
   readonly address?: string
+  /** Whether it has joined, and takes part in what another rank has called. */
+  readonly isShadow: boolean
 }
 
 /**
@@ -258,9 +260,7 @@ export function mismatchError(title: string, sequence: number, mine: Side, their
     { ...mine, words: a },
     { ...theirs, words: b },
   ].sort((x, y) => x.rank - y.rank)
-  const list = sides
-    .map((side) => `rank ${side.rank}${side.address ? ` (${side.address})` : ''}: ${side.words}`)
-    .join('; ')
+  const list = sides.map((side) => `${nameOfSide(side)}: ${side.words}`).join('; ')
   const operation = collectiveName(mine.descriptor)
   return new AdasumError(
     'ERR_MISMATCH',
@@ -268,4 +268,8 @@ export function mismatchError(title: string, sequence: number, mine: Side, their
       'Call the same collectives in the same order with the same shapes, segments and options on every rank.',
     { rank: mine.rank, peerRank: theirs.rank, peerAddress: theirs.address, operation, sequence },
   )
+}
+
+function nameOfSide({ rank, address, isShadow }: Side): string {
+  return `rank ${rank}${address ? ` (${address})` : ''}${isShadow ? ', which has joined and follows another rank' : ''}`
 }

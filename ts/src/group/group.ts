@@ -334,12 +334,12 @@ export class Group implements LinkOwner, CallLinks {
   }
 
   mismatchError(peer: NamedPeer, sequence: number, mine: Descriptor, theirs: Descriptor): AdasumError {
-    const me = { rank: this.rank, descriptor: mine }
-    return mismatchError(titleOf(collectiveName(mine), sequence, this), sequence, me, {
-      rank: peer.peer,
-      descriptor: theirs,
-      address: peer.address,
+    const sideOf = (rank: number, descriptor: Descriptor, address?: string) => ({
+      ...{ rank, descriptor, isShadow: this.joins.isShadow(rank, sequence) },
+      ...(address !== undefined && { address }),
     })
+    const title = titleOf(collectiveName(mine), sequence, this)
+    return mismatchError(title, sequence, sideOf(this.rank, mine), sideOf(peer.peer, theirs, peer.address))
   }
 
   oldestSequence(): number {

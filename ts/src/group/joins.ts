@@ -38,8 +38,8 @@ interface Pending {
   readonly reject: (error: unknown) => void
   /** The number that this rank gave. */
   readonly sequence: number
-  /** JOIN frames that have not left for sure. */
-  unsentCount: number
+  /** The peers to which the JOIN frame has not left for sure. */
+  readonly untold: Set<number>
   /** Shadowed calls under way. */
   shadowCount: number
 }
@@ -52,6 +52,7 @@ export class Joins {
   readonly #joined = new Map<number, number[]>()
   /** The number that the last join has used up. */
   #lastEnd = 0
+  #endedCount = 0
   #pending: Pending | undefined
   #isLookDue = false
 
@@ -66,6 +67,11 @@ export class Joins {
     return this.#pending !== undefined
   }
 
+  /** How many joins have ended: the same on all ranks that may make calls. */
+  get endedCount(): number {
+    return this.#endedCount
+  }
+
   /** Whether any peer has joined. */
   get isAnyJoined(): boolean {
     return this.#joined.size > 0
@@ -75,8 +81,12 @@ export class Joins {
     return this.#joined.has(peer)
   }
 
-  /** Whether this rank's join waits for a peer: for its JOIN frame, or for calls that it must have begun before. */
+  /**
+   * Whether this rank's join waits for a peer: for its JOIN frame, for calls that it must have begun before, or until it takes
+   * this rank's JOIN frame.
+   */
   awaits(peer: number): boolean {
+    if (this.#pending?.untold.has(peer)) return true
     const sequence = this.#joined.get(peer)?.[0]
     return sequence === undefined || sequence > this.#calls.lastBegun + 1
   }
@@ -86,13 +96,19 @@ export class Joins {
     return !isJoin(sequence) || this.#calls.oldestSequence() === Infinity
   }
 
+  /** Whether a rank, this one or a peer, takes part in a call that it does not make itself. */
+  isShadow(rank: number, sequence: number): boolean {
+    const first = rank === this.#owner.rank ? this.#pending?.sequence : this.#joined.get(rank)?.[0]
+    return first !== undefined && isCollective(sequence) && sequence >= first
+  }
+
   // ---- this rank
 
   /** Joins. Resolves with the last rank that has joined. */
   join(call: Call, shadowOf: ShadowOf): Promise<number> {
     return new Promise((resolve, reject) => {
       const sequence = this.#calls.lastBegun + 1
-      this.#pending = { call, shadowOf, resolve, reject, sequence, unsentCount: 0, shadowCount: 0 }
+      this.#pending = { call, shadowOf, resolve, reject, sequence, untold: new Set(), shadowCount: 0 }
       for (const peer of peersOf(this.#owner)) this.#tell(this.#owner.linkTo(peer), this.#pending)
       for (const peer of this.#owner.links()) for (const heard of peer.heardSequences()) this.onHeard(heard, peer)
       this.#look()
@@ -100,9 +116,9 @@ export class Joins {
   }
 
   #tell(peer: Peer, pending: Pending): void {
-    pending.unsentCount++
+    pending.untold.add(peer.peer)
     const onSent = (): void => {
-      pending.unsentCount--
+      pending.untold.delete(peer.peer)
       this.#look()
     }
     // A link that has ended has ended the group.
@@ -237,7 +253,7 @@ export class Joins {
       const what = `every rank has said that it has joined before collective #${end}, and this one has heard of that call`
       return this.fail(disorderError(`${pending.call.title}: ${what}`))
     }
-    if (pending.unsentCount > 0 || pending.shadowCount > 0) return
+    if (pending.untold.size > 0 || pending.shadowCount > 0) return
     const last = [...this.#joined].filter(([, [first]]) => first === end).map(([peer]) => peer)
     if (pending.sequence === end) last.push(this.#owner.rank)
     for (const [peer, [, later]] of [...this.#joined]) {
@@ -246,6 +262,7 @@ export class Joins {
       else return this.fail(disorderError(`rank ${peer} has joined at #${later}, and #${end} was over`))
     }
     this.#lastEnd = end
+    this.#endedCount++
     this.#calls.skipCollective()
     this.#pending = undefined
     pending.resolve(Math.max(...last))
