@@ -6,7 +6,7 @@ import { adamw, distribute, learningRateSchedule, type Schedule } from '../../ts
 import { AdasumError } from '../../ts/src/errors.ts'
 import { constant, linear } from '../../ts/src/optim/index.ts'
 import './_backend.mjs'
-import { BATCH, equalWeights, replicas } from './_replicas.ts'
+import { BATCH, datasetOf, equalWeights, replicas } from './_replicas.ts'
 
 const STEPS = 8
 const RATE = 0.25
@@ -72,6 +72,27 @@ test.serial('with distribute ranks step alike, and a second fit goes on where th
     )
   t.deepEqual(asked, Array<number[]>(2).fill([0, 1, 2, 3, 4, 5, 6, 7, 8]))
   equalWeights(t, made)
+})
+
+test.serial('callbacks of both kinds may stand on either side of it, without distribute', async (t) => {
+  const impatient = (): layers.EarlyStopping =>
+    layers.callbacks.earlyStopping({ monitor: 'loss', baseline: 0, patience: 2 })
+  const plain = { onEpochEnd: () => undefined }
+  for (const isDataset of [false, true])
+    for (const order of ['schedule first', 'class first', 'plain first']) {
+      const [replica] = await replicas(t, 1)
+      const { model, x, y } = replica!
+      let steps = 0
+      const ours = learningRateSchedule(model, () => (steps++, 0.01))
+      const callbacks = { 'schedule first': [ours, impatient(), plain], 'class first': [impatient(), ours], 'plain first': [plain, ours, impatient()] }[order]! // prettier-ignore
+      const args = { epochs: 5, verbose: 0, callbacks: callbacks as layers.CustomCallbackArgs[] } as const
+      const run = isDataset
+        ? model.fitDataset(datasetOf(replica!), args)
+        : model.fit(x, y, { ...args, batchSize: BATCH })
+      // No loss is below 0, so it stops at the end of epoch 1.
+      t.is((await run).epoch.length, 2, order)
+      t.is(steps, 6, order)
+    }
 })
 
 test.serial('what is no schedule, no model, and no rate is refused', async (t) => {

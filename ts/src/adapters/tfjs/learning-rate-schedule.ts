@@ -7,7 +7,7 @@ import { rateAfter } from '../../optim/hyperparameters.ts'
 import type { Schedule } from '../../optim/schedules.ts'
 import { kindOf } from '../../tensor/check.ts'
 import type { FitCallbacks } from './distribute.ts'
-import type { TrainableModel } from './fit-hooks.ts'
+import { FitHooks, type TrainableModel } from './fit-hooks.ts'
 import { checkModel } from './variables.ts'
 
 /** What optimizers have in common here; those of tfjs-core have `learningRate`, though only for themselves. */
@@ -33,6 +33,8 @@ export function learningRateSchedule(model: TrainableModel, schedule: Schedule):
   checkModel(model)
   if (typeof schedule !== 'function')
     throw new AdasumError('ERR_ARGUMENT', `schedule must be a function; got ${kindOf(schedule)}.`)
+  // So that instances of callback classes may stand behind it, without `distribute`, too.
+  FitHooks.of(model)
   return {
     setParams: () => undefined,
     setModel: () => undefined,
