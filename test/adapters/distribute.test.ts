@@ -8,10 +8,12 @@ import {
   type StepReduction,
 } from '../../ts/src/adapters/tfjs/index.ts'
 import { failuresOf } from '../_world.ts'
+import { gramOf } from '../optim/_gram.ts'
 import { reduceOf, relativeError } from '../optim/_oracle.ts'
 import { BACKENDS } from './_backend.mjs'
 import {
   BATCH,
+  batchOf,
   datasetOf,
   equalWeights,
   FEATURES,
@@ -231,6 +233,48 @@ test.serial('an error of a callback rejects fit, and fit can be called again', a
 function assignNaN(model: layers.LayersModel): void {
   const variable = model.trainableWeights[0]!.read() as tf.Variable
   tf.tidy(() => variable.assign(tf.fill(variable.shape, NaN)))
+}
+
+test.serial('gram: matrices of what each batch has changed, a weight each, the same on all ranks', async (t) => {
+  const [made, other] = [await replicas(t, 3), await replicas(t, 3)]
+  const found: StepReduction[][] = made.map(() => [])
+  const onReduction = (rank: number) => (reduction: StepReduction) => void found[rank]!.push(reduction)
+  await Promise.all(
+    made.map((replica) => fit(replica, { op: 'adasum', gram: true, onReduction: onReduction(replica.rank) })),
+  )
+  for (const { model } of other.slice(1)) model.setWeights(other[0]!.model.getWeights())
+  const changes: Float32Array[] = []
+  for (const replica of other) changes.push(await changesByFirstBatch(replica))
+  const sizes = made[0]!.model.weights.map(({ shape }) => tf.util.sizeFromShape(shape as number[]))
+  let at = 0
+  for (const [index, size] of sizes.entries()) {
+    const want = gramOf(changes.map((change) => change.subarray(at, at + size)))
+    at += size
+    for (const [i, row] of found[0]![0]!.segments[index]!.gram!.entries())
+      for (const [j, product] of row.entries())
+        t.true(
+          Math.abs(product - want[i]![j]!) <= 1e-6 * Math.sqrt(want[i]![i]! * want[j]![j]!),
+          `${index}: ${i}, ${j}`,
+        )
+  }
+  t.deepEqual(found.map(({ length }) => length), [3, 3, 3]) // prettier-ignore
+  const gramsOf = (reductions: StepReduction[]) => reductions.map(({ segments }) => segments.map(({ gram }) => gram))
+  for (const reductions of found) t.deepEqual(gramsOf(reductions), gramsOf(found[0]!))
+  const runs = made.map((replica) => fit(replica, { op: 'adasum', gram: replica.rank > 0 }))
+  for (const error of await failuresOf(runs)) {
+    t.like(error, { code: 'ERR_MISMATCH' })
+    t.regex(error.message, /gram is absent on rank 0 and given on rank 1/)
+  }
+})
+
+/** What the first batch of a rank changes. */
+async function changesByFirstBatch(replica: Replica): Promise<Float32Array> {
+  const { model, x, y } = replica
+  const start = weightsOf(replica)
+  const [inputs, targets] = [batchOf(x, 0), batchOf(y, 0)]
+  await model.trainOnBatch(inputs, targets)
+  tf.dispose([inputs, targets])
+  return weightsOf(replica).map((weight, i) => weight - start[i]!)
 }
 
 test.serial('bad arguments', async (t) => {
