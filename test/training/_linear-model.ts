@@ -64,3 +64,14 @@ export class LinearModel implements TrainedModel<Float32Array> {
     this.step(gradients)
   }
 }
+
+/** SGD with momentum: a step depends on those before. */
+export class MomentumModel extends LinearModel {
+  readonly velocities = this.values.map(({ length }) => new Float32Array(length))
+
+  override step(gradients: Gradients<Float32Array>): void {
+    const moved = this.velocities.map((velocity, k) => velocity.map((v, i) => 0.5 * v + (gradients[k]?.[i] ?? 0)))
+    moved.forEach((velocity, k) => this.velocities[k]!.set(velocity))
+    super.step(moved)
+  }
+}

@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava'
 import { DistributedTrainer } from '../../ts/src/training/distributed-trainer.ts'
 import type { TrainerOptions } from '../../ts/src/training/trainer-options.ts'
 import { makeWorld, type World } from '../_world.ts'
-import { LinearModel, type Samples } from './_linear-model.ts'
+import { LinearModel, MomentumModel, type Samples } from './_linear-model.ts'
 
 export const FEATURES = 3
 /** A power of two: with whole numbers for data, three steps of f32 arithmetic round nothing. */
@@ -25,6 +25,12 @@ export interface Replica {
 export function modelOf(features = FEATURES): LinearModel {
   const model = new LinearModel(features, RATE)
   model.values[0]!.set([2, -1, 3].slice(0, features))
+  return model
+}
+
+export function momentumModel(): MomentumModel {
+  const model = new MomentumModel(FEATURES, RATE)
+  model.writeWeights(modelOf().values)
   return model
 }
 

@@ -127,6 +127,22 @@ test('where weights are positive, notes need no message of their own, and count 
       })
 })
 
+test('a rank that has joined has no notes', async (t) => {
+  const world = await makeWorld(3)
+  t.teardown(() => world.close())
+  for (const op of ['average', 'adasum'] as const) {
+    const exchanges = world.ranks.map((comm) => new FlatExchange(comm, LAYOUT, { op }, 2, 'positive'))
+    await Promise.all(exchanges.map((exchange, rank) => exchange.combine([rank, 1], 1)))
+    const join = world.ranks[1]!.join()
+    const both = await Promise.all([0, 2].map((rank) => exchanges[rank]!.combine([rank + 5, 1000 * rank], rank + 1)))
+    for (const { notes, reduction } of both) {
+      t.deepEqual(notes, [[5, 0], undefined, [7, 2000]])
+      t.deepEqual(reduction.sampleCounts, [1, 0, 3])
+    }
+    await Promise.all([join, world.ranks[0]!.join(), world.ranks[2]!.join()])
+  }
+})
+
 for (const [what, optionsOf] of Object.entries({
   compressed: () => ({ op: 'average', compressor: new Compressor({ format: 'int8', blockElementCount: 16 }) }) as const,
   'by machines': () => ({ op: 'adasum', hierarchy: 'average' }) as const,

@@ -1,33 +1,15 @@
 /** Batches of unequal lengths, and gradients of several batches in one step: what they give is what one process gives. */
 import test, { type ExecutionContext } from 'ava'
-import type { Gradients } from '../../ts/src/training/trained-model.ts'
 import type { TrainerOptions } from '../../ts/src/training/trainer-options.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
 import { fc, runsOf } from '../_property.ts'
 import { failuresOf } from '../_world.ts'
 import { oracle, relativeError } from '../reduction/_oracle.ts'
-import { LinearModel, type Samples } from './_linear-model.ts'
-import { equalWeights, FEATURES, fitBatch, modelOf, onEach, RATE, type Replica, replicas, samplesOf, valuesOf } from './_replicas.ts' // prettier-ignore
+import type { LinearModel, MomentumModel, Samples } from './_linear-model.ts'
+import { equalWeights, FEATURES, fitBatch, modelOf, momentumModel, onEach, RATE, type Replica, replicas, samplesOf, valuesOf } from './_replicas.ts' // prettier-ignore
 
 const SEGMENTS = [FEATURES, 1]
 const NAN = Float32Array.of(1, NaN, 3)
-
-/** SGD with momentum: a step depends on those before. */
-class MomentumModel extends LinearModel {
-  readonly velocities = this.values.map(({ length }) => new Float32Array(length))
-
-  override step(gradients: Gradients<Float32Array>): void {
-    const moved = this.velocities.map((velocity, k) => velocity.map((v, i) => 0.5 * v + (gradients[k]?.[i] ?? 0)))
-    moved.forEach((velocity, k) => this.velocities[k]!.set(velocity))
-    super.step(moved)
-  }
-}
-
-function momentumModel(): MomentumModel {
-  const model = new MomentumModel(FEATURES, RATE)
-  model.writeWeights(modelOf().values)
-  return model
-}
 
 /** The first samples of a rank's batch. */
 function batchOf(rank: number, batch: number, count: number): Samples {

@@ -67,7 +67,7 @@ export interface Exchange {
   reduction: StepReduction
   /** False if all ranks were left out or had no samples: there is no result then. */
   hasResult: boolean
-  /** The notes of each rank; undefined for one that was left out. */
+  /** The notes of each rank; undefined for one that was left out, or that has joined. */
   notes: (number[] | undefined)[]
 }
 
@@ -159,7 +159,7 @@ export class FlatExchange {
     const total = counts.reduce((sum, count) => sum + count, 0)
     const isAveraged = this.#options.op === 'average' && !isApart
     return counts.map((count, rank) => {
-      if (nonFiniteRanks.includes(rank)) return undefined
+      if (nonFiniteRanks.includes(rank) || (count === 0 && !isApart)) return undefined
       const own = tail.subarray(rank * this.#notesPerRank, (rank + 1) * this.#notesPerRank)
       return Array.from(own, (note) => Math.round(isAveraged ? note * (total / count) : note))
     })

@@ -3,6 +3,7 @@ import { fingerprintOfFloats } from '../optim/fingerprint.ts'
 import type { WeightLayout } from '../optim/weight-layout.ts'
 import { checkAgreement, operatorSettings, type Setting } from './agreement.ts'
 import type { Collectives } from './collectives.ts'
+import { JoinAgreement } from './join-agreement.ts'
 import { checkSameLayout } from './layout-agreement.ts'
 import { callOptionsOf } from './options.ts'
 import { MODES, type TrainerSettings, type TrainerWords } from './trainer-options.ts'
@@ -12,31 +13,38 @@ const AGREED_OF_SCALE = [
   ...(['minScale', 'maxScale'] as const),
 ]
 
-/** Checks once that all ranks begin alike: with the same options, the same weights and the same bits in them. */
+/**
+ * Checks that all ranks begin alike: with the same options, the same weights and the same bits in them. And where they count
+ * samples, so that they can join, that they go on with the same bits behind a join.
+ */
 export class StartAgreement {
   readonly #comm: Collectives
   readonly #settings: TrainerSettings
   readonly #words: TrainerWords
-  #isReached = false
+  readonly #behindJoins: JoinAgreement
+  #hasBegun = false
 
   constructor(comm: Collectives, settings: TrainerSettings, words: TrainerWords) {
     this.#comm = comm
     this.#settings = settings
     this.#words = words
+    this.#behindJoins = new JoinAgreement(comm, words.trainer, callOptionsOf(settings.exchange))
   }
 
+  /** Whether there is nothing to check before the next exchange. */
   get isReached(): boolean {
-    return this.#isReached
+    return this.#hasBegun && !this.#behindJoins.isDue
   }
 
   /**
-   * Three small all-gathers the first time, and nothing after it has succeeded.
+   * A few small collectives the first time, one behind a join, and nothing else.
    *
    * @param countsSamples - whether this rank's batches have sample counts
    * @throws AdasumError ERR_MISMATCH with the first difference, the same on every rank
    */
   async reach(layout: WeightLayout, weights: Float32Array, countsSamples: boolean): Promise<void> {
-    if (this.#isReached) return
+    if (this.isReached) return
+    if (this.#hasBegun) return this.#behindJoins.check(weights)
     const { trainer, sameWeights, equalStart } = this.#words
     const shared = { comm: this.#comm, caller: trainer, call: callOptionsOf(this.#settings.exchange) }
     const advice = 'Construct it with the same options on every rank.'
@@ -45,7 +53,8 @@ export class StartAgreement {
     await checkSameLayout(layout, { ...shared, advice: sameWeights })
     const print = [{ label: 'the fingerprint of the initial weights', value: fingerprintOfFloats(weights) }]
     await checkAgreement(print, { ...shared, advice: equalStart })
-    this.#isReached = true
+    if (countsSamples) await this.#behindJoins.begin(weights)
+    this.#hasBegun = true
   }
 
   #options(): Setting[] {
