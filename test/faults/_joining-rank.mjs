@@ -29,7 +29,8 @@ async function run(comm) {
       // Where a rank is to die, the others do not come to the end of their data.
       const count = comm.rank > 0 && plan.deviant >= 0 ? Infinity : comm.rank
       for (let batch = 0; batch < count; batch++) {
-        isExact &&= await reduce(comm, batch, 1)
+        // Also after a wrong result: the others wait for this rank.
+        isExact = (await reduce(comm, batch, 1)) && isExact
         if (batch === 0) await tell({ type: 'begun' })
       }
       const join = comm.join()

@@ -67,8 +67,16 @@ export function symmetricLaw(random: Random, g: Vector): Distribution {
 
 /** The values center + v and center - v, equally likely, with v across g: from far shorter than g to far longer. */
 export function mirrored(random: Random, g: Vector, center = g): Distribution {
-  const across = rejected(g, vectorOf(random, g.length, 10 ** (2 * normal(random))))
-  return [sumOf([center, across]), minus(center, across)].map((value) => ({ chance: 0.5, value }))
+  return oppositeNoise(center, rejected(g, vectorOf(random, g.length, 10 ** (2 * normal(random)))))
+}
+
+/** Two random vectors of the mean g, a vector on the first of three axes, with noises across it and across each other. */
+export const acrossEachOther = (g: Vector, length: number): Distribution[] =>
+  [vector(0, length, 0), vector(0, 0, length)].map((noise) => oppositeNoise(g, noise))
+
+/** The values center + noise and center - noise, equally likely. */
+function oppositeNoise(center: Vector, noise: Vector): Distribution {
+  return [sumOf([center, noise]), minus(center, noise)].map((value) => ({ chance: 0.5, value }))
 }
 
 /** A vector, mostly along the first axis and rarely along the second: its angle comes near arcsin(1/3). */
