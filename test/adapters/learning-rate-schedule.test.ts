@@ -74,6 +74,23 @@ test.serial('with distribute ranks step alike, and a second fit goes on where th
   equalWeights(t, made)
 })
 
+test.serial('with the state of another optimizer it goes on where that one was', async (t) => {
+  const [replica] = await replicas(t, 1, { batches: 3 })
+  const { model, x, y } = replica!
+  const asked: number[] = []
+  const fitAnew = (): Promise<layers.History> => {
+    const callbacks = learningRateSchedule(model, (stepCount) => (asked.push(stepCount), 0.01))
+    return model.fit(x, y, { batchSize: BATCH, verbose: 0, callbacks })
+  }
+  model.compile({ optimizer: tf.train.adam(RATE), loss: 'meanSquaredError' })
+  await fitAnew()
+  const state = await model.optimizer.getWeights()
+  model.compile({ optimizer: tf.train.adam(RATE), loss: 'meanSquaredError' })
+  await model.optimizer.setWeights(state)
+  await fitAnew()
+  t.deepEqual(asked, [0, 1, 2, 3, 4, 5])
+})
+
 test.serial('callbacks of both kinds may stand on either side of it, without distribute', async (t) => {
   const impatient = (): layers.EarlyStopping =>
     layers.callbacks.earlyStopping({ monitor: 'loss', baseline: 0, patience: 2 })

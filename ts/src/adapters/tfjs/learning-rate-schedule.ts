@@ -22,7 +22,8 @@ const nothing = (): Promise<void> => Promise.resolve()
 /**
  * A callback of `model.fit` and `model.fitDataset` that sets the learning rate of the model's optimizer before each batch, by
  * the steps that this optimizer has done. So training that is resumed with the optimizer's state goes on where it was. It may
- * stand before or behind `distribute` and any other callback.
+ * stand before or behind `distribute` and any other callback, for which `fit` and `fitDataset` of this model become properties
+ * of its own.
  *
  * @param model - compiled, also later, with any optimizer that has a learning rate
  * @param schedule - the rate by the number of steps that have been done: one of `adasum/optim`, or a function of your own
