@@ -11,20 +11,25 @@ export interface Choice {
   readonly tried: readonly { readonly rate: number; readonly score: number }[]
 }
 
+/** What is said where not all of a grid is known: it might be any rate. */
+const UNKNOWN: Choice = { rate: NaN, insideGrid: false, tried: [] }
+
 /**
  * @param base - the rate of exponent 0; the others are base times powers of 2
  * @param exponents - whole numbers one after the other
- * @param scoresOf - one score a rate, higher is better; NaN is worst
+ * @param scoresOf - one score a rate, higher is better; NaN is worst. Undefined if one of them is not known, which
+ *   makes the rate NaN.
  */
 export async function chooseRate(
   base: number,
   exponents: readonly number[],
-  scoresOf: (rates: readonly number[]) => Promise<readonly number[]>,
+  scoresOf: (rates: readonly number[]) => Promise<readonly number[] | undefined>,
 ): Promise<Choice> {
   const scores = new Map<number, number>()
   let wanted = [...exponents].sort((a, b) => a - b)
   for (let growth = 0; ; growth++) {
     const found = await scoresOf(wanted.map((exponent) => base * 2 ** exponent))
+    if (found === undefined) return UNKNOWN
     wanted.forEach((exponent, index) => scores.set(exponent, Number.isNaN(found[index]) ? -Infinity : found[index]!))
     const tried = [...scores.keys()].sort((a, b) => a - b)
     const best = tried.reduce((one, other) => (scores.get(other)! > scores.get(one)! ? other : one))

@@ -6,7 +6,7 @@ import { summarize } from './statistics.ts'
 export interface Context {
   /** Whether everything is small: for a look at whether it runs. */
   readonly quick: boolean
-  /** Results in the order of the cells. What has been run before is not run again. */
+  /** Results in the order of the cells. What has been run before is not run again; a replay has `MISSING` for what has not. */
   run(cells: readonly Cell[]): Promise<Result[]>
 }
 
@@ -29,6 +29,8 @@ export interface Setting {
   readonly diverged: number
   /** Whether the rate was the best of its grid and had worse ones on both sides; null where none was chosen. */
   readonly bestInsideGrid: boolean | null
+  /** How many of the seeds have not been run: only in a replay of a study that has not ended. */
+  readonly missing?: number
 }
 
 /** Something that follows from several settings. */
@@ -53,10 +55,17 @@ export interface Study {
   processCell(quick: boolean): Cell
 }
 
+/** In a replay the result of a run that has not been made: numbers that follow from it are NaN. */
+export const MISSING: Result = Object.freeze({
+  ...{ accuracy: NaN, loss: NaN, diverged: false, steps: NaN, seconds: NaN, sha256: '' },
+})
+
+const isMissing = (result: Result): boolean => result === MISSING
+
 /** Seeds of runs on which rates are chosen; those of final runs are others. */
 export const CHOICE_SEED = 1
 
-/** The rate with the best value on held-out samples. */
+/** The rate with the best value on held-out samples; NaN if one of them is missing. */
 export async function choose(
   context: Context,
   cell: Omit<Cell, 'rate' | 'seed' | 'split'>,
@@ -66,7 +75,9 @@ export async function choose(
 ): Promise<{ rate: number; insideGrid: boolean }> {
   return chooseRate(base, exponents, async (rates) => {
     const cells = rates.map((rate): Cell => ({ ...cell, rate, seed: CHOICE_SEED, split: 'validation' }))
-    return (await context.run(cells)).map((result) => (result.diverged ? -Infinity : score.sign * score.of(result)))
+    const results = await context.run(cells)
+    if (results.some(isMissing)) return undefined
+    return results.map((result) => (result.diverged ? -Infinity : score.sign * score.of(result)))
   })
 }
 
@@ -116,10 +127,12 @@ export function settingOf(
     values,
   }: { part: string; bestInsideGrid: boolean | null; measure: string; values: readonly number[] },
 ): Setting {
+  const missing = results.filter(isMissing).length
   return {
     ...{ part, model, optimizer, op, of, workers, rate, seeds, values, measure },
     ...summarize(values),
     diverged: results.filter(({ diverged }) => diverged).length,
     bestInsideGrid,
+    ...(missing > 0 && { missing }),
   }
 }
