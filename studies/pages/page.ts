@@ -35,7 +35,7 @@ export function pageOf(replay: Replay, charts: readonly Chart[]): string {
     study.question,
     missing > 0 ? unfinishedText(settings, missing) : '',
     ...section('What came out', outcomeText(replay, judgements)),
-    ...charts.flatMap((chart, index) => chartParts(study.name, chart, charts.slice(0, index))),
+    ...section('Charts', joined(...charts.flatMap((chart, index) => chartParts(study.name, chart, charts.slice(0, index))))), // prettier-ignore
     ...section('Predictions beside outcomes', predictionsText(study.name, judgements)),
     ...section('Settings', settingsText(settings.filter(isComplete))),
     ...section('Settings that are not complete', incompleteText(settings.filter((each) => !isComplete(each)))),

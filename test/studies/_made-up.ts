@@ -17,7 +17,11 @@ export function resultOf(cell: Cell): Result {
   const workers = typeof cell.workers === 'number' ? cell.workers : 8
   const distance = Math.log2(cell.rate / best) - (cell.op === 'average' ? Math.log2(workers) / 2 : 0.4)
   const diverged = distance > 3
-  const accuracy = diverged ? 0.1 : 0.9 - 0.01 * distance ** 2 - 0.002 * Math.log2(workers) + noise(cell, 1)
+  const harm = { noise: 0.05, opposite: 0.02, bf16: 0.001, int8: 0.003, none: 0 }[
+    cell.badWorker ?? cell.precision ?? 'none'
+  ]
+  const cost = 0.01 * distance ** 2 + 0.002 * Math.log2(workers) + harm * cell.op.length
+  const accuracy = diverged ? 0.1 : 0.9 - cost + noise(cell, 1)
   return {
     accuracy,
     loss: diverged ? null : 2 - accuracy,

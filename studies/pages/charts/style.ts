@@ -32,7 +32,7 @@ export const DARK: Readonly<Record<string, string>> = {
 
 /** Scales of colour and shape for curves, in the same order everywhere; for those that are drawn. */
 export function curveEncoding(drawn: readonly string[]): {
-  color: { field: 'curve'; type: 'nominal'; title: null; scale: { domain: string[]; range: string[] }; legend: object }
+  color: { field: 'curve'; type: 'nominal'; title: null; scale: { domain: string[]; range: string[] } }
   shape: { field: 'curve'; type: 'nominal'; title: null; scale: { domain: string[]; range: string[] } }
 } {
   const used = CURVES.filter(([curve]) => drawn.includes(curve))
@@ -41,7 +41,7 @@ export function curveEncoding(drawn: readonly string[]): {
   const domain = used.map(([curve]) => curve)
   const field = { field: 'curve', type: 'nominal', title: null } as const
   return {
-    color: { ...field, scale: { domain, range: used.map(([, colour]) => colour) }, legend: { symbolOpacity: 1 } },
+    color: { ...field, scale: { domain, range: used.map(([, colour]) => colour) } },
     shape: { ...field, scale: { domain, range: used.map(([, , shape]) => shape) } },
   }
 }
@@ -69,7 +69,7 @@ export const CONFIG: Config = {
   header: { labelColor: INK, titleColor: INK, labelFontSize: 12, titleFontSize: 12 },
   legend: {
     ...{ labelColor: INK, titleColor: INK, labelFontSize: 12, orient: 'bottom', columns: 3, labelLimit: 0 },
-    ...{ symbolSize: 90, symbolStrokeWidth: 2, padding: 8 },
+    ...{ symbolSize: 90, symbolOpacity: 1, symbolStrokeWidth: 2, padding: 8 },
   },
   line: { strokeWidth: 1.8 },
   point: { filled: true, size: 55, opacity: 1 },
