@@ -153,7 +153,7 @@ function originText({ study, runs, machines }: Replay): string {
   const list = (of: (machine: Machine) => string | number): string => [...new Set(machines.map(of))].join(', ')
   const days = machines.map(({ date }) => date.slice(0, 10)).sort()
   return [
-    `${runs.length} runs took ${numberText(hours)} hours, each of them on one core${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
+    `${runs.length} runs took ${numberText(hours)} hours, added up${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
     `Machine: ${list((each) => `${each.processor}, ${each.cores} cores, ${each.memoryGiB} GiB, ${each.system}`)}.`,
     `Versions: adasum ${list(({ adasum }) => adasum)}, TensorFlow.js ${list(({ tfjs }) => tfjs)}, Node.js ${list(({ node }) => node)}.`, // prettier-ignore
     `Commits: ${list(({ commit }) => commit)}; from ${days[0] ?? 'an unknown day'} to ${days.at(-1) ?? 'another'}.`,

@@ -114,7 +114,7 @@ test('results are read of all studies, without the line that was cut off; a page
   write('plain', all.slice(3))
   write('emulation', all.slice(0, 3))
   writeFileSync(join(folder, 'plain.jsonl'), '{"cell":{"seed', { flag: 'a' })
-  writeFileSync(join(folder, 'notes.txt'), 'no results')
+  writeFileSync(join(folder, 'notes.txt'), 'no results\n')
   const results = readResults(folder)
   t.deepEqual([...results.runs.values()].filter(({ madeBy }) => madeBy === 'emulation').length, 3)
   t.is((await replay(PLAIN, results)).missing, 0)
@@ -170,6 +170,7 @@ test('charts answer to light and dark pages, and say nothing that is no number',
     t.regex(svg, /^<svg [^>]*><style>@media \(prefers-color-scheme:dark\)\{/, name)
     t.notRegex(svg, /NaN|undefined|Infinity/, name)
     t.regex(svg, /<path /, name)
+    t.notRegex(svg, / (d|transform)="[^"]*\.\d{3}/, name)
     t.true(svg.length < 400_000, `${name}: ${svg.length} bytes`)
   }
 })
