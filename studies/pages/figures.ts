@@ -114,19 +114,26 @@ export function minus(first: readonly number[], second: readonly number[]): numb
   return first.map((value, index) => value - second[index]!)
 }
 
+const withMinus = (text: string): string => text.replace('-', '−')
+
 /** A number with so many digits that count, without an exponent, and with a real minus. */
 export function numberText(value: number, digits: number = 3): string {
   if (Number.isNaN(value)) return 'unknown'
   if (!Number.isFinite(value)) return value > 0 ? 'infinite' : '−infinite'
   const rounded = Number(value.toPrecision(digits))
   const places = rounded === 0 ? 0 : Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(rounded))))
-  return String(Number(rounded.toFixed(Math.min(places, 12)))).replace('-', '−')
+  return withMinus(
+    rounded
+      .toFixed(Math.min(places, 20))
+      .replace(/(\.\d*?)0+$/, '$1')
+      .replace(/\.$/, ''),
+  )
 }
 
 const fixedText = (value: number, places: number): string => {
   if (Number.isNaN(value)) return 'unknown'
   const text = value.toFixed(places)
-  return (Number(text) === 0 ? text.replace('-', '') : text).replace('-', '−')
+  return Number(text) === 0 ? text.replace('-', '') : withMinus(text)
 }
 
 /** A share as a percentage, or a loss or distance as it is. */

@@ -244,13 +244,19 @@ export const sentences: Answer['sentences'] = [
     const one = oneOf(figures)
     return `One worker comes to ${meanText(one, 'accuracy')} on the test set of Fashion-MNIST, at its best rate of ${numberText(one.rate)}.` // prettier-ignore
   },
-  ...WORKERS.map((workers) => (figures: Figures) => {
+  ...[32, 128].map((workers) => (figures: Figures) => {
     const [average, adasum] = [AVERAGE, DELTAS].map((curve) => settingAt(figures, curve, workers)) as [Setting, Setting]
     return `With ${workers} workers, each at its best rate, the average comes to ${meanText(average, 'accuracy')} and Adasum of deltas to ${meanText(adasum, 'accuracy')}; ${compared('Adasum', 'the average', minus(adasum.values, average.values))}.` // prettier-ignore
   }),
   (figures) => {
     const [average, adasum] = [AVERAGE, DELTAS].map((curve) => settingAt(figures, curve, 32, AT_ONE)) as [Setting, Setting] // prettier-ignore
-    return `At one worker’s own rate, which nobody has to search for, 32 workers come to ${meanText(average, 'accuracy')} by the average and to ${meanText(adasum, 'accuracy')} by Adasum of deltas.` // prettier-ignore
+    return `At one worker’s own rate, which is known without a search, 32 workers come to ${meanText(average, 'accuracy')} by the average and to ${meanText(adasum, 'accuracy')} by Adasum of deltas.` // prettier-ignore
+  },
+  (figures) => {
+    const one = oneOf(figures)
+    const rates = (curve: string): string =>
+      WORKERS.map((workers) => rateText(settingAt(figures, curve, workers), one)).join(', ')
+    return `For 8, 32 and 128 workers the best rate is ${rates(AVERAGE)} that of one worker for the average, ${rates(DELTAS)} for Adasum of deltas and ${rates(GRADIENTS)} for Adasum of gradients.` // prettier-ignore
   },
   (figures) => {
     const one = oneOf(figures)
@@ -258,6 +264,6 @@ export const sentences: Answer['sentences'] = [
       const good = WORKERS.filter((n) => summarize(minus(one.values, settingAt(figures, curve, n).values)).mean <= HALF)
       return `${Math.max(1, ...good)} with ${curve}`
     })
-    return `The most workers that stay within half a point of one: ${most.join(', ')}.`
+    return `The most workers that stay within half a point of one, in the mean: ${most.join(', ')}.`
   },
 ]

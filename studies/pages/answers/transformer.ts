@@ -197,12 +197,10 @@ function probePairs(figures: Figures): { name: string; values: number[] }[] {
 }
 
 export const sentences: Answer['sentences'] = OPTIMIZERS.flatMap((each) => [
-  (figures: Figures) =>
-    `With ${NAMES[each]} one worker comes to a loss of ${meanText(oneOf(figures, each), 'loss')} a character, at its best rate of ${numberText(oneOf(figures, each).rate)}.`, // prettier-ignore
   (figures: Figures) => {
     const [average, adasum] = [AVERAGE, DELTAS].map((curve) => settingAt(figures, each, curve, MOST)) as [Setting, Setting] // prettier-ignore
     const ahead = compared('Adasum', 'the average', minus(average.values, adasum.values), 'loss')
-    return `With ${NAMES[each]} and ${MOST} workers, each at its best rate, the average comes to ${meanText(average, 'loss')} and Adasum of deltas to ${meanText(adasum, 'loss')}; ${ahead}.` // prettier-ignore
+    return `With ${NAMES[each]} one worker comes to a loss of ${meanText(oneOf(figures, each), 'loss')} a character; of ${MOST} workers, each operator at its best rate, the average comes to ${meanText(average, 'loss')} and Adasum of deltas to ${meanText(adasum, 'loss')}; ${ahead}.` // prettier-ignore
   },
   (figures: Figures) => {
     const [average, adasum] = [AVERAGE, DELTAS].map((curve) => settingAt(figures, each, curve, MOST, AT_ONE)) as [Setting, Setting] // prettier-ignore
