@@ -1,7 +1,7 @@
 /** Figures of studies as text, and what charts leave out. */
 import test from 'ava'
 import { compared } from '../../studies/pages/answers/answer.ts'
-import { domainOf } from '../../studies/pages/charts/parts.ts'
+import { axisOf, domainOf } from '../../studies/pages/charts/parts.ts'
 import { curveEncoding, inOrder } from '../../studies/pages/charts/style.ts'
 import {
   Unfinished,
@@ -88,6 +88,15 @@ test('an axis goes from the best to what is not far worse', (t) => {
   const [best, worst] = domainOf([1.5, 1.7, 9], 'loss')
   t.true(best > 1.4 && best < 1.5 && worst > 2.5 && worst < 2.6, `${best} to ${worst}`)
   t.deepEqual(domainOf([0.9, 0.999], 'accuracy')[1] <= 1, true)
+})
+
+test('labels of an axis have as many digits as tell them apart', (t) => {
+  const formatOf = (measure: 'accuracy' | 'loss', range: number): string => axisOf(measure, [1, 1 + range], '').format
+  t.deepEqual([0.15, 0.03, 0.004].map((range) => formatOf('accuracy', range)), ['.0%', '.1%', '.2%']) // prettier-ignore
+  t.deepEqual(
+    [6, 1, 0.01].map((range) => formatOf('loss', range)),
+    ['.0f', '.1f', '.3f'],
+  )
 })
 
 test('each curve has a colour, in an order of its own; one without is a mistake', (t) => {

@@ -12,27 +12,64 @@ const [SMOOTHED, STRIDE] = [5, 3]
 
 const OWN = 'each at the best rate of its first number of workers'
 
+interface Point {
+  readonly curve: string
+  readonly panel: string
+  readonly step: number
+  readonly loss: number
+}
+
+/** Where a number of workers begins. */
+interface Begin {
+  readonly panel: string
+  readonly begin: number
+  readonly text: string
+}
+
 export function elasticCharts(figures: Figures): Chart[] {
-  const settings = figures.settings({}).filter(isComplete)
-  const rows = settings.flatMap(({ op, of, rate, part }) => {
-    const curve = curveOf({ op, of })
-    const runs = figures.runs.filter(
-      ({ cell, result }) => cell.rate === rate && curveOf(cell) === curve && result.losses !== undefined,
-    )
-    const panel = part.startsWith('best rate') ? OWN : 'at the best rate of one worker'
-    return smoothed(runs).map((point) => ({ curve, panel, ...point }))
+  const points = pointsOf(figures)
+  const changing = figures.runs.find(({ cell }) => cell.keepsLosses === true)
+  if (points.length === 0 || changing === undefined) return []
+  const begins = [...new Set(points.map(({ panel }) => panel))].flatMap((panel) => beginsOf(changing, panel))
+  return [
+    {
+      name: 'loss',
+      title: 'The loss over the steps while the number of workers changes, by operator',
+      caption: `Each line is the mean of all seeds and of ${2 * SMOOTHED + 1} steps; it ends where a run diverges. Dashed lines are where the number of workers changes.`, // prettier-ignore
+      spec: specOf(points, begins),
+    },
+  ]
+}
+
+function pointsOf(figures: Figures): Point[] {
+  return figures
+    .settings({})
+    .filter(isComplete)
+    .flatMap((setting) => {
+      const curve = curveOf(setting)
+      const runs = figures.runs.filter(
+        ({ cell, result }) => cell.rate === setting.rate && curveOf(cell) === curve && result.losses !== undefined,
+      )
+      const panel = setting.part.startsWith('best rate') ? OWN : 'at the best rate of one worker'
+      return smoothed(runs).map((point) => ({ curve, panel, ...point }))
+    })
+}
+
+function beginsOf({ cell }: Run, panel: string): Begin[] {
+  let begin = 0
+  return phasesOf(cell).map(({ workers, steps }) => {
+    const phase = { panel, begin, text: `${workers} workers` }
+    begin += steps
+    return phase
   })
-  const phases = figures.runs.find(({ cell }) => cell.keepsLosses === true)
-  if (rows.length === 0 || phases === undefined) return []
-  const parts = phasesOf(phases.cell)
-  const begins = parts.map((_, index) => parts.slice(0, index).reduce((sum, { steps }) => sum + steps, 0))
-  const marks = [...new Set(rows.map(({ panel }) => panel))].flatMap((panel) =>
-    parts.map(({ workers }, index) => ({ panel, begin: begins[index]!, text: `${workers} workers` })),
-  )
-  const domain = domainOf(rows.map(({ loss }) => loss), 'loss') // prettier-ignore
-  const color = curveEncoding(inOrder(rows.map(({ curve }) => curve))).color
-  const spec: TopLevelSpec = {
-    data: { values: [...rows, ...marks] },
+}
+
+function specOf(points: readonly Point[], begins: readonly Begin[]): TopLevelSpec {
+  const domain = domainOf(points.map(({ loss }) => loss), 'loss') // prettier-ignore
+  const scale = { domain, clamp: true, zero: false, nice: false }
+  const color = curveEncoding(inOrder(points.map(({ curve }) => curve))).color
+  return {
+    data: { values: [...points, ...begins] },
     facet: { row: { field: 'panel', type: 'nominal', title: null, sort: [OWN], header: { orient: 'top' } } },
     spec: {
       width: 620,
@@ -53,21 +90,13 @@ export function elasticCharts(figures: Figures): Chart[] {
           mark: { type: 'line', clip: true },
           encoding: {
             x: { field: 'step', type: 'quantitative', axis: { title: 'step', grid: false } },
-            y: { field: 'loss', type: 'quantitative', title: 'loss of the training batches', scale: { domain, clamp: true, zero: false, nice: false } }, // prettier-ignore
+            y: { field: 'loss', type: 'quantitative', title: 'loss of the training batches', scale },
             color,
           },
         },
       ],
     },
   }
-  return [
-    {
-      name: 'loss',
-      title: 'The loss over the steps while the number of workers changes, by operator',
-      caption: `Each line is the mean of all seeds and of ${2 * SMOOTHED + 1} steps; it ends where a run diverges. Dashed lines are where the number of workers changes.`, // prettier-ignore
-      spec,
-    },
-  ]
 }
 
 /** Means over the runs, as far as all of them came, and over neighbouring steps. */

@@ -14,6 +14,11 @@ const LENET = ['conv1', 'conv1 bias', 'conv2', 'conv2 bias', 'dense1', 'dense1 b
 /** Where the schedule with drops drops. */
 const DROPS = [0.5, 0.75]
 
+const DECAYS = new Map([
+  ['linear', 'the rate falls linearly'],
+  ['drops', 'the rate drops to a tenth twice'],
+])
+
 interface Tile {
   readonly curve: string
   readonly decay: string
@@ -60,54 +65,74 @@ function tilesOf(runs: readonly Run[]): Tile[] {
 
 function heatMap(tiles: readonly Tile[]): Chart {
   const layerCount = Math.max(...tiles.map(({ layer }) => layer)) + 1
-  const nameOf = (layer: number): string => (layerCount === LENET.length ? LENET[layer]! : `array ${layer}`)
+  const names = Array.from({ length: layerCount }, (_, layer) =>
+    layerCount === LENET.length ? LENET[layer]! : `array ${layer}`,
+  )
+  return {
+    name: 'layers',
+    title: 'Orthogonality by layer over the time of training, for Adasum of deltas and of gradients',
+    caption: 'Each row is an array of weights, each tile the mean over seeds and a twentieth of the training: 1 is noise, and 1 / n the agreement of n workers. Dashed lines are where the rate drops.', // prettier-ignore
+    spec: heatSpec(heatRows(tiles, names), names),
+  }
+}
+
+/** A tile, or a line where the rate drops. */
+interface HeatRow {
+  readonly curve: string
+  readonly decay: string
+  readonly layer?: string
+  readonly from?: number
+  readonly to?: number
+  readonly orthogonality?: number
+  readonly drop?: number
+}
+
+function heatRows(tiles: readonly Tile[], names: readonly string[]): HeatRow[] {
   const rows = tiles.map(({ curve, decay, layer, bin, orthogonality }) => ({
     curve,
-    decay: decay === 'drops' ? 'the rate drops to a tenth twice' : 'the rate falls linearly',
-    drop: null as number | null,
-    layer: nameOf(layer),
+    decay: DECAYS.get(decay) ?? decay,
+    layer: names[layer]!,
     from: bin / BINS,
     to: (bin + 1) / BINS,
     orthogonality: Number(orthogonality.toFixed(3)),
   }))
-  const panels = [...new Map(rows.map((row) => [`${row.curve} ${row.decay}`, row])).values()]
-  const drops = panels
-    .filter(({ decay }) => decay.includes('drops'))
-    .flatMap((panel) => DROPS.map((drop) => ({ ...panel, drop, from: null, to: null, orthogonality: null })))
-  const sort = Array.from({ length: layerCount }, (_, layer) => nameOf(layer))
-  const spec: TopLevelSpec = {
-    data: { values: [...rows, ...drops] },
+  const dropping = [...new Set(tiles.filter(({ decay }) => decay === 'drops').map(({ curve }) => curve))]
+  const drops = dropping.flatMap((curve) => DROPS.map((drop) => ({ curve, decay: DECAYS.get('drops')!, drop })))
+  return [...rows, ...drops]
+}
+
+function heatSpec(rows: readonly HeatRow[], names: readonly string[]): TopLevelSpec {
+  const axis = { title: 'share of training', format: '.0%', grid: false }
+  const legend = { orient: 'right', title: null } as const
+  return {
+    data: { values: [...rows] },
     facet: {
       row: { field: 'curve', type: 'nominal', title: null },
-      column: { field: 'decay', type: 'nominal', title: null, sort: ['the rate falls linearly'] },
+      column: { field: 'decay', type: 'nominal', title: null, sort: [...DECAYS.values()] },
     },
     spec: {
-      width: 290,
-      height: 18 * layerCount,
+      // Whole pixels a tile: no seams.
+      width: 15 * BINS,
+      height: 18 * names.length,
       layer: [
         {
-          transform: [{ filter: 'datum.drop === null' }],
+          transform: [{ filter: 'isValid(datum.layer)' }],
           mark: { type: 'rect' },
           encoding: {
-            x: { field: 'from', type: 'quantitative', scale: { domain: [0, 1] }, axis: { title: 'share of training', format: '.0%', grid: false } }, // prettier-ignore
+            x: { field: 'from', type: 'quantitative', scale: { domain: [0, 1] }, axis },
             x2: { field: 'to' },
-            y: { field: 'layer', type: 'ordinal', sort, title: null },
-            color: { field: 'orthogonality', type: 'quantitative', scale: { scheme: 'cividis', domain: [0, 1] }, legend: { orient: 'right', title: null } }, // prettier-ignore
+            y: { field: 'layer', type: 'ordinal', sort: [...names], title: null },
+            color: { field: 'orthogonality', type: 'quantitative', scale: { scheme: 'cividis', domain: [0, 1] }, legend }, // prettier-ignore
           },
         },
         {
-          transform: [{ filter: 'datum.drop !== null' }],
-          mark: { type: 'rule', ...REFERENCE },
+          transform: [{ filter: 'isValid(datum.drop)' }],
+          // The colours below it are the same on dark pages.
+          mark: { type: 'rule', ...REFERENCE, color: '#000000' },
           encoding: { x: { field: 'drop', type: 'quantitative' } },
         },
       ],
     },
-  }
-  return {
-    name: 'layers',
-    title: 'Orthogonality by layer over the time of training, for Adasum of deltas and of gradients',
-    caption: 'Each row is an array of weights, each tile the mean over seeds and a twentieth of the training: 1 is noise, 0 is agreement. Dashed lines are where the rate drops.', // prettier-ignore
-    spec,
   }
 }
 

@@ -1,9 +1,12 @@
 /** Charts of the studies that tune operators for several numbers of workers: largest-batch, transformer, plain. */
 import type { TopLevelSpec } from 'vega-lite'
+import type { Setting } from '../../engine/study.ts'
 import { AVERAGE, BEST, type Figures, curveOf, isComplete } from '../figures.ts'
-import { type Comparison, domainOf, intervalRow, rateChart, workersChart } from './parts.ts'
+import { type Comparison, type IntervalRow, domainOf, intervalRow } from './parts.ts'
+import { rateChart } from './rates.ts'
 import type { Chart } from './render.ts'
 import { REFERENCE, curveEncoding, inOrder } from './style.ts'
+import { workersChart } from './workers.ts'
 
 const LENET: Comparison = {
   ...{ model: 'lenet', optimizer: 'momentum', title: 'LeNet-5 on Fashion-MNIST with momentum', measure: 'accuracy' },
@@ -38,58 +41,63 @@ export const transformerCharts = (figures: Figures): Chart[] => [
 
 /** Losses in shares of the steps, at the most workers. */
 function shareChart(figures: Figures): Chart[] {
-  const panels = [LAMB, CHARACTERS_ADAM].flatMap(({ optimizer }) => {
-    const all = figures.settings({ model: 'characters', optimizer }).filter(isComplete)
-    const short = all.filter(({ part }) => part.endsWith(' of the steps'))
-    const whole = all.filter((each) => each.part === BEST && short.some((other) => isLike(each, other)))
-    return [...whole, ...short].map((setting) => ({
-      panel: optimizer === 'lamb' ? 'LAMB' : 'Adam',
-      curve: curveOf(setting),
-      share: setting.part === BEST ? 1 : Number.parseFloat(setting.part),
-      average: whole.find((each) => curveOf(each) === AVERAGE)?.mean ?? null,
-      ...intervalRow(setting),
-    }))
-  })
-  if (panels.length === 0) return []
-  const domain = domainOf(panels.flatMap(({ low, high }) => [low, high]), 'loss') // prettier-ignore
-  const encoding = curveEncoding(inOrder(panels.map(({ curve }) => curve)))
-  const x = {
-    field: 'share',
-    type: 'quantitative',
-    scale: { zero: false },
-    axis: { format: '.0%', grid: false },
-  } as const
-  const y = {
-    type: 'quantitative',
-    scale: { domain, clamp: true, nice: false },
-    title: 'loss on the test set',
-  } as const
-  const spec: TopLevelSpec = {
-    data: { values: panels },
-    facet: { column: { field: 'panel', type: 'nominal', sort: ['LAMB', 'Adam'], title: null } },
-    spec: {
-      width: 290,
-      height: 230,
-      layer: [
-        {
-          mark: { type: 'rule', ...REFERENCE },
-          encoding: { y: { ...y, field: 'average', aggregate: 'min' } },
-        },
-        { mark: 'line', encoding: { x: { ...x, title: 'share of the steps' }, y: { ...y, field: 'mean' }, color: encoding.color } }, // prettier-ignore
-        { mark: 'rule', encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: encoding.color } },
-        { mark: 'point', encoding: { x, y: { ...y, field: 'mean' }, ...encoding } },
-      ],
-    },
-  }
+  const rows = [LAMB, CHARACTERS_ADAM].flatMap((comparison) => shareRows(figures, comparison))
+  if (rows.length === 0) return []
   return [
     {
       name: 'shares',
       title: 'The loss of the transformer over the share of the steps, by operator',
       caption: 'Each point is a schedule of its own that is over after so many steps, at the rate that is best for all of them, with 95 % intervals; the dashed line is the loss of the average in all of the steps.', // prettier-ignore
-      spec,
+      spec: shareSpec(rows),
     },
   ]
 }
 
-const isLike = (one: { op: string; of: string; workers: unknown }, other: typeof one): boolean =>
-  one.op === other.op && one.of === other.of && one.workers === other.workers
+interface ShareRow extends IntervalRow {
+  readonly panel: string
+  readonly curve: string
+  readonly share: number
+  /** That of the average of gradients in all of the steps. */
+  readonly average: number | null
+}
+
+function shareRows(figures: Figures, { model, optimizer }: Comparison): ShareRow[] {
+  const all = figures.settings({ model, optimizer }).filter(isComplete)
+  const short = all.filter(({ part }) => part.endsWith(' of the steps'))
+  const isLike = (one: Setting, other: Setting): boolean =>
+    curveOf(one) === curveOf(other) && one.workers === other.workers
+  const whole = all.filter((each) => each.part === BEST && short.some((other) => isLike(each, other)))
+  return [...whole, ...short].map((setting) => ({
+    panel: optimizer === 'lamb' ? 'LAMB' : 'Adam',
+    curve: curveOf(setting),
+    share: setting.part === BEST ? 1 : Number.parseFloat(setting.part),
+    average: whole.find((each) => curveOf(each) === AVERAGE)?.mean ?? null,
+    ...intervalRow(setting),
+  }))
+}
+
+function shareSpec(rows: readonly ShareRow[]): TopLevelSpec {
+  const domain = domainOf(rows.flatMap(({ low, high }) => [low, high]), 'loss') // prettier-ignore
+  const axis = { title: 'share of the steps', format: '.0%', grid: false }
+  const x = { field: 'share', type: 'quantitative', scale: { zero: false }, axis } as const
+  const y = {
+    type: 'quantitative',
+    scale: { domain, clamp: true, nice: false },
+    title: 'loss on the test set',
+  } as const
+  const encoding = curveEncoding(inOrder(rows.map(({ curve }) => curve)))
+  return {
+    data: { values: [...rows] },
+    facet: { column: { field: 'panel', type: 'nominal', sort: ['LAMB', 'Adam'], title: null } },
+    spec: {
+      width: 290,
+      height: 230,
+      layer: [
+        { mark: { type: 'rule', ...REFERENCE }, encoding: { y: { ...y, field: 'average', aggregate: 'min' } } },
+        { mark: 'line', encoding: { x, y: { ...y, field: 'mean' }, color: encoding.color } },
+        { mark: 'rule', encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: encoding.color } },
+        { mark: 'point', encoding: { x, y: { ...y, field: 'mean' }, ...encoding } },
+      ],
+    },
+  }
+}
