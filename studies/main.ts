@@ -7,7 +7,7 @@ import { wholeNumber } from '../scripts/lib/options.mjs'
 import { estimate } from './engine/estimate.ts'
 import { Progress, timeText } from './engine/progress.ts'
 import { ROOT, Session } from './engine/session.ts'
-import type { Outcome, Setting, Study } from './engine/study.ts'
+import type { Comparison, Outcome, Setting, Study } from './engine/study.ts'
 import { STUDIES } from './questions/index.ts'
 
 const HELP = `usage: npm run study -- NAME [options]
@@ -84,6 +84,7 @@ async function run(
   try {
     const outcome = await study.run(session)
     const processes = await compare(study, session)
+    session.note({ processes })
     session.close()
     if (isJson) process.stdout.write(`${JSON.stringify({ study: study.name, ...outcome, processes })}\n`)
     else process.stdout.write(textOf(outcome, processes))
@@ -91,14 +92,6 @@ async function run(
   } finally {
     session.close()
   }
-}
-
-interface Comparison {
-  readonly workers: number | readonly number[]
-  readonly op: string
-  readonly of: string
-  /** Whether the weights have the same bits. */
-  readonly equal: boolean
 }
 
 async function compare(study: Study, session: Session): Promise<Comparison> {

@@ -5,11 +5,15 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** A line: what was run, and what came out; or, with `machine`, where the lines behind it were made. */
+/**
+ * A line: what was run, and what came out; or, with `machine`, where the lines behind it were made; or, with `processes`,
+ * whether processes of their own came to the bits of simulated workers.
+ */
 export interface ResultLine {
   readonly cell?: object
   readonly result?: object
   readonly machine?: object
+  readonly processes?: object
 }
 
 /** An object as text that does not depend on the order of its fields; undefined ones are left out. */

@@ -10,7 +10,7 @@ import { secondsOf } from './estimate.ts'
 import { machine } from './machine.ts'
 import { Pool } from './pool.ts'
 import type { Progress } from './progress.ts'
-import { appendLine, keyOf, openResults, resultsIn } from './results-file.ts'
+import { type ResultLine, appendLine, keyOf, openResults, resultsIn } from './results-file.ts'
 import type { Context, Study } from './study.ts'
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -68,6 +68,11 @@ export class Session implements Context {
     const line = stdout.split('\n').find((text) => text.includes('{"accuracy"'))
     if (line === undefined) throw new Error(`the processes have printed no result: ${stdout.slice(-500)}`)
     return JSON.parse(line.slice(line.indexOf('{'))) as Result
+  }
+
+  /** Writes a line that is no run beside the runs. */
+  note(line: ResultLine): void {
+    appendLine(this.#path, line)
   }
 
   close(): void {

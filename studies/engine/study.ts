@@ -45,6 +45,15 @@ export interface Outcome {
   readonly findings: readonly Finding[]
 }
 
+/** A setting that was trained again, each worker in a process of its own. */
+export interface Comparison {
+  readonly workers: number | readonly number[]
+  readonly op: string
+  readonly of: string
+  /** Whether the weights have the same bits. */
+  readonly equal: boolean
+}
+
 export interface Study {
   readonly name: string
   /** One sentence. */

@@ -1,7 +1,7 @@
 /** A study's page, as Markdown. */
 import { markdownTable } from '../../bench/lib/markdown-table.mjs'
 import type { Machine } from '../engine/machine.ts'
-import type { Finding, Setting } from '../engine/study.ts'
+import type { Comparison, Finding, Setting } from '../engine/study.ts'
 import { knownSentences } from './answers/answer.ts'
 import type { Chart } from './charts/render.ts'
 import { Figures, curveOf, isComplete, numberText, valueText } from './figures.ts'
@@ -146,7 +146,7 @@ function findingsText(findings: readonly Finding[]): string {
   )
 }
 
-function originText({ study, runs, machines }: Replay): string {
+function originText({ study, runs, machines, comparison }: Replay): string {
   const hours = runs.reduce((sum, { result }) => sum + result.seconds, 0) / 3600
   const others = [...new Set(runs.map(({ madeBy }) => madeBy))].filter((name) => name !== study.name).sort()
   const taken = others.map((name) => `${runs.filter(({ madeBy }) => madeBy === name).length} of ${name}`)
@@ -154,10 +154,16 @@ function originText({ study, runs, machines }: Replay): string {
   const days = machines.map(({ date }) => date.slice(0, 10)).sort()
   return [
     `${runs.length} runs took ${numberText(hours)} hours, added up${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
+    ...(comparison ? [comparisonText(comparison)] : []),
     `Machine: ${list((each) => `${each.processor}, ${each.cores} cores, ${each.memoryGiB} GiB, ${each.system}`)}.`,
     `Versions: adasum ${list(({ adasum }) => adasum)}, TensorFlow.js ${list(({ tfjs }) => tfjs)}, Node.js ${list(({ node }) => node)}.`, // prettier-ignore
     `Commits: ${list(({ commit }) => commit)}; from ${days[0] ?? 'an unknown day'} to ${days.at(-1) ?? 'another'}.`,
   ]
     .map((sentence) => `- ${sentence}`)
     .join('\n')
+}
+
+function comparisonText({ workers, op, of, equal }: Comparison): string {
+  const bits = equal ? 'came to the same bits as simulated workers' : '**came to other bits than simulated workers**'
+  return `${String(workers)} processes of their own, with ${curveOf({ op, of })}, ${bits}.`
 }

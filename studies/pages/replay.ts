@@ -4,7 +4,7 @@
  */
 import type { Machine } from '../engine/machine.ts'
 import { keyOf } from '../engine/results-file.ts'
-import { MISSING, type Outcome, type Study } from '../engine/study.ts'
+import { type Comparison, MISSING, type Outcome, type Study } from '../engine/study.ts'
 import type { Cell } from '../training/cell.ts'
 import type { Results, Run } from './results.ts'
 
@@ -19,6 +19,7 @@ export interface Replay extends Outcome {
   readonly missing: number
   /** Those that the study's own file names. */
   readonly machines: readonly Machine[]
+  readonly comparison: Comparison | undefined
 }
 
 /** @param quick - whether the results are of a quick run */
@@ -42,5 +43,6 @@ export async function replay(study: Study, results: Results, quick: boolean = fa
     runs: [...found.values()],
     missing: missing.size,
     machines: results.machines.get(study.name) ?? [],
+    comparison: results.comparisons.get(study.name),
   }
 }

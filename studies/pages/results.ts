@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Machine } from '../engine/machine.ts'
 import { keyOf, readLines } from '../engine/results-file.ts'
+import type { Comparison } from '../engine/study.ts'
 import type { Cell, Result } from '../training/cell.ts'
 
 export interface Run {
@@ -17,6 +18,8 @@ export interface Results {
   readonly runs: ReadonlyMap<string, Run>
   /** By study, one for each time that it was begun or went on. */
   readonly machines: ReadonlyMap<string, readonly Machine[]>
+  /** By study, the last one; of those only that have come to their end. */
+  readonly comparisons: ReadonlyMap<string, Comparison>
 }
 
 const SUFFIX = '.jsonl'
@@ -29,6 +32,7 @@ const SUFFIX = '.jsonl'
 export function readResults(folder: string, isRead: (name: string) => boolean = () => true): Results {
   const runs = new Map<string, Run>()
   const machines = new Map<string, readonly Machine[]>()
+  const comparisons = new Map<string, Comparison>()
   const names = existsSync(folder) ? readdirSync(folder).sort() : []
   for (const name of names.filter((each) => each.endsWith(SUFFIX) && isRead(each))) {
     const madeBy = name.slice(0, -SUFFIX.length)
@@ -37,10 +41,12 @@ export function readResults(folder: string, isRead: (name: string) => boolean = 
       madeBy,
       lines.flatMap(({ machine }) => (machine ? [machine as Machine] : [])),
     )
-    for (const { cell, result } of lines)
+    for (const { cell, result, processes } of lines) {
+      if (processes) comparisons.set(madeBy, processes as Comparison)
       if (cell && result) runs.set(keyOf(cell), { cell: cell as Cell, result: result as Result, madeBy })
+    }
   }
-  return { runs, machines }
+  return { runs, machines, comparisons }
 }
 
 /** The studies that have made runs of their own. */

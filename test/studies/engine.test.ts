@@ -179,6 +179,7 @@ test('a study that is killed goes on where it was, and comes to the same', async
   t.is(new Set(keys).size, keys.length, 'no cell was run twice')
   t.is(keys.length, all.length)
   t.is(readLines(path).filter(({ machine }) => machine !== undefined).length, 3)
+  t.deepEqual(readLines(path).at(-1), { processes: resumed!.processes })
 
   const { study, settings, processes } = undisturbed!
   t.is(study, 'plain')

@@ -113,6 +113,7 @@ test('results are read of all studies, without the line that was cut off; a page
   }
   write('plain', all.slice(3))
   write('emulation', all.slice(0, 3))
+  appendLine(join(folder, 'plain.jsonl'), { processes: { workers: 4, op: 'adasum', of: 'deltas', equal: false } })
   writeFileSync(join(folder, 'plain.jsonl'), '{"cell":{"seed', { flag: 'a' })
   writeFileSync(join(folder, 'notes.txt'), 'no results\n')
   const results = readResults(folder)
@@ -120,6 +121,7 @@ test('results are read of all studies, without the line that was cut off; a page
   t.is((await replay(PLAIN, results)).missing, 0)
   const { files } = await pagesOf(results)
   t.regex(files.get('plain.md')!, /taken over were 3 of emulation\./)
+  t.regex(files.get('plain.md')!, /^- 4 processes of their own, with adasum of deltas, \*\*came to other bits/m)
   t.is(readResults(folder, (name) => name === 'emulation.jsonl').runs.size, 3)
 })
 
@@ -129,6 +131,7 @@ async function allResults(quick: boolean): Promise<Results> {
   return {
     runs: new Map(each.flatMap(({ runs }) => [...runs])),
     machines: new Map(each.flatMap(({ machines }) => [...machines])),
+    comparisons: new Map(each.flatMap(({ comparisons }) => [...comparisons])),
   }
 }
 
@@ -189,7 +192,7 @@ test('a study that has not ended says so, and which settings are complete', asyn
 })
 
 test('with no results there is no page, and the list says so', async (t) => {
-  const { files, list } = await pagesOf({ runs: new Map(), machines: new Map() })
+  const { files, list } = await pagesOf({ runs: new Map(), machines: new Map(), comparisons: new Map() })
   t.is(files.size, 0)
   t.is(list.match(/not run yet/g)?.length, STUDIES.length - 1)
 })
