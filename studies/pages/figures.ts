@@ -86,8 +86,14 @@ export class Figures {
    * @throws Unfinished if there is none, or what it follows from is not there
    */
   finding(name: string): Summary {
+    const found = this.findingIfKnown(name)
+    if (found === undefined) throw new Unfinished(name)
+    return found
+  }
+
+  findingIfKnown(name: string): Summary | undefined {
     const found = this.#replay.findings.find((each) => each.name === name)
-    if (typeof found?.mean !== 'number' || Number.isNaN(found.mean)) throw new Unfinished(name)
+    if (typeof found?.mean !== 'number' || Number.isNaN(found.mean)) return undefined
     return { mean: found.mean, interval: found.interval ?? null }
   }
 

@@ -34,7 +34,7 @@ export function judge({ judge }: Prediction, figures: Figures): Judgement {
   try {
     return judge(figures)
   } catch (error) {
-    if (error instanceof Unfinished) return { verdict: 'open', figures: 'what it needs is not there yet' }
+    if (error instanceof Unfinished) return { verdict: 'open', figures: 'what it needs is not there' }
     throw error
   }
 }

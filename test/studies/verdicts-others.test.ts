@@ -108,9 +108,9 @@ function elastic({ sum = 0.3, adasum = 0.1, ends = [1, 0.9], deviation = -0.1 } 
   return outcome.finding(`${AVERAGE}: rise of the loss at 4 to 12 workers less the deviation of the steps before`, near(deviation)) // prettier-ignore
 }
 
-/** The sum at a rate of its own, where it diverges after so many steps. */
-const divergesAfter = (steps: number): MadeUp =>
-  elastic({ sum: NaN, adasum: 1 })
+/** The sum at a rate of its own, where it diverges after so many steps: the change comes at 429. */
+const divergesAfter = (steps: number, sum: number = NaN): MadeUp =>
+  elastic({ sum, adasum: 1 })
     .change({ part: OWN, curve: SUM }, { rate: 0.02, diverged: 1 })
     .runs({ ...CHANGING, op: 'sum', of: 'gradients', rate: 0.02 }, [{ diverged: true, losses: Array<number>(steps).fill(1) }]) // prettier-ignore
 
@@ -118,6 +118,7 @@ cases('elastic', 1, elastic, [
   ['held', 'the sum rises more', unchanged],
   ['held', 'the sum diverges behind the change', () => divergesAfter(440)],
   ['open', 'the sum diverges before the change', () => divergesAfter(400)],
+  ['refuted', 'the sum diverges at last, and Adasum’s rise is larger', () => divergesAfter(520, 0.5)],
   ['refuted', 'Adasum rises more', () => elastic({ adasum: 0.4 })],
   ['open', 'both rise by the same', () => elastic({ adasum: 0.3 })],
 ])

@@ -24,22 +24,21 @@ const CURVES = [SUM, AVERAGE, DELTAS, GRADIENTS]
 const OWN = 'best rate of the first number'
 
 /** The runs of a setting, by seed. */
-export function runsOf(figures: Figures, curve: string, part: string): Run[] {
+function runsOf(figures: Figures, curve: string, part: string): Run[] {
   const { rate } = figures.setting({ curve, part })
   return figures.runs
     .filter(({ cell }) => cell.keepsLosses === true && curveOf(cell) === curve && cell.rate === rate)
     .sort((a, b) => a.cell.seed - b.cell.seed)
 }
 
-/** The rise of the loss at 4 to 12 workers, at the curve's own rate; without bound if runs diverge behind the change. */
+/** The rise of the loss at 4 to 12 workers, at the curve's own rate; without bound if runs diverge right behind it. */
 function riseOf(figures: Figures, curve: string): Summary {
   const runs = runsOf(figures, curve, OWN)
   const change = ({ cell }: Run): number => phasesOf(cell).slice(0, -1).reduce((sum, { steps }) => sum + steps, 0) // prettier-ignore
-  const diverged = runs.filter(({ result }) => result.diverged)
-  if (diverged.some((run) => (run.result.losses ?? []).length <= change(run)))
-    throw new Unfinished(`${curve}: the change`)
-  if (diverged.length > 0) return { mean: Infinity, interval: null }
-  return figures.finding(`${curve}: rise of the loss at 4 to 12 workers`)
+  const known = figures.findingIfKnown(`${curve}: rise of the loss at 4 to 12 workers`)
+  if (known !== undefined) return known
+  if (runs.some((run) => (run.result.losses ?? []).length <= change(run))) throw new Unfinished(`${curve}: the change`)
+  return { mean: Infinity, interval: null }
 }
 
 const riseText = (rise: Summary): string =>

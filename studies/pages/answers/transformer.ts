@@ -66,7 +66,7 @@ export function shareFor(loss: number, losses: readonly number[]): number {
 }
 
 function shareText(share: number): string {
-  if (share === 0) return `less than ${SHARES.at(-1)!} of the steps`
+  if (share === 0) return `at most ${SHARES.at(-1)!} of the steps`
   return share === Infinity ? 'not in all of the steps' : `${numberText(share)} of the steps`
 }
 

@@ -19,10 +19,8 @@ function costs(figures: Figures, model: string, first: string, groups: ReadonlyM
   )
 }
 
-const BAD = new Map([
-  [NOISE, 'one worker sends noise'],
-  [OPPOSITE, 'one worker sends the opposite'],
-])
+/** Parts of the study, whose names say what is drawn. */
+const BAD = new Map([NOISE, OPPOSITE].map((part) => [part, part]))
 
 /** With and without a bad worker, and the difference. */
 export function operatorsCharts(figures: Figures): Chart[] {
