@@ -8,12 +8,13 @@ import test, { type ExecutionContext } from 'ava'
 import prettier from 'prettier'
 import { appendLine, keyOf } from '../../studies/engine/results-file.ts'
 import type { Setting, Study } from '../../studies/engine/study.ts'
+import { type Chart, render } from '../../studies/pages/charts/render.ts'
 import { isComplete } from '../../studies/pages/figures.ts'
 import { isMade, pagesOf, withList } from '../../studies/pages/pages.ts'
 import { replay } from '../../studies/pages/replay.ts'
 import { type Results, readResults } from '../../studies/pages/results.ts'
 import { STUDIES } from '../../studies/questions/index.ts'
-import type { Cell } from '../../studies/training/cell.ts'
+import type { Cell, Result } from '../../studies/training/cell.ts'
 import { fc, runsOf } from '../_property.ts'
 import { proseProblemsOf } from '../docs/_prose.ts'
 import { resultOf, resultsFor, without } from './_made-up.ts'
@@ -126,8 +127,8 @@ test('results are read of all studies, without the line that was cut off; a page
 })
 
 /** The results of all studies together, as they lie in the folder. */
-async function allResults(quick: boolean): Promise<Results> {
-  const each = await Promise.all(STUDIES.map((study) => resultsFor(study, quick)))
+async function allResults(quick: boolean, of?: (cell: Cell) => Result): Promise<Results> {
+  const each = await Promise.all(STUDIES.map((study) => resultsFor(study, quick, of)))
   return {
     runs: new Map(each.flatMap(({ runs }) => [...runs])),
     machines: new Map(each.flatMap(({ machines }) => [...machines])),
@@ -176,6 +177,39 @@ test('charts answer to light and dark pages, and say nothing that is no number',
     t.notRegex(svg, / (d|transform)="[^"]*\.\d{3}/, name)
     t.true(svg.length < 400_000, `${name}: ${svg.length} bytes`)
   }
+})
+
+test('pages can be made of whatever has been run, and of runs that diverged', async (t) => {
+  const results = await allResults(true)
+  for (const share of [0.1, 0.5, 0.95]) {
+    const { files } = await pagesOf(
+      without(results, (cell) => hashOf(`${share} ${keyOf(cell)}`) < share),
+      true,
+    )
+    t.true(files.size > 0, `${share} is missing`)
+  }
+  const diverged = (cell: Cell): Result => ({
+    ...resultOf(cell),
+    ...{ accuracy: 0.1, loss: null, diverged: true },
+    // As JSON has what is no number.
+    ...(cell.isLogged && { log: [] }),
+    ...(cell.keepsLosses && { losses: [2.3, null as unknown as number] }),
+    ...(cell.task === 'emulation' && { emulation: [] }),
+  })
+  const { files } = await pagesOf(await allResults(true, diverged), true)
+  t.true(files.size >= STUDIES.length)
+})
+
+test('a chart that Vega only warns of is an error', async (t) => {
+  const axis = { format: '.NaN%' }
+  const spec: Chart['spec'] = {
+    data: { values: [{ a: 1 }, { a: 2 }] },
+    mark: 'point',
+    encoding: { x: { field: 'a', type: 'quantitative', axis } },
+  }
+  await t.throwsAsync(render({ name: 'of a mistake', title: '', caption: '', spec }), {
+    message: /the chart of a mistake: .*invalid format/,
+  })
 })
 
 test('a study that has not ended says so, and which settings are complete', async (t) => {

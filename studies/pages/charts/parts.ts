@@ -13,14 +13,25 @@ export interface Comparison {
 /** Worse than the best by more is not worth the room; it is drawn at the edge. */
 const SPAN = { accuracy: 0.15, loss: 1 }
 
-/** From the best value to the worst, or to `SPAN` from the best. */
-export function domainOf(values: readonly number[], measure: Comparison['measure']): [number, number] {
+/**
+ * From the best value to the worst, or to `SPAN` from the best.
+ *
+ * @param ends - of intervals, which may need more room, but not much of it
+ */
+export function domainOf(
+  values: readonly number[],
+  measure: Comparison['measure'],
+  ends: readonly number[] = [],
+): [number, number] {
+  const [span, room] = [SPAN[measure], SPAN[measure] / 4]
+  const isLoss = measure === 'loss'
   const known = values.filter(Number.isFinite)
-  const [low, high] = [Math.min(...known), Math.max(...known)]
-  const margin = 0.05 * Math.min(high - low, SPAN[measure]) + 1e-3
-  return measure === 'loss'
-    ? [low - margin, Math.min(high, low + SPAN.loss) + margin]
-    : [Math.max(low, high - SPAN.accuracy) - margin, Math.min(1, high + margin)]
+  const all = [...known, ...ends.filter(Number.isFinite)]
+  const best = isLoss ? Math.min(...known) : Math.max(...known)
+  const low = Math.max(Math.min(...all), best - (isLoss ? room : span))
+  const high = Math.min(Math.max(...all), best + (isLoss ? span : room))
+  const margin = 0.05 * (high - low) + 1e-3
+  return [low - margin, isLoss ? high + margin : Math.min(1, high + margin)]
 }
 
 /** An axis for such values, with as many digits as tell its labels apart. */

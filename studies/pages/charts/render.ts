@@ -22,9 +22,14 @@ const { textMetrics } = vega as unknown as { textMetrics: { canvas(isUsed: boole
 // Widths of text are estimated alike everywhere, also where a package for canvases happens to be installed.
 textMetrics.canvas(false)
 
-export async function render({ spec }: Chart): Promise<string> {
-  const compiled = compile({ ...spec, config: CONFIG }).spec
-  const view = new vega.View(vega.parse(compiled), { renderer: 'none' })
+/** @throws Error for whatever Vega only warns of: such a chart lacks something */
+export async function render({ name, spec }: Chart): Promise<string> {
+  const problems: unknown[] = []
+  const logger = vega.logger(vega.Warn, undefined, (_method, _level, said) => problems.push(...said))
+  const compiled = compile({ ...spec, config: CONFIG }, { logger }).spec
+  const view = new vega.View(vega.parse(compiled), { renderer: 'none', logger })
+  await view.runAsync()
+  if (problems.length > 0) throw new Error(`the chart ${name}: ${problems.map(String).join('; ')}`)
   const svg = await view.toSVG()
   view.finalize()
   return `${withDarkColours(renamed(rounded(svg)))}\n`

@@ -77,7 +77,7 @@ function shareRows(figures: Figures, { model, optimizer }: Comparison): ShareRow
 }
 
 function shareSpec(rows: readonly ShareRow[]): TopLevelSpec {
-  const domain = domainOf(rows.flatMap(({ low, high }) => [low, high]), 'loss') // prettier-ignore
+  const domain = domainOf(rows.map(({ mean }) => mean), 'loss', rows.flatMap(({ low, high }) => [low, high])) // prettier-ignore
   const axis = { title: 'share of the steps', format: '.0%', grid: false }
   const x = { field: 'share', type: 'quantitative', scale: { zero: false }, axis } as const
   const y = {

@@ -33,7 +33,11 @@ function specOf(settings: readonly Setting[], one: Setting | undefined, measure:
     ...{ curve: curveOf(setting), panel: PANELS.get(setting.part)!, workers: setting.workers as number },
     ...intervalRow(setting),
   }))
-  const domain = domainOf([...rows.flatMap(({ low, high }) => [low, high]), ...(one ? [one.mean] : [])], measure)
+  const domain = domainOf(
+    [...rows.map(({ mean }) => mean), ...(one ? [one.mean] : [])],
+    measure,
+    rows.flatMap(({ low, high }) => [low, high]),
+  )
   const y = { type: 'quantitative', scale: { domain, clamp: true, zero: false, nice: false } } as const
   const curves = inOrder(rows.map(({ curve }) => curve))
   const { color, shape } = curveEncoding(curves)
