@@ -25,6 +25,7 @@ export const DARK: Readonly<Record<string, string>> = {
   [GRID]: '#30363d',
   [FAINT]: '#9198a1',
   '#0072b2': '#2f9be0',
+  '#56b4e9': '#b0e0ff',
   '#5b5b5b': '#b8b8b8',
   '#8a63d2': '#ab8cf0',
   '#a08a00': '#f0e442',
