@@ -16,7 +16,7 @@ const SPEEDS: Readonly<Record<Cell['model'], { training: number; evaluation: num
 }
 
 /** Samples that a probe sees, for each that is evaluated. */
-const PROBED = 1.5
+const PROBED = 2
 
 /** Seconds that a core takes for a cell. */
 export function secondsOf(cell: Cell): number {
@@ -28,7 +28,7 @@ export function secondsOf(cell: Cell): number {
           (sum, { workers, steps }) => sum + workers * steps * cell.localBatch * (cell.microBatches ?? 1),
           0,
         )
-  return samples / training + (cell.evaluationCount * (cell.isProbed ? 1 + PROBED : 1)) / evaluation
+  return samples / training + (cell.evaluationCount * (cell.probePieces ? 1 + PROBED : 1)) / evaluation
 }
 
 /** Batches that the comparisons of an emulation take, twice each, over those of its training. */

@@ -77,7 +77,7 @@ function besideAverage({ curve, rate, best }: Tuned, average: Tuned): Finding {
 }
 
 async function withBadWorkers(context: Context, scale: Scale, { curve, workers, rate, best }: Tuned): Promise<Outcome> {
-  const { isLogged: _isLogged, isProbed: _isProbed, ...cell } = finalCellOf(scale, curve, workers)
+  const { isLogged: _isLogged, probePieces: _probePieces, ...cell } = finalCellOf(scale, curve, workers)
   const score = scale.score ?? byAccuracy
   const settings = await Promise.all(
     BAD.map((badWorker) => {

@@ -26,8 +26,8 @@ export interface Scale {
   readonly base: number
   readonly oneWorker: readonly number[]
   readonly score?: Score
-  /** Whether a linear probe is trained on the models of final runs. */
-  readonly isProbed?: boolean
+  /** Pieces that a linear probe on the models of final runs sees at once; default none. */
+  readonly probePieces?: number
   /** Exponents over one worker's rate; default `exponentsOf`. */
   readonly exponents?: (curve: Curve, workers: number) => number[]
 }
@@ -45,14 +45,14 @@ export function cellOf(task: Task, curve: Curve, workers: Cell['workers']): Omit
 
 /** The cell of a final run: one of Adasum keeps the lengths of its steps. */
 export function finalCellOf(
-  { task, testCount, isProbed }: Scale,
+  { task, testCount, probePieces }: Scale,
   curve: Curve,
   workers: number,
 ): Omit<Cell, 'rate' | 'seed' | 'split'> {
   const isLogged = curve.op === 'adasum' && workers > 1
   return {
     ...cellOf(task, curve, workers),
-    ...{ evaluationCount: testCount, ...(isLogged && { isLogged }), ...(isProbed && { isProbed }) },
+    ...{ evaluationCount: testCount, ...(isLogged && { isLogged }), ...(probePieces && { probePieces }) },
   }
 }
 

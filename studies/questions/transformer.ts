@@ -14,6 +14,8 @@ const BASES = { adam: 0.002, lamb: 0.01 }
 /** A million characters in pieces of 64. */
 const SAMPLES = 15_625
 const QUICK_SAMPLES = 64
+/** 512 characters: of one piece hardly anybody could tell the novel. */
+const PROBE_PIECES = 8
 
 /** How well a linear probe tells novels apart; nothing where the run diverged. */
 const byProbe: Score = { measure: 'accuracy of the probe', sign: 1, of: ({ probe }) => probe ?? NaN }
@@ -32,7 +34,7 @@ export function scaleOf(optimizer: 'adam' | 'lamb', quick: boolean): Scale {
     base: BASES[optimizer],
     oneWorker: range(-2, 2),
     score: byLoss,
-    isProbed: true,
+    probePieces: quick ? 2 : PROBE_PIECES,
     // What divides by a gradient's size is to find its best rate between one worker's and n times it.
     exponents: ({ of, op }, workers) =>
       of === 'gradients' || op === 'average' ? range(0, Math.log2(workers)) : range(-2, 2),

@@ -37,8 +37,8 @@ export interface Cell {
   readonly isLogged?: boolean
   /** Whether the loss of each step is kept. */
   readonly keepsLosses?: boolean
-  /** Whether a linear probe is trained on the frozen model at the end. */
-  readonly isProbed?: boolean
+  /** A linear probe is trained on the frozen model at the end, and sees the mean of so many pieces of text at once. */
+  readonly probePieces?: number
   /** What the first worker sends in place of its own: noise of the same length, or the opposite. */
   readonly badWorker?: 'noise' | 'opposite'
   /** In which format workers exchange, each in a process of its own; default f32, in whatever way. */

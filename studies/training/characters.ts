@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Cell } from './cell.ts'
 import { type Model, offsetsOf } from './model.ts'
-import { type Labelled, probeAccuracy } from './probe.ts'
+import { type Labelled, meansOf, probeAccuracy } from './probe.ts'
 import { normalNumbers } from './random.ts'
 import { type Pieces, readPieces } from './text.ts'
 import { assignAll, gradientInto } from './tf-variables.ts'
@@ -42,9 +42,11 @@ export async function makeCharacters(): Promise<Model> {
       return gradientInto(target, variables, offsets, () => lossOf(logitsOf(variables, inputs), targets))
     },
     evaluate: async (split, count) => evaluate(variables, pieces, split, count),
-    async probe(count) {
-      const training = novelsBy(variables, pieces, 'validation', Math.ceil(count / 2))
-      return probeAccuracy(training, novelsBy(variables, pieces, 'test', count), WIDTH, pieces.novelCount)
+    async probe(count, together) {
+      const [training, test] = (['validation', 'test'] as const).map((split) =>
+        meansOf(novelsBy(variables, pieces, split, count), WIDTH, together),
+      )
+      return probeAccuracy(training!, test!, WIDTH, pieces.novelCount)
     },
   }
 }

@@ -22,10 +22,12 @@ export interface Model {
   /** Accuracy and mean loss on the first samples of a split. */
   evaluate(split: Cell['split'], count: number): Promise<{ accuracy: number; loss: number }>
   /**
-   * The accuracy of a linear probe on the frozen model, where there is another question to ask of its samples: on the first
-   * `count` of the test set, trained on half as many that are held out.
+   * The accuracy of a linear probe on the frozen model, where there is another question to ask of its samples.
+   *
+   * @param count - samples of the test set, and as many that are held out, on which the probe is trained
+   * @param together - how many samples with the same answer are asked about at once
    */
-  probe?(count: number): Promise<number>
+  probe?(count: number, together: number): Promise<number>
 }
 
 /** Training samples that no training sees: rates are chosen on them. */

@@ -34,6 +34,31 @@ export function probeAccuracy(training: Labelled, test: Labelled, width: number,
   return test.labels.filter(isRight).length / test.labels.length
 }
 
+/**
+ * The means of so many rows with the same label each, in their order. Rows that fill no mean are left out.
+ *
+ * @param width - features of a row
+ */
+export function meansOf({ features, labels }: Labelled, width: number, count: number): Labelled {
+  const groups = [...new Set(labels)]
+    .sort((a, b) => a - b)
+    .flatMap((label) => {
+      const rows = [...labels.keys()].filter((row) => labels[row] === label)
+      return Array.from({ length: Math.floor(rows.length / count) }, (_, group) => ({
+        label,
+        rows: rows.slice(group * count, (group + 1) * count),
+      }))
+    })
+  const means = new Float32Array(groups.length * width)
+  groups.forEach(({ rows }, group) => {
+    for (let column = 0; column < width; column++) {
+      const sum = rows.reduce((total, row) => total + features[row * width + column]!, 0)
+      means[group * width + column] = sum / count
+    }
+  })
+  return { features: means, labels: Int32Array.from(groups, ({ label }) => label) }
+}
+
 /** Takes each feature to mean 0 and variance 1 over `features`, and puts a 1 behind those of a sample. */
 function standardizing(features: Float32Array, width: number): (features: Float32Array) => Float64Array {
   const count = features.length / width

@@ -30,7 +30,8 @@ export async function train(
   model.load(weights)
   const found = diverged ? undefined : await model.evaluate(cell.split, cell.evaluationCount)
   const isFailed = found === undefined || !Number.isFinite(found.loss)
-  const probe = cell.isProbed ? { probe: isFailed ? null : await model.probe!(cell.evaluationCount) } : {}
+  const { probePieces, evaluationCount } = cell
+  const probe = probePieces && { probe: isFailed ? null : await model.probe!(evaluationCount, probePieces) }
   return {
     accuracy: isFailed ? model.chance : found.accuracy,
     loss: isFailed ? null : found.loss,

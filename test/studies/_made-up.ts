@@ -32,7 +32,7 @@ export function resultOf(cell: Cell): Result {
     ...(cell.isLogged && { log: logOf(cell) }),
     ...(cell.keepsLosses && { losses: lossesOf(cell) }),
     ...(cell.task === 'emulation' && { emulation: emulationOf(cell) }),
-    ...(cell.isProbed && { probe: accuracy / 2 }),
+    ...(cell.probePieces && { probe: accuracy / 2 }),
   }
 }
 

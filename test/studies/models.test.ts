@@ -5,7 +5,7 @@ import '@tensorflow/tfjs-layers'
 import * as tf from '@tensorflow/tfjs-core'
 import test from 'ava'
 import { registerShortReluGradient } from '../../studies/training/backend.ts'
-import { probeAccuracy } from '../../studies/training/probe.ts'
+import { meansOf, probeAccuracy } from '../../studies/training/probe.ts'
 import { normalNumbers, randomNumbers } from '../../studies/training/random.ts'
 import { makeResidual } from '../../studies/training/residual.ts'
 
@@ -31,6 +31,15 @@ test('a probe finds what a linear one can, and guesses where there is nothing', 
   // The best rule for a signal of 2 is right for 86.6 % (an integral over the normal distribution).
   t.true(Math.abs(accuracy(2) - 0.866) < 0.03, String(accuracy(2)))
   t.true(Math.abs(accuracy(0) - 1 / CLASSES) < 0.04, String(accuracy(0)))
+})
+
+test('means are of rows with the same label, in their order, and what fills none is left out', (t) => {
+  const labels = Int32Array.of(1, 0, 1, 1, 0, 2, 1, 1)
+  const features = Float32Array.from({ length: 16 }, (_, index) => (index % 2 === 0 ? index / 2 : -index))
+  t.deepEqual(meansOf({ features, labels }, 2, 2), {
+    features: Float32Array.of(2.5, -6, 1, -3, 4.5, -10),
+    labels: Int32Array.of(0, 1, 1),
+  })
 })
 
 test.serial('the residual network: its gradient is the slope of its loss, batch norm included', async (t) => {
