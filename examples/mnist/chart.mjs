@@ -1,4 +1,5 @@
 /** A line chart as an SVG element of a page: no script, colours and text sizes from the page's style sheet. */
+import { positionOn } from './axes.mjs'
 
 const SIZE = { width: 560, height: 360 }
 const MARGIN = { left: 92, right: 24, top: 14, bottom: 66 }
@@ -51,13 +52,7 @@ export function lineChart({ id, title, x, y, series, references = [] }) {
 }
 
 /** @param {Axis} axis @param {number} from @param {number} to */
-function scale({ domain, transform = (value) => value }, from, to) {
-  const [low, high] = domain.map(transform)
-  return (value) => {
-    const share = (transform(value) - low) / (high - low)
-    return from + Math.min(1, Math.max(0, share)) * (to - from)
-  }
-}
+const scale = (axis, from, to) => (value) => from + positionOn(axis, value) * (to - from)
 
 /** @param {number} at @param {string} label */
 function tickOfX(at, label) {

@@ -3,70 +3,81 @@ import { writeFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import {
   BATCH_SIZE,
-  LARGE_RATE,
-  MODEST_RATE,
   MOMENTUM,
+  OWN_RATE,
   PARAMETER_COUNT,
+  RATES,
   TEST_IMAGES,
   TRAIN_IMAGES,
-  groupRuns,
-  singleRuns,
-  stepsOf,
+  WORKERS_PER_RANK,
+  alonePlan,
+  epochPlan,
+  epochSteps,
+  imagesPerStep,
+  ratePlans,
+  rateSteps,
 } from './config.mjs'
 import { locateMnist } from './data.mjs'
+import { glanceLines } from './glance.mjs'
+import { toJson } from './json.mjs'
 import { examineMachine } from './machine.mjs'
 import { renderPage } from './page.mjs'
 import { runAlone, runGroup } from './processes.mjs'
-import { createRun, record, summarize, toJson } from './records.mjs'
+import { createRun, record, runsOfRanks, summarizeAll } from './records.mjs'
 import { coloursFor, createScreen } from './screen.mjs'
-import { COLUMNS, alignColumns, tableRows, weightLines } from './table.mjs'
+import { COLUMNS, alignColumns, tableRows, weightLine } from './table.mjs'
 import { formatCount, plural, wrap } from './text.mjs'
-import { sentences } from './verdict.mjs'
+import { verdictOn } from './verdict.mjs'
 
 /** @param {ReturnType<typeof import('./options.mjs').readOptions>} options */
 export async function runExperiment({ ranks, examples, seed, quick, json, page }) {
   locateMnist()
   const machine = await examineMachine()
   const out = json ? process.stderr : process.stdout
-  const title = `${ranks} processes train LeNet-5 together on MNIST`
+  const title = `${ranks * WORKERS_PER_RANK} workers in ${ranks} processes train LeNet-5 on MNIST`
   const facts = describeExperiment({ ranks, examples, seed, machine })
-  const isShort = examples < TRAIN_IMAGES - (TRAIN_IMAGES % ranks)
+  const isShort = examples <= TRAIN_IMAGES - imagesPerStep(ranks)
   const notice = isShort ? shortNotice(examples, quick) : ''
   out.write(formatHeader(title, facts, notice, coloursFor(out)))
   const runs = await trainAll({ ranks, examples, seed }, out)
-  const summaries = runs.map(summarize)
-  out.write(formatResult({ summaries, notice, steps: stepsOf(examples, ranks) }, out))
-  await writeFile(page, renderPage({ title, facts, notice, examples, ranks }, runs))
-  out.write(`\nCurves and orthogonality by layer: ${relative(process.cwd(), page)}\n`)
-  if (json) process.stdout.write(`${toJson({ ranks, examples }, summaries)}\n`)
-  if (!summaries.every(({ weightsEqual }) => weightsEqual))
+  const results = summarizeAll(runs)
+  out.write(formatResult({ results, notice, steps: rateSteps(examples, ranks) }, out))
+  await writeFile(page, renderPage({ title, facts, notice }, runs))
+  out.write(`\nThe same as a page, with curves: ${relative(process.cwd(), page)}\n`)
+  if (json) process.stdout.write(`${toJson(ranks, results)}\n`)
+  if (!runsOfRanks(results).every(({ weightsEqual }) => weightsEqual))
     throw new Error('The ranks of a run ended with different weights.')
 }
 
 /**
- * First the group, which starts once and does all its runs, then the processes that train alone, side by side.
+ * First the ranks at all rates; then an epoch alone, and one by the ranks, all of which start anew: each of the two that
+ * are compared in time begins in processes that have done nothing else, and nothing runs beside it.
  *
- * @param {{ ranks: number, examples: number, seed: number }} plan
+ * @param {{ ranks: number, examples: number, seed: number }} setting
  * @param {NodeJS.WriteStream} out
  */
 async function trainAll({ ranks, examples, seed }, out) {
-  const group = groupRuns().map((run) => createRun(run, ranks))
-  const single = singleRuns().map((run) => createRun(run, 1))
-  const screen = createScreen(out, [...group, ...single])
-  const take = (run, rank, message) => {
+  const plans = { rates: ratePlans(examples, ranks), alone: [alonePlan(examples)], ranks: [epochPlan(examples, ranks)] }
+  const rates = plans.rates.map((plan) => createRun(plan, ranks))
+  const alone = plans.alone.map((plan) => createRun(plan, 1))
+  const together = plans.ranks.map((plan) => createRun(plan, ranks))
+  const screen = createScreen(out, [...rates, ...alone, ...together])
+  const listener = (runs) => (rank, message) => {
+    const run = runs[message.run]
+    // A process that is ready says so of no run.
     if (run === undefined) return
     record(run, rank, message)
     screen.update(run)
   }
+  const part = { examples, seed }
   try {
-    await runGroup({ size: ranks, examples, seed, runs: groupRuns() }, (rank, message) =>
-      take(group[message.run], rank, message),
-    )
-    await runAlone({ examples, seed, runs: singleRuns() }, (index, message) => take(single[index], 0, message))
+    await runGroup({ size: ranks, ...part, plans: plans.rates }, listener(rates))
+    await runAlone({ ...part, plans: plans.alone }, listener(alone))
+    await runGroup({ size: ranks, ...part, plans: plans.ranks }, listener(together))
   } finally {
     screen.close()
   }
-  return [...group, ...single]
+  return { rates, alone: alone[0], ranks: together[0] }
 }
 
 /**
@@ -75,16 +86,22 @@ async function trainAll({ ranks, examples, seed }, out) {
  * @returns {[string, string][]}
  */
 function describeExperiment({ ranks, examples, seed, machine }) {
-  const steps = (processes) => plural(stepsOf(examples, processes), 'step')
-  const data = `${formatCount(examples)} training images once, ${formatCount(examples / ranks)} a rank`
-  const alone = `one process alone: ${steps(1)} of ${BATCH_SIZE}`
+  const workers = ranks * WORKERS_PER_RANK
+  const perRank = `${ranks} over TCP, each with ${WORKERS_PER_RANK} logical workers: ${workers} batches of ${BATCH_SIZE} images a step`
+  const [short, long] = [rateSteps(examples, ranks), epochSteps(examples, ranks)]
+  const seen = (steps) => `${formatCount(steps * imagesPerStep(ranks))} images in ${plural(steps, 'step')}`
+  const alone = plural(examples / BATCH_SIZE, 'step')
   return [
     ['machine', `${machine.isa}, ${plural(machine.cores, 'core')}, Node.js ${process.versions.node}`],
     ['model', `LeNet-5, ${formatCount(PARAMETER_COUNT)} parameters, the same initial weights in every run`],
-    ['data', `MNIST: ${data}; ${formatCount(TEST_IMAGES)} test images`],
-    ['ranks', `${ranks} over TCP: ${steps(ranks)} of ${ranks} x ${BATCH_SIZE} images; ${alone}`],
-    ['update', `momentum SGD (${MOMENTUM}) on each rank, then start + op(local weights - start)`],
-    ['rates', `${MODEST_RATE} and ${LARGE_RATE}, from a sweep with one process alone, not retuned for ${ranks} ranks`],
+    ['ranks', perRank],
+    ['update', `all workers’ gradients combined, then momentum SGD (${MOMENTUM}); a constant rate`],
+    [
+      'rates',
+      `${RATES.join(', ')}: around one worker’s own (${OWN_RATE}), not retuned for ${workers}; ${seen(short)} each`,
+    ],
+    ['epoch', `${seen(long)}; plain TensorFlow.js in one process, run alone: ${alone} of ${BATCH_SIZE}`],
+    ['test', `accuracy on ${formatCount(TEST_IMAGES)} images of MNIST that none was trained on`],
     ['seed', `${seed}: initial weights and the order of the images`],
   ]
 }
@@ -107,13 +124,18 @@ function formatHeader(title, facts, notice, colours) {
 }
 
 /**
- * @param {{ summaries: import('./records.mjs').Summary[], notice: string, steps: number }} result
+ * @param {{ results: import('./records.mjs').Results, notice: string, steps: number }} result
  * @param {NodeJS.WriteStream} out
  */
-function formatResult({ summaries, notice, steps }, out) {
+function formatResult({ results, notice, steps }, out) {
   const colours = coloursFor(out)
-  const [header, ...rows] = alignColumns(COLUMNS, tableRows(summaries))
-  const words = sentences(summaries, steps).map((sentence) => wrap(sentence, out.columns))
-  const under = notice === '' ? [] : [colours.yellow(notice)]
-  return `\n${[colours.bold(header), ...rows, ...under, '', ...weightLines(summaries), '', ...words].join('\n')}\n`
+  const verdict = verdictOn(results, steps)
+  const [header, ...rows] = alignColumns(COLUMNS, tableRows(results))
+  const wrapped = (sentence) => wrap(sentence, out.columns)
+  const blocks = [
+    [colours.bold(header), ...rows, ...(notice === '' ? [] : [colours.yellow(notice)]), '', weightLine(results)],
+    [colours.bold(wrapped(verdict.rates)), '', ...glanceLines(results.rates, colours)],
+    [colours.bold(wrapped(verdict.epoch)), '', ...verdict.details.map(wrapped)],
+  ]
+  return blocks.map((lines) => `\n${lines.join('\n')}\n`).join('')
 }

@@ -1,6 +1,7 @@
 /**
- * Four processes train LeNet-5 together, three ways at two learning rates, beside one process alone. This process starts
- * them, draws what they report, and writes the result down; see README.md beside it.
+ * Four processes of four workers each train LeNet-5 together, by three operators at five learning rates, and then for an
+ * epoch beside one process alone. This process starts them, draws what they report, and writes the result down; see
+ * README.md beside it.
  */
 import { HELP, UsageError, readOptions } from './options.mjs'
 

@@ -1,7 +1,14 @@
 /** What can be said on the command line. */
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
-import { DEFAULT_RANKS, DEFAULT_SEED, QUICK_EXAMPLES, TRAIN_IMAGES } from './config.mjs'
+import {
+  DEFAULT_RANKS,
+  DEFAULT_SEED,
+  QUICK_EXAMPLES,
+  TRAIN_IMAGES,
+  WORKERS_PER_RANK,
+  imagesPerStep,
+} from './config.mjs'
 import { formatCount } from './text.mjs'
 
 const PAGE = fileURLToPath(new URL('report.html', import.meta.url))
@@ -12,8 +19,8 @@ const MOST_RANKS = 16
 export const HELP = `Usage: npm start -- [options]     or: node examples/mnist/main.mjs [options]
 
   --quick         ${formatCount(QUICK_EXAMPLES)} training images instead of ${formatCount(TRAIN_IMAGES)}: about a minute
-  --examples <n>  that many training images
-  --ranks <n>     processes that train together, 2 to ${MOST_RANKS} (default ${DEFAULT_RANKS})
+  --examples <n>  that many training images, of which the runs at five learning rates take three tenths
+  --ranks <n>     processes that train together, 2 to ${MOST_RANKS} (default ${DEFAULT_RANKS}), each with ${WORKERS_PER_RANK} logical workers
   --seed <n>      of the initial weights and the order of the images (default ${DEFAULT_SEED})
   --page <file>   where the page goes (default examples/mnist/report.html)
   --json          stdout ends with one line of JSON; everything else goes to stderr
@@ -32,9 +39,10 @@ export function readOptions(args) {
   if (quick && given.examples !== undefined) throw new UsageError('Say either --quick or --examples, not both.')
   const ranks = readInteger('--ranks', given.ranks, DEFAULT_RANKS, 2, MOST_RANKS)
   const seed = readInteger('--seed', given.seed, DEFAULT_SEED, 0, 1_000_000)
-  const wanted = readInteger('--examples', given.examples, quick ? QUICK_EXAMPLES : TRAIN_IMAGES, ranks, TRAIN_IMAGES)
-  // Every rank takes as many examples as the others, and the process alone as many as all of them together.
-  return { quick, json, help, page, ranks, seed, examples: wanted - (wanted % ranks) }
+  const step = imagesPerStep(ranks)
+  const examples = readInteger('--examples', given.examples, quick ? QUICK_EXAMPLES : TRAIN_IMAGES, step, TRAIN_IMAGES)
+  // Whole steps of all workers, and as many images for the process alone as for all of them together.
+  return { quick, json, help, page, ranks, seed, examples: examples - (examples % step) }
 }
 
 /** @param {string[]} args */

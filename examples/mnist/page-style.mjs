@@ -26,10 +26,12 @@ p { margin: .4rem 0; max-width: 75ch; }
 section > p { color: var(--faint); font-size: .93rem; }
 .finding { font-size: 1.08rem; }
 .notice { border-left: 4px solid var(--sum); padding: .3rem .8rem; background: var(--panel); }
-.grid-of-charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
-figure { margin: 0; padding: .9rem .75rem .5rem; }
+.grid-of-charts { margin-bottom: 1rem; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
+figure { margin: 0; padding: .9rem .75rem .5rem; display: flex; flex-direction: column; }
+figure .chart { margin-top: auto; }
 figure, .wide { background: var(--panel); border: 1px solid var(--rule); border-radius: 10px; }
-figcaption { font-weight: 600; padding-left: .5rem; }
+figcaption { font-size: 1.08rem; font-weight: 600; line-height: 1.35; padding: 0 .5rem; text-wrap: balance; }
+figure .legend { padding: 0 .5rem; }
 .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--faint); font-size: 14px; }
 .chart .axis { fill: var(--ink); }
@@ -60,8 +62,6 @@ th, td { padding: .4rem .8rem; text-align: right; border-bottom: 1px solid var(-
 tbody tr:last-child td { border-bottom: 0; }
 th { color: var(--faint); font-weight: 600; }
 .text { text-align: left; }
-.weights { list-style: none; padding: 0; margin: .5rem 0; color: var(--faint);
-  font: .84rem/1.6 ui-monospace, 'DejaVu Sans Mono', monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; margin: .7rem 0; font-size: .95rem; }
 dt { color: var(--faint); } dd { margin: 0; }
 @media (max-width: 640px) {

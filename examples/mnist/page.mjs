@@ -1,141 +1,129 @@
-/** The page that stays: curves, table and how all of it was measured, in one file that needs nothing else. */
+/** The page that stays: two figures, the table, and how all of it was measured, in one file that needs nothing else. */
+import { ACCURACY_AXIS, ORTHOGONALITY_AXIS, RATE_AXIS, evenAxis } from './axes.mjs'
 import { escapeHtml, lineChart } from './chart.mjs'
-import { CURVE_IMAGES, LAYER_NAMES, stepsOf } from './config.mjs'
+import { CURVE_IMAGES, LAYER_NAMES, LEVEL_POINTS, OPS, OWN_RATE, RATES } from './config.mjs'
 import { PAGE_STYLE } from './page-style.mjs'
-import { summarize } from './records.mjs'
-import { COLUMNS, tableRows, weightLines } from './table.mjs'
+import { summarizeAll } from './records.mjs'
+import { COLUMNS, isTextColumn, sortByRate, tableRows, weightLine } from './table.mjs'
 import { OP_NAMES, formatCount, formatPercent } from './text.mjs'
-import { sentences } from './verdict.mjs'
-
-/** @typedef {import('./records.mjs').Run} Run */
-
-/** Steps on either side that a point of an orthogonality curve is averaged with. */
-const SMOOTHING_STEPS = 5
+import { areComparable, bestOf, countNearBest, verdictOn } from './verdict.mjs'
 
 /**
- * @param {{ title: string, facts: [string, string][], notice: string, examples: number, ranks: number }} setting
- * @param {Run[]} runs all done
+ * @typedef {import('./records.mjs').Run} Run
+ * @typedef {import('./records.mjs').Results} Results
+ * @typedef {{ rates: Run[], alone: Run, ranks: Run }} Runs as in `Results`
+ */
+
+/** Steps on either side that a point of an orthogonality curve is averaged with. */
+const SMOOTHING_STEPS = 2
+
+/**
+ * @param {{ title: string, facts: [string, string][], notice: string }} setting
+ * @param {Runs} runs all done
  * @returns {string} HTML
  */
-export function renderPage(setting, runs) {
-  const summaries = runs.map(summarize)
-  const rates = [...new Set(summaries.map(({ learningRate }) => learningRate))].sort((a, b) => a - b)
-  const notice = setting.notice === '' ? '' : `<p class="notice">${escapeHtml(setting.notice)}</p>`
+export function renderPage({ title, facts, notice }, runs) {
+  const results = summarizeAll(runs)
+  const { steps } = runs.rates[0]
+  const verdict = verdictOn(results, steps)
   return [
     '<!doctype html>',
     '<html lang="en">',
     `<head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>`,
-    `<meta name="color-scheme" content="light dark"/><title>${escapeHtml(setting.title)}</title>`,
+    `<meta name="color-scheme" content="light dark"/><title>${escapeHtml(title)}</title>`,
     `<style>${PAGE_STYLE}</style></head>`,
     '<body><main>',
-    `<h1>${escapeHtml(setting.title)}</h1>`,
-    notice,
-    ...sentences(summaries, stepsOf(setting.examples, setting.ranks)).map(
-      (sentence) => `<p class="finding">${escapeHtml(sentence.replaceAll(' %', '\u00a0%'))}</p>`,
-    ),
-    accuracySection(setting, runs, rates),
-    tableSection(summaries),
-    orthogonalitySection(setting, runs, rates),
-    factsSection(setting.facts),
+    `<h1>${escapeHtml(title)}</h1>`,
+    notice === '' ? '' : `<p class="notice">${escapeHtml(notice)}</p>`,
+    grid([
+      figure(verdict.rates, rateLegend(results.rates, areComparable(steps)), rateChart(results.rates)),
+      figure(verdict.epoch, legend(epochEntries(results)), epochChart(runs)),
+    ]),
+    ...verdict.details.map((sentence) => `<p class="finding">${words(sentence)}</p>`),
+    tableSection(results),
+    orthogonalitySection(runs.ranks),
+    factsSection(facts),
     '</main></body></html>',
   ].join('\n')
 }
 
-/** @param {{ examples: number, ranks: number }} setting @param {Run[]} runs @param {number[]} rates */
-function accuracySection({ examples, ranks }, runs, rates) {
-  const charts = rates.map((rate) => {
-    const series = runs.filter(({ learningRate }) => learningRate === rate).map((run) => accuracySeries(run, examples))
-    const title = `Test accuracy at learning rate ${rate}, against training images seen`
-    return figure(
-      `Learning rate ${rate}`,
-      lineChart({ id: `accuracy-${rates.indexOf(rate)}`, title, x: imagesAxis(examples), y: ACCURACY_AXIS, series }),
-    )
-  })
-  const entries = ['adasum', 'sum', 'average', 'none'].map((op) => [
-    `op-${op}`,
-    op === 'none' ? 'one process alone' : `${ranks} ranks, ${OP_NAMES[op]}`,
-  ])
-  return section(
-    'Accuracy while training',
-    [
-      `Measured on every fifth of the test images (${formatCount(CURVE_IMAGES)}).`,
-      'The scale is logarithmic in the error, so that 98 and 99 % lie as far apart as 80 and 90 %.',
-    ],
-    legend(entries) + grid(charts),
-  )
+/** @param {Results['rates']} rates */
+function rateChart(rates) {
+  const series = OPS.map((op) => ({
+    name: OP_NAMES[op],
+    className: `op-${op}`,
+    points: sortByRate(rates)
+      .filter((run) => run.op === op)
+      .map(({ learningRate, accuracy }) => [learningRate, accuracy || 0]),
+    withMarkers: true,
+  }))
+  const best = bestOf(rates)
+  const references = best === undefined ? [] : [{ value: levelOf(best), label: levelWords(best) }]
+  const title = 'Test accuracy by average, sum and Adasum at each learning rate'
+  return lineChart({ id: 'rates', title, x: RATE_AXIS, y: ACCURACY_AXIS, series, references })
 }
 
-/** @param {Run} run @param {number} examples */
-function accuracySeries(run, examples) {
-  const { steps } = run.progress[0]
-  const points = run.curve.map(({ step, accuracy }) => [(step / steps) * examples, accuracy])
-  return { name: OP_NAMES[run.op], className: `op-${run.op}`, points, withMarkers: true }
+/** The least accuracy that is within one point of the best. @param {{ accuracy: number }} best */
+const levelOf = ({ accuracy }) => accuracy - LEVEL_POINTS / 100
+
+/** @param {{ accuracy: number }} best */
+const levelWords = (best) => `one point below the best (${formatPercent(levelOf(best), 2)})`
+
+/** @param {Results['rates']} rates @param {boolean} areCounted */
+function rateLegend(rates, areCounted) {
+  const best = bestOf(rates)
+  const counts = countNearBest(rates)
+  const count = (op) => (areCounted ? `: ${counts[op]} of ${RATES.length}` : '')
+  const operators = OPS.toReversed().map((op) => [`op-${op}`, `${OP_NAMES[op]}${count(op)}`])
+  return legend([...operators, ...(best === undefined ? [] : [['is-reference', levelWords(best)]])])
 }
 
-const ACCURACY_AXIS = {
-  label: 'test accuracy',
-  domain: [0.05, 0.993],
-  ticks: [0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99],
-  format: (value) => formatPercent(value, 1).replace('.0', ''),
-  transform: (value) => -Math.log10(1 - value),
+/** @param {Runs} runs */
+function epochChart({ alone, ranks }) {
+  const series = [ranks, alone].map((run) => ({
+    name: OP_NAMES[run.op],
+    className: `op-${run.op}`,
+    points: run.curve.map(({ seconds, accuracy }) => [seconds, accuracy || 0]),
+    withMarkers: true,
+  }))
+  const end = Math.max(0, ...series.flatMap(({ points }) => points.map(([seconds]) => seconds)))
+  const x = evenAxis('seconds of training', end)
+  const title = 'Test accuracy over seconds of training, by the ranks and by one process alone'
+  return lineChart({ id: 'epoch', title, x, y: ACCURACY_AXIS, series })
 }
 
-/** @param {number} examples */
-function imagesAxis(examples) {
-  return {
-    label: 'training images seen, all ranks together (thousands)',
-    domain: [0, examples],
-    ticks: evenTicks(examples),
-    format: (value) => String(value / 1000),
+/** @param {Results} results */
+function epochEntries({ ranks }) {
+  return [
+    [`op-${ranks.op}`, `${ranks.ranks} processes, ${OP_NAMES[ranks.op]}`],
+    ['op-none', 'one process alone, plain TensorFlow.js'],
+  ]
+}
+
+/** @param {Run} run */
+function orthogonalitySection({ ranks, done }) {
+  const reference = {
+    value: 1 / ranks,
+    label: `${(1 / ranks).toFixed(2)}: identical gradients, Adasum is their average`,
   }
-}
-
-/** @param {{ ranks: number }} setting @param {Run[]} runs @param {number[]} rates */
-function orthogonalitySection({ ranks }, runs, rates) {
-  const reference = { value: 1 / ranks, label: `${(1 / ranks).toFixed(2)}: identical updates, Adasum is their average` }
-  const charts = rates.map((rate) => {
-    const run = runs.find(({ op, learningRate }) => op === 'adasum' && learningRate === rate)
-    const values = run.done[0].orthogonality
-    const series = LAYER_NAMES.map((name, layer) => ({
-      name,
-      className: `layer-${layer}`,
-      points: smooth(values.map((tensors) => tensors[2 * layer])),
-    }))
-    const x = {
-      label: 'step',
-      domain: [0, Math.max(1, values.length)],
-      ticks: evenTicks(values.length),
-      format: formatCount,
-    }
-    const title = `Orthogonality of the ${ranks} ranks’ updates, layer by layer, at learning rate ${rate}`
-    return figure(
-      `Learning rate ${rate}`,
-      lineChart({
-        id: `orthogonality-${rates.indexOf(rate)}`,
-        title,
-        x,
-        y: ORTHOGONALITY_AXIS,
-        series,
-        references: [reference],
-      }),
-    )
-  })
+  const values = done[0].orthogonality
+  const series = LAYER_NAMES.map((name, layer) => ({
+    name,
+    className: `layer-${layer}`,
+    points: smooth(values.map((tensors) => tensors[2 * layer])),
+  }))
+  const title = `Orthogonality of the ${ranks} ranks’ gradients, layer by layer, over the steps of an epoch`
+  const axes = { x: evenAxis('step', values.length), y: ORTHOGONALITY_AXIS }
+  const chart = lineChart({ id: 'orthogonality', title, ...axes, series, references: [reference] })
+  const entries = [...LAYER_NAMES.map((name, layer) => [`layer-${layer}`, name]), ['is-reference', reference.label]]
   return section(
-    'Orthogonality of the ranks’ updates',
+    'Why: orthogonality of the ranks’ gradients',
     [
-      '|result|² / Σ|update|² of each layer’s kernel in the Adasum runs,',
-      `a mean over ${2 * SMOOTHING_STEPS + 1} steps. At 1 the updates are orthogonal, and Adasum is their sum.`,
+      `|result|² / Σ|gradient|² of each layer’s kernel in the epoch of the ranks at ${OWN_RATE},`,
+      `a mean over ${2 * SMOOTHING_STEPS + 1} steps. At 1 the gradients are orthogonal, and Adasum is their sum.`,
     ],
-    legend([...LAYER_NAMES.map((name, layer) => [`layer-${layer}`, name]), ['is-reference', reference.label]]) +
-      grid(charts),
+    grid([figure('By layer', legend(entries), chart)]),
   )
-}
-
-const ORTHOGONALITY_AXIS = {
-  label: 'orthogonality (ratio)',
-  domain: [0, 1.05],
-  ticks: [0, 0.25, 0.5, 0.75, 1],
-  format: (value) => String(value),
 }
 
 /** Centred moving mean; at the ends over what there is. @param {number[]} values @returns {[number, number][]} */
@@ -146,38 +134,24 @@ export function smooth(values) {
   })
 }
 
-/** About five round ticks from 0 to `end`. @param {number} end */
-export function evenTicks(end) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(end, 1) / 4))
-  const spacing = Math.max(
-    1,
-    [1, 2, 5, 10].map((factor) => factor * power).find((size) => end / size <= 6),
-  )
-  return Array.from({ length: Math.floor(end / spacing) + 1 }, (_, i) => i * spacing)
-}
-
-/** @param {import('./records.mjs').Summary[]} summaries */
-function tableSection(summaries) {
+/** @param {Results} results */
+function tableSection(results) {
   const cells = (row, tag) =>
-    row
-      .map((cell, i) => `<${tag}${i === 1 || row.length - 1 === i ? ' class="text"' : ''}>${escapeHtml(cell)}</${tag}>`)
-      .join('')
-  const rows = tableRows(summaries).map((row) => `<tr>${cells(row, 'td')}</tr>`)
+    row.map((cell, i) => `<${tag}${isTextColumn(i) ? ' class="text"' : ''}>${escapeHtml(cell)}</${tag}>`).join('')
+  const rows = tableRows(results).map((row) => `<tr>${cells(row, 'td')}</tr>`)
   const head = `<thead><tr>${cells(COLUMNS, 'th')}</tr></thead>`
   // The keyboard, too, must be able to scroll what is wider than the page.
   const table = `<div class="wide" role="region" aria-label="Result" tabindex="0"><table>${head}<tbody>${rows.join('\n')}</tbody></table></div>`
   const hint = '<p class="hint">The table is wider than this screen: scroll it sideways. →</p>'
-  const weights = `<ul class="weights">${weightLines(summaries)
-    .map((line) => `<li>${escapeHtml(line)}</li>`)
-    .join('')}</ul>`
   return section(
-    'Result',
+    'All runs',
     [
-      'Accuracy on all 10,000 test images. Seconds are those of training, evaluation left out; communicating is the',
-      'share of them spent in all-reduce, waiting for the slowest rank included; sent is by all ranks together;',
-      'orthogonality is the mean over steps and weight tensors.',
+      'Accuracy on all 10,000 test images, in the curves of the epoch on every fifth of them',
+      `(${formatCount(CURVE_IMAGES)}). Seconds are those of training, evaluation left out; communicating is the share of`,
+      'them spent in all-reduce, waiting for the slowest rank included; sent is by all ranks together; orthogonality is',
+      'the mean over steps and weight tensors.',
     ],
-    hint + table + weights,
+    `${hint}${table}<p>${escapeHtml(weightLine(results))}</p>`,
   )
 }
 
@@ -187,9 +161,9 @@ function factsSection(facts) {
   return section('How it was measured', [], `<dl>${items.join('\n')}</dl>`)
 }
 
-/** @param {string} title @param {string[]} words @param {string} content */
-function section(title, words, content) {
-  const paragraph = words.length === 0 ? '' : `<p>${escapeHtml(words.join(' '))}</p>`
+/** @param {string} title @param {string[]} lines @param {string} content */
+function section(title, lines, content) {
+  const paragraph = lines.length === 0 ? '' : `<p>${escapeHtml(lines.join(' '))}</p>`
   return `<section><h2>${escapeHtml(title)}</h2>\n${paragraph}\n${content}</section>`
 }
 
@@ -197,13 +171,17 @@ function section(title, words, content) {
 function legend(entries) {
   const sample = '<svg class="sample" viewBox="0 0 36 12" aria-hidden="true"><path d="M1 6H35"/></svg>'
   const items = entries.map(
-    ([className, words]) => `<li class="series ${className}">${sample}<span>${escapeHtml(words)}</span></li>`,
+    ([className, text]) => `<li class="series ${className}">${sample}<span>${words(text)}</span></li>`,
   )
   return `<ul class="legend">${items.join('')}</ul>\n`
 }
 
+/** A percent sign stays with its number. @param {string} text */
+const words = (text) => escapeHtml(text.replaceAll(' %', '\u00a0%'))
+
 /** @param {string[]} figures */
 const grid = (figures) => `<div class="grid-of-charts">${figures.join('\n')}</div>`
 
-/** @param {string} caption @param {string} chart */
-const figure = (caption, chart) => `<figure><figcaption>${escapeHtml(caption)}</figcaption>${chart}</figure>`
+/** @param {string} caption @param {string} entries the legend @param {string} chart */
+const figure = (caption, entries, chart) =>
+  `<figure><figcaption>${words(caption)}</figcaption>${entries}${chart}</figure>`

@@ -31,7 +31,7 @@ function endAll() {
  * Runs a group of `size` ranks to its end. This process hosts the store at which they meet, so its port is known before
  * they start and no other program can take it in between.
  *
- * @param {{ size: number, examples: number, seed: number, runs: object[] }} plan
+ * @param {{ size: number } & import('./rank.mjs').Part} part
  * @param {(rank: number, message: any) => void} onMessage
  */
 export async function runGroup({ size, ...part }, onMessage) {
@@ -53,13 +53,14 @@ export async function runGroup({ size, ...part }, onMessage) {
 }
 
 /**
- * Runs one process alone for each run, all at the same time.
+ * Runs one process alone for each plan, all at the same time.
  *
- * @param {{ examples: number, seed: number, runs: object[] }} plan
+ * @param {import('./rank.mjs').Part} part
  * @param {(index: number, message: any) => void} onMessage
  */
-export async function runAlone({ runs, ...plan }, onMessage) {
-  const processes = runs.map((run, i) => ({ name: `single process ${i + 1}`, env: {}, part: { ...plan, runs: [run] } }))
+export async function runAlone({ plans, ...part }, onMessage) {
+  const name = (i) => (plans.length === 1 ? 'the process alone' : `single process ${i + 1}`)
+  const processes = plans.map((plan, i) => ({ name: name(i), env: {}, part: { ...part, plans: [plan] } }))
   await runProcesses(processes, onMessage)
 }
 

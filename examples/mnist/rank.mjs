@@ -13,9 +13,9 @@ import { trainRun } from './training.mjs'
 
 /**
  * @typedef {object} Part what a process is told; its place among the ranks stands in the environment
- * @property {number} examples training images of a run, all ranks together
+ * @property {number} examples training images to choose from, all ranks together
  * @property {number} seed
- * @property {{ op: string, learningRate: number }[]} runs
+ * @property {import('./config.mjs').Plan[]} plans of the runs, one after the other
  */
 
 // An orphan would go on computing for nobody: without its parent a rank ends.
@@ -35,7 +35,7 @@ function fail({ code, message }) {
 }
 
 /** @param {Part} part */
-async function work({ examples, seed, runs }) {
+async function work({ examples, seed, plans }) {
   await setBackend('wasm')
   registerTrainingKernels()
   const comm = await connect()
@@ -50,11 +50,11 @@ async function work({ examples, seed, runs }) {
   if (model.countParams() !== PARAMETER_COUNT) throw new Error(`The model has ${model.countParams()} parameters.`)
   const initialWeights = model.getWeights().map((weight) => weight.clone())
   process.send({ type: 'ready' })
-  for (const [index, run] of runs.entries()) {
+  for (const [run, plan] of plans.entries()) {
     model.setWeights(initialWeights)
-    const report = (message) => process.send({ ...message, run: index })
+    const report = (message) => process.send({ ...message, run })
     const setting = { model, comm, training, test, testBegin: testRange.begin, seed, report }
-    report({ type: 'done', ...(await trainRun(setting, run)) })
+    report({ type: 'done', ...(await trainRun(setting, plan)) })
   }
   await comm.close()
 }

@@ -1,6 +1,7 @@
 /** What is seen while the ranks train: one bar a run that moves in a terminal, plain lines elsewhere. */
 import { createLogUpdate } from 'log-update'
 import picocolors from 'picocolors'
+import { RATES } from './config.mjs'
 import { currentState, isDone } from './records.mjs'
 import { OP_NAMES, formatCount, formatLoss, formatPercent } from './text.mjs'
 
@@ -8,17 +9,18 @@ import { OP_NAMES, formatCount, formatLoss, formatPercent } from './text.mjs'
 
 const REDRAW_INTERVAL_MS = 100
 
-/** Without a terminal a run says where it stands this many times. */
-const PLAIN_LINES_PER_RUN = 4
+/** Without a terminal a run says where it stands this many times before its end, by what it is for. */
+const PLAIN_LINES = { rates: 1, epoch: 4 }
 
-const NAME_COLUMNS = Math.max(...Object.values(OP_NAMES).map((name) => name.length))
+const OP_COLUMNS = Math.max(...Object.values(OP_NAMES).map((name) => name.length))
+const RATE_COLUMNS = Math.max(...RATES.map((rate) => String(rate).length))
 
 /** Columns of a line besides the bar: rate, name, loss, speed, share, accuracy and the gaps. */
-const FIXED_COLUMNS = 68
+const FIXED_COLUMNS = 69
 const BAR_COLUMNS = { least: 8, most: 32 }
 
 /** The same colours as on the page. */
-const COLOURS = { none: 'white', average: 'cyan', sum: 'yellow', adasum: 'green' }
+export const COLOURS = { none: 'white', average: 'cyan', sum: 'yellow', adasum: 'green' }
 
 /** @param {NodeJS.WriteStream} stream */
 export function coloursFor(stream) {
@@ -63,9 +65,15 @@ export function barLine(run, columns, colours) {
   const state = currentState(run)
   const filled = Math.floor((state?.fraction ?? 0) * width)
   const bar = colour('━'.repeat(filled)) + colours.dim('─'.repeat(width - filled))
-  const name = `${String(run.learningRate).padEnd(5)}  ${OP_NAMES[run.op].padEnd(NAME_COLUMNS)}`
+  const name = nameOf(run)
   if (state === undefined) return `${colours.dim(name)}  ${bar}`
   return `${colour(name)}  ${bar}  ${stateWords(run, state)}${resultWords(run, colours)}`
+}
+
+/** What the run is, in as many columns as all others. @param {Run} run */
+function nameOf({ part, op, learningRate }) {
+  const what = part === 'epoch' ? 'epoch' : String(learningRate)
+  return `${what.padEnd(RATE_COLUMNS)}  ${OP_NAMES[op].padEnd(OP_COLUMNS)}`
 }
 
 /** @param {Run} run @param {NonNullable<ReturnType<typeof currentState>>} state */
@@ -91,16 +99,12 @@ function createPlainLines(stream) {
     update: (run) => {
       const state = currentState(run)
       if (state === undefined) return
-      const part = isDone(run)
-        ? PLAIN_LINES_PER_RUN
-        : Math.min(PLAIN_LINES_PER_RUN - 1, Math.floor(state.fraction * PLAIN_LINES_PER_RUN))
-      if (part <= (printed.get(run) ?? -1)) return
-      printed.set(run, part)
-      const name = `${run.learningRate} ${OP_NAMES[run.op]}`
-      const where = formatPercent(isDone(run) ? 1 : state.fraction, 0).padStart(5)
-      stream.write(
-        `${name.padEnd(NAME_COLUMNS + 6)}  ${where}  ${stateWords(run, state)}${resultWords(run, coloursFor(stream))}\n`,
-      )
+      const lines = PLAIN_LINES[run.part]
+      const line = isDone(run) ? lines : Math.min(lines - 1, Math.floor(state.fraction * lines))
+      if (line <= (printed.get(run) ?? -1)) return
+      printed.set(run, line)
+      const where = formatPercent(state.fraction, 0).padStart(5)
+      stream.write(`${nameOf(run)}  ${where}  ${stateWords(run, state)}${resultWords(run, coloursFor(stream))}\n`)
     },
     close: () => {},
   }

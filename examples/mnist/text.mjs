@@ -6,7 +6,8 @@ export const OP_NAMES = { none: 'one process', average: 'average', sum: 'sum', a
 export const formatCount = (value) => Math.round(value).toLocaleString('en-US')
 
 /** @param {number} fraction @param {number} [digits] */
-export const formatPercent = (fraction, digits = 1) => `${(100 * fraction).toFixed(digits)} %`
+export const formatPercent = (fraction, digits = 1) =>
+  Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : '–'
 
 /** @param {number} bytes */
 export const formatMegabytes = (bytes) => (bytes === 0 ? '–' : `${formatCount(bytes / 1e6)} MB`)
@@ -19,6 +20,10 @@ export const formatLoss = (loss) => (Number.isFinite(loss) ? loss.toFixed(3) : '
 
 /** @param {number} count @param {string} noun */
 export const plural = (count, noun) => `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+
+/** `a`, `a and b`, `a, b and c`. @param {string[]} words */
+export const joinWords = (words) =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
 
 /**
  * Breaks a text between words, for a terminal that would break it within one; a percent sign stays with its number.
