@@ -10,7 +10,7 @@ export const RATES = MULTIPLES.map((multiple) => OWN_RATE * multiple)
 export const OPS = ['average', 'sum', 'adasum']
 
 /** By which the ranks train a full epoch, at the rate of one worker. */
-export const EPOCH_OP = 'adasum'
+const EPOCH_OP = 'adasum'
 
 export const MOMENTUM = 0.9
 
@@ -35,7 +35,7 @@ export const PARAMETER_COUNT = 61_706
 export const LAYER_NAMES = ['conv1', 'conv2', 'dense1', 'dense2', 'output']
 
 /** The part of the epoch's steps that each run of the comparison of rates takes, so that all of them fit in some minutes. */
-const SHARE_OF_EPOCH = 0.3
+const SHARE_OF_EPOCH = 1 / 3
 
 /** Test images behind each point of an accuracy curve: every fifth. The table's accuracy is on all of them. */
 export const CURVE_IMAGES = 2_000

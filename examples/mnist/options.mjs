@@ -19,7 +19,7 @@ const MOST_RANKS = 16
 export const HELP = `Usage: npm start -- [options]     or: node examples/mnist/main.mjs [options]
 
   --quick         ${formatCount(QUICK_EXAMPLES)} training images instead of ${formatCount(TRAIN_IMAGES)}: about a minute
-  --examples <n>  that many training images, of which the runs at five learning rates take three tenths
+  --examples <n>  that many training images, of which the runs at five learning rates take a third
   --ranks <n>     processes that train together, 2 to ${MOST_RANKS} (default ${DEFAULT_RANKS}), each with ${WORKERS_PER_RANK} logical workers
   --seed <n>      of the initial weights and the order of the images (default ${DEFAULT_SEED})
   --page <file>   where the page goes (default examples/mnist/report.html)

@@ -55,7 +55,7 @@ const GOOD: Outcomes = {
   adasum: [0.93, 0.96, 0.97, 0.9655, 0.96],
 }
 
-test('fifteen runs of three tenths of an epoch, five rates in powers of two around that of one worker', (t) => {
+test('fifteen runs of a third of an epoch, five rates in powers of two around that of one worker', (t) => {
   const plans = config.ratePlans(60_000, 4)
   t.deepEqual(
     plans.map(({ op, learningRate }) => `${learningRate} ${op}`),
@@ -65,7 +65,7 @@ test('fifteen runs of three tenths of an epoch, five rates in powers of two arou
     RATES.map((rate) => Math.log2(rate / OWN_RATE)),
     [-2, -1, 0, 1, 2],
   )
-  t.true(plans.every(({ steps, part }) => steps === 70 && part === 'rates'))
+  t.true(plans.every(({ steps, part }) => steps === 78 && part === 'rates'))
   t.deepEqual(config.epochPlan(60_000, 4), { part: 'epoch', op: 'adasum', learningRate: OWN_RATE, steps: 234 })
   // One worker takes sixteen times as many steps, with the same images.
   t.deepEqual(config.alonePlan(234 * 256), { part: 'epoch', op: 'none', learningRate: OWN_RATE, steps: 3744 })
