@@ -9,10 +9,14 @@ export interface Summary {
 
 const CONFIDENCE = 0.95
 
+/** NaN of no values. */
+export const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length
+
 /** Mean and Student's interval. */
 export function summarize(values: readonly number[]): Summary {
   const count = values.length
-  const mean = values.reduce((sum, value) => sum + value, 0) / count
+  const mean = meanOf(values)
   if (count < 2) return { mean, interval: null }
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1)
   const half = studentQuantile(CONFIDENCE, count - 1) * Math.sqrt(variance / count)
@@ -20,20 +24,27 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 /**
- * The same of differences between two settings with the same seeds, in which what a seed does to both cancels.
+ * Differences between two settings by seed.
  *
  * @throws Error if they have different numbers of seeds
  */
-export function summarizePairs(first: readonly number[], second: readonly number[]): Summary {
+export function minus(first: readonly number[], second: readonly number[]): number[] {
   if (first.length !== second.length)
     throw new Error(`${first.length} and ${second.length} values cannot be paired: use the same seeds for both.`)
-  return summarize(first.map((value, index) => value - second[index]!))
+  return first.map((value, index) => value - second[index]!)
 }
+
+/**
+ * Mean and interval of differences between two settings with the same seeds, in which what a seed does to both cancels.
+ *
+ * @throws Error if they have different numbers of seeds
+ */
+export const summarizePairs = (first: readonly number[], second: readonly number[]): Summary =>
+  summarize(minus(first, second))
 
 /** The slope of the straight line that fits best; NaN for fewer than two different x. */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): number {
-  const mean = (axis: 0 | 1): number => points.reduce((sum, point) => sum + point[axis], 0) / points.length
-  const [x, y] = [mean(0), mean(1)]
+  const [x, y] = [meanOf(points.map(([each]) => each)), meanOf(points.map(([, each]) => each))]
   const spread = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0)
   return points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0) / spread
 }

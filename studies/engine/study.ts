@@ -54,6 +54,15 @@ export interface Comparison {
   readonly equal: boolean
 }
 
+/** Several outcomes as one. */
+export const together = (parts: readonly Outcome[]): Outcome => ({
+  settings: parts.flatMap(({ settings }) => settings),
+  findings: parts.flatMap(({ findings }) => findings),
+})
+
+/** What combines what, such as "adasum of deltas". */
+export const curveOf = ({ op, of }: { op: string; of: string }): string => `${op} of ${of}`
+
 export interface Study {
   readonly name: string
   /** One sentence. */

@@ -1,8 +1,10 @@
 /** What an outcome says, found by what was set, and its numbers as text. */
-import { type Summary, summarize } from '../engine/statistics.ts'
-import type { Finding, Setting } from '../engine/study.ts'
+import { type Summary, minus, summarize } from '../engine/statistics.ts'
+import { type Finding, type Setting, curveOf } from '../engine/study.ts'
 import type { Replay } from './replay.ts'
 import type { Run } from './results.ts'
+
+export { curveOf, minus }
 
 /** Something that is asked for has not been run, or not with all seeds. */
 export class Unfinished extends Error {}
@@ -16,9 +18,6 @@ export interface Wanted {
   readonly curve?: string
   readonly workers?: number
 }
-
-/** What combines what, such as "adasum of deltas". */
-export const curveOf = ({ op, of }: { op: string; of: string }): string => `${op} of ${of}`
 
 export const AVERAGE = 'average of gradients'
 export const AVERAGE_OF_DELTAS = 'average of deltas'
@@ -107,17 +106,6 @@ export class Figures {
 export function worseBy(first: Setting, second: Setting): number[] {
   const sign = first.measure === 'loss' ? -1 : 1
   return minus(first.values, second.values).map((value) => sign * value)
-}
-
-/**
- * By seed.
- *
- * @throws Error if they have different numbers of seeds
- */
-export function minus(first: readonly number[], second: readonly number[]): number[] {
-  if (first.length !== second.length)
-    throw new Error(`${first.length} and ${second.length} values cannot be paired: use the same seeds for both.`)
-  return first.map((value, index) => value - second[index]!)
 }
 
 const withMinus = (text: string): string => text.replace('-', '−')

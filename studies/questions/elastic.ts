@@ -1,10 +1,19 @@
 /** What happens if the number of workers changes and the learning rate does not? */
 import { type Cell, type Result, phasesOf } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
-import { summarize, summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Outcome, type Setting, type Study, choose, finals, runSeeds } from '../engine/study.ts'
+import { meanOf, summarize, summarizePairs } from '../engine/statistics.ts'
+import {
+  type Context,
+  type Outcome,
+  type Setting,
+  type Study,
+  choose,
+  finals,
+  runSeeds,
+  curveOf,
+} from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, cellOf, exponentsOf, nameOf, tuneOne } from './scaling.ts'
+import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, cellOf, exponentsOf, tuneOne } from './scaling.ts'
 
 const CURVES: readonly Curve[] = [AVERAGE, { op: 'sum', of: 'gradients' }, DELTAS, GRADIENTS]
 /** The share of all steps that is looked at on both sides of a change. */
@@ -35,17 +44,17 @@ async function study(context: Context): Promise<Outcome> {
     settings: all.flatMap(({ own, atOne }) => [own, atOne]),
     findings: [
       ...all.map(({ curve, jumps }) => ({
-        name: `${nameOf(curve)}: rise of the loss at ${fewer} to ${more} workers`,
+        name: `${curveOf(curve)}: rise of the loss at ${fewer} to ${more} workers`,
         ...summarize(jumps),
       })),
       {
-        name: `${nameOf(AVERAGE)}: rise of the loss at ${fewer} to ${more} workers less the deviation of the steps before`,
+        name: `${curveOf(AVERAGE)}: rise of the loss at ${fewer} to ${more} workers less the deviation of the steps before`,
         ...summarizePairs(average.jumps, average.spreads),
       },
       ...all
         .filter((each) => each !== average)
         .map(({ curve, atOne }) => ({
-          name: `${nameOf(curve)} over average, at one worker's rate: difference in accuracy`,
+          name: `${curveOf(curve)} over average, at one worker's rate: difference in accuracy`,
           ...summarizePairs(atOne.values, average.atOne.values),
         })),
     ],
@@ -87,8 +96,6 @@ export function windowsOf(
     behind: losses.slice(change, change + window),
   }
 }
-
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 /** By how much the mean loss rises at the change; NaN if it was not reached. */
 export function jumpOf({ before, behind }: { before: readonly number[]; behind: readonly number[] }): number {

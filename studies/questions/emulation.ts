@@ -2,7 +2,7 @@
 import type { Cell, EmulationPoint } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
 import { slopeOf, summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Finding, type Outcome, type Study, runSeeds, settingOf } from '../engine/study.ts'
+import { type Context, type Finding, type Outcome, type Study, runSeeds, settingOf, together } from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
 import { AVERAGE, type Scale, cellOf, tuneOne } from './scaling.ts'
 
@@ -20,7 +20,7 @@ async function study(context: Context): Promise<Outcome> {
   const scale = sgdScale(context.quick)
   const { rate } = await tuneOne(context, scale)
   const parts = await Promise.all(FACTORS.map((factor) => distances(context, scale, rate, factor)))
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 async function distances(context: Context, scale: Scale, oneRate: number, factor: number): Promise<Outcome> {

@@ -3,7 +3,16 @@ import type { Cell } from '../training/cell.ts'
 import { HELD_OUT } from '../training/model.ts'
 import { range } from '../engine/grid.ts'
 import { summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Finding, type Outcome, type Setting, type Study, finals } from '../engine/study.ts'
+import {
+  type Context,
+  type Finding,
+  type Outcome,
+  type Setting,
+  type Study,
+  finals,
+  curveOf,
+  together,
+} from '../engine/study.ts'
 import {
   AVERAGE,
   type Curve,
@@ -14,7 +23,6 @@ import {
   type Tuned,
   cellOf,
   finalOne,
-  nameOf,
   regretOf,
   slopeFinding,
   tune,
@@ -119,7 +127,7 @@ function largestFinding(curve: Curve, single: Setting, tuned: readonly Tuned[]):
   const good = tuned.filter(
     (each) => each.curve === curve && summarizePairs(single.values, each.best.values).mean <= TOLERANCE,
   )
-  const name = `${single.model} ${single.optimizer}, ${nameOf(curve)}: most workers within 0.5 points of one`
+  const name = `${single.model} ${single.optimizer}, ${curveOf(curve)}: most workers within 0.5 points of one`
   return { name, mean: Math.max(1, ...good.map(({ workers }) => workers)) }
 }
 
@@ -130,7 +138,7 @@ async function extras(context: Context, scale: Scale, single: Setting, tuned: re
     microBatches(context, scale, tuned),
   ])
   const all = [short, cold, micro]
-  return { settings: all.flatMap(({ settings }) => settings), findings: all.flatMap(({ findings }) => findings) }
+  return together(all)
 }
 
 /** Whether the middle number of workers reaches one worker's accuracy in fewer steps. */
@@ -147,11 +155,11 @@ async function shorter(context: Context, scale: Scale, single: Setting, tuned: r
         }),
       )
       const reached = [1, ...SHORTER].filter((_, index) => [best, ...settings][index]!.mean >= single.mean)
-      const name = `${nameOf(curve)}, ${workers} workers: least share of the steps with one worker's accuracy`
+      const name = `${curveOf(curve)}, ${workers} workers: least share of the steps with one worker's accuracy`
       return { settings, findings: [{ name, mean: reached.length === 0 ? 'none' : Math.min(...reached) }] }
     }),
   )
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 /** What the best rate of the most workers loses without warm-up. */
@@ -165,7 +173,7 @@ async function withoutWarmup(context: Context, scale: Scale, tuned: readonly Tun
     }),
   )
   const findings = curves.map(({ curve, best }, index) => ({
-    name: `${nameOf(curve)}, ${workers} workers: loss of accuracy without warm-up`,
+    name: `${curveOf(curve)}, ${workers} workers: loss of accuracy without warm-up`,
     ...summarizePairs(best.values, settings[index]!.values),
   }))
   return { settings, findings }
@@ -203,7 +211,7 @@ export const largestBatch: Study = {
       run(context, adamScale(context.quick), ADAM_CURVES),
       run(context, residualScale(context.quick), [AVERAGE, DELTAS, GRADIENTS]),
     ])
-    return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+    return together(parts)
   },
   processCell: (quick) => processCellOf(scaleOf(quick)),
 }

@@ -1,6 +1,15 @@
 /** How do other operators over the same Gram matrix do, and what does one bad worker do to each? */
 import { summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Finding, type Outcome, type Study, byAccuracy, finals } from '../engine/study.ts'
+import {
+  type Context,
+  type Finding,
+  type Outcome,
+  type Study,
+  byAccuracy,
+  finals,
+  curveOf,
+  together,
+} from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
 import {
   AVERAGE,
@@ -10,7 +19,6 @@ import {
   type Scale,
   type Tuned,
   finalCellOf,
-  nameOf,
   regretOf,
   tune,
   tuneOne,
@@ -27,7 +35,7 @@ const CURVES: readonly Curve[] = [
 ]
 const BAD = ['noise', 'opposite'] as const
 /** Those that are tried with bad workers. */
-const TRIED: readonly string[] = [AVERAGE, DELTAS, { op: 'gaf', of: 'gradients' } as const].map(nameOf)
+const TRIED: readonly string[] = [AVERAGE, DELTAS, { op: 'gaf', of: 'gradients' } as const].map(curveOf)
 const SEED_COUNT = 3
 
 /** On the transformer, whose rates of average and Adasum the study of it chooses. */
@@ -45,7 +53,7 @@ async function study(context: Context): Promise<Outcome> {
     compare(context, { ...lenet, worldSizes: [lenet.worldSizes[1]!], seeds: lenet.seeds.slice(0, SEED_COUNT) }, CURVES),
     compare(context, transformerScale(context.quick), CURVES_OF_TRANSFORMER),
   ])
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 /** LAMB, with the most workers that the study of the transformer has. */
@@ -58,7 +66,7 @@ function transformerScale(quick: boolean): Scale {
 async function compare(context: Context, scale: Scale, curves: readonly Curve[]): Promise<Outcome> {
   const { rate } = await tuneOne(context, scale)
   const all = await Promise.all(curves.map((curve) => tune(context, scale, curve, scale.worldSizes[0]!, rate)))
-  const tried = all.filter(({ curve }) => TRIED.includes(nameOf(curve)))
+  const tried = all.filter(({ curve }) => TRIED.includes(curveOf(curve)))
   const bad = await Promise.all(tried.map((tuned) => withBadWorkers(context, scale, tuned)))
   const average = all.find(({ curve }) => curve === AVERAGE)!
   return {
@@ -72,7 +80,7 @@ async function compare(context: Context, scale: Scale, curves: readonly Curve[])
 }
 
 function besideAverage({ curve, rate, best }: Tuned, average: Tuned): Finding {
-  const name = `${best.model}, ${nameOf(curve)}, ${String(best.workers)} workers: best rate over the average's`
+  const name = `${best.model}, ${curveOf(curve)}, ${String(best.workers)} workers: best rate over the average's`
   return { name, mean: rate / average.rate }
 }
 
@@ -86,7 +94,7 @@ async function withBadWorkers(context: Context, scale: Scale, { curve, workers, 
     }),
   )
   const findings = settings.map(({ part, values }) => ({
-    name: `${best.model}, ${nameOf(curve)}, ${workers} workers, ${part}: worse by (${score.measure})`,
+    name: `${best.model}, ${curveOf(curve)}, ${workers} workers, ${part}: worse by (${score.measure})`,
     ...(score.sign === 1 ? summarizePairs(best.values, values) : summarizePairs(values, best.values)),
   }))
   return { settings, findings }

@@ -1,6 +1,6 @@
 /** How orthogonal are gradients and deltas, layer by layer, and is a step as long as the formula says? */
 import type { Cell, LogPoint, Result } from '../training/cell.ts'
-import { summarize, summarizePairs } from '../engine/statistics.ts'
+import { meanOf, summarize, summarizePairs } from '../engine/statistics.ts'
 import {
   type Context,
   type Finding,
@@ -9,9 +9,11 @@ import {
   type Study,
   runSeeds,
   settingOf,
+  curveOf,
+  together,
 } from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
-import { type Curve, DELTAS, GRADIENTS, type Scale, cellOf, nameOf, tuneOne } from './scaling.ts'
+import { type Curve, DELTAS, GRADIENTS, type Scale, cellOf, tuneOne } from './scaling.ts'
 
 const CURVES = [DELTAS, GRADIENTS]
 const TENTH = 0.1
@@ -19,8 +21,6 @@ const TENTH = 0.1
 const DIFFERENT = 0.1
 /** Where the schedule with drops drops first. */
 const DROP = 0.5
-
-const mean = (values: readonly number[]): number => summarize(values).mean
 
 /** The step over the average, in the model of docs/studies/predictions.md. */
 export function stepOf(workers: number, signal: number): number {
@@ -39,7 +39,7 @@ interface Places {
 export function orthogonalityOf(log: readonly LogPoint[]): Places {
   const tenth = Math.max(1, Math.round(TENTH * log.length))
   const drop = log.findIndex(({ progress }) => progress >= DROP)
-  const over = (points: readonly LogPoint[]): number => mean(points.map(({ orthogonality }) => mean(orthogonality)))
+  const over = (points: readonly LogPoint[]): number => meanOf(points.map(({ orthogonality }) => meanOf(orthogonality)))
   return {
     first: over(log.slice(0, tenth)),
     beforeDrop: over(log.slice(Math.max(0, drop - tenth), drop)),
@@ -56,7 +56,7 @@ async function study(context: Context): Promise<Outcome> {
       (['linear', 'drops'] as const).map((decay) => logged(context, scale, curve, decay, rate)),
     ),
   )
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 async function logged(
@@ -74,7 +74,7 @@ async function logged(
   const setting = (part: string, values: number[]): Setting =>
     settingOf(cell, scale.seeds, results, { part, bestInsideGrid: null, measure: 'orthogonality', values })
   const [first, last] = [at('first'), at('last')]
-  const about = `${nameOf(curve)}, ${workers} workers, ${decay}`
+  const about = `${curveOf(curve)}, ${workers} workers, ${decay}`
   const settings = [setting(`${decay}: first tenth`, first), setting(`${decay}: last tenth`, last)]
   const rise = { name: `${about}: rise of orthogonality to the last tenth`, ...summarizePairs(last, first) }
   if (decay === 'drops') {
@@ -90,11 +90,11 @@ async function logged(
 function layerFindings(about: string, workers: number, results: readonly Result[]): Finding[] {
   const differ = ({ orthogonality }: LogPoint): boolean =>
     Math.max(...orthogonality) - Math.min(...orthogonality) > DIFFERENT
-  const shares = results.map(({ log = [] }) => mean(log.map((point) => Number(differ(point)))))
+  const shares = results.map(({ log = [] }) => meanOf(log.map((point) => Number(differ(point)))))
   const layers = results[0]?.log?.[0]?.step.map((_, layer) => layer) ?? []
   const ratios = layers.map((layer): Finding => {
     const bySeed = results.map(({ log = [] }) =>
-      mean(log.map(({ step, signal }) => step[layer]! / stepOf(workers, signal[layer]!))),
+      meanOf(log.map(({ step, signal }) => step[layer]! / stepOf(workers, signal[layer]!))),
     )
     return { name: `${about}, array ${layer}: step that was measured over that of the formula`, ...summarize(bySeed) }
   })

@@ -1,8 +1,8 @@
 /** What does an exchange in bf16 or int8 cost each operator? */
 import { summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Outcome, type Study, choose, finals } from '../engine/study.ts'
+import { type Context, type Outcome, type Study, choose, finals, curveOf, together } from '../engine/study.ts'
 import { processCellOf, scaleOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, type Scale, cellOf, exponentsOf, nameOf, tuneOne } from './scaling.ts'
+import { AVERAGE, type Curve, DELTAS, type Scale, cellOf, exponentsOf, tuneOne } from './scaling.ts'
 
 const CURVES: readonly Curve[] = [AVERAGE, DELTAS]
 const FORMATS = ['bf16', 'int8'] as const
@@ -17,7 +17,7 @@ async function study(context: Context): Promise<Outcome> {
   const scale = precisionScale(context.quick)
   const { rate } = await tuneOne(context, scale)
   const parts = await Promise.all(CURVES.map((curve) => inAllFormats(context, scale, curve, rate)))
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 /** At the rate that is best without a format. */
@@ -33,7 +33,7 @@ async function inAllFormats(context: Context, scale: Scale, curve: Curve, oneRat
     ),
   ])
   const findings = others.map(({ part, values }) => ({
-    name: `${nameOf(curve)}, ${workers} workers, ${part}: loss of accuracy`,
+    name: `${curveOf(curve)}, ${workers} workers, ${part}: loss of accuracy`,
     ...summarizePairs(whole.values, values),
   }))
   return { settings: [whole, ...others], findings }

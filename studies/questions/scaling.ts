@@ -2,7 +2,16 @@
 import type { Cell, StudyOp } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
 import { slopeOf, summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Finding, type Score, type Setting, byAccuracy, choose, finals } from '../engine/study.ts'
+import {
+  type Context,
+  type Finding,
+  type Score,
+  type Setting,
+  byAccuracy,
+  choose,
+  finals,
+  curveOf,
+} from '../engine/study.ts'
 
 export interface Curve {
   readonly op: StudyOp
@@ -35,8 +44,6 @@ export interface Scale {
 export const AVERAGE: Curve = { op: 'average', of: 'gradients' }
 export const DELTAS: Curve = { op: 'adasum', of: 'deltas' }
 export const GRADIENTS: Curve = { op: 'adasum', of: 'gradients' }
-
-export const nameOf = ({ op, of }: Curve): string => `${op} of ${of}`
 
 /** A cell of a task, but for rate, seed and split. */
 export function cellOf(task: Task, curve: Curve, workers: Cell['workers']): Omit<Cell, 'rate' | 'seed' | 'split'> {
@@ -111,7 +118,7 @@ export async function finalOne(
 
 /** How much better the best rate is than one worker's, paired by seed. */
 export function regretOf({ curve, workers, best, untuned }: Tuned, { sign } = byAccuracy): Finding {
-  const name = `${best.model} ${best.optimizer}, ${nameOf(curve)}, ${workers} workers: regret at one worker's rate`
+  const name = `${best.model} ${best.optimizer}, ${curveOf(curve)}, ${workers} workers: regret at one worker's rate`
   return {
     name,
     ...(sign === 1 ? summarizePairs(best.values, untuned.values) : summarizePairs(untuned.values, best.values)),
@@ -125,7 +132,7 @@ export function slopeFinding(curve: Curve, tuned: readonly Tuned[], oneRate: num
     .map(({ workers, rate }): [number, number] => [Math.log2(workers), Math.log2(rate)])
   const { model, optimizer } = tuned[0]!.best
   return {
-    name: `${model} ${optimizer}, ${nameOf(curve)}: slope of the best rate`,
+    name: `${model} ${optimizer}, ${curveOf(curve)}: slope of the best rate`,
     mean: slopeOf([[0, Math.log2(oneRate)], ...points]),
   }
 }

@@ -2,9 +2,19 @@
 import type { Cell } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
 import { summarizePairs } from '../engine/statistics.ts'
-import { type Context, type Outcome, type Score, type Setting, type Study, byLoss, finals } from '../engine/study.ts'
+import {
+  type Context,
+  type Outcome,
+  type Score,
+  type Setting,
+  type Study,
+  byLoss,
+  finals,
+  curveOf,
+  together,
+} from '../engine/study.ts'
 import { processCellOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, type Tuned, cellOf, finalCellOf, finalOne, nameOf, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
+import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, type Tuned, cellOf, finalCellOf, finalOne, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
 
 /** Averages of deltas, too: what moments of their own do for workers is not to be credited to Adasum. */
 const CURVES: readonly Curve[] = [AVERAGE, { op: 'average', of: 'deltas' }, DELTAS, GRADIENTS]
@@ -78,12 +88,12 @@ async function probes(
       return finals(context, { ...finalCellOf(scale, curve, workers), rate }, scale.seeds, about)
     }),
   )
-  const isAverage = ({ op, of }: Setting): boolean => op === AVERAGE.op && of === AVERAGE.of
+  const isAverage = (each: Setting): boolean => curveOf(each) === curveOf(AVERAGE)
   const findings = settings
     .filter((each) => !isAverage(each))
     .map((each) => {
       const average = settings.find((other) => isAverage(other) && other.workers === each.workers)!
-      const name = `${each.optimizer}, ${each.op} of ${each.of}, ${String(each.workers)} workers: probe better than the average's by`
+      const name = `${each.optimizer}, ${curveOf(each)}, ${String(each.workers)} workers: probe better than the average's by`
       return { name, ...summarizePairs(each.values, average.values) }
     })
   return { settings, findings }
@@ -110,11 +120,11 @@ async function shorter(context: Context, scale: Scale, tuned: readonly Tuned[]):
           }),
         )
         const reached = [1, ...SHORTER].filter((_, index) => [best, ...settings][index]!.mean <= baseline.mean)
-        const name = `${scale.task.optimizer}, ${nameOf(curve)}, ${workers} workers: least share of the steps with the average's loss`
+        const name = `${scale.task.optimizer}, ${curveOf(curve)}, ${workers} workers: least share of the steps with the average's loss`
         return { settings, findings: [{ name, mean: reached.length === 0 ? 'none' : Math.min(...reached) }] }
       }),
   )
-  return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+  return together(parts)
 }
 
 export const transformer: Study = {
@@ -125,7 +135,7 @@ export const transformer: Study = {
     const parts = await Promise.all(
       (['lamb', 'adam'] as const).map((each) => run(context, scaleOf(each, context.quick))),
     )
-    return { settings: parts.flatMap(({ settings }) => settings), findings: parts.flatMap(({ findings }) => findings) }
+    return together(parts)
   },
   processCell: (quick) => {
     const scale = scaleOf('lamb', quick)

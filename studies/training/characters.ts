@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core'
 import type { Cell } from './cell.ts'
+import { crossEntropy } from './cross-entropy.ts'
 import { type Model, offsetsOf } from './model.ts'
 import { type Labelled, meansOf, probeAccuracy } from './probe.ts'
 import { normalNumbers } from './random.ts'
@@ -29,7 +30,7 @@ export async function makeCharacters(): Promise<Model> {
     async initial(seed) {
       const next = normalNumbers(seed)
       const parts = segments.map(({ shape }) => {
-        const size = shape.reduce((product, dimension) => product * dimension, 1)
+        const size = tf.util.sizeFromShape(shape)
         return Array.from({ length: size }, () => next() / Math.sqrt(shape[0]!))
       })
       return Float32Array.from(parts.flat())
@@ -117,8 +118,7 @@ function gelu(x: tf.Tensor2D): tf.Tensor2D {
 }
 
 function lossOf(logits: tf.Tensor2D, targets: Int32Array): tf.Scalar {
-  const wanted = tf.oneHot(tf.tensor1d(targets, 'int32'), logits.shape[1])
-  return tf.neg(tf.mean(tf.sum(tf.mul(wanted, tf.logSoftmax(logits)), 1)))
+  return crossEntropy(logits, tf.oneHot(tf.tensor1d(targets, 'int32'), logits.shape[1]) as tf.Tensor2D)
 }
 
 function evaluate(

@@ -8,6 +8,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { Cell } from './cell.ts'
 import { CLASSES, batchOf, evaluateOn, forBatches } from './classification.ts'
+import { crossEntropy } from './cross-entropy.ts'
 import { type Examples, readImages } from './images.ts'
 import { type Model, offsetsOf } from './model.ts'
 import { normalNumbers } from './random.ts'
@@ -61,7 +62,7 @@ export async function makeResidual(data: Cell['data']): Promise<Model> {
     },
     async gradient(indices, target) {
       const [images, labels] = batchOf(splits.training, indices)
-      const loss = gradientInto(target, variables, offsets, () => lossOf(scoresOf(variables, images), labels))
+      const loss = gradientInto(target, variables, offsets, () => crossEntropy(scoresOf(variables, images), labels))
       tf.dispose([images, labels])
       return loss
     },
@@ -69,7 +70,7 @@ export async function makeResidual(data: Cell['data']): Promise<Model> {
       const statistics = statisticsOf(variables, splits.training)
       const found = evaluateOn(splits[split], count, {
         scoresOf: (images) => scoresOf(variables, images, { statistics }),
-        lossOf: (images, labels) => lossOf(scoresOf(variables, images, { statistics }), labels),
+        lossOf: (images, labels) => crossEntropy(scoresOf(variables, images, { statistics }), labels),
       })
       tf.dispose(statistics.flat())
       return found
@@ -90,7 +91,7 @@ function segmentsOf(): { name: string; shape: number[] }[] {
 function initialWeights(seed: number): Float32Array {
   const next = normalNumbers(seed)
   const parts = segmentsOf().map(({ name, shape }) => {
-    const size = shape.reduce((product, dimension) => product * dimension, 1)
+    const size = tf.util.sizeFromShape(shape)
     if (shape.length === 1) return new Array<number>(size).fill(name.endsWith('gamma') ? 1 : 0)
     const fanIn = size / shape.at(-1)!
     return Array.from({ length: size }, () => next() * Math.sqrt(2 / fanIn))
@@ -135,9 +136,6 @@ function normalized(
   observe?.(mean as tf.Tensor1D, variance as tf.Tensor1D)
   return tf.batchNorm(x, mean as tf.Tensor1D, variance as tf.Tensor1D, beta, gamma, EPSILON)
 }
-
-const lossOf = (scores: tf.Tensor2D, labels: tf.Tensor2D): tf.Scalar =>
-  tf.neg(tf.mean(tf.sum(tf.mul(labels, tf.logSoftmax(scores)), 1)))
 
 /** The mean statistics of batches of training images; to be disposed. */
 function statisticsOf(variables: readonly tf.Tensor[], training: Examples): Statistics {

@@ -10,6 +10,23 @@ export async function load<M>(name: string): Promise<M> {
   return (await import(join(EXAMPLE, name))) as M
 }
 
+export interface Examples {
+  images: Uint8Array
+  labels: Uint8Array
+  count: number
+}
+
+/** data.mjs */
+export interface Data {
+  PIXELS: number
+  CLASSES: number
+  locateMnist: () => string
+  readExamples: (folder: string, split: 'train' | 'test', range: { begin: number; end: number }) => Promise<Examples>
+  pixelsOf: (examples: Examples, indices: Uint32Array) => Float32Array
+  labelsOf: (examples: Examples, indices: Uint32Array) => Int32Array
+  shuffledIndices: (count: number, seed: number) => Uint32Array
+}
+
 export interface Plan {
   part: 'rates' | 'epoch'
   op: string

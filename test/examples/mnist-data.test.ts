@@ -2,22 +2,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { load } from './_mnist.ts'
-
-interface Examples {
-  images: Uint8Array
-  labels: Uint8Array
-  count: number
-}
-
-interface Data {
-  PIXELS: number
-  locateMnist: () => string
-  readExamples: (folder: string, split: 'train' | 'test', range: { begin: number; end: number }) => Promise<Examples>
-  pixelsOf: (examples: Examples, indices: Uint32Array) => Float32Array
-  labelsOf: (examples: Examples, indices: Uint32Array) => Int32Array
-  shuffledIndices: (count: number, seed: number) => Uint32Array
-}
+import { type Data, load } from './_mnist.ts'
 
 const data = await load<Data>('data.mjs')
 const { PIXELS, readExamples } = data

@@ -7,25 +7,11 @@ import { registerTrainingKernels } from '../../ts/src/adapters/tfjs/index.ts'
 import { reduceSync } from '../../ts/src/index.ts'
 import type { ReduceOp } from '../../ts/src/types.ts'
 import { makeWorld } from '../_world.ts'
-import { type Done, type Plan, load } from './_mnist.ts'
+import { type Data, type Done, type Examples, type Plan, load } from './_mnist.ts'
 
 const [RANKS, WORKERS_PER_RANK, BATCH_SIZE, MOMENTUM] = [4, 4, 16, 0.9]
 const [STEPS, SEED, RATE] = [2, 3, 0.01]
 const IMAGES_PER_RANK = STEPS * WORKERS_PER_RANK * BATCH_SIZE
-
-interface Examples {
-  images: Uint8Array
-  labels: Uint8Array
-  count: number
-}
-
-interface Data {
-  PIXELS: number
-  CLASSES: number
-  pixelsOf: (examples: Examples, indices: Uint32Array) => Float32Array
-  labelsOf: (examples: Examples, indices: Uint32Array) => Int32Array
-  shuffledIndices: (count: number, seed: number) => Uint32Array
-}
 
 interface Model {
   createLeNet5: (seed: number) => Sequential

@@ -57,10 +57,11 @@ cases('orthogonality', 1, () => rises([0.1, 0.1, 0.1, 0.1]), [
   ['open', 'one is not known', () => rises([0.1, 0.1, 0.1, NaN])],
 ])
 
+const bothAre = (finding: string, deltas: number, gradients: number): MadeUp =>
+  new MadeUp().finding(`${OF_DELTAS}, ${finding}`, near(deltas)).finding(`${OF_GRADIENTS}, ${finding}`, near(gradients))
+
 const sharesAre = (deltas: number, gradients: number): MadeUp =>
-  new MadeUp()
-    .finding(`${OF_DELTAS}, linear: share of steps in which layers differ`, near(deltas))
-    .finding(`${OF_GRADIENTS}, linear: share of steps in which layers differ`, near(gradients))
+  bothAre('linear: share of steps in which layers differ', deltas, gradients)
 
 cases('orthogonality', 2, () => sharesAre(0.9, 0.6), [
   ['held', 'both differ in most steps', unchanged],
@@ -79,9 +80,7 @@ cases('orthogonality', 3, () => ratiosAre([0.81, 1, 1.19]), [
 ])
 
 const dropsAre = (deltas: number, gradients: number): MadeUp =>
-  new MadeUp()
-    .finding(`${OF_DELTAS}, drops: rise of orthogonality at the first drop`, near(deltas))
-    .finding(`${OF_GRADIENTS}, drops: rise of orthogonality at the first drop`, near(gradients))
+  bothAre('drops: rise of orthogonality at the first drop', deltas, gradients)
 
 cases('orthogonality', 4, () => dropsAre(0.1, 0.1), [
   ['held', 'both rise', unchanged],

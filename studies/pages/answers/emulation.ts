@@ -1,5 +1,5 @@
 /** What the study emulation was expected to show, and what came out. */
-import { summarize } from '../../engine/statistics.ts'
+import { meanOf } from '../../engine/statistics.ts'
 import type { Setting } from '../../engine/study.ts'
 import { type Figures, Unfinished, differenceText, minus, numberText } from '../figures.ts'
 import { type Prediction, verdictOf } from '../prediction.ts'
@@ -102,7 +102,7 @@ export const sentences: Answer['sentences'] = [
     return `With 32 workers at one worker’s rate the distance is ${far('sum')} of the sequence’s length for the sum, ${far('average')} for the average and ${far('adasum')} for Adasum; the average is farther than Adasum by ${differenceText(minus(average, adasum), 'distance')}.` // prettier-ignore
   },
   (figures) => {
-    const early = summarize(distance(figures, 1, 'adasum', 32, 'first tenth').values).mean
+    const early = meanOf(distance(figures, 1, 'adasum', 32, 'first tenth').values)
     const all = distance(figures, 1, 'adasum', 32, 'all of training').mean
     return `For Adasum that distance is ${numberText(early)} in the first tenth of training, and ${numberText(all)} over all of it.` // prettier-ignore
   },

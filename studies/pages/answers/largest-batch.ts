@@ -1,5 +1,5 @@
 /** What the study largest-batch was expected to show, and what came out. */
-import { summarize } from '../../engine/statistics.ts'
+import { meanOf } from '../../engine/statistics.ts'
 import type { Setting } from '../../engine/study.ts'
 import {
   ADASCALE,
@@ -86,7 +86,7 @@ export const predictions: readonly Prediction[] = [
       const { isKnown, isAbove } = intervalOf(difference)
       return {
         verdict: verdictOf({
-          held: isAbove(0) && summarize(adasum).mean < WHOLE,
+          held: isAbove(0) && meanOf(adasum) < WHOLE,
           refuted: isKnown && !isAbove(0),
         }),
         figures: `average ${differenceText(average)}, Adasum ${differenceText(adasum)}; difference ${differenceText(difference)}`,
@@ -123,7 +123,7 @@ export const predictions: readonly Prediction[] = [
       return {
         verdict: verdictOf({
           held: pairs.every(([deltas, gradients]) => deltas.diverged === 0 && gradients.diverged === gradients.seeds.length), // prettier-ignore
-          refuted: behind.some((values) => summarize(values).mean <= WHOLE),
+          refuted: behind.some((values) => meanOf(values) <= WHOLE),
         }),
         figures: pairs
           .map(
@@ -141,9 +141,7 @@ export const predictions: readonly Prediction[] = [
     judge(figures) {
       const one = oneOf(figures)
       const [damped, adasum, adascale] = [DAMPED, DELTAS, ADASCALE].map((curve) => settingAt(figures, curve, 32)) as [Setting, Setting, Setting] // prettier-ignore
-      const isNear = [damped, adascale].every(
-        ({ values }) => Math.abs(summarize(minus(values, adasum.values)).mean) <= HALF,
-      )
+      const isNear = [damped, adascale].every(({ values }) => Math.abs(meanOf(minus(values, adasum.values))) <= HALF)
       return {
         verdict: verdictOf({
           held: damped.rate < adasum.rate && adasum.rate < adascale.rate && isNear,
@@ -178,7 +176,7 @@ export const predictions: readonly Prediction[] = [
       const losses = figures
         .all({ ...LENET, part: BEST, workers: 128 })
         .map((each) => ({ curve: curveOf(each), values: minus(one.values, each.values) }))
-      const means = losses.map(({ values }) => summarize(values).mean)
+      const means = losses.map(({ values }) => meanOf(values))
       return {
         verdict: verdictOf({
           held: means.every((mean) => mean > HALF),
@@ -199,7 +197,7 @@ export const predictions: readonly Prediction[] = [
         .map((each) => ({ curve: curveOf(each), values: minus(each.values, one.values) }))
       return {
         verdict: verdictOf({
-          held: ahead.every(({ values }) => summarize(values).mean < 0),
+          held: ahead.every(({ values }) => meanOf(values) < 0),
           refuted: ahead.some(({ values }) => values.every((value) => value >= 0)),
         }),
         figures: `less one worker: ${ahead.map(({ curve, values }) => `${curve} ${differenceText(values)}`).join('; ')}`,
@@ -229,7 +227,7 @@ export const predictions: readonly Prediction[] = [
       const one = oneOf(figures, RESIDUAL)
       const adasum = settingAt(figures, DELTAS, 32, BEST, RESIDUAL)
       const regrets = [AVERAGE, DELTAS].map((curve) => regretOf(figures, curve, 32, RESIDUAL)) as [number[], number[]]
-      const isSmaller = summarize(regrets[1]).mean < summarize(regrets[0]).mean
+      const isSmaller = meanOf(regrets[1]) < meanOf(regrets[0])
       const held = isNearOne(adasum.rate, one.rate) && isSmaller
       return {
         verdict: verdictOf({ held, refuted: !held }),
@@ -261,7 +259,7 @@ export const sentences: Answer['sentences'] = [
   (figures) => {
     const one = oneOf(figures)
     const most = [AVERAGE, DELTAS, GRADIENTS].map((curve) => {
-      const good = WORKERS.filter((n) => summarize(minus(one.values, settingAt(figures, curve, n).values)).mean <= HALF)
+      const good = WORKERS.filter((n) => meanOf(minus(one.values, settingAt(figures, curve, n).values)) <= HALF)
       return `${Math.max(1, ...good)} with ${curve}`
     })
     return `The most workers that stay within half a point of one, in the mean: ${most.join(', ')}.`

@@ -1,5 +1,5 @@
 /** What the study operators was expected to show, and what came out. */
-import { summarize } from '../../engine/statistics.ts'
+import { meanOf, summarize } from '../../engine/statistics.ts'
 import type { Setting } from '../../engine/study.ts'
 import {
   ADACONS,
@@ -60,7 +60,7 @@ export const predictions: readonly Prediction[] = [
     refutedIf: 'it does not',
     judge(figures) {
       const [noise, opposite] = [NOISE, OPPOSITE].map((part) => harmOf(figures, GAF, part)) as [number[], number[]]
-      const held = [noise, opposite].every((values) => Math.abs(summarize(values).mean) <= 0.005)
+      const held = [noise, opposite].every((values) => Math.abs(meanOf(values)) <= 0.005)
       return {
         verdict: verdictOf({ held, refuted: !held }),
         figures: `noise costs ${differenceText(noise)}, the wrong sign ${differenceText(opposite)}`,

@@ -1,5 +1,5 @@
 /** What the study transformer was expected to show, and what came out. */
-import { summarize } from '../../engine/statistics.ts'
+import { meanOf } from '../../engine/statistics.ts'
 import type { Setting } from '../../engine/study.ts'
 import {
   AT_ONE,
@@ -72,10 +72,9 @@ function shareText(share: number): string {
 
 /** How far `values` lie outside what is between the two others, by seed; undefined if their mean is between them. */
 function outside(values: readonly number[], one: readonly number[], other: readonly number[]): number[] | undefined {
-  const mean = (of: readonly number[]): number => summarize(of).mean
-  const [low, high] = mean(one) <= mean(other) ? [one, other] : [other, one]
-  if (mean(values) < mean(low)) return minus(low, values)
-  return mean(values) > mean(high) ? minus(values, high) : undefined
+  const [low, high] = meanOf(one) <= meanOf(other) ? [one, other] : [other, one]
+  if (meanOf(values) < meanOf(low)) return minus(low, values)
+  return meanOf(values) > meanOf(high) ? minus(values, high) : undefined
 }
 
 export const predictions: readonly Prediction[] = [
@@ -173,7 +172,7 @@ export const predictions: readonly Prediction[] = [
           return { name: `${NAMES[each]}, ${workers} workers`, ratio, behind }
         }),
       )
-      const held = places.every(({ ratio, behind }) => ratio >= 1 / 2 && ratio <= 2 && summarize(behind).mean > 0)
+      const held = places.every(({ ratio, behind }) => ratio >= 1 / 2 && ratio <= 2 && meanOf(behind) > 0)
       return {
         verdict: verdictOf({ held, refuted: !held }),
         figures: places.map(({ name, ratio, behind }) => `${name}: ${numberText(ratio)} times the average’s, behind by ${differenceText(behind, 'loss')}`).join('; '), // prettier-ignore

@@ -3,7 +3,7 @@ import type { TopLevelSpec } from 'vega-lite'
 import { type Figures, curveOf, isComplete } from '../figures.ts'
 import { type IntervalRow, intervalRow } from './parts.ts'
 import type { Chart } from './render.ts'
-import { curveEncoding, inOrder } from './style.ts'
+import { curveEncoding, curveLayers, inOrder } from './style.ts'
 
 const PART = /^([\d.]+) times one worker's rate, (.+)$/
 /** A distance of so many lengths of the sequence is none that needs to be read off. */
@@ -69,11 +69,7 @@ function specOf(rows: readonly Row[]): TopLevelSpec {
     spec: {
       width: 190,
       height: 190,
-      layer: [
-        { mark: 'line', encoding: { x, y: { ...y, field: 'mean' }, color: encoding.color } },
-        { mark: 'rule', encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: encoding.color } },
-        { mark: 'point', encoding: { x, y: { ...y, field: 'mean' }, ...encoding } },
-      ],
+      layer: [...curveLayers(x, y, encoding)],
     },
   }
 }

@@ -5,7 +5,7 @@ import { AVERAGE, BEST, type Figures, curveOf, isComplete } from '../figures.ts'
 import { type Comparison, type IntervalRow, domainOf, intervalRow } from './parts.ts'
 import { rateChart } from './rates.ts'
 import type { Chart } from './render.ts'
-import { REFERENCE, curveEncoding, inOrder } from './style.ts'
+import { REFERENCE, curveEncoding, curveLayers, inOrder } from './style.ts'
 import { workersChart } from './workers.ts'
 
 const LENET: Comparison = {
@@ -94,9 +94,7 @@ function shareSpec(rows: readonly ShareRow[]): TopLevelSpec {
       height: 230,
       layer: [
         { mark: { type: 'rule', ...REFERENCE }, encoding: { y: { ...y, field: 'average', aggregate: 'min' } } },
-        { mark: 'line', encoding: { x, y: { ...y, field: 'mean' }, color: encoding.color } },
-        { mark: 'rule', encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: encoding.color } },
-        { mark: 'point', encoding: { x, y: { ...y, field: 'mean' }, ...encoding } },
+        ...curveLayers(x, y, encoding),
       ],
     },
   }

@@ -47,6 +47,20 @@ export function curveEncoding(drawn: readonly string[]): {
   }
 }
 
+/** Curves of rows with intervals: a line, a rule from the low end to the high one, and a point for each mean. */
+export function curveLayers<X extends object, Y extends object>(
+  x: X,
+  y: Y,
+  { color, shape }: ReturnType<typeof curveEncoding>,
+) {
+  const mean = { ...y, field: 'mean' }
+  return [
+    { mark: 'line', encoding: { x, y: mean, color } },
+    { mark: 'rule', encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color } },
+    { mark: 'point', encoding: { x, y: mean, color, shape } },
+  ] as const
+}
+
 /** In the order of the palette. */
 export function inOrder(curves: Iterable<string>): string[] {
   const given = new Set(curves)
