@@ -8,7 +8,6 @@ export interface Machine {
   readonly date: string
   readonly commit: string
   readonly adasum: string
-  readonly tfjs: string
   readonly node: string
   readonly system: string
   readonly processor: string
@@ -19,15 +18,11 @@ export interface Machine {
 
 /** @param root - of the repository */
 export function machine(root: string, processes: number): Machine {
-  const { version, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    version: string
-    devDependencies: Record<string, string>
-  }
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
   return {
     date: new Date().toISOString(),
     commit: commitOf(root),
     adasum: version,
-    tfjs: devDependencies['@tensorflow/tfjs-core'] ?? 'none',
     node: process.versions.node,
     system: `${process.platform} ${release()} ${process.arch}`,
     processor: cpus()[0]?.model.trim() ?? 'unknown',

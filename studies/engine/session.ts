@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { environmentFor } from '../training/backend.ts'
+import { prepareAddon } from '../training/addon.ts'
 import type { Cell, Result } from '../training/cell.ts'
 import { secondsOf } from './estimate.ts'
 import { machine } from './machine.ts'
@@ -14,6 +14,8 @@ import { type ResultLine, appendLine, keyOf, openResults, resultsIn } from './re
 import type { Context, Study } from './study.ts'
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+/** Processes run programs in TypeScript, which import the package as it was built, like those of its users. */
+const PROGRAM = '--import=tsx'
 const RANK = join('studies', 'engine', 'rank.ts')
 
 export interface SessionOptions {
@@ -52,8 +54,8 @@ export class Session implements Context {
     if (!options.resume && !options.quick && existsSync(path))
       throw new Error(`${path} has results. Go on with --resume, or delete the file.`)
     mkdirSync(options.folder, { recursive: true })
-    const env = await environmentFor(new Set(study.models), ROOT, (text) => progress.say(text))
-    return new Session(study, options, env, progress)
+    if (study.models.some((model) => model !== 'plain')) await prepareAddon((text) => progress.say(text))
+    return new Session(study, options, { ...process.env, NODE_OPTIONS: PROGRAM }, progress)
   }
 
   run(cells: readonly Cell[]): Promise<Result[]> {

@@ -1,5 +1,4 @@
 /** A process of the pool: runs one cell after the other, as it is told, and ends with its parent. */
-import { readyBackend } from '../training/backend.ts'
 import type { Cell, Result } from '../training/cell.ts'
 import { emulate } from '../training/emulation.ts'
 import { simulated } from '../training/exchange.ts'
@@ -29,7 +28,6 @@ function say(message: Message): void {
 }
 
 async function work(cell: Cell): Promise<Result> {
-  await readyBackend(cell)
   const name = `${cell.model} ${cell.data}`
   if (!models.has(name)) models.set(name, makeModel(cell))
   const model = await models.get(name)!

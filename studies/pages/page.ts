@@ -156,7 +156,7 @@ function originText({ study, runs, machines, comparison }: Replay): string {
     `${runs.length} runs took ${numberText(hours)} hours, added up${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
     ...(comparison ? [comparisonText(comparison)] : []),
     `Machine: ${list((each) => `${each.processor}, ${each.cores} cores, ${each.memoryGiB} GiB, ${each.system}`)}.`,
-    `Versions: adasum ${list(({ adasum }) => adasum)}, TensorFlow.js ${list(({ tfjs }) => tfjs)}, Node.js ${list(({ node }) => node)}.`, // prettier-ignore
+    `Versions: adasum ${list(({ adasum }) => adasum)}, Node.js ${list(({ node }) => node)}.`, // prettier-ignore
     `Commits: ${list(({ commit }) => commit)}; from ${days[0] ?? 'an unknown day'} to ${days.at(-1) ?? 'another'}.`,
   ]
     .map((sentence) => `- ${sentence}`)

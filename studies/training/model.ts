@@ -1,6 +1,7 @@
 /** What training sees of a model, whatever framework computes it. */
 import type { OptimizerSegment } from 'adasum/optim'
 import type { Cell } from './cell.ts'
+import { normalNumbers } from './random.ts'
 
 export interface Model {
   readonly segments: readonly OptimizerSegment[]
@@ -37,9 +38,8 @@ export const HELD_OUT = 5000
 export async function makeModel({ model, data }: Cell): Promise<Model> {
   switch (model) {
     case 'lenet':
-      return (await import('./lenet.ts')).makeLeNet(data)
     case 'residual':
-      return (await import('./residual.ts')).makeResidual(data)
+      return (await import('./images-model.ts')).makeImageModel(model, data)
     case 'characters':
       return (await import('./characters.ts')).makeCharacters()
     case 'plain':
@@ -52,4 +52,16 @@ export function offsetsOf(segments: readonly OptimizerSegment[]): number[] {
   const offsets = [0]
   for (const { shape } of segments) offsets.push(offsets.at(-1)! + shape.reduce((product, size) => product * size, 1))
   return offsets
+}
+
+/** By He and others (arXiv 1502.01852) for kernels, which a rectifier follows; gamma 1, other vectors 0. */
+export function heNormal(segments: readonly { name: string; shape: number[] }[], seed: number): Float32Array {
+  const next = normalNumbers(seed)
+  const parts = segments.map(({ name, shape }) => {
+    const size = shape.reduce((product, length) => product * length, 1)
+    if (shape.length === 1) return new Array<number>(size).fill(name.endsWith('gamma') ? 1 : 0)
+    const fanIn = size / shape.at(-1)!
+    return Array.from({ length: size }, () => next() * Math.sqrt(2 / fanIn))
+  })
+  return Float32Array.from(parts.flat())
 }

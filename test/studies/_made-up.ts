@@ -7,7 +7,7 @@ import type { Results, Run } from '../../studies/pages/results.ts'
 import { type Cell, type EmulationPoint, type LogPoint, type Result, phasesOf } from '../../studies/training/cell.ts'
 
 const MACHINE = {
-  ...{ date: '2026-11-30T12:00:00.000Z', commit: '0123456789ab', adasum: '0.1.0', tfjs: '4.22.0', node: '20.19.0' },
+  ...{ date: '2026-11-30T12:00:00.000Z', commit: '0123456789ab', adasum: '0.1.0', node: '20.19.0' },
   ...{ system: 'linux 6.1 x64', processor: 'made up', cores: 2, memoryGiB: 8, processes: 2 },
 }
 
