@@ -51,16 +51,26 @@ impl<'a> Others<'a> {
         &self.nodes[id.0].value
     }
 
-    /// Where to add the gradient of an operation; nothing for the samples, of which no gradient is asked.
-    pub fn gradient(&mut self, id: Id) -> Option<&mut [f32]> {
-        let node = &self.nodes[id.0];
-        node.derivative.as_ref()?;
-        let gradient = &mut self.gradients[id.0];
-        if gradient.is_empty() {
-            gradient.resize(node.value.len(), 0.0);
-        }
-        Some(gradient)
+    /// The gradient of an operation, to add to: empty as long as nothing has been added. The samples have none.
+    pub fn gradient(&mut self, id: Id) -> Option<&mut Vec<f32>> {
+        self.nodes[id.0].derivative.as_ref()?;
+        Some(&mut self.gradients[id.0])
     }
+}
+
+/// Adds to a gradient, which may be empty so far.
+pub fn accumulate(gradient: &mut Vec<f32>, parts: impl ExactSizeIterator<Item = f32>) {
+    if gradient.is_empty() {
+        gradient.extend(parts);
+    } else {
+        gradient.iter_mut().zip(parts).for_each(|(into, part)| *into += part);
+    }
+}
+
+/// A gradient as a slice, to add to here and there; zeros if it was empty.
+pub fn filled(gradient: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    gradient.resize(length, 0.0);
+    gradient
 }
 
 impl<'w> Tape<'w> {

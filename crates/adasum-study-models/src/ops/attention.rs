@@ -1,8 +1,8 @@
 //! Causal attention of several heads (Vaswani and others, arXiv 1706.03762).
 
 use crate::math::{dot, exp, sum};
-use crate::matrix::{ADD, Matrix, REPLACE, multiply};
-use crate::tape::{Derivative, Id, Step, Tape};
+use crate::matrix::{ADD, Matrix, REPLACE, Scales, multiply_into};
+use crate::tape::{Derivative, Id, Step, Tape, filled};
 
 /// Its shape.
 #[derive(Clone, Copy)]
@@ -58,13 +58,13 @@ impl Tape<'_> {
         shape.for_heads(rows, |begin, out| {
             let Some(table) = tables.next() else { return };
             let [queries, keys, values] = [0, 1, 2].map(|which| shape.part(projected, begin, which));
-            multiply(queries, keys.transposed(), table, context, [shape.scale(), 0.0]);
+            multiply_into(queries, keys.transposed(), table, context, Scales { scale: shape.scale(), ..REPLACE });
             for (place, row) in table.chunks_exact_mut(context).enumerate() {
                 let (seen, later) = row.split_at_mut(place + 1);
                 softmax(seen);
                 later.fill(0.0);
             }
-            multiply(Matrix::new(table, context, context), values, &mut value[out..], shape.width, REPLACE);
+            multiply_into(Matrix::new(table, context, context), values, &mut value[out..], shape.width, REPLACE);
         });
         self.push(value, Attended { x, shape, probabilities })
     }
@@ -84,24 +84,26 @@ impl Derivative for Attended {
         let (context, width) = (shape.context, shape.width);
         let projected = step.others.value(self.x);
         let Some(target) = step.others.gradient(self.x) else { return };
+        let target = filled(target, projected.len());
+        let scaled = Scales { scale: shape.scale(), ..ADD };
         let mut tables = self.probabilities.chunks_exact(context * context);
         let mut scores = vec![0.0; context * context];
         shape.for_heads(step.gradient.len() / width, |begin, out| {
             let Some(table) = tables.next() else { return };
             let [queries, keys, values] = [0, 1, 2].map(|which| shape.part(projected, begin, which));
             let gradient = Matrix::strided(&step.gradient[out..], context, shape.head_width(), width);
-            let mut into = |which: usize, left: Matrix, right: Matrix, scales: [f32; 2]| {
-                multiply(left, right, &mut target[begin + which * width..], 3 * width, scales);
+            let mut into = |which: usize, left: Matrix, right: Matrix, scales: Scales| {
+                multiply_into(left, right, &mut target[begin + which * width..], 3 * width, scales);
             };
             into(2, Matrix::new(table, context, context).transposed(), gradient, ADD);
-            multiply(gradient, values.transposed(), &mut scores, context, REPLACE);
+            multiply_into(gradient, values.transposed(), &mut scores, context, REPLACE);
             for (row, shares) in scores.chunks_exact_mut(context).zip(table.chunks_exact(context)) {
                 let mean = dot(row, shares);
                 row.iter_mut().zip(shares).for_each(|(score, share)| *score = share * (*score - mean));
             }
             let scores = Matrix::new(&scores, context, context);
-            into(0, scores, keys, [shape.scale(), 1.0]);
-            into(1, scores.transposed(), queries, [shape.scale(), 1.0]);
+            into(0, scores, keys, scaled);
+            into(1, scores.transposed(), queries, scaled);
         });
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::matrix::{ADD, Matrix, REPLACE, multiply};
-use crate::tape::{Derivative, Id, Step, Tape};
+use crate::matrix::{ADD, Matrix, multiply, multiply_into};
+use crate::tape::{Derivative, Id, Step, Tape, filled};
 
 /// The shape of a convolution; images and kernels are square.
 #[derive(Clone, Copy)]
@@ -101,9 +101,8 @@ impl Tape<'_> {
         let patches = shape.patches(self.value(x));
         let (columns, filters) = (shape.patch_length(), shape.filters);
         let rows = patches.len() / columns;
-        let mut value = vec![0.0; rows * filters];
         let kernel = Matrix::new(&self.weights[weights.clone()], columns, filters);
-        multiply(Matrix::new(&patches, rows, columns), kernel, &mut value, filters, REPLACE);
+        let value = multiply(Matrix::new(&patches, rows, columns), kernel);
         self.push(value, Convolved { x, weights, shape, patches })
     }
 }
@@ -114,12 +113,12 @@ impl Derivative for Convolved {
         let rows = self.patches.len() / columns;
         let gradient = Matrix::new(step.gradient, rows, filters);
         let patches = Matrix::new(&self.patches, rows, columns);
-        multiply(patches.transposed(), gradient, &mut step.weight_gradients[self.weights.clone()], filters, ADD);
+        multiply_into(patches.transposed(), gradient, &mut step.weight_gradients[self.weights.clone()], filters, ADD);
         let kernel = Matrix::new(&step.weights[self.weights.clone()], columns, filters);
+        let length = step.others.value(self.x).len();
         if let Some(target) = step.others.gradient(self.x) {
-            let mut patches = vec![0.0; rows * columns];
-            multiply(gradient, kernel.transposed(), &mut patches, columns, REPLACE);
-            self.shape.add_patches_to(target, &patches);
+            let patches = multiply(gradient, kernel.transposed());
+            self.shape.add_patches_to(filled(target, length), &patches);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::matrix::{ADD, Matrix, REPLACE, multiply};
+use crate::matrix::{ADD, Matrix, multiply, multiply_into};
 use crate::tape::{Derivative, Id, Step, Tape};
 
 struct Product {
@@ -17,9 +17,8 @@ impl Tape<'_> {
     pub fn product(&mut self, x: Id, weights: Range<usize>, outputs: usize) -> Id {
         let inputs = weights.len() / outputs;
         let rows = self.value(x).len() / inputs;
-        let mut value = vec![0.0; rows * outputs];
         let matrix = Matrix::new(&self.weights[weights.clone()], inputs, outputs);
-        multiply(Matrix::new(self.value(x), rows, inputs), matrix, &mut value, outputs, REPLACE);
+        let value = multiply(Matrix::new(self.value(x), rows, inputs), matrix);
         self.push(value, Product { x, weights, inputs, outputs })
     }
 }
@@ -30,10 +29,18 @@ impl Derivative for Product {
         let rows = step.gradient.len() / outputs;
         let gradient = Matrix::new(step.gradient, rows, outputs);
         let samples = Matrix::new(step.others.value(x), rows, inputs);
-        multiply(samples.transposed(), gradient, &mut step.weight_gradients[self.weights.clone()], outputs, ADD);
+        multiply_into(samples.transposed(), gradient, &mut step.weight_gradients[self.weights.clone()], outputs, ADD);
         let weights = Matrix::new(&step.weights[self.weights.clone()], inputs, outputs);
         if let Some(target) = step.others.gradient(x) {
-            multiply(gradient, weights.transposed(), target, inputs, ADD);
+            add_product(target, gradient, weights.transposed(), inputs);
         }
+    }
+}
+
+fn add_product(target: &mut Vec<f32>, left: Matrix, right: Matrix, columns: usize) {
+    if target.is_empty() {
+        *target = multiply(left, right);
+    } else {
+        multiply_into(left, right, target, columns, ADD);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::math::{add_to, exp};
-use crate::tape::{Derivative, Id, Step, Tape};
+use crate::tape::{Derivative, Id, Step, Tape, accumulate};
 
 struct Sum([Id; 2]);
 
@@ -66,7 +66,7 @@ impl Derivative for Sum {
     fn backward(&self, step: &mut Step<'_>) {
         for id in self.0 {
             if let Some(target) = step.others.gradient(id) {
-                add_to(target, step.gradient);
+                accumulate(target, step.gradient.iter().copied());
             }
         }
     }
@@ -79,7 +79,7 @@ impl Derivative for Biased {
             add_to(bias, row);
         }
         if let Some(target) = step.others.gradient(self.x) {
-            add_to(target, step.gradient);
+            accumulate(target, step.gradient.iter().copied());
         }
     }
 }
@@ -87,9 +87,8 @@ impl Derivative for Biased {
 impl Derivative for Rectified {
     fn backward(&self, step: &mut Step<'_>) {
         if let Some(target) = step.others.gradient(self.0) {
-            for ((into, gradient), value) in target.iter_mut().zip(step.gradient).zip(step.value) {
-                *into += if *value > 0.0 { *gradient } else { 0.0 };
-            }
+            let parts = step.gradient.iter().zip(step.value);
+            accumulate(target, parts.map(|(gradient, value)| if *value > 0.0 { *gradient } else { 0.0 }));
         }
     }
 }
@@ -97,9 +96,7 @@ impl Derivative for Rectified {
 impl Derivative for Gelu {
     fn backward(&self, step: &mut Step<'_>) {
         if let Some(target) = step.others.gradient(self.x) {
-            for ((into, gradient), slope) in target.iter_mut().zip(step.gradient).zip(&self.slopes) {
-                *into += gradient * slope;
-            }
+            accumulate(target, step.gradient.iter().zip(&self.slopes).map(|(gradient, slope)| gradient * slope));
         }
     }
 }

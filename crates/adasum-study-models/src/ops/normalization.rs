@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::math::{add_to, dot, sum};
-use crate::tape::{Derivative, Id, Step, Tape};
+use crate::tape::{Derivative, Id, Step, Tape, filled};
 
 const ROW_EPSILON: f32 = 1e-5;
 const CHANNEL_EPSILON: f32 = 1e-3;
@@ -95,6 +95,7 @@ impl Derivative for Standardized {
     fn backward(&self, step: &mut Step<'_>) {
         let width = self.width;
         let Some(target) = step.others.gradient(self.x) else { return };
+        let target = filled(target, step.value.len());
         let rows =
             target.chunks_exact_mut(width).zip(step.gradient.chunks_exact(width)).zip(step.value.chunks_exact(width));
         for (((into, gradient), value), inverse) in rows.zip(&self.inverses) {
@@ -128,7 +129,7 @@ impl Derivative for Normalized {
         add_to(&mut step.weight_gradients[self.gamma.clone()], &single(along, 1.0));
         let scales = &step.weights[self.gamma.clone()];
         let Some(target) = step.others.gradient(self.x) else { return };
-        for ((gradient, value), into) in rows().zip(target.chunks_exact_mut(channels)) {
+        for ((gradient, value), into) in rows().zip(filled(target, step.value.len()).chunks_exact_mut(channels)) {
             for channel in 0..channels {
                 let deviation = gradient[channel] - means[channel] - value[channel] * slopes[channel];
                 into[channel] += scales[channel] * self.inverses[channel] * deviation;

@@ -1,7 +1,7 @@
 //! Fewer places: the highest of four, or the mean of all.
 
 use crate::math::add_to;
-use crate::tape::{Derivative, Id, Step, Tape};
+use crate::tape::{Derivative, Id, Step, Tape, filled};
 
 struct Highest {
     x: Id,
@@ -54,7 +54,9 @@ impl Tape<'_> {
 
 impl Derivative for Highest {
     fn backward(&self, step: &mut Step<'_>) {
+        let length = step.others.value(self.x).len();
         if let Some(target) = step.others.gradient(self.x) {
+            let target = filled(target, length);
             for (origin, gradient) in self.origins.iter().zip(step.gradient) {
                 target[*origin as usize] += gradient;
             }
@@ -65,8 +67,11 @@ impl Derivative for Highest {
 impl Derivative for Mean {
     fn backward(&self, step: &mut Step<'_>) {
         let Self { x, places, channels } = *self;
+        let length = step.others.value(x).len();
         let Some(target) = step.others.gradient(x) else { return };
-        for (image, gradient) in target.chunks_exact_mut(places * channels).zip(step.gradient.chunks_exact(channels)) {
+        for (image, gradient) in
+            filled(target, length).chunks_exact_mut(places * channels).zip(step.gradient.chunks_exact(channels))
+        {
             for place in image.chunks_exact_mut(channels) {
                 for (into, gradient) in place.iter_mut().zip(gradient) {
                     *into += gradient / places as f32;
