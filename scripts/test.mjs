@@ -15,14 +15,14 @@ const { values } = parseArgs({ options: { 'all-cases': { type: 'boolean', defaul
 const limitMinutes = values['all-cases'] ? 90 : 20
 const env = values['all-cases'] ? { ADASUM_CASES: 'all' } : {}
 
-const EXCLUDED = ['adasum-bench', 'adasum-gpu', 'adasum-gpu-node']
+const EXCLUDED = ['adasum-bench', 'adasum-study-models', 'adasum-gpu', 'adasum-gpu-node']
 
 /** @type {import('./lib/suite.mjs').Suite[]} */
 const SUITES = [
   {
     name: 'cargo test',
     command: 'cargo',
-    // What is for GPUs is tested by `npm run test:gpu`: its libraries take long to compile, as do those of the benchmarks.
+    // What is for GPUs is tested by `npm run test:gpu`: its libraries take long to compile, as do those of the benchmarks and studies.
     args: ['test', '--workspace', ...EXCLUDED.flatMap((name) => ['--exclude', name]), '--no-fail-fast'],
     read: readCargo,
     limitMinutes: 20,

@@ -143,7 +143,15 @@ async function installDependencies(root, say) {
 /** @param {string} root */
 function addonFingerprint(root) {
   return fingerprint(root, ['Cargo.toml', 'Cargo.lock', '.cargo', 'crates'], {
-    skip: ['benches', 'tests', 'adasum-bench', 'adasum-wasm', 'adasum-wasm-error', 'adasum-gpu-wasm'],
+    skip: [
+      'benches',
+      'tests',
+      'adasum-bench',
+      'adasum-study-models',
+      'adasum-wasm',
+      'adasum-wasm-error',
+      'adasum-gpu-wasm',
+    ],
   })
 }
 

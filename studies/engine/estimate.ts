@@ -4,14 +4,14 @@ import { keyOf } from './results-file.ts'
 import type { Study } from './study.ts'
 
 /**
- * Samples a second that one core trains in batches of 32, optimizers and exchange included, or evaluates.
- * Measured on two cores of a Xeon with AVX-512, both busy.
+ * Samples a second that one core trains, optimizers and exchange included, or evaluates. Measured on two cores of an AMD EPYC
+ * of the third generation, both busy.
  */
 const SPEEDS: Readonly<Record<Cell['model'], { training: number; evaluation: number }>> = {
   // A sample of text is a piece of 64 characters.
-  lenet: { training: 2350, evaluation: 9000 },
-  residual: { training: 900, evaluation: 3000 },
-  characters: { training: 190, evaluation: 900 },
+  lenet: { training: 3400, evaluation: 11_000 },
+  residual: { training: 2300, evaluation: 7000 },
+  characters: { training: 520, evaluation: 1600 },
   plain: { training: 100_000, evaluation: 300_000 },
 }
 

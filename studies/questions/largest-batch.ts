@@ -24,6 +24,7 @@ import {
   cellOf,
   finalOne,
   regretOf,
+  shorterSchedules,
   slopeFinding,
   tune,
   tuneOne,
@@ -36,8 +37,6 @@ const CURVES: readonly Curve[] = [
   { op: 'damped', of: 'deltas' },
   { op: 'adascale', of: 'deltas' },
 ]
-/** Shares of the steps. */
-const SHORTER = [0.85, 0.7, 0.55]
 /** What counts as the same accuracy. */
 const TOLERANCE = 0.005
 /** Those for which shorter schedules, and schedules without warm-up, are tried, too. */
@@ -133,7 +132,11 @@ function largestFinding(curve: Curve, single: Setting, tuned: readonly Tuned[]):
 
 async function extras(context: Context, scale: Scale, single: Setting, tuned: readonly Tuned[]): Promise<Outcome> {
   const [short, cold, micro] = await Promise.all([
-    shorter(context, scale, single, tuned),
+    shorterSchedules(context, scale, detailed(tuned, middleOf(scale)), {
+      goal: single.mean,
+      nameOf: (curve) =>
+        `${curveOf(curve)}, ${middleOf(scale)} workers: least share of the steps with one worker's accuracy`,
+    }),
     withoutWarmup(context, scale, tuned),
     microBatches(context, scale, tuned),
   ])
@@ -141,31 +144,15 @@ async function extras(context: Context, scale: Scale, single: Setting, tuned: re
   return together(all)
 }
 
-/** Whether the middle number of workers reaches one worker's accuracy in fewer steps. */
-async function shorter(context: Context, scale: Scale, single: Setting, tuned: readonly Tuned[]): Promise<Outcome> {
-  const workers = middleOf(scale)
-  const curves = tuned.filter((each) => each.workers === workers && IN_DETAIL.includes(each.curve))
-  const parts = await Promise.all(
-    curves.map(async ({ curve, rate, best }) => {
-      const settings = await Promise.all(
-        SHORTER.map((share) => {
-          const task = { ...scale.task, samples: Math.round(share * scale.task.samples) }
-          const cell = { ...cellOf(task, curve, workers), evaluationCount: scale.testCount, rate }
-          return finals(context, cell, scale.seeds, { part: `${share} of the steps`, bestInsideGrid: null })
-        }),
-      )
-      const reached = [1, ...SHORTER].filter((_, index) => [best, ...settings][index]!.mean >= single.mean)
-      const name = `${curveOf(curve)}, ${workers} workers: least share of the steps with one worker's accuracy`
-      return { settings, findings: [{ name, mean: reached.length === 0 ? 'none' : Math.min(...reached) }] }
-    }),
-  )
-  return together(parts)
+/** The curves that are looked at in detail, with so many workers. */
+function detailed(tuned: readonly Tuned[], workers: number): Tuned[] {
+  return tuned.filter((each) => each.workers === workers && IN_DETAIL.includes(each.curve))
 }
 
 /** What the best rate of the most workers loses without warm-up. */
 async function withoutWarmup(context: Context, scale: Scale, tuned: readonly Tuned[]): Promise<Outcome> {
   const workers = scale.worldSizes.at(-1)!
-  const curves = tuned.filter((each) => each.workers === workers && IN_DETAIL.includes(each.curve))
+  const curves = detailed(tuned, workers)
   const settings = await Promise.all(
     curves.map(({ curve, rate }) => {
       const cell = { ...cellOf(scale.task, curve, workers), evaluationCount: scale.testCount, rate, warmup: 0 }

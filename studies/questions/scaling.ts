@@ -5,12 +5,14 @@ import { slopeOf, summarizePairs } from '../engine/statistics.ts'
 import {
   type Context,
   type Finding,
+  type Outcome,
   type Score,
   type Setting,
   byAccuracy,
   choose,
   finals,
   curveOf,
+  together,
 } from '../engine/study.ts'
 
 export interface Curve {
@@ -123,6 +125,35 @@ export function regretOf({ curve, workers, best, untuned }: Tuned, { sign } = by
     name,
     ...(sign === 1 ? summarizePairs(best.values, untuned.values) : summarizePairs(untuned.values, best.values)),
   }
+}
+
+/** Shares of the steps that are tried. */
+const SHORTER = [0.85, 0.7, 0.55]
+
+/** In which share of the steps curves still reach a goal, at the best rates that they have in all of them. */
+export async function shorterSchedules(
+  context: Context,
+  scale: Scale,
+  tuned: readonly Tuned[],
+  { goal, nameOf }: { goal: number; nameOf: (curve: Curve) => string },
+): Promise<Outcome> {
+  const score = scale.score ?? byAccuracy
+  const parts = await Promise.all(
+    tuned.map(async ({ curve, workers, rate, best }) => {
+      const settings = await Promise.all(
+        SHORTER.map((share) => {
+          const task = { ...scale.task, samples: Math.round(share * scale.task.samples) }
+          const cell = { ...cellOf(task, curve, workers), evaluationCount: scale.testCount, rate }
+          return finals(context, cell, scale.seeds, { part: `${share} of the steps`, bestInsideGrid: null, score })
+        }),
+      )
+      const isReached = ({ mean }: Setting): boolean => score.sign * mean >= score.sign * goal
+      const reached = [1, ...SHORTER].filter((_, index) => isReached([best, ...settings][index]!))
+      const finding = { name: nameOf(curve), mean: reached.length === 0 ? ('none' as const) : Math.min(...reached) }
+      return { settings, findings: [finding] }
+    }),
+  )
+  return together(parts)
 }
 
 /** Doublings of the best rate for each doubling of the workers. */

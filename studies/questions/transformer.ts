@@ -1,5 +1,4 @@
 /** The same question as largest-batch, for LAMB and Adam on a transformer that reads characters. */
-import type { Cell } from '../training/cell.ts'
 import { range } from '../engine/grid.ts'
 import { summarizePairs } from '../engine/statistics.ts'
 import {
@@ -14,11 +13,10 @@ import {
   together,
 } from '../engine/study.ts'
 import { processCellOf } from './largest-batch.ts'
-import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, type Tuned, cellOf, finalCellOf, finalOne, regretOf, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
+import { AVERAGE, type Curve, DELTAS, GRADIENTS, type Scale, type Tuned, finalCellOf, finalOne, regretOf, shorterSchedules, slopeFinding, tune, tuneOne } from './scaling.ts' // prettier-ignore
 
 /** Averages of deltas, too: what moments of their own do for workers is not to be credited to Adasum. */
 const CURVES: readonly Curve[] = [AVERAGE, { op: 'average', of: 'deltas' }, DELTAS, GRADIENTS]
-const SHORTER = [0.85, 0.7, 0.55]
 /** Rates of one worker around which its grid lies. */
 const BASES = { adam: 0.002, lamb: 0.01 }
 /** A million characters in pieces of 64. */
@@ -76,6 +74,18 @@ async function run(context: Context, scale: Scale): Promise<Outcome> {
   }
 }
 
+/** Whether the most workers reach the loss of the average of gradients in fewer steps. */
+function shorter(context: Context, scale: Scale, tuned: readonly Tuned[]): Promise<Outcome> {
+  const workers = scale.worldSizes.at(-1)!
+  const most = tuned.filter((each) => each.workers === workers)
+  const curves = most.filter(({ curve }) => curve === AVERAGE || curve === DELTAS)
+  return shorterSchedules(context, scale, curves, {
+    goal: most.find(({ curve }) => curve === AVERAGE)!.best.mean,
+    nameOf: (curve) =>
+      `${scale.task.optimizer}, ${curveOf(curve)}, ${workers} workers: least share of the steps with the average's loss`,
+  })
+}
+
 /** What the models at their best rates are worth for another question, and how far each is from the average. */
 async function probes(
   context: Context,
@@ -97,34 +107,6 @@ async function probes(
       return { name, ...summarizePairs(each.values, average.values) }
     })
   return { settings, findings }
-}
-
-/** In which share of the steps the most workers reach the loss of the average of gradients in all of them. */
-async function shorter(context: Context, scale: Scale, tuned: readonly Tuned[]): Promise<Outcome> {
-  const workers = scale.worldSizes.at(-1)!
-  const most = tuned.filter((each) => each.workers === workers)
-  const baseline = most.find(({ curve }) => curve === AVERAGE)!.best
-  const parts = await Promise.all(
-    most
-      .filter(({ curve }) => curve === AVERAGE || curve === DELTAS)
-      .map(async ({ curve, rate, best }) => {
-        const settings = await Promise.all(
-          SHORTER.map((share) => {
-            const task = { ...scale.task, samples: Math.round(share * scale.task.samples) }
-            const cell: Omit<Cell, 'seed' | 'split'> = {
-              ...cellOf(task, curve, workers),
-              ...{ evaluationCount: scale.testCount, rate },
-            }
-            const about = { part: `${share} of the steps`, bestInsideGrid: null, score: byLoss }
-            return finals(context, cell, scale.seeds, about)
-          }),
-        )
-        const reached = [1, ...SHORTER].filter((_, index) => [best, ...settings][index]!.mean <= baseline.mean)
-        const name = `${scale.task.optimizer}, ${curveOf(curve)}, ${workers} workers: least share of the steps with the average's loss`
-        return { settings, findings: [{ name, mean: reached.length === 0 ? 'none' : Math.min(...reached) }] }
-      }),
-  )
-  return together(parts)
 }
 
 export const transformer: Study = {
