@@ -15,6 +15,7 @@ import { execFileSync } from 'node:child_process'
  * @typedef {object} Network
  * @property {readonly Host[]} hosts
  * @property {(index: number) => void} cut drops every packet of a host from now on, without a word to anybody
+ * @property {(index: number) => void} mute drops what a host sends from now on, and nothing that it is sent
  * @property {() => void} remove
  */
 
@@ -63,7 +64,21 @@ export function makeNetwork(size, link) {
     remove()
     throw error
   }
-  return { hosts, cut: (index) => run('ip', '-n', hub, 'link', 'set', 'dev', `port${index}`, 'nomaster'), remove }
+  const cut = (/** @type {number} */ index) => run('ip', '-n', hub, 'link', 'set', 'dev', `port${index}`, 'nomaster')
+  return { hosts, cut, mute: (index) => mute(hosts, index), remove }
+}
+
+/** A hardware address that no host has. */
+const NOBODY = '02:00:00:00:00:01'
+
+/**
+ * @param {readonly Host[]} hosts
+ * @param {number} index
+ */
+function mute(hosts, index) {
+  const { namespace = '' } = hosts[index] ?? {}
+  for (const { address } of hosts.toSpliced(index, 1))
+    run('ip', '-n', namespace, 'neigh', 'replace', address, 'lladdr', NOBODY, 'dev', 'eth0', 'nud', 'permanent')
 }
 
 /**

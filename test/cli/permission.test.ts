@@ -30,6 +30,28 @@ for (const allowed of [[], ['--allow-addons'], ['--allow-worker', '--allow-addon
     t.deepEqual([stderr, sortedLines(stdout), exitCode], ['', ['[0] 0,1', '[1] 0,1'], 0])
   })
 
+const SPEAKING = ['--allow-fs-read=*', '--allow-addons', '--disable-warning=ExperimentalWarning']
+
+test.serial('a rank whose heartbeat may have no thread says so once, and works', async (t) => {
+  const cwd = folderWith(t, {
+    'ranks.mjs': `
+import { connect } from 'adasum'
+const comm = await connect()
+const [part] = await Promise.all([comm.split(0), comm.barrier()])
+console.log((await part.allGather(Int32Array.of(comm.rank))).join())
+await comm.close()`,
+  })
+  installPackages(cwd)
+  const options = [PERMISSION, ...SPEAKING].map((option) => `--node-option=${option}`)
+  const { exitCode, stdout, stderr } = await runAdasum(t, ['run', '-n', '2', ...options, 'ranks.mjs'], { cwd })
+  t.deepEqual([sortedLines(stdout), exitCode], [['[0] 0,1', '[1] 0,1'], 0], stderr)
+  for (const rank of [0, 1]) {
+    const said = sortedLines(stderr).filter((line) => line.startsWith(`[${rank}]`) && line.includes('ADASUM_HEARTBEAT'))
+    t.is(said.length, 1, stderr)
+    t.regex(said[0]!, /has no thread of its own .*counts as lost\. Allow worker threads \(--allow-worker\)/)
+  }
+})
+
 test.serial('ranks that may have no thread notice the end of their launcher all the same', async (t) => {
   const cwd = folderWith(t, { 'idle.mjs': `console.log('pid ' + process.pid)\nsetInterval(() => {}, 1000)` })
   const child = startAdasum(t, ['run', '-n', '2', ...nodeOptions(), 'idle.mjs'], { cwd })

@@ -1,4 +1,4 @@
-// A rank of scripts/test-dead-links.mjs: its argument is a plan as JSON, and what happens to it are lines of JSON on stdout.
+// A rank of scripts/test-dead-links.mjs and scripts/check-detection.mjs: its argument is a plan as JSON, and what happens to it are lines of JSON on stdout.
 
 import { connect } from 'adasum'
 
@@ -7,6 +7,7 @@ import { connect } from 'adasum'
  * @property {import('adasum').ConnectOptions} place
  * @property {'reduces' | 'sends' | 'waits'} does after a first barrier, if there is one; to wait is to begin nothing
  * @property {boolean} [barrier] whether all ranks know each other before that; by default they do
+ * @property {number} [failureTimeoutMs]
  * @property {number} [busyMs] for how long its event loop stands still, once the call has begun
  *
  * @typedef {object} Line
@@ -14,6 +15,7 @@ import { connect } from 'adasum'
  * @property {string} [code]
  * @property {number} [peerRank]
  * @property {string} [message]
+ * @property {number} [at] when it happened, by the clock that all processes of a machine share, in milliseconds
  */
 
 const ELEMENT_COUNT = 8 << 20
@@ -24,7 +26,7 @@ const say = (line) => console.log(JSON.stringify(line))
 /** @param {unknown} error */
 function sayFailed(error) {
   const { code = 'none', message, peerRank } = /** @type {import('adasum').AdasumError} */ (error)
-  say({ event: 'failed', code, message, ...(peerRank !== undefined && { peerRank }) })
+  say({ event: 'failed', code, message, at: Date.now(), ...(peerRank !== undefined && { peerRank }) })
 }
 
 /** @param {number} forMs */
@@ -44,16 +46,18 @@ async function call(comm, does) {
 }
 
 /** @param {Plan} plan */
-async function main({ place, does, barrier = true, busyMs = 0 }) {
+async function main({ place, does, barrier = true, busyMs = 0, failureTimeoutMs }) {
   say({ event: 'started' })
-  const comm = await connect(place)
+  const comm = await connect({ ...place, ...(failureTimeoutMs !== undefined && { failureTimeoutMs }) })
   if (barrier) await comm.barrier()
   say({ event: 'connected' })
   if (does === 'waits') {
     // A line on stdin ends the wait.
     await new Promise((resolve) => process.stdin.once('data', resolve))
     process.stdin.destroy()
-    await comm.barrier()
+    const calling = comm.barrier()
+    say({ event: 'begun' })
+    await calling
   } else {
     const calling = call(comm, does)
     say({ event: 'begun' })

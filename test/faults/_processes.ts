@@ -137,7 +137,17 @@ export class RankProcess<R = Report> {
   /** Stops the process; one that waits is free to go on as soon as it may run again. */
   async stop(): Promise<void> {
     this.#child.kill('SIGSTOP')
-    await waitUntil(() => processState(this.#child.pid!) === 'T', `rank ${this.rank} stopped`)
+    await this.stopped()
+    this.letGoOn()
+  }
+
+  /** Resolves once the process has stopped, whoever has stopped it. */
+  stopped(): Promise<void> {
+    return waitUntil(() => processState(this.#child.pid!) === 'T', `rank ${this.rank} stopped`)
+  }
+
+  /** Ends the wait of a rank whose event loop stands still. */
+  letGoOn(): void {
     this.#child.stdin!.end('\n')
   }
 
@@ -166,21 +176,35 @@ export class ProcessWorld<R = Report, P extends { readonly deviant: number } = P
   readonly #plan: P
   readonly #size: number
   readonly #script: Script
+  readonly #failureTimeoutMs: number
 
-  /** Starts all ranks; what is left of them when the test ends is killed. */
+  /**
+   * Starts all ranks; what is left of them when the test ends is killed.
+   *
+   * @param failureTimeoutMs - by default, longer than a test stops a rank to see what the time limit of a call does
+   */
   static async start<R = Report, P extends { readonly deviant: number } = Plan>(
     t: ExecutionContext,
     size: number,
     plan: P,
     script: Script = RANK,
+    failureTimeoutMs: number = 2 * PATIENCE_MS,
   ): Promise<ProcessWorld<R, P>> {
     const store = await hostStore({ host: '127.0.0.1', port: 0, size, secret: SECRET })
     t.teardown(() => store.close())
-    return new ProcessWorld<R, P>(t, store, size, plan, script)
+    return new ProcessWorld<R, P>(t, store, size, plan, script, failureTimeoutMs)
   }
 
-  private constructor(t: ExecutionContext, store: HostedStore, size: number, plan: P, script: Script) {
+  private constructor(
+    t: ExecutionContext,
+    store: HostedStore,
+    size: number,
+    plan: P,
+    script: Script,
+    failureTimeoutMs: number,
+  ) {
     this.#t = t
+    this.#failureTimeoutMs = failureTimeoutMs
     this.#store = store
     this.#size = size
     this.#plan = plan
@@ -225,6 +249,7 @@ export class ProcessWorld<R = Report, P extends { readonly deviant: number } = P
       ADASUM_STORE: `${this.#store.host}:${this.#store.port}`,
       ADASUM_STORE_HOST: 'launcher',
       ADASUM_SECRET: SECRET,
+      ADASUM_FAILURE_TIMEOUT_MS: String(this.#failureTimeoutMs),
     }
     const started = new RankProcess<R>(rank, plan, env, this.#script)
     this.#t.teardown(() => started.kill())

@@ -20,6 +20,7 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     jobId: new Uint8Array(16),
     timeoutMs,
     tuning: DEFAULT_TUNING,
+    failureTimeoutMs: 3000,
     sharedMemory: 0,
     ...nowhere,
   }

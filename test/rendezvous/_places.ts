@@ -22,6 +22,7 @@ export function place(rank: number, size: number, port: number, change: Partial<
     jobId: new Uint8Array(16),
     timeoutMs: 20_000,
     tuning: DEFAULT_TUNING,
+    failureTimeoutMs: 3000,
     sharedMemory: 0,
     ...change,
   }

@@ -34,6 +34,19 @@ test('options come before ADASUM_*, and these before the launcher’s', (t) => {
   t.is(resolvePlace({ host: '10.0.0.3' }, { ...OWN, ADASUM_HOST: '10.0.0.2' }).host, '10.0.0.3')
 })
 
+test('the limit for a sign of life: the option, then the variable, then the default', (t) => {
+  const limit = (failureTimeoutMs?: number, variable?: string): number =>
+    resolvePlace(
+      { ...(failureTimeoutMs !== undefined && { failureTimeoutMs }) },
+      { ...OWN, ...(variable !== undefined && { ADASUM_FAILURE_TIMEOUT_MS: variable }) },
+    ).failureTimeoutMs
+  t.deepEqual([limit(), limit(100), limit(2 ** 31 - 1, '5'), limit(undefined, '100')], [3000, 100, 2 ** 31 - 1, 100])
+  for (const wrong of [99, 0, -1, 2 ** 31, NaN, Infinity, '3000', null, [3000]])
+    t.throws(() => limit(wrong as number), { code: 'ERR_ARGUMENT', message: /"failureTimeoutMs" must be from 100 to/ })
+  for (const wrong of ['99', '3 s', '-1', '1e4', '2147483648', '0x1000'])
+    t.throws(() => limit(undefined, wrong), { code: 'ERR_ENVIRONMENT', message: /ADASUM_FAILURE_TIMEOUT_MS must be/ })
+})
+
 test('a machine may be named, by the option before the variable', (t) => {
   const machineOf = (options: ConnectOptions, env: Environment) => resolvePlace(options, { ...OWN, ...env }).machine
   t.is(machineOf({}, {}), undefined)

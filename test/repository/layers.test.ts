@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['kernels', 'transport'],
   ['shared-memory'],
   ['wire'],
-  ['rendezvous', 'group'],
+  ['rendezvous', 'group', 'heartbeat'],
   ['collectives'],
   ['gpu'],
   ['reduction'],

@@ -10,6 +10,7 @@ import { hostStore } from '../../ts/src/rendezvous/stores/tcp/host-store.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../../ts/src/shared-memory/shared-memory.ts'
 import { HAS_UNIX_TRANSPORT } from '../../ts/src/transport/unix.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
+import { DEFAULT_FAILURE_LIMITS } from '../../ts/src/timing/failure-limits.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import type { ConnectOptions } from '../../ts/src/types.ts'
@@ -111,6 +112,7 @@ if (HAS_SHARED_MEMORY) {
     const routes = routesOf({
       ...{ ways: NODE_WAYS, identity: { ...identity, rank: 0 }, peers, machines: [0, 0] },
       connectionsPerPeer: 1,
+      limits: DEFAULT_FAILURE_LIMITS,
       sharedMemory: new SharedMemory(loadSharedMemory()),
     })
     const dial = (groupId: string, signal: AbortSignal): Promise<Pipe> => routes[1]!.dial(groupId, signal)

@@ -289,6 +289,11 @@ export interface ConnectOptions {
   launcher?: 'auto' | 'none'
   /** Time in milliseconds within which all ranks must have come. Default 60,000. */
   timeoutMs?: number
+  /**
+   * After how many milliseconds without a sign of life a rank counts as lost, from 100 up; that of rank 0 counts, for
+   * all ranks. Default: that of ADASUM_FAILURE_TIMEOUT_MS, or 3,000.
+   */
+  failureTimeoutMs?: number
   /** Aborting it ends the attempt to connect with ERR_ABORTED. */
   signal?: AbortSignal
   /** Constants of the choice between schedules and the like; those of rank 0 count, for all ranks. */
@@ -322,6 +327,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   machine: true,
   launcher: true,
   ...CALL_OPTIONS,
+  failureTimeoutMs: true,
   tuning: true,
   sharedMemory: true,
   timeline: true,

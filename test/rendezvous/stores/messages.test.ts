@@ -16,6 +16,7 @@ const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 *
 const join: JoinMessage = {
   ...{ type: 'join', host: '10.0.0.7', port: 4000, machine: '0123456789abcdef0123456789abcdef' },
   tuning: { ...DEFAULT_TUNING, directSize: 5 },
+  failureTimeoutMs: 3000,
 }
 const start: StartMessage = {
   type: 'start',
@@ -26,6 +27,7 @@ const start: StartMessage = {
   ],
   machines: [0, 1],
   tuning: { ...DEFAULT_TUNING, directByteLength: 0 },
+  failureTimeoutMs: 100,
 }
 
 const waiting: WaitingMessage = {
@@ -44,6 +46,11 @@ const NO_TUNINGS: object[] = [
     })),
   ),
 ]
+
+/** Whoever sends them must not make others take every pause for death, or wait for ever. */
+const NO_LIMITS: object[] = [99, 2 ** 31, NaN, Infinity, '3000', null, undefined, [3000]].map((failureTimeoutMs) => ({
+  failureTimeoutMs,
+}))
 
 /** Feeds bytes in the given chunk sizes and collects what the decoder says. */
 function decode(bytes: Uint8Array, nextLength: () => number) {
@@ -104,6 +111,8 @@ test('every field of a join is checked', (t) => {
     { port: '80' },
     ...[false, 1, 'true', null].map((sharesMemory) => ({ sharesMemory })),
     ...['', 'f'.repeat(31), 'F'.repeat(32), 7, null].map((unixKey) => ({ unixKey })),
+    ...[0, 65_536, 1.5, '80', null].map((heartbeatPort) => ({ heartbeatPort })),
+    ...NO_LIMITS,
     { machine: 'F'.repeat(32) },
     { machine: 'f'.repeat(31) },
     { machine: null },
@@ -127,6 +136,7 @@ test('every field of a start is checked against the world', (t) => {
       machines,
     })),
     ...NO_TUNINGS,
+    ...NO_LIMITS,
   ]
   for (const change of wrong) t.is(parseStoreMessage({ ...start, ...change }, 2), undefined, JSON.stringify(change))
   t.is(parseStoreMessage(start, 3), undefined)
@@ -216,15 +226,15 @@ test('1,000 mutated messages: each is refused, or is a message that is well form
   t.true(counts.refused > 300 && counts.accepted > 8, JSON.stringify(counts))
 })
 
-test('that it shares memory and the key of a Unix socket travel with the address, and a start message of the largest world fits', (t) => {
+test('that it shares memory, the key of a Unix socket and the port of the heartbeat travel with the address, and a start message of the largest world fits', (t) => {
   const unixKey = '0123456789abcdef'.repeat(2)
-  for (const near of [{ sharesMemory: true }, { unixKey }, { sharesMemory: true, unixKey }])
+  for (const near of [{ sharesMemory: true }, { unixKey }, { sharesMemory: true, unixKey, heartbeatPort: 65_535 }])
     t.deepEqual(parseRankMessage({ ...join, ...near }), { ...join, ...near } as JoinMessage)
-  const peers = [{ ...start.peers[0]!, sharesMemory: true, unixKey } as const, start.peers[1]!]
+  const peers = [{ ...start.peers[0]!, sharesMemory: true, unixKey, heartbeatPort: 1 } as const, start.peers[1]!]
   t.deepEqual(parseStoreMessage({ ...start, peers }, 2), { ...start, peers })
   const many = Array.from(
     { length: 1024 },
-    () => ({ host: 'f'.repeat(39), port: 65_535, sharesMemory: true, unixKey }) as const,
+    () => ({ host: 'f'.repeat(39), port: 65_535, sharesMemory: true, unixKey, heartbeatPort: 65_535 }) as const,
   )
   const machines = many.map((_, rank) => rank)
   const largest = encodeMessage({ ...start, peers: many, machines })

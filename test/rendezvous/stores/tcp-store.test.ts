@@ -48,6 +48,7 @@ function join(store: HostedStore, rank: number, size: number, transport: Transpo
     ...{ announce, signal: controller.signal, progress },
     // Each its own, so that it can be told whose counts.
     tuning: tuningOf(rank),
+    failureTimeoutMs: 3000 + rank,
   }
   const start = joinStore({ ...place, ...(machine !== undefined && { machine }) })
   start.catch(() => {})
@@ -99,7 +100,7 @@ test('those who have come are told who has not, as it changes', async (t) => {
   const starts = await Promise.all([two, ...rest].map((each) => each.start))
   for (const start of starts) {
     t.is(start.runId, starts[0]!.runId)
-    t.deepEqual(start.tuning, tuningOf(0))
+    t.deepEqual([start.tuning, start.failureTimeoutMs], [tuningOf(0), 3000])
   }
   t.deepEqual(
     starts[0]!.peers.map((peer) => peer.port),
@@ -200,7 +201,7 @@ test('a rank that keeps its connection after the round does not hold up the next
   const pipe = await intrude(store, 1, 2)
   const sink = new Collector()
   pipe.setSink(sink)
-  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }))
+  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }))
   await join(store, 0, 2).start
   await sink.finished
   const joins = [0, 1].map((rank) => join(store, rank, 2))
@@ -240,12 +241,12 @@ test('a store of this process is shared until its last user releases it', async 
 
 test('a rank that says nonsense is put out, and its place is free again', async (t) => {
   const store = await open(t, 2)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING })
+  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 })
   const nonsense: Uint8Array[] = [
     Buffer.from([255, 255, 255, 255]),
     Buffer.from([0, 0, 0, 3, 0x7b, 0x7d, 0x7d]),
     encodeMessage({ type: 'waiting', missing: [], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }),
+    encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }),
     Buffer.concat([good, good]),
   ]
   for (const bytes of nonsense) {
@@ -266,7 +267,7 @@ test('1,000 mutated conversations leave the store at work', async (t) => {
   const store = await open(t, 16, { transport: network })
   const random = mulberry32(seed)
   const below = (limit: number) => Math.floor(random() * limit)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING })
+  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 })
   // Rank 15 stays away, so that no round completes.
   for (let i = 0; i < 1000; i += 10) {
     const pipes = await Promise.all(
@@ -298,7 +299,7 @@ test('a store that says nonsense is reported as such', async (t) => {
   const say = [
     Buffer.from([255, 0, 0, 0]),
     encodeMessage({ type: 'waiting', missing: [7], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING }),
+    encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }),
   ]
   for (const bytes of say) {
     const identity = { runId: JOB, rank: STORE_RANK, size: 2, purpose: 'store', secret: 'k' } as const

@@ -26,10 +26,10 @@ export interface CallLinks {
   /** The links to all peers that this rank has been in touch with. */
   links(): Iterable<Peer>
   /**
-   * Tells the peers that this rank waits for which call it waits in; a call asks for it when nothing has moved for a
-   * while.
+   * Tells the peers that this rank waits for which call it waits in, and has it looked at whether they are alive; a call
+   * asks for it when nothing has moved for a while. What it returns ends that look.
    */
-  announceCall(call: Call): void
+  announceCall(call: Call): (() => void) | undefined
   /** The call has made no progress for `stallMs`; it goes on. */
   /** The call stands still. Returns false if it only waits for other calls, which are under way. */
   onStall(call: Call): boolean
@@ -37,11 +37,9 @@ export interface CallLinks {
   onTimeout(call: Call): void
 }
 
-/** After how long without any progress a call is announced to the peers that it waits for. */
-const ANNOUNCE_MS = 1000
-
-/** After how long without any progress a call is reported, and after how long it fails. */
+/** After how long without any progress a call is announced to the peers that it waits for, reported, and fails. */
 export interface CallLimits {
+  readonly announceMs: number
   readonly stallMs: number
   readonly timeoutMs: number
 }
@@ -68,6 +66,7 @@ export class Call implements PhaseObserver, ObservedCall {
   readonly words: CallWords
   readonly stallMs: number
   readonly timeoutMs: number
+  readonly #announceMs: number
   /** Bytes handed to connections, headers included. */
   bytesSent = 0
   /**
@@ -87,14 +86,18 @@ export class Call implements PhaseObserver, ObservedCall {
   #timer: NodeJS.Timeout
   /** The value of `#lastProgress` when the call was last announced. */
   #progressWhenAnnounced = -1
+  /** Ends the watch over those that it waits for. */
+  #unwatch: (() => void) | undefined
   #isReported = false
   #isOver = false
 
-  constructor(links: CallLinks, { sequence, descriptor, words }: CallIdentity, { stallMs, timeoutMs }: CallLimits) {
+  constructor(links: CallLinks, { sequence, descriptor, words }: CallIdentity, limits: CallLimits) {
+    const { announceMs, stallMs, timeoutMs } = limits
     this.#links = links
     this.sequence = sequence
     this.descriptor = descriptor
     this.words = words
+    this.#announceMs = announceMs
     this.stallMs = stallMs
     this.timeoutMs = timeoutMs
     this.#span = links.recorder.begin(this, 'call')
@@ -234,7 +237,7 @@ export class Call implements PhaseObserver, ObservedCall {
   /**
    * The peers that hold this call up, as far as this rank can tell; the one that has been silent for the longest comes
    * first. A peer that this rank waits for may itself wait for another. Such a peer announces the call once it stands
-   * still (ANNOUNCE_MS), so it has been heard of, and a silent peer is blamed instead.
+   * still (`announceMs`), so it has been heard of, and a silent peer is blamed instead.
    */
   missingPeers(): Peer[] {
     const partners = new Set(this.partners())
@@ -286,6 +289,7 @@ export class Call implements PhaseObserver, ObservedCall {
   finish(code?: ErrorCode): void {
     this.#isOver = true
     clearTimeout(this.#timer)
+    this.#unwatch?.()
     this.#links.recorder.endCall(this, this.#span, code)
   }
 
@@ -299,7 +303,7 @@ export class Call implements PhaseObserver, ObservedCall {
    */
   #idleLimitMs(): number {
     const reportMs = this.#isReported ? this.timeoutMs : this.stallMs
-    const announceMs = Math.min(ANNOUNCE_MS, this.stallMs / 2, this.timeoutMs / 2)
+    const announceMs = Math.min(this.#announceMs, this.stallMs / 2, this.timeoutMs / 2)
     return Math.min(this.#isAnnounced ? reportMs : announceMs, this.timeoutMs)
   }
 
@@ -326,7 +330,11 @@ export class Call implements PhaseObserver, ObservedCall {
   #onIdle(): void {
     if (!this.#isAnnounced) {
       this.#progressWhenAnnounced = this.#lastProgress
-      return this.#links.announceCall(this)
+      // The new watch begins before the old one ends, so that what both are about goes on.
+      const unwatch = this.#links.announceCall(this)
+      this.#unwatch?.()
+      this.#unwatch = unwatch
+      return
     }
     this.#isReported = this.#links.onStall(this)
     if (!this.#isReported) this.noteProgress()

@@ -4,6 +4,7 @@
  */
 import type { FlightEntry } from '../call-records.ts'
 import { AdasumError, type ErrorDetails } from '../errors.ts'
+import type { FailureLimits } from '../timing/failure-limits.ts'
 import type { StallReport } from '../types.ts'
 import type { Descriptor } from '../wire/frame.ts'
 import { originOf, unexpectedError } from './abort.ts'
@@ -86,12 +87,35 @@ export function peerLostError(
   peer: NamedPeer,
   call: Call | undefined,
   reason: string,
-  cause: Error | undefined,
+  cause?: Error,
 ): AdasumError {
   const when = call ? ` in ${call.title}` : ''
   const why = cause ? `${reason} (${cause.message})` : reason
   const message = `Lost rank ${peer.peer} (${peer.address})${when}: ${why}. Look at that rank's output, then connect again.`
   return new AdasumError('ERR_PEER_LOST', message, { ...peerFields(peer), cause })
+}
+
+/**
+ * The error for a rank that has given no sign of life for too long: a peer, or this rank itself, as others see it.
+ *
+ * @param seenBy - the rank that has seen it first, if that is one of the group
+ */
+export function silenceError(
+  { rank, failureLimits }: { rank: number; failureLimits: FailureLimits },
+  lost: NamedPeer,
+  call: Call | undefined,
+  seenBy: number | undefined,
+): AdasumError {
+  const details = { rank: seenBy, ...peerFields(lost) }
+  const { failureTimeoutMs } = failureLimits
+  if (lost.peer !== rank) {
+    const as = seenBy === undefined ? '' : `, as rank ${seenBy} has seen`
+    const { code, message } = peerLostError(lost, call, `it gave no sign of life for ${failureTimeoutMs} ms${as}`)
+    return new AdasumError(code, message, details)
+  }
+  const who = seenBy === undefined ? 'the others' : `rank ${seenBy}`
+  const message = `This rank, ${rank} (${lost.address}), counts as lost: ${who} had no sign of life of it for ${failureTimeoutMs} ms. Its process was stopped, its machine slept, or its network was cut off. Connect again.`
+  return new AdasumError('ERR_PEER_LOST', message, details)
 }
 
 /** The error of a call that needs a peer which has closed after its collective `lastSequence`. */

@@ -95,8 +95,13 @@ export class FrameReceiver implements FrameHandler {
   }
 
   begin(header: FrameHeader): readonly Uint8Array[] {
-    this.#parting.onHeard()
+    this.#hear()
     return header.kind === 'data' ? this.#beginData(header) : this.#beginControl(header)
+  }
+
+  #hear(): void {
+    this.#parting.onHeard()
+    this.#owner.hear(this.#peer.peer)
   }
 
   #beginControl(header: FrameHeader): readonly Uint8Array[] {
@@ -117,7 +122,7 @@ export class FrameReceiver implements FrameHandler {
   }
 
   onProgress(header: FrameHeader, byteLength: number): void {
-    this.#parting.onHeard()
+    this.#hear()
     this.#owner.onProgress(header.sequence, this.#peer.peer)
     this.#inbox.progress(byteLength)
   }

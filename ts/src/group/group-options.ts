@@ -1,6 +1,7 @@
 /** The options of a group. */
 import type { Monitor } from '../observe/monitor.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
+import type { FailureLimits } from '../timing/failure-limits.ts'
 import type { Pipe } from '../transport/transport.ts'
 import type { Tuning } from '../tuning.ts'
 
@@ -14,6 +15,8 @@ export interface GroupOptions {
   readonly timeoutMs?: number
   /** Time without any progress of a call after which a warning names the ranks that it waits for. */
   readonly stallMs?: number
+  /** How soon the group finds out that a rank is gone. */
+  readonly failureLimits?: FailureLimits
   /** A suffix that follows the names of its calls in messages; empty for the world. */
   readonly name?: string
   /** The tuning, which must be the same on all ranks. */
@@ -40,4 +43,11 @@ export interface Dialler {
    * A clause about connections that were turned away, for messages about ranks that do not come; empty if none were.
    */
   refusals(): string
+  /** Bytes have come from a peer. */
+  hear?(peer: number): void
+  /**
+   * A call waits for these peers, and nothing moves: whether they are alive is to be looked at. What it returns ends
+   * that.
+   */
+  watch?(peers: readonly number[]): (() => void) | undefined
 }

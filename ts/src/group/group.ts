@@ -12,6 +12,7 @@ import type { Recorder } from '../observe/recorder.ts'
 import { checkTimeout } from '../tensor/check.ts'
 import { ScratchPool } from '../tensor/scratch.ts'
 import type { Pipe } from '../transport/transport.ts'
+import { DEFAULT_FAILURE_LIMITS, type FailureLimits } from '../timing/failure-limits.ts'
 import { DEFAULT_TUNING, type Tuning } from '../tuning.ts'
 import type { CallOptions } from '../types.ts'
 import { type Descriptor, NO_DESCRIPTOR } from '../wire/frame.ts'
@@ -50,6 +51,8 @@ export class Group implements LinkOwner, CallLinks {
   /** The default `timeoutMs` of its calls. */
   readonly timeoutMs: number
   readonly stallMs: number
+  /** How soon it finds out that a rank is gone. */
+  readonly failureLimits: FailureLimits
   /** A suffix that follows the names of its calls in messages; empty for the world. */
   readonly name: string
   readonly tuning: Tuning
@@ -76,6 +79,7 @@ export class Group implements LinkOwner, CallLinks {
     this.size = size
     this.timeoutMs = timeoutMs
     this.stallMs = stallMs
+    this.failureLimits = options.failureLimits ?? DEFAULT_FAILURE_LIMITS
     this.name = name
     this.tuning = options.tuning ?? DEFAULT_TUNING
     this.#dialler = options.dialler
@@ -195,7 +199,7 @@ export class Group implements LinkOwner, CallLinks {
     try {
       const words = isShadow ? shadowWordsOf(descriptor) : wordsOf(descriptor)
       const identity = { sequence: takeSequence(), descriptor, words }
-      call = new Call(this, identity, { stallMs: this.stallMs, timeoutMs })
+      call = new Call(this, identity, { announceMs: this.failureLimits.announceMs, stallMs: this.stallMs, timeoutMs })
     } catch (error) {
       unwatch()
       throw error
@@ -270,12 +274,19 @@ export class Group implements LinkOwner, CallLinks {
     this.joins.fail(cause)
     this.#links.abort(cause)
     // Only the rank that has seen the failure first tells these; all others tell the peers that they have links to.
-    if (cause.rank === this.rank) this.#links.tellUnlinkedPeers(abortFrame(cause))
+    if (cause.rank === this.rank) this.#links.tellUnlinkedPeers(cause)
     this.#monitor.reportFailure(cause, flightRecord)
   }
 
   #abort(call: Call, signal: AbortSignal | undefined): void {
     if (this.#calls.get(call.sequence) === call) this.#fail(abortError(call.title, signal, this.rank), call)
+  }
+
+  /** A rank, which may be this one, counts as lost. `seenBy` is the rank that has seen it, if the group has that. */
+  lose(rank: number, seenBy: number | undefined): void {
+    const call = this.#calls.oldest()
+    const address = this.#dialler?.addressOf(rank) ?? ''
+    this.#fail(failure.silenceError(this, { peer: rank, address }, call, seenBy), call)
   }
 
   onTimeout(call: Call): void {
@@ -284,14 +295,10 @@ export class Group implements LinkOwner, CallLinks {
     this.#fail(failure.timeoutError(call, this.#refusals()), call)
   }
 
-  announceCall(call: Call): void {
-    // All peers have been told of it already.
-    if (isJoin(call.sequence)) return
-    // A rank announces its oldest collective to all peers, not only to those it waits for: so it is not taken for
-    // silent.
-    const isForAll = call.sequence === this.#calls.oldestSequence()
-    const listeners = isForAll ? this.#links.all() : call.awaitedPeers()
-    for (const link of listeners) if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
+  announceCall(call: Call): (() => void) | undefined {
+    // All peers have been told of a join already.
+    if (!isJoin(call.sequence)) this.#links.announce(call, call.sequence === this.#calls.oldestSequence())
+    return this.#dialler?.watch?.(call.awaitedRanks())
   }
 
   onStall(call: Call): boolean {
@@ -348,6 +355,10 @@ export class Group implements LinkOwner, CallLinks {
 
   onProgress(sequence: number, from?: number): void {
     this.#calls.get(sequence)?.noteProgress(from)
+  }
+
+  hear(peer: number): void {
+    this.#dialler?.hear?.(peer)
   }
 
   onHeard(sequence: number, peer: Peer): void {

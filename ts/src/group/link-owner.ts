@@ -26,6 +26,8 @@ export interface LinkOwner {
    * @param from - the rank from which it has come; absent for what has been sent
    */
   onProgress(sequence: number, from?: number): void
+  /** Bytes have come from a peer, on the connection that this rank reads. */
+  hear(peer: number): void
   /** The first frame of that collective has come from a peer. */
   onHeard(sequence: number, peer: Peer): void
   /** That many bytes of the collective have come before this rank asked for them. */

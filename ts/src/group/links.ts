@@ -6,9 +6,9 @@ import type { AdasumError } from '../errors.ts'
 import { Limit } from '../timing/limit.ts'
 import { PendingPipe } from '../transport/pending.ts'
 import type { Pipe } from '../transport/transport.ts'
-import { peersOf } from './call.ts'
+import { type Call, peersOf } from './call.ts'
 import type { Dialler } from './group-options.ts'
-import { dismiss } from './last-words.ts'
+import { abortFrame, dismiss } from './last-words.ts'
 import type { LinkOwner } from './link-owner.ts'
 import { Link } from './link.ts'
 
@@ -79,6 +79,15 @@ export class Links {
     return pipes.filter(({ isOpen }) => isOpen).length
   }
 
+  /**
+   * Tells peers that a call stands still, and what it is: those that it waits for. The oldest call is announced to all,
+   * so that this rank is not taken for silent.
+   */
+  announce(call: Call, isOldest: boolean): void {
+    for (const link of isOldest ? this.all() : call.awaitedPeers())
+      if (link.lastSequence === undefined) link.announce(call.sequence, call.descriptor)
+  }
+
   // ---- the end
 
   /** Says goodbye to all peers. Resolves with those that know that this rank has left. */
@@ -102,10 +111,13 @@ export class Links {
    * Tells the peers that have no link to this rank why the group has failed. They would not hear of it otherwise,
    * although a call of theirs may wait for a rank that waits for this one.
    */
-  tellUnlinkedPeers(lastWords: Uint8Array): void {
+  tellUnlinkedPeers(cause: AdasumError): void {
     const limit = new Limit(TELL_MS)
+    const lastWords = abortFrame(cause)
+    // A rank that is lost would only keep this process waiting.
+    const lost = cause.code === 'ERR_PEER_LOST' ? cause.peerRank : undefined
     const attempts = peersOf(this.#owner)
-      .filter((peer) => !this.#links.has(peer))
+      .filter((peer) => !this.#links.has(peer) && peer !== lost)
       .map(async (peer) => dismiss(await this.#dialler!.dial(peer, limit.signal), lastWords))
     // Peers that cannot be reached have ended, or find out by themselves.
     void Promise.allSettled(attempts).then(() => limit.release())

@@ -12,6 +12,7 @@ import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
 import { requireComplete } from './completeness.ts'
+import { resolveFailureTimeout } from './failure-timeout-setting.ts'
 import { ownLaunch } from './launchers/adasum-run.ts'
 import { launchesIn, type NamedLaunch } from './launchers/known.ts'
 import type { FullLaunch, Launch } from './launchers/launcher.ts'
@@ -47,6 +48,8 @@ export interface Place {
   /** 16 bytes that the ranks of one launch share; zero if the launcher names no job. */
   readonly jobId: Uint8Array
   readonly timeoutMs: number
+  /** The time that this process was given; all ranks use rank 0's. */
+  readonly failureTimeoutMs: number
   /** Patterns for the names of files, if there are to be any. */
   readonly timeline?: Setting<string> | undefined
   readonly flightRecord?: Setting<string> | undefined
@@ -96,6 +99,7 @@ function settingsOf(options: ConnectOptions, env: Environment) {
     machine: identityOf(
       textOption('machine', options.machine, 'a name of this machine') ?? nonEmpty(env, 'ADASUM_MACHINE'),
     ),
+    failureTimeoutMs: resolveFailureTimeout(options.failureTimeoutMs, nonEmpty(env, 'ADASUM_FAILURE_TIMEOUT_MS')),
     tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
     sharedMemory: resolveSharedMemory(options.sharedMemory, nonEmpty(env, 'ADASUM_SHARED_MEMORY')),
     timeline: fileSetting('timeline', options.timeline, env, 'ADASUM_TIMELINE'),

@@ -48,6 +48,8 @@ export interface Meeting {
   readonly machines: readonly number[]
   /** Rank 0's tuning. */
   readonly tuning: Tuning
+  /** Rank 0's. */
+  readonly failureTimeoutMs: number
   /** Gives up the store, if this process hosts it. */
   release(): Promise<void>
 }
@@ -93,6 +95,7 @@ function meetingOf(place: Place, roster: Roster, store: Store): Meeting {
     runId: Buffer.from(roster.runId, 'hex'),
     peers: roster.peers,
     tuning: roster.tuning,
+    failureTimeoutMs: roster.failureTimeoutMs,
     machines: roster.machines,
     localRank: place.localRank ?? local.indexOf(place.rank),
     localSize: place.localSize ?? local.length,

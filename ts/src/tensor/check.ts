@@ -112,12 +112,12 @@ export function numberFrom(value: unknown, what: string, range: { least: number;
 }
 
 /** The longest time that a timer can hold. */
-const LONGEST_MS = 2 ** 31 - 1
+export const LONGEST_TIMEOUT_MS: number = 2 ** 31 - 1
 
 /** Milliseconds that a timer can hold, or ERR_ARGUMENT. */
 export function checkTimeout(value: unknown, what = 'timeoutMs'): number {
-  if (typeof value === 'number' && value >= 1 && value <= LONGEST_MS) return value
-  refuse(`${what} is ${inspect(value)}; it must be from 1 to ${LONGEST_MS} milliseconds.`)
+  if (typeof value === 'number' && value >= 1 && value <= LONGEST_TIMEOUT_MS) return value
+  refuse(`${what} is ${inspect(value)}; it must be from 1 to ${LONGEST_TIMEOUT_MS} milliseconds.`)
 }
 
 /** Whether a switch is on, or ERR_ARGUMENT; it is off if absent. */

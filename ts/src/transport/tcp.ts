@@ -1,11 +1,11 @@
 /**
  * Pipes over TCP.
  *
- * Keep-alive. The system sends a probe over a connection that has been idle for 10 s, and breaks it when ten probes, a
- * second apart, get no answer. So the connections of a machine that has vanished break within 20 s, whatever JavaScript
- * does meanwhile, and those of a process that only computes do not. Node sets the first number, libuv the others where
- * the system has them. The system sends no probes while own data is unacknowledged, so this works on connections that
- * this end only reads. A pair of ranks always has one of these.
+ * Keep-alive. The system sends a probe over a connection that has been idle for some seconds, and breaks it when ten
+ * probes, a second apart, get no answer. So the connections of a machine that has vanished break in the end, where no
+ * heartbeat finds it sooner, whatever JavaScript does meanwhile; and those of a process that only computes do not. Node
+ * sets the first number, libuv the others where the system has them. The system sends no probes while own data is
+ * unacknowledged, so this works on connections that this end only reads. A pair of ranks always has one of these.
  */
 import { createServer, isIP, type Socket } from 'node:net'
 import { systemCode, systemError } from '../errors.ts'
@@ -14,11 +14,11 @@ import { Limit } from '../timing/limit.ts'
 import { joinListeners } from './listeners.ts'
 import { addressesOf, AddressesError, firstOf, type Lookup, systemLookup } from './names.ts'
 import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
-import type { Listener, Pipe, Transport } from './transport.ts'
+import type { DialLimits, Listener, Pipe, Transport } from './transport.ts'
 
-/** How long an address may be silent when it is dialled; the system itself would wait for two minutes and more. */
-export const DIAL_TIMEOUT_MS = 10_000
-const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 10_000 }
+/** Where nothing else is asked for; the system itself would wait for an answer for two minutes and more. */
+const DEFAULT_LIMITS = { answerMs: 10_000, keepAliveMs: 10_000 } satisfies DialLimits
+const keepAlive = (initialDelayMs: number) => ({ keepAlive: true, keepAliveInitialDelay: initialDelayMs })
 /** How many free ports are tried where one must be free at several addresses. */
 const FREE_PORT_TRIES = 20
 
@@ -27,7 +27,6 @@ type Accept = (pipe: Pipe) => void
 export interface TcpOptions {
   /** How names become addresses. */
   readonly lookup?: Lookup
-  readonly dialTimeoutMs?: number
 }
 
 function endsOf(socket: Socket): Ends {
@@ -37,13 +36,18 @@ function endsOf(socket: Socket): Ends {
   }
 }
 
-async function dialAddress(host: string, port: number, timeoutMs: number, signal?: AbortSignal): Promise<Pipe> {
-  const limit = new Limit(timeoutMs, signal)
+async function dialAddress(
+  host: string,
+  port: number,
+  { answerMs, keepAliveMs }: Required<DialLimits>,
+  signal?: AbortSignal,
+): Promise<Pipe> {
+  const limit = new Limit(answerMs, signal)
   try {
-    return await dialledPipe({ host, port, noDelay: true, ...KEEP_ALIVE }, endsOf, limit.signal)
+    return await dialledPipe({ host, port, noDelay: true, ...keepAlive(keepAliveMs) }, endsOf, limit.signal)
   } catch (error) {
     if (!limit.signal.aborted || signal?.aborted === true) throw error
-    throw systemError('ETIMEDOUT', `${formatAddress(host, port)} gave no answer within ${timeoutMs} ms`)
+    throw systemError('ETIMEDOUT', `${formatAddress(host, port)} gave no answer within ${answerMs} ms`)
   } finally {
     limit.release()
   }
@@ -51,7 +55,7 @@ async function dialAddress(host: string, port: number, timeoutMs: number, signal
 
 function listenAt(host: string, port: number, accept: Accept): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true, allowHalfOpen: true, ...KEEP_ALIVE }, (socket) => {
+    const server = createServer({ noDelay: true, allowHalfOpen: true, ...keepAlive(DEFAULT_LIMITS.keepAliveMs) }, (socket) => {
       // Already gone again: there is nobody to talk to.
       if (socket.remoteAddress === undefined) return socket.destroy()
       accept(acceptedPipe(socket, endsOf(socket)))
@@ -109,7 +113,7 @@ async function listenAtFreePort(addresses: readonly string[], accept: Accept): P
   }
 }
 
-export function tcpTransport({ lookup = systemLookup, dialTimeoutMs = DIAL_TIMEOUT_MS }: TcpOptions = {}): Transport {
+export function tcpTransport({ lookup = systemLookup }: TcpOptions = {}): Transport {
   return {
     name: 'tcp',
     async listen(host, port, accept) {
@@ -117,10 +121,11 @@ export function tcpTransport({ lookup = systemLookup, dialTimeoutMs = DIAL_TIMEO
       const addresses = await addressesOf(host, lookup)
       return port === 0 ? listenAtFreePort(addresses, accept) : listenAtAll(addresses, port, accept)
     },
-    async dial(host, port, signal) {
-      if (isIP(host) !== 0) return dialAddress(host, port, dialTimeoutMs, signal)
+    async dial(host, port, signal, given) {
+      const limits = { ...DEFAULT_LIMITS, ...given }
+      if (isIP(host) !== 0) return dialAddress(host, port, limits, signal)
       const attempt = (address: string, within: AbortSignal): Promise<Pipe> =>
-        dialAddress(address, port, dialTimeoutMs, within)
+        dialAddress(address, port, limits, within)
       return firstOf(await addressesOf(host, lookup, signal), attempt, (late) => late.destroy(), signal)
     },
   }

@@ -72,10 +72,18 @@ export interface Listener {
   unref(): void
 }
 
+/** How soon a dial, and the connection that it opens, find out that the other machine is gone. */
+export interface DialLimits {
+  /** How long an address may be silent. */
+  readonly answerMs?: number
+  /** After how long the system probes the connection if it is idle. */
+  readonly keepAliveMs?: number
+}
+
 export interface Transport {
   readonly name: 'tcp' | 'memory' | 'unix'
   /** Port 0 chooses a free one. Rejects with the system's error if the address cannot be had. */
   listen(host: string, port: number, accept: (pipe: Pipe) => void): Promise<Listener>
   /** Rejects with the system's error if nobody listens there, or with signal.reason. */
-  dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe>
+  dial(host: string, port: number, signal?: AbortSignal, limits?: DialLimits): Promise<Pipe>
 }

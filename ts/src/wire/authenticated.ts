@@ -5,7 +5,7 @@ import { formatAddress, isLoopback } from '../transport/address.ts'
 import { systemReason } from '../transport/names.ts'
 import { openFilesError } from '../transport/open-files.ts'
 import { sleep } from '../timing/sleep.ts'
-import type { Listener, Pipe, Transport } from '../transport/transport.ts'
+import type { DialLimits, Listener, Pipe, Transport } from '../transport/transport.ts'
 import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
 import { dialHandshake, type DialIdentity } from './handshake.ts'
 
@@ -18,8 +18,14 @@ const DIAL_LIMIT_MS = 30_000
  * program all.
  */
 const MOST_BROKEN = 5
-/** How often a machine that is silent is dialled for one connection, each time for as long as the transport waits. */
+/** How often a machine that is silent is dialled for one connection. */
 const MOST_UNANSWERED = 2
+
+/** How soon a dialler gives up one attempt, and what it asks of the connection. */
+export interface DialPatience extends DialLimits {
+  /** How long it waits for the other end's hello before it dials anew. */
+  readonly helloMs?: number
+}
 
 /**
  * Refuses to be reachable from other machines without a secret. The code is ERR_AUTH, as for a wrong secret: one code,
@@ -82,13 +88,14 @@ export async function dialAuthenticated(
   port: number,
   local: DialIdentity,
   signal?: AbortSignal,
+  limits: DialPatience = {},
 ): Promise<Pipe> {
   const until = signal ? Infinity : performance.now() + DIAL_LIMIT_MS
   let brokenCount = 0
   for (let attempt = 0; ; attempt++) {
-    const pipe = await dial(transport, host, port, local, signal)
+    const pipe = await dial(transport, host, port, local, signal, limits)
     try {
-      await dialHandshake(pipe, local, signal)
+      await dialHandshake(pipe, local, signal, limits.helloMs)
       return pipe
     } catch (error) {
       signal?.throwIfAborted()
@@ -107,10 +114,11 @@ async function dial(
   port: number,
   local: DialIdentity,
   signal: AbortSignal | undefined,
+  limits: DialLimits,
 ): Promise<Pipe> {
   for (let tries = 1; ; tries++) {
     try {
-      return await transport.dial(host, port, signal)
+      return await transport.dial(host, port, signal, limits)
     } catch (cause) {
       signal?.throwIfAborted()
       if (systemCode(cause) !== 'ETIMEDOUT' || tries === MOST_UNANSWERED)

@@ -13,7 +13,7 @@
 import { hmacSha256 } from '#platform'
 import { bytesOfHex, hexOf, viewOf } from '../bytes.ts'
 
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 export const PREFIX_BYTE_LENGTH = 8
 export const HELLO_BYTE_LENGTH = 76
 export const PROOF_BYTE_LENGTH = 32
@@ -25,11 +25,14 @@ export const GROUP_ID_BYTE_LENGTH = 8
 /** The group of all ranks, in hexadecimal. */
 export const WORLD_GROUP_ID: string = '00'.repeat(GROUP_ID_BYTE_LENGTH)
 
+/** What a connection names that is for none: its two ends tell each other who has left (world/departures.ts). */
+export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)
+
 /** The rank of a store, which is none. */
 export const STORE_RANK = 0xffff_ffff
 
 export const ROLE = { dialler: 1, acceptor: 2 } as const
-export const PURPOSE = { peer: 1, store: 2 } as const
+export const PURPOSE = { peer: 1, store: 2, heartbeat: 3 } as const
 export type Purpose = keyof typeof PURPOSE
 
 /** What an acceptor says about a dialler. `slow` and `busy` mean: try again. */

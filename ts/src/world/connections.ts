@@ -9,7 +9,8 @@
 import type { Group } from '../group/group.ts'
 import { dismiss, goodbyeFrame } from '../group/last-words.ts'
 import type { Pipe } from '../transport/transport.ts'
-import { type Departures, NEWS_GROUP_ID } from './departures.ts'
+import { NEWS_GROUP_ID } from '../wire/handshake-format.ts'
+import type { Departures } from './departures.ts'
 import type { Dial } from './dial.ts'
 
 /** How many connections one peer may hold open for groups that this rank has not made yet. */

@@ -15,11 +15,8 @@ import { NOBODY } from '../transport/nobody.ts'
 import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { ExactReader } from '../wire/exact-reader.ts'
-import { GROUP_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
+import { NEWS_GROUP_ID } from '../wire/handshake-format.ts'
 import type { Dial } from './dial.ts'
-
-/** What a connection for such an exchange names in place of a group. */
-export const NEWS_GROUP_ID: string = 'ff'.repeat(GROUP_ID_BYTE_LENGTH)
 
 const COUNT_BYTE_LENGTH = 4
 const ENTRY_BYTE_LENGTH = 4 + 8
@@ -47,6 +44,11 @@ export class Departures {
 
   note(rank: number, lastSequence: number): void {
     if (rank !== this.#rank) this.#lastSequences.set(rank, lastSequence)
+  }
+
+  /** Whether this rank knows that a rank has left. */
+  isNoted(rank: number): boolean {
+    return this.#lastSequences.has(rank)
   }
 
   /**

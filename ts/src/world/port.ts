@@ -33,6 +33,8 @@ export class Port {
   #know: (runId: Uint8Array) => void = () => {}
   #giveUp: (error: unknown) => void = () => {}
   #opened: OpenPort | undefined
+  /** Keeps the heartbeat's port until it is known what that needs to begin. */
+  #heartbeatPort: Listener | undefined
   #gathering: StripeGathering | undefined
   /** Takes single connections over the transport that reaches every rank. */
   #onConnection: OnPeer = (_, pipe) => pipe.destroy()
@@ -67,6 +69,7 @@ export class Port {
     if (opened !== undefined && (this.#place.host !== undefined || opened.localHost === localHost))
       return opened.address
     this.#opened = undefined
+    this.freeHeartbeatPort()
     await opened?.listener.close()
     this.#opened = { localHost, ...(await this.#listenFor(localHost)) }
     return this.#opened.address
@@ -81,9 +84,16 @@ export class Port {
     this.#know(runId)
   }
 
+  /** From now on the heartbeat can listen at its port. */
+  freeHeartbeatPort(): void {
+    void this.#heartbeatPort?.close()
+    this.#heartbeatPort = undefined
+  }
+
   /** @param error - why this rank did not join, if it did not */
   async close(error?: unknown): Promise<void> {
     this.#giveUp(error)
+    this.freeHeartbeatPort()
     await this.#opened?.listener.close()
     await this.#gathering?.close()
   }
@@ -95,12 +105,17 @@ export class Port {
 
   async #listenFor(localHost: string): Promise<Omit<OpenPort, 'localHost'>> {
     const { transport, nearTransport } = this.#ways
+    const heartbeatPort = await this.#reserveHeartbeatPort(localHost)
     const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, (...peer) =>
       this.#onConnection(...peer),
     )
     const { port } = listener
     const host = isWildcard(listener.host) ? localHost : listener.host
-    const address: PeerAddress = { host, port, ...(this.#sharesMemory && { sharesMemory: true }) }
+    const extras = {
+      ...(heartbeatPort && { heartbeatPort }),
+      ...(this.#sharesMemory && { sharesMemory: true as const }),
+    }
+    const address: PeerAddress = { host, port, ...extras }
     if (!this.#sharesMemory || nearTransport === undefined) return { address, listener }
     const unixKey = hexOf(randomBytes(16))
     try {
@@ -112,6 +127,22 @@ export class Port {
     }
   }
 
+  /**
+   * Finds a free port for the heartbeat, and keeps it meanwhile. Connections that come too early find nobody, and are
+   * dialled again.
+   */
+  async #reserveHeartbeatPort(localHost: string): Promise<number | undefined> {
+    if (this.#ways.beginHeartbeat === undefined) return undefined
+    const host = this.#place.host ?? localHost
+    try {
+      this.#heartbeatPort = await this.#ways.transport.listen(host, 0, (pipe) => pipe.destroy())
+    } catch (cause) {
+      throw this.#cannotListen(host, cause)
+    }
+    this.#heartbeatPort.unref()
+    return this.#heartbeatPort.port
+  }
+
   async #listen(transport: Transport, host: string, port: number, onPeer: OnPeer): Promise<Listener> {
     const { rank, size, secret } = this.#place
     const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
@@ -119,9 +150,13 @@ export class Port {
     try {
       return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })
     } catch (cause) {
-      if (cause instanceof AdasumError) throw cause
-      const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
-      throw new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
+      throw cause instanceof AdasumError ? cause : this.#cannotListen(host, cause)
     }
+  }
+
+  #cannotListen(host: string, cause: unknown): AdasumError {
+    const { rank } = this.#place
+    const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
+    return new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
   }
 }

@@ -6,6 +6,7 @@
  */
 import { AdasumError, systemCode } from '../errors.ts'
 import type { PeerAddress } from '../rendezvous/stores/store.ts'
+import type { FailureLimits } from '../timing/failure-limits.ts'
 import { formatAddress } from '../transport/address.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -25,6 +26,8 @@ export interface RoutesOptions {
   readonly sharedMemory: SharedMemory | undefined
   /** How many connections a pipe has over the transport that reaches every rank; each does its own handshake. */
   readonly connectionsPerPeer: number
+  /** How soon a dial finds out that nobody answers. */
+  readonly limits: FailureLimits
 }
 
 /** @returns the routes by rank; the one to this rank itself is never dialled */
@@ -80,10 +83,10 @@ function nearDial(options: RoutesOptions, peerRank: number): Route['dial'] {
   }
 }
 
-function dialOver({ identity, peers }: RoutesOptions, over: Transport, peerRank: number): Route['dial'] {
+function dialOver({ identity, peers, limits }: RoutesOptions, over: Transport, peerRank: number): Route['dial'] {
   const { host, port } = peers[peerRank]!
   return (groupId, signal) =>
-    dialAuthenticated(over, host, port, { ...identity, peerRank, groupId, purpose: 'peer' }, signal)
+    dialAuthenticated(over, host, port, { ...identity, peerRank, groupId, purpose: 'peer' }, signal, limits)
 }
 
 /** The system's reason why nobody could be dialled, as opposed to what went wrong with somebody. */

@@ -3,12 +3,15 @@
  * memory that it shares, its instruments and its kernels' binding. It makes the world of the ranks that it meets.
  */
 import type { Binding } from '../binding/binding.ts'
+import type { Heartbeat } from '../heartbeat/heartbeat.ts'
+import type { Loss } from '../heartbeat/messages.ts'
 import type { Instruments } from '../observe/instruments.ts'
 import type { Place } from '../rendezvous/environment.ts'
 import type { Notice } from '../rendezvous/notices.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
+import { failureLimits } from '../timing/failure-limits.ts'
 import { Port } from './port.ts'
 import { ROUTE_TO_ONESELF, type Route } from './route.ts'
 import { routesOf } from './routes.ts'
@@ -92,8 +95,10 @@ export class Session {
         routes,
         sharedMemory,
         tuning: meeting.tuning,
+        failureLimits: failureLimits(meeting.failureTimeoutMs),
         reporting: instruments,
       },
+      beginHeartbeat: (onLoss) => this.#beginHeartbeat(meeting, onLoss),
       refusals: () => refusalClause(this.#port.refusals),
       release: async () => {
         sharedMemory?.close()
@@ -107,11 +112,20 @@ export class Session {
     return world
   }
 
-  #routes({ runId, peers, machines, tuning }: Meeting): Route[] {
+  #beginHeartbeat({ runId, peers, failureTimeoutMs }: Meeting, onLoss: (loss: Loss) => void): Heartbeat | undefined {
+    const { place, ways } = this.#options
+    const { rank, size, secret } = place
+    this.#port.freeHeartbeatPort()
+    const host = place.host ?? peers[rank]!.host
+    return ways.beginHeartbeat?.({ rank, size, runId, secret, peers, host, failureTimeoutMs, onLoss })
+  }
+
+  #routes({ runId, peers, machines, tuning, failureTimeoutMs }: Meeting): Route[] {
     const { ways, place } = this.#options
     const { rank, size, secret } = place
     const { connectionsPerPeer } = tuning
     const identity = { runId, rank, size, secret }
-    return routesOf({ ways, identity, peers, machines, sharedMemory: this.#sharedMemory, connectionsPerPeer })
+    const limits = failureLimits(failureTimeoutMs)
+    return routesOf({ ways, identity, peers, machines, sharedMemory: this.#sharedMemory, connectionsPerPeer, limits })
   }
 }

@@ -1,5 +1,6 @@
 /** The ways in which this process can be connected to others: its transports, and memory that it can share. */
 import { loadSharedMemory } from '#binding'
+import { Heartbeat, type HeartbeatOptions } from '../heartbeat/heartbeat.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../shared-memory/shared-memory.ts'
 import { tcp } from '../transport/tcp.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -14,6 +15,8 @@ export interface Ways {
    * Reaches ranks that share memory, by a key that each of them announces. Without it, `transport` reaches them, too.
    */
   readonly nearTransport?: ((key: string) => Transport) | undefined
+  /** Begins a world's heartbeat, over TCP. Without it, only connections that end tell that a rank is gone. */
+  readonly beginHeartbeat?: (options: HeartbeatOptions) => Heartbeat
 }
 
 /** The ways of a Node.js process. */
@@ -21,6 +24,7 @@ export const NODE_WAYS: Ways = {
   transport: tcp,
   openSharedMemory,
   nearTransport: HAS_UNIX_TRANSPORT ? unixTransport : undefined,
+  beginHeartbeat: (options) => new Heartbeat(options),
 }
 
 function openSharedMemory(limitByteLength: number): SharedMemory | undefined {

@@ -9,8 +9,11 @@ import { AdasumError } from '../errors.ts'
 import { peerLeftError } from '../group/failure.ts'
 import { Group } from '../group/group.ts'
 import type { Dialler, GroupOptions } from '../group/group-options.ts'
+import type { Heartbeat } from '../heartbeat/heartbeat.ts'
+import type { Loss } from '../heartbeat/messages.ts'
 import { Monitor, type Reporting } from '../observe/monitor.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
+import type { FailureLimits } from '../timing/failure-limits.ts'
 import type { Tuning } from '../tuning.ts'
 import { GROUP_ID_BYTE_LENGTH, WORLD_GROUP_ID } from '../wire/handshake-format.ts'
 import { Connections } from './connections.ts'
@@ -35,6 +38,10 @@ export interface WorldOptions {
   readonly refusals?: () => string
   /** Where its groups report their calls, stalls and failures. */
   readonly reporting?: Reporting
+  /** How soon its groups find out that a rank is gone. */
+  readonly failureLimits?: FailureLimits
+  /** Begins the heartbeat, which tells of ranks that are lost; undefined if there is none. */
+  readonly beginHeartbeat?: (onLoss: (loss: Loss) => void) => Heartbeat | undefined
   /**
    * Releases everything that the world has besides its groups. Until then, peers that dial are told that it has ended.
    */
@@ -57,7 +64,8 @@ export class World {
   readonly connections: Connections
   readonly #options: WorldOptions
   readonly #departures: Departures
-  readonly #groups = new Set<Group>()
+  readonly #groups = new Map<Group, Membership>()
+  readonly #heartbeat: Heartbeat | undefined
   #root: Group | undefined
   #closing: Promise<void> | undefined
 
@@ -66,6 +74,7 @@ export class World {
     const dial: Dial = (rank, groupId, signal) => options.routes[rank]!.dial(groupId, signal)
     this.#departures = new Departures(options.rank, options.routes.length, dial)
     this.connections = new Connections(dial, this.#departures)
+    this.#heartbeat = options.beginHeartbeat?.((loss) => this.#lose(loss))
   }
 
   /** Makes the group of all ranks. */
@@ -129,10 +138,22 @@ export class World {
     return this.#closing
   }
 
+  /** Ends the groups of which a rank is lost. */
+  #lose({ rank, seenBy }: Loss): void {
+    // One that has left in good order may have stopped on its way out.
+    if (this.#departures.isNoted(rank)) return
+    for (const [group, { worldRanks }] of this.#groups) {
+      const peer = worldRanks.indexOf(rank)
+      const by = worldRanks.indexOf(seenBy)
+      if (peer >= 0) group.lose(peer, by >= 0 ? by : undefined)
+    }
+  }
+
   async #close(): Promise<void> {
-    await Promise.all([...this.#groups].map((group) => group.close()))
+    await Promise.all([...this.#groups.keys()].map((group) => group.close()))
     const farewell = await this.#root?.close()
     if (farewell) await this.#departures.leave(farewell)
+    this.#heartbeat?.close()
     this.connections.close()
     await this.#options.release()
     await this.connections.whenFarewellsSent()
@@ -153,13 +174,17 @@ export class World {
         }),
       sharesMemory: (peer: number) => this.#options.routes[worldRanks[peer]!]!.sharesMemory === true,
       refusals: this.#options.refusals ?? (() => ''),
+      hear: (peer: number) => this.#heartbeat?.hear(worldRanks[peer]!),
+      watch: (peers: readonly number[]) => this.#heartbeat?.watch(peers.map((peer) => worldRanks[peer]!)),
     }
-    const { tuning, sharedMemory, reporting } = this.#options
+    const { tuning, sharedMemory, reporting, failureLimits } = this.#options
     const monitor = new Monitor(label, reporting)
-    const group = new Group({ ...options, ...(tuning && { tuning }), sharedMemory, monitor, dialler })
-    this.#groups.add(group)
+    const own = { ...(tuning && { tuning }), ...(failureLimits && { failureLimits }) }
+    const group = new Group({ ...options, ...own, sharedMemory, monitor, dialler })
+    const membership = { id, worldRanks, group, label }
+    this.#groups.set(group, membership)
     this.connections.add(id, group, worldRanks)
-    return { id, worldRanks, group, label }
+    return membership
   }
 
   /** The error for a rank that cannot be reached: another one if the rank has left in good order. */

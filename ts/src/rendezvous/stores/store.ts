@@ -31,6 +31,8 @@ export interface PeerAddress {
   readonly sharesMemory?: true | undefined
   /** The key of the rank's Unix socket, if it has one for ranks of its machine: 32 hexadecimal digits. */
   readonly unixKey?: string | undefined
+  /** Where the rank's heartbeat listens, at the same host; undefined if it has none. */
+  readonly heartbeatPort?: number | undefined
 }
 
 /** What all ranks learn once all have come. */
@@ -43,6 +45,8 @@ export interface Roster {
   readonly machines: readonly number[]
   /** Rank 0's tuning. */
   readonly tuning: Tuning
+  /** Rank 0's. */
+  readonly failureTimeoutMs: number
 }
 
 /** What the ranks that have come learn while others are missing. */

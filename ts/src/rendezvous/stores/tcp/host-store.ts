@@ -14,6 +14,7 @@ import { randomBytes } from 'node:crypto'
 import { AdasumError, systemCode } from '../../../errors.ts'
 import { formatAddress } from '../../../transport/address.ts'
 import { isUnresolved, systemReason } from '../../../transport/names.ts'
+import { DEFAULT_FAILURE_TIMEOUT_MS, failureLimits } from '../../../timing/failure-limits.ts'
 import { patientTimeout } from '../../../timing/patience.ts'
 import { tcp } from '../../../transport/tcp.ts'
 import type { Listener, Pipe, Transport } from '../../../transport/transport.ts'
@@ -33,8 +34,6 @@ import { NO_REFUSALS, type Refusals, withRefusal } from '../../refusals.ts'
 
 // How long a rank may take to close its connection once it has its answer.
 const FAREWELL_MS = 5000
-/** How long a rank whose place another process claims may take to answer. Its handshake waits meanwhile. */
-const SIGN_OF_LIFE_MS = 2000
 // Many connections may be refused at once: the ranks are told of them together.
 const REFUSAL_NEWS_MS = 100
 
@@ -191,7 +190,8 @@ class Rounds {
 
   #isAlive(member: Member): Promise<boolean> {
     member.signOfLife ??= new Promise((resolve) => {
-      const cancel = patientTimeout(() => member.onAnswer?.(false), SIGN_OF_LIFE_MS, false)
+      const { signOfLifeMs } = failureLimits(member.join?.failureTimeoutMs ?? DEFAULT_FAILURE_TIMEOUT_MS)
+      const cancel = patientTimeout(() => member.onAnswer?.(false), signOfLifeMs, false)
       member.onAnswer = (isAlive) => {
         cancel()
         member.signOfLife = member.onAnswer = undefined
@@ -249,14 +249,14 @@ class Rounds {
   }
 }
 
-/** The answer to all ranks: a fresh run id, all addresses, the machines, and rank 0's tuning. */
+/** The answer to all ranks: a fresh run id, all addresses, the machines, and what rank 0 decides. */
 function startMessage(joins: readonly JoinMessage[]): StartMessage {
   const runId = randomBytes(RUN_ID_BYTE_LENGTH).toString('hex')
   const peers = joins.map(addressOf)
-  const { tuning } = joins[0]!
+  const { tuning, failureTimeoutMs } = joins[0]!
   const known = [...new Set(joins.map(({ machine }) => machine))]
   const machines = joins.map(({ machine }) => known.indexOf(machine))
-  return { type: 'start', runId, peers, machines, tuning }
+  return { type: 'start', runId, peers, machines, tuning, failureTimeoutMs }
 }
 
 /** The last message to a rank, which then closes the connection. */

@@ -26,6 +26,8 @@ export interface JoinStoreOptions extends JoinOptions {
   readonly ports: readonly number[]
   /** The tuning that this rank was given; all ranks use rank 0's. */
   readonly tuning: Tuning
+  /** The time that this rank was given; all ranks use rank 0's. */
+  readonly failureTimeoutMs: number
   /** Identity of this machine; by default from its name and boot. */
   readonly machine?: string | undefined
 }
@@ -61,7 +63,8 @@ function isWorthRetrying(error: unknown, portCount: number): boolean {
 }
 
 async function joinOnce(options: JoinStoreOptions, port: number): Promise<Roster> {
-  const { rank, size, secret, jobId, transport, host, machine = machineIdentity(), tuning, signal, progress } = options
+  const { rank, size, secret, jobId, transport, host, machine = machineIdentity(), signal, progress } = options
+  const { tuning, failureTimeoutMs } = options
   const identity = { runId: jobId, rank, size, peerRank: STORE_RANK, purpose: 'store', secret } as const
   const limited = new Limit(options.ports.length > 1 ? PORT_TRY_MS : undefined, signal)
   let pipe: Pipe
@@ -81,7 +84,7 @@ async function joinOnce(options: JoinStoreOptions, port: number): Promise<Roster
     const { host: localHost } = parseAddress(pipe.localAddress) ?? { host }
     const address = await options.announce(localHost)
     signal.throwIfAborted()
-    pipe.write(encodeMessage({ type: 'join', ...address, machine, tuning }))
+    pipe.write(encodeMessage({ type: 'join', ...address, machine, tuning, failureTimeoutMs }))
     return await start
   } finally {
     progress.isAtStore = false

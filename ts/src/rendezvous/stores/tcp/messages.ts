@@ -5,6 +5,7 @@
 import { printable } from '../../../printable.ts'
 import type { Sink } from '../../../transport/transport.ts'
 import { type Tuning, tuningFrom } from '../../../tuning.ts'
+import { isFailureTimeout } from '../../failure-timeout-setting.ts'
 import { LONGEST_REASON, type Refusals } from '../../refusals.ts'
 import type { Absence, PeerAddress, Roster } from '../store.ts'
 
@@ -13,13 +14,15 @@ export const MAX_MESSAGE_BYTE_LENGTH: number = 160 * 1024
 const LENGTH_BYTE_LENGTH = 4
 
 /**
- * A rank to the store: where it listens, on which machine it runs, and its tuning. The handshake has proved its rank.
+ * A rank to the store: where it listens, on which machine it runs, and its tuning and time limit. The handshake has
+ * proved its rank.
  */
 export interface JoinMessage extends PeerAddress {
   readonly type: 'join'
   /** Equal for the processes of one machine: 32 hexadecimal digits. */
   readonly machine: string
   readonly tuning: Tuning
+  readonly failureTimeoutMs: number
 }
 
 /** A rank to the store, which has asked for a sign of life. */
@@ -121,22 +124,28 @@ function isWhole(value: unknown, below: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < below
 }
 
+function isPort(value: unknown): value is number {
+  return isWhole(value, 65536) && value > 0
+}
+
 function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
 }
 
 function parsePeer(value: unknown): PeerAddress | undefined {
   if (!isObject(value)) return undefined
-  const { host, port, sharesMemory, unixKey } = value
+  const { host, port, sharesMemory, unixKey, heartbeatPort } = value
   if (typeof host !== 'string' || !/^[\w.:%-]{1,255}$/.test(host)) return undefined
   if (sharesMemory !== undefined && sharesMemory !== true) return undefined
   if (unixKey !== undefined && !isId(unixKey)) return undefined
-  return isWhole(port, 65536) && port > 0 ? addressOf({ host, port, sharesMemory, unixKey }) : undefined
+  if (!isPort(port) || (heartbeatPort !== undefined && !isPort(heartbeatPort))) return undefined
+  return addressOf({ host, port, sharesMemory, unixKey, heartbeatPort })
 }
 
 /** The fields of a rank's message that its peers are told. */
-export function addressOf({ host, port, sharesMemory, unixKey }: PeerAddress): PeerAddress {
-  return { host, port, ...(sharesMemory && { sharesMemory }), ...(unixKey && { unixKey }) }
+export function addressOf({ host, port, sharesMemory, unixKey, heartbeatPort }: PeerAddress): PeerAddress {
+  const near = { ...(sharesMemory && { sharesMemory }), ...(unixKey && { unixKey }) }
+  return { host, port, ...near, ...(heartbeatPort && { heartbeatPort }) }
 }
 
 /** A rank's message in `value`, or undefined if it is none. */
@@ -149,8 +158,10 @@ export function parseRankMessage(value: unknown): RankMessage | undefined {
 function parseJoin(fields: Fields): JoinMessage | undefined {
   const address = parsePeer(fields)
   if (address === undefined || !isId(fields['machine'])) return undefined
+  const { failureTimeoutMs } = fields
   const tuning = tuningFrom(fields['tuning'])
-  return tuning && { type: 'join', ...address, machine: fields['machine'], tuning }
+  if (tuning === undefined || !isFailureTimeout(failureTimeoutMs)) return undefined
+  return { type: 'join', ...address, machine: fields['machine'], tuning, failureTimeoutMs }
 }
 
 /** The store's message in `value` to a rank of a world of `size`, or undefined if it is none. */
@@ -183,13 +194,14 @@ function parseRefusals(value: unknown): Refusals | undefined {
 }
 
 function parseStart(fields: Fields, size: number): StartMessage | undefined {
-  const { runId, peers } = fields
+  const { runId, peers, failureTimeoutMs } = fields
   if (!isId(runId) || !Array.isArray(peers) || peers.length !== size) return undefined
   const addresses = peers.map(parsePeer).filter((peer) => peer !== undefined)
   const machines = parseMachines(fields['machines'], size)
   const tuning = tuningFrom(fields['tuning'])
   if (addresses.length !== size || machines === undefined || tuning === undefined) return undefined
-  return { type: 'start', runId, peers: addresses, machines, tuning }
+  if (!isFailureTimeout(failureTimeoutMs)) return undefined
+  return { type: 'start', runId, peers: addresses, machines, tuning, failureTimeoutMs }
 }
 
 /**
