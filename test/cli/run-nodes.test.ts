@@ -7,7 +7,7 @@ import { compile, outcomeOf, runAdasum, sortedLines, startAdasum, waitUntil } fr
 
 test.before(compile)
 
-const SECRET = '5ec2e7'.repeat(10)
+const SECRET = '5ec2e7d1a09b4f83'.repeat(4)
 
 const PRINT_PLACE = `
 const { ADASUM_RANK: rank, ADASUM_SIZE: size, ADASUM_LOCAL_RANK: localRank, ADASUM_LOCAL_SIZE: localSize,

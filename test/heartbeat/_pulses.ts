@@ -11,7 +11,7 @@ import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { listenAuthenticated } from '../../ts/src/wire/authenticated.ts'
 
 const HOST = '127.0.0.1'
-export const IDENTITY = { runId: new Uint8Array(16).fill(7), secret: 'heartbeats' }
+export const IDENTITY = { runId: new Uint8Array(16).fill(7), tls: 'default' as const, secret: 'heartbeats' }
 
 /** A port at which nobody listens. */
 export async function freePort(): Promise<number> {

@@ -3,7 +3,9 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import anyTest from 'ava'
 import { neighboursOf } from '../../ts/src/heartbeat/neighbours.ts'
+import { securedTcp } from '../../ts/src/transport/secured.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
+import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import {
   IDENTITY,
@@ -168,4 +170,19 @@ test('the port of a heartbeat lets in ranks of the run that come for it, and nob
   await t.throwsAsync(dial({ purpose: 'peer' }), { code: 'ERR_MISMATCH' })
   await t.throwsAsync(dial({ runId: new Uint8Array(16) }), { code: 'ERR_MISMATCH' })
   t.deepEqual(pulse.losses, [])
+})
+
+test('heartbeats are encrypted as their rank is told, in both directions', async (t) => {
+  const peers = await addresses(t, 2)
+  new TestPulse(t, 0, peers, { failureTimeoutMs: 60_000, tls: 'psk' })
+  const local = { ...IDENTITY, rank: 1, size: 2, peerRank: 0, purpose: 'heartbeat' as const }
+  const dial = (transport: Transport): Promise<Pipe> =>
+    dialAuthenticated(transport, '127.0.0.1', peers[0]!.heartbeatPort!, local, AbortSignal.timeout(60_000))
+  const encrypted = securedTcp(IDENTITY.secret, 'psk')
+  for (let pipe; !pipe; await sleep(10)) (pipe = await dial(encrypted).catch(() => undefined))?.destroy()
+  await t.throwsAsync(dial(tcp), { code: 'ERR_PEER_LOST' })
+  // A pulse that is told the same dials, too: both lose a third one that is not there, and not each other.
+  const three = await addresses(t, 3)
+  const pulses = [0, 1].map((rank) => new TestPulse(t, rank, three, { failureTimeoutMs: LIMIT_MS, tls: 'psk' }))
+  for (const pulse of pulses) t.deepEqual((await pulse.hasLost(1)).map(({ rank }) => rank), [2]) // prettier-ignore
 })

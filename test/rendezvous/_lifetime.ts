@@ -17,6 +17,7 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     store,
     hostsStore: rank === 0,
     secret: 'k',
+    tls: 'default',
     jobId: new Uint8Array(16),
     timeoutMs,
     tuning: DEFAULT_TUNING,

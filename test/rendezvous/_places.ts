@@ -8,13 +8,17 @@ import type { Transport } from '../../ts/src/transport/transport.ts'
 import { DEFAULT_TUNING } from '../../ts/src/tuning.ts'
 import { meetAtPort, type MeetingAtPort } from './_meet.ts'
 
+/** As strong as it must be beyond loopback. */
+export const SECRET = 'p9S2xV7bQm4LzT0cRk8WnY3hJd6FgA1e'
+
 export function place(rank: number, size: number, port: number, change: Partial<Place> = {}): Place {
   return {
     rank,
     size,
     store: { host: '127.0.0.1', ports: [port] },
     hostsStore: rank === 0,
-    secret: 'k',
+    secret: SECRET,
+    tls: 'default',
     host: undefined,
     machine: undefined,
     localRank: undefined,

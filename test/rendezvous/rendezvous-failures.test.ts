@@ -6,7 +6,7 @@ import { createMemoryTransport } from '../transport/_memory.ts'
 import { tcp } from '../../ts/src/transport/tcp.ts'
 import type { Pipe } from '../../ts/src/transport/transport.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
-import { fails, meet, meetingStarted, place } from './_places.ts'
+import { SECRET, fails, meet, meetingStarted, place } from './_places.ts'
 import { freePort } from './_ports.ts'
 
 test('ranks that never come are named', async (t) => {
@@ -19,7 +19,7 @@ test('ranks that never come are named', async (t) => {
 })
 
 test('ranks that gave up a moment earlier are not among those who never came', async (t) => {
-  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 6, secret: 'k' })
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 6, secret: SECRET })
   t.teardown(() => store.close())
   const outcomes = [2400, 2000, 2000].map((timeoutMs, rank) =>
     meet(t, place(rank, 6, store.port, { timeoutMs, hostsStore: false }), tcp),
@@ -31,7 +31,7 @@ test('ranks that gave up a moment earlier are not among those who never came', a
 })
 
 test('where all came, but not at the same time, those who left again are named as such', async (t) => {
-  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: 'k' })
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: SECRET })
   t.teardown(() => store.close())
   const mine = { hostsStore: false }
   await fails(t, 'ERR_TIMEOUT', meet(t, place(1, 2, store.port, { ...mine, timeoutMs: 1000 }), tcp))
@@ -76,7 +76,7 @@ test('a port in use is named', async (t) => {
 
 test('a second rank 0 learns that its rank is taken; a store of another run is just a port in use', async (t) => {
   // Not by rendezvous, since the stores of one process are shared.
-  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: 'k' })
+  const store = await hostStore({ host: '127.0.0.1', port: 0, size: 2, secret: SECRET })
   t.teardown(() => store.close())
   const error = await fails(t, 'ERR_RANK_TAKEN', meet(t, place(0, 2, store.port), tcp))
   t.regex(error.message, new RegExp(`^the store at 127.0.0.1:${store.port} is hosted already, by another rank 0`))

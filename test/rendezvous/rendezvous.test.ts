@@ -8,7 +8,7 @@ import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
 import { dialAuthenticated } from '../../ts/src/wire/authenticated.ts'
 import { Collector } from '../transport/_compliance.ts'
 import { ipv6Test } from '../transport/_ipv6.ts'
-import { fails, meet, meetingStarted, place } from './_places.ts'
+import { SECRET, fails, meet, meetingStarted, place } from './_places.ts'
 import { freePort } from './_ports.ts'
 
 for (const [name, create] of [
@@ -45,7 +45,7 @@ test('peers dial each other with the run id, also those who dial before it is kn
     meet(t, place(0, 2, port), tcp, { onPeer }),
     meet(t, place(1, 2, port), tcp).then(async (meeting) => {
       const { host, port } = meeting.peers[0]!
-      const identity = { runId: meeting.runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: 'k' } as const
+      const identity = { runId: meeting.runId, rank: 1, size: 2, peerRank: 0, purpose: 'peer', secret: SECRET } as const
       const pipe = await dialAuthenticated(tcp, host, port, identity)
       pipe.write(Buffer.from('hello'))
       t.teardown(() => pipe.destroy())
@@ -233,7 +233,7 @@ test('under torchrun the store is at the first port that is free, and strangers 
     host: '127.0.0.1',
     port: base + 2,
     size: 2,
-    secret: 'k',
+    secret: SECRET,
     jobId: new Uint8Array(16).fill(1),
   })
   t.teardown(() => Promise.all([nonsense.close(), neighbour.close()]))
@@ -274,12 +274,12 @@ test('a rank that joins late finds the others; one that left in between does not
 test('a store that dies and comes back is found again', async (t) => {
   const port = await freePort()
   const mine = { hostsStore: false }
-  const store = await hostStore({ host: '127.0.0.1', port, size: 2, secret: 'k' })
+  const store = await hostStore({ host: '127.0.0.1', port, size: 2, secret: SECRET })
   const one = meet(t, place(1, 2, port, mine), tcp)
   await sleep(200)
   await store.close()
   await sleep(100)
-  const again = await hostStore({ host: '127.0.0.1', port, size: 2, secret: 'k' })
+  const again = await hostStore({ host: '127.0.0.1', port, size: 2, secret: SECRET })
   t.teardown(() => again.close())
   const zero = await meet(t, place(0, 2, port, mine), tcp)
   t.deepEqual((await one).runId, zero.runId)

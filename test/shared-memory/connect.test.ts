@@ -75,6 +75,7 @@ if (HAS_SHARED_MEMORY) {
     const { ranks, close } = await world([{}, {}, {}], {
       ...NODE_WAYS,
       transport: { ...tcp, dial },
+      secured: undefined,
       nearTransport: undefined,
     })
     t.deepEqual(await transports(ranks), ['shared-memory', 'shared-memory', 'shared-memory'])

@@ -119,7 +119,7 @@ async function settles(promise: Promise<unknown>, withinMs: number): Promise<boo
 }
 
 /** @param count - of connections that make up a pipe */
-export function compliance(test: TestFn, name: Transport['name'], create: () => Transport, count = 1): void {
+export function compliance(test: TestFn, name: Transport['name'] | 'tls', create: () => Transport, count = 1): void {
   const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
   test.before((t) => t.log(`${name} compliance, seed ${seed}`))
   testData(test, create, seed)
@@ -489,7 +489,7 @@ function testAddresses(test: TestFn, create: () => Transport): void {
   })
 }
 
-function testProcessLife(test: TestFn, name: Transport['name'], count: number): void {
+function testProcessLife(test: TestFn, name: Transport['name'] | 'tls', count: number): void {
   const script = fileURLToPath(new URL('_idle.ts', import.meta.url))
   const run = async (mode: string): Promise<number | NodeJS.Signals> => {
     const child = spawn(process.execPath, ['--import=tsx', script, name, mode, `${count}`], { stdio: 'inherit' })

@@ -76,7 +76,8 @@ test('a dialler with the secret checks the acceptor’s words as well', async (t
   accepted.write(format.encodeNotice('ok'))
   accepted.write(mine)
   await sink.has(format.HELLO_BYTE_LENGTH + format.PROOF_BYTE_LENGTH)
-  accepted.write(format.encodeVerdict('s3cret', 'ok', sink.bytes.slice(0, format.HELLO_BYTE_LENGTH), mine))
+  const theirs = sink.bytes.slice(0, format.HELLO_BYTE_LENGTH)
+  accepted.write(format.encodeVerdict('s3cret', 'ok', seen(theirs, mine)))
   t.is((await t.throwsAsync<AdasumError>(dialling)).code, 'ERR_MISMATCH')
 })
 
@@ -127,6 +128,12 @@ test('a recorded handshake opens no second pipe, here or at another acceptor', a
 })
 
 /** Dials by hand, with a nonce of the test's choice, up to the point before the proof is sent. */
+/** What both ends have seen of a connection that is not encrypted. */
+const seen = (diallerHello: Uint8Array, acceptorHello: Uint8Array): format.Transcript => ({
+  ...{ diallerHello, acceptorHello },
+  channelBinding: new Uint8Array(),
+})
+
 async function greet(t: ExecutionContext, far: AcceptIdentity, nonce: Uint8Array) {
   const { dialled, accepted } = await connectPair(t, tcp)
   const outcome = acceptHandshake(accepted, far)
@@ -137,7 +144,7 @@ async function greet(t: ExecutionContext, far: AcceptIdentity, nonce: Uint8Array
   dialled.write(mine)
   await sink.has(format.PREFIX_BYTE_LENGTH + format.HELLO_BYTE_LENGTH)
   const theirs = sink.bytes.slice(format.PREFIX_BYTE_LENGTH)
-  return { outcome, prove: () => dialled.write(format.diallerProof('s3cret', mine, theirs)) }
+  return { outcome, prove: () => dialled.write(format.diallerProof('s3cret', seen(mine, theirs))) }
 }
 
 test('two handshakes with one nonce at the same time: the first wins', async (t) => {
@@ -150,18 +157,25 @@ test('two handshakes with one nonce at the same time: the first wins', async (t)
   t.is((await t.throwsAsync<AdasumError>(second.outcome)).code, 'ERR_AUTH')
 })
 
-test('the bytes of proofs are fixed: HMAC-SHA-256 over role, status and both hellos', (t) => {
+test('the bytes of proofs are fixed: HMAC-SHA-256 over role, status, both hellos and the channel', (t) => {
   const [one, two] = [
     new Uint8Array(format.HELLO_BYTE_LENGTH).fill(1),
     new Uint8Array(format.HELLO_BYTE_LENGTH).fill(2),
   ]
+  const channelBinding = Uint8Array.of(3, 4)
   const hmac = (label: string) =>
     createHmac('sha256', 'k')
-      .update(Buffer.concat([Buffer.from(label), one, two]))
+      .update(Buffer.concat([Buffer.from(label), one, two, channelBinding]))
       .digest()
-  t.deepEqual(Buffer.from(format.diallerProof('k', one, two)), hmac('adasum dialler\0'))
+  t.deepEqual(
+    Buffer.from(format.diallerProof('k', { diallerHello: one, acceptorHello: two, channelBinding })),
+    hmac('adasum dialler\0'),
+  )
   const verdict = Buffer.concat([Buffer.from([4]), hmac('adasum acceptor\0\x04')])
-  t.deepEqual(Buffer.from(format.encodeVerdict('k', 'size', one, two)), verdict)
+  t.deepEqual(
+    Buffer.from(format.encodeVerdict('k', 'size', { diallerHello: one, acceptorHello: two, channelBinding })),
+    verdict,
+  )
 })
 
 test('garbage, truncated and bit-flipped hellos are refused, and every pipe closes', async (t) => {

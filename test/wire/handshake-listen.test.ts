@@ -69,15 +69,19 @@ test('ranks come in with their pipes; the rest is refused and forgotten', async 
   pipe.destroy()
 })
 
-test('without a secret only loopback is listened on', async (t) => {
+test('without a secret, or with one that can be guessed, only loopback is listened on', async (t) => {
   for (const host of ['0.0.0.0', '::', '10.1.2.3', 'node1']) {
     const refused = listenAuthenticated(tcp, host, 0, { ...here, secret: '' }, () => {})
     const error = await t.throwsAsync<AdasumError>(refused)
     t.is(error.code, 'ERR_AUTH')
     t.true(error.message.includes(host))
-    t.notThrows(() => requireSecret(host, 'k'))
+    t.notThrows(() => requireSecret(host, 'f0e1d2c3b4a5968778695a4b3c2d1e0f'))
+    const weak = t.throws<AdasumError>(() => requireSecret(host, 'f0e1d2c3b4a5968778695a4b3c2d1e0'))
+    t.is(weak.code, 'ERR_AUTH')
+    t.regex(weak.message, /124 bits of apparent strength, less than 128: .* adasum secret/)
   }
   for (const host of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) t.notThrows(() => requireSecret(host, ''))
+  for (const host of ['127.0.0.1', 'localhost']) t.notThrows(() => requireSecret(host, 'k'))
 })
 
 /** Places in handshakes, for a world of two. */

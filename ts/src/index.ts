@@ -41,6 +41,7 @@ export type {
   AllReduceOptions,
   AwaitedRank,
   CallOptions,
+  Certificates,
   ConnectOptions,
   CoefficientFunction,
   FloatArray,

@@ -262,6 +262,16 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
 }
 
 /** This process's place in the world, and settings of its connections. Absent options come from the environment. */
+/** What mutual TLS takes; each in PEM. */
+export interface Certificates {
+  /** The private key of this rank. */
+  readonly key: string
+  /** Its certificate, and those between it and the authority. */
+  readonly cert: string
+  /** The authority that has signed the certificates of all ranks. */
+  readonly ca: string
+}
+
 export interface ConnectOptions {
   /** This rank, from 0 to `size - 1`. */
   rank?: number
@@ -271,6 +281,12 @@ export interface ConnectOptions {
   store?: string
   /** Shared secret that every connection must prove; needed beyond loopback. */
   secret?: string
+  /**
+   * How connections over TCP are encrypted. Default: by TLS 1.3 with the secret as key, except between addresses of the
+   * loopback interface; or that of ADASUM_TLS. `psk`: so everywhere. `off`: nowhere. Certificates: TLS 1.3 at both ends of
+   * which there must be one that `ca` has signed; all three in PEM. The same on all ranks.
+   */
+  tls?: 'psk' | 'off' | { certificates: Certificates }
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
   /**
@@ -322,6 +338,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   size: true,
   store: true,
   secret: true,
+  tls: true,
   host: true,
   listen: true,
   machine: true,

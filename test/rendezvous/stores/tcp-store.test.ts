@@ -20,6 +20,8 @@ import { STORE_RANK } from '../../../ts/src/wire/handshake-format.ts'
 import { Collector } from '../../transport/_compliance.ts'
 import { mulberry32 } from '../../transport/_random.ts'
 
+import { SECRET } from '../_places.ts'
+
 const HOST = '127.0.0.1'
 const JOB = new Uint8Array(16)
 const seed = Number(process.env['ADASUM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -201,7 +203,16 @@ test('a rank that keeps its connection after the round does not hold up the next
   const pipe = await intrude(store, 1, 2)
   const sink = new Collector()
   pipe.setSink(sink)
-  pipe.write(encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }))
+  pipe.write(
+    encodeMessage({
+      type: 'join',
+      host: HOST,
+      port: 5,
+      machine: 'a'.repeat(32),
+      tuning: DEFAULT_TUNING,
+      failureTimeoutMs: 3000,
+    }),
+  )
   await join(store, 0, 2).start
   await sink.finished
   const joins = [0, 1].map((rank) => join(store, rank, 2))
@@ -241,12 +252,26 @@ test('a store of this process is shared until its last user releases it', async 
 
 test('a rank that says nonsense is put out, and its place is free again', async (t) => {
   const store = await open(t, 2)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 })
+  const good = encodeMessage({
+    type: 'join',
+    host: HOST,
+    port: 5,
+    machine: 'a'.repeat(32),
+    tuning: DEFAULT_TUNING,
+    failureTimeoutMs: 3000,
+  })
   const nonsense: Uint8Array[] = [
     Buffer.from([255, 255, 255, 255]),
     Buffer.from([0, 0, 0, 3, 0x7b, 0x7d, 0x7d]),
     encodeMessage({ type: 'waiting', missing: [], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 99_999, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }),
+    encodeMessage({
+      type: 'join',
+      host: HOST,
+      port: 99_999,
+      machine: 'a'.repeat(32),
+      tuning: DEFAULT_TUNING,
+      failureTimeoutMs: 3000,
+    }),
     Buffer.concat([good, good]),
   ]
   for (const bytes of nonsense) {
@@ -267,7 +292,14 @@ test('1,000 mutated conversations leave the store at work', async (t) => {
   const store = await open(t, 16, { transport: network })
   const random = mulberry32(seed)
   const below = (limit: number) => Math.floor(random() * limit)
-  const good = encodeMessage({ type: 'join', host: HOST, port: 5, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 })
+  const good = encodeMessage({
+    type: 'join',
+    host: HOST,
+    port: 5,
+    machine: 'a'.repeat(32),
+    tuning: DEFAULT_TUNING,
+    failureTimeoutMs: 3000,
+  })
   // Rank 15 stays away, so that no round completes.
   for (let i = 0; i < 1000; i += 10) {
     const pipes = await Promise.all(
@@ -299,7 +331,14 @@ test('a store that says nonsense is reported as such', async (t) => {
   const say = [
     Buffer.from([255, 0, 0, 0]),
     encodeMessage({ type: 'waiting', missing: [7], left: [], refusals: NO_REFUSALS }),
-    encodeMessage({ type: 'join', host: HOST, port: 1, machine: 'a'.repeat(32), tuning: DEFAULT_TUNING, failureTimeoutMs: 3000 }),
+    encodeMessage({
+      type: 'join',
+      host: HOST,
+      port: 1,
+      machine: 'a'.repeat(32),
+      tuning: DEFAULT_TUNING,
+      failureTimeoutMs: 3000,
+    }),
   ]
   for (const bytes of say) {
     const identity = { runId: JOB, rank: STORE_RANK, size: 2, purpose: 'store', secret: 'k' } as const
@@ -331,14 +370,15 @@ test('a store that closes leaves no pipe, also with ranks waiting in it', async 
 test('a store refuses a port in use, an address that is not here, and the open network without a secret', async (t) => {
   const store = await open(t, 2)
   const host = (change: Partial<HostStoreOptions>) =>
-    hostStore({ host: HOST, port: 0, size: 2, secret: 'k', ...change })
+    hostStore({ host: HOST, port: 0, size: 2, secret: SECRET, ...change })
   const inUse = await t.throwsAsync<AdasumError>(host({ port: store.port }))
   t.is(inUse.code, 'ERR_STORE')
   t.regex(inUse.message, new RegExp(`127.0.0.1:${store.port} .*EADDRINUSE`))
   const elsewhere = await t.throwsAsync<AdasumError>(host({ host: '203.0.113.9' }))
   t.is(elsewhere.code, 'ERR_STORE')
   t.regex(elsewhere.message, /EADDRNOTAVAIL/)
-  t.is((await t.throwsAsync<AdasumError>(host({ host: '0.0.0.0', secret: '' }))).code, 'ERR_AUTH')
+  for (const secret of ['', 'too short a secret'])
+    t.is((await t.throwsAsync<AdasumError>(host({ host: '0.0.0.0', secret }))).code, 'ERR_AUTH')
 })
 
 for (const mode of ['refused', 'timeout', 'aborted', 'met', 'forgotten'])

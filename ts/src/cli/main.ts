@@ -6,6 +6,7 @@ import { CommandError, FAILURE, USAGE } from './command-error.ts'
 import { defineDoctor } from './doctor/command.ts'
 import { packageVersion } from './package-version.ts'
 import { defineRun } from './run/command.ts'
+import { defineSecret } from './secret.ts'
 import { defineTimeline } from './timeline/command.ts'
 
 /**
@@ -24,6 +25,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   defineRun(subcommand(program, 'run'), setExitCode)
   defineBench(subcommand(program, 'bench'), setExitCode)
   defineDoctor(subcommand(program, 'doctor'), setExitCode)
+  defineSecret(subcommand(program, 'secret'))
   defineTimeline(subcommand(program, 'timeline'))
   try {
     await program.parseAsync(args, { from: 'user' })

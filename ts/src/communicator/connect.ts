@@ -10,7 +10,7 @@ import { type Place, resolvePlace } from '../rendezvous/environment.ts'
 import { copyOptions } from '../tensor/check.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { Session } from '../world/session.ts'
-import { NODE_WAYS, type Ways } from '../world/ways.ts'
+import { NODE_WAYS, securedWays, type Ways } from '../world/ways.ts'
 import { Communicator } from './communicator.ts'
 
 /**
@@ -36,7 +36,8 @@ export async function connectBy(ways: Ways, given: ConnectOptions, env: NodeJS.P
   const options = copyOptions(given, CONNECT_OPTIONS)
   const place = reading('options', () => resolvePlace(options, env))
   checkSignal(options.signal)
-  const session = new Session({ place, ways, binding, instruments: instrumentsFor(place, options.onStall) })
+  const secured = securedWays(ways, place)
+  const session = new Session({ place, ways: secured, binding, instruments: instrumentsFor(place, options.onStall) })
   const { world, ...local } = await session.join(options.signal)
   return new Communicator(world, world.openRoot(), local)
 }

@@ -83,12 +83,7 @@ export class Failure {
 const peerFields = ({ peer, address }: NamedPeer) => ({ peerRank: peer, peerAddress: address })
 
 /** @param call - the earliest call under way: most likely the one that the peer is missing from */
-export function peerLostError(
-  peer: NamedPeer,
-  call: Call | undefined,
-  reason: string,
-  cause?: Error,
-): AdasumError {
+export function peerLostError(peer: NamedPeer, call: Call | undefined, reason: string, cause?: Error): AdasumError {
   const when = call ? ` in ${call.title}` : ''
   const why = cause ? `${reason} (${cause.message})` : reason
   const message = `Lost rank ${peer.peer} (${peer.address})${when}: ${why}. Look at that rank's output, then connect again.`

@@ -9,8 +9,9 @@ import { AdasumError, systemCode } from '../errors.ts'
 import type { FailureLimits } from '../timing/failure-limits.ts'
 import { Limit } from '../timing/limit.ts'
 import { sleep } from '../timing/sleep.ts'
-import { tcp } from '../transport/tcp.ts'
-import type { Listener, Pipe } from '../transport/transport.ts'
+import { securedTcp } from '../transport/secured.ts'
+import type { TlsSetting } from '../transport/tls.ts'
+import type { Listener, Pipe, Transport } from '../transport/transport.ts'
 import { dialAuthenticated, listenAuthenticated } from '../wire/authenticated.ts'
 import { NEWS_GROUP_ID } from '../wire/handshake-format.ts'
 import { Line, type LineOwner } from './line.ts'
@@ -33,6 +34,7 @@ export interface HeartbeatIdentity {
   /** 16 bytes. */
   readonly runId: Uint8Array
   readonly secret: string
+  readonly tls: TlsSetting
 }
 
 export interface LinesOwner {
@@ -53,6 +55,7 @@ export class Lines implements LineOwner {
   /** The peers that are to be reached. */
   readonly #reaching = new Set<number>()
   readonly #life = new Limit(undefined)
+  readonly #transport: Transport
   #listener: Listener | undefined
 
   /** @param peers - by rank */
@@ -64,6 +67,7 @@ export class Lines implements LineOwner {
   ) {
     this.size = identity.size
     this.#identity = identity
+    this.#transport = securedTcp(identity.secret, identity.tls)
     this.#peers = peers
     this.#limits = limits
     this.#owner = owner
@@ -80,7 +84,7 @@ export class Lines implements LineOwner {
     const onPeer = (peer: number, pipe: Pipe): void => this.#open(peer, pipe)
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const listener = await listenAuthenticated(tcp, host, port, local, onPeer)
+        const listener = await listenAuthenticated(this.#transport, host, port, local, onPeer)
         listener.unref()
         if (signal.aborted) return await listener.close()
         this.#listener = listener
@@ -115,7 +119,7 @@ export class Lines implements LineOwner {
     const local = { ...this.#identity, peerRank: peer, purpose: 'peer', groupId: NEWS_GROUP_ID } as const
     const limit = new Limit(this.#limits.answerMs, this.#life.signal)
     try {
-      ;(await dialAuthenticated(tcp, host, port, local, limit.signal, this.#limits)).destroy()
+      ;(await dialAuthenticated(this.#transport, host, port, local, limit.signal, this.#limits)).destroy()
       return 'alive'
     } catch (error) {
       return limit.signal.aborted || isUnanswered(error) ? 'silent' : 'gone'
@@ -135,7 +139,7 @@ export class Lines implements LineOwner {
     const dialAfter = async (delayMs: number): Promise<void> => {
       await sleep(delayMs, signal, false)
       try {
-        ;(await tcp.dial(host, heartbeatPort, signal, { answerMs: limitMs })).destroy()
+        ;(await this.#transport.dial(host, heartbeatPort, signal, { answerMs: limitMs })).destroy()
       } catch (error) {
         if (signal.aborted || SILENT.has(systemCode(error) ?? '')) throw error
       }
@@ -187,7 +191,7 @@ export class Lines implements LineOwner {
     const { host, heartbeatPort } = this.#peers[peer]!
     const local = { ...this.#identity, peerRank: peer, purpose: 'heartbeat' } as const
     try {
-      this.#open(peer, await dialAuthenticated(tcp, host, heartbeatPort!, local, signal, this.#limits))
+      this.#open(peer, await dialAuthenticated(this.#transport, host, heartbeatPort!, local, signal, this.#limits))
     } catch {
       // Whoever keeps the line open tries again.
     }

@@ -8,6 +8,7 @@
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import { checkOptions, checkTimeout } from '../tensor/check.ts'
 import { parseAddress } from '../transport/address.ts'
+import type { TlsSetting } from '../transport/tls.ts'
 import { resolveTuning, type Tuning } from '../tuning.ts'
 import { CONNECT_OPTIONS, type ConnectOptions } from '../types.ts'
 import { RUN_ID_BYTE_LENGTH } from '../wire/handshake-format.ts'
@@ -20,6 +21,7 @@ import { namedMachine } from './machine.ts'
 import { readSecret } from './secret.ts'
 import { resolveSharedMemory } from './shared-memory-setting.ts'
 import { parseStoreAddress, type StoreAddress } from './stores/tcp/address.ts'
+import { resolveTls } from './tls-setting.ts'
 import { type Environment, nonEmpty, type Setting, numberOf } from './variables.ts'
 
 /** Largest world this version connects. */
@@ -36,6 +38,7 @@ export interface Place {
   readonly hostsStore: boolean
   /** Empty if there is none. */
   readonly secret: string
+  readonly tls: TlsSetting
   /** Address to listen on and announce, if it was chosen. */
   readonly host: string | undefined
   /** Address at which the store listens, if `store` is an address of another machine. */
@@ -101,6 +104,7 @@ function settingsOf(options: ConnectOptions, env: Environment) {
     ),
     failureTimeoutMs: resolveFailureTimeout(options.failureTimeoutMs, nonEmpty(env, 'ADASUM_FAILURE_TIMEOUT_MS')),
     tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
+    tls: resolveTls(options.tls, nonEmpty(env, 'ADASUM_TLS')),
     sharedMemory: resolveSharedMemory(options.sharedMemory, nonEmpty(env, 'ADASUM_SHARED_MEMORY')),
     timeline: fileSetting('timeline', options.timeline, env, 'ADASUM_TIMELINE'),
     flightRecord: fileSetting('flightRecord', options.flightRecord, env, 'ADASUM_FLIGHT_RECORD'),

@@ -11,6 +11,7 @@
 import { connect, type NetConnectOpts, type Server, type Socket } from 'node:net'
 import { systemError } from '../errors.ts'
 import { Intake } from './intake.ts'
+import { channelBindingOf, whenSecure } from './tls.ts'
 import type { Pipe, Sink } from './transport.ts'
 
 const SPILL_BYTE_LENGTH = 16 * 1024
@@ -80,6 +81,10 @@ class SocketPipe implements Pipe {
     socket.on('close', () => this.#onClose())
   }
 
+  channelBinding(): Uint8Array | undefined {
+    return channelBindingOf(this.#socket)
+  }
+
   setSink(sink: Sink | null): void {
     this.#intake.setSink(sink)
   }
@@ -102,7 +107,7 @@ class SocketPipe implements Pipe {
   end(): void {
     if (this.#isEnding) return
     this.#isEnding = true
-    this.#socket.end()
+    whenSecure(this.#socket, () => this.#socket.end())
   }
 
   destroy(): void {
@@ -145,11 +150,15 @@ export function acceptedPipe(socket: Socket, ends: Ends): Pipe {
   return pipe
 }
 
-/** @param endsOf - asked once the socket is connected */
-export function dialledPipe(
-  where: NetConnectOpts,
+/**
+ * @param endsOf - asked once the socket is connected
+ * @param open - as net.connect, which it is by default
+ */
+export function dialledPipe<Where extends NetConnectOpts>(
+  where: Where,
   endsOf: (socket: Socket) => Ends,
   signal?: AbortSignal,
+  open: (options: Where) => Socket = connect,
 ): Promise<Pipe> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
@@ -158,7 +167,7 @@ export function dialledPipe(
       socket.destroy(systemError('ECONNABORTED', 'memory was transferred away')),
     )
     const onread = { buffer: () => lent.nextBuffer(), callback: (byteLength: number) => lent.onRead(byteLength) }
-    const socket = connect({ ...where, allowHalfOpen: true, onread })
+    const socket = open({ ...where, allowHalfOpen: true, onread })
     const abort = () => {
       socket.destroy()
       reject(signal?.reason)

@@ -14,6 +14,7 @@ import { Limit } from '../timing/limit.ts'
 import { joinListeners } from './listeners.ts'
 import { addressesOf, AddressesError, firstOf, type Lookup, systemLookup } from './names.ts'
 import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
+import type { Encryption } from './tls.ts'
 import type { DialLimits, Listener, Pipe, Transport } from './transport.ts'
 
 /** Where nothing else is asked for; the system itself would wait for an answer for two minutes and more. */
@@ -27,7 +28,10 @@ type Accept = (pipe: Pipe) => void
 export interface TcpOptions {
   /** How names become addresses. */
   readonly lookup?: Lookup
+  readonly encryption?: Encryption | undefined
 }
+
+type Dialling = Required<DialLimits> & Pick<TcpOptions, 'encryption'>
 
 function endsOf(socket: Socket): Ends {
   return {
@@ -39,12 +43,13 @@ function endsOf(socket: Socket): Ends {
 async function dialAddress(
   host: string,
   port: number,
-  { answerMs, keepAliveMs }: Required<DialLimits>,
+  { answerMs, keepAliveMs, encryption }: Dialling,
   signal?: AbortSignal,
 ): Promise<Pipe> {
   const limit = new Limit(answerMs, signal)
+  const open = encryption?.covers(host) ? encryption.connect : undefined
   try {
-    return await dialledPipe({ host, port, noDelay: true, ...keepAlive(keepAliveMs) }, endsOf, limit.signal)
+    return await dialledPipe({ host, port, noDelay: true, ...keepAlive(keepAliveMs) }, endsOf, limit.signal, open)
   } catch (error) {
     if (!limit.signal.aborted || signal?.aborted === true) throw error
     throw systemError('ETIMEDOUT', `${formatAddress(host, port)} gave no answer within ${answerMs} ms`)
@@ -53,13 +58,17 @@ async function dialAddress(
   }
 }
 
-function listenAt(host: string, port: number, accept: Accept): Promise<Listener> {
+function listenAt(host: string, port: number, accept: Accept, encryption?: Encryption): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true, allowHalfOpen: true, ...keepAlive(DEFAULT_LIMITS.keepAliveMs) }, (socket) => {
-      // Already gone again: there is nobody to talk to.
-      if (socket.remoteAddress === undefined) return socket.destroy()
-      accept(acceptedPipe(socket, endsOf(socket)))
-    })
+    const server = createServer(
+      { noDelay: true, allowHalfOpen: true, ...keepAlive(DEFAULT_LIMITS.keepAliveMs) },
+      (socket) => {
+        // Already gone again: there is nobody to talk to.
+        if (socket.remoteAddress === undefined) return socket.destroy()
+        const ends = endsOf(socket)
+        accept(acceptedPipe(encryption?.covers(socket.remoteAddress) ? encryption.accept(socket) : socket, ends))
+      },
+    )
     server.once('error', reject)
     server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
       server.removeListener('error', reject)
@@ -82,13 +91,18 @@ function listenAt(host: string, port: number, accept: Accept): Promise<Listener>
 const isElsewhere = (error: unknown): boolean => ['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(systemCode(error) ?? '')
 
 /** Listens at one port, at all addresses that are this machine's. */
-async function listenAtAll(addresses: readonly string[], port: number, accept: Accept): Promise<Listener> {
+async function listenAtAll(
+  addresses: readonly string[],
+  port: number,
+  accept: Accept,
+  encryption?: Encryption,
+): Promise<Listener> {
   const listeners: Listener[] = []
   const failures = new Map<string, unknown>()
   try {
     for (const address of addresses) {
       try {
-        listeners.push(await listenAt(address, listeners[0]?.port ?? port, accept))
+        listeners.push(await listenAt(address, listeners[0]?.port ?? port, accept, encryption))
       } catch (error) {
         failures.set(address, error)
         if (!isElsewhere(error)) throw new AddressesError(new Map([[address, error]]))
@@ -102,10 +116,14 @@ async function listenAtAll(addresses: readonly string[], port: number, accept: A
   }
 }
 
-async function listenAtFreePort(addresses: readonly string[], accept: Accept): Promise<Listener> {
+async function listenAtFreePort(
+  addresses: readonly string[],
+  accept: Accept,
+  encryption?: Encryption,
+): Promise<Listener> {
   for (let tries = 1; ; tries++) {
     try {
-      return await listenAtAll(addresses, 0, accept)
+      return await listenAtAll(addresses, 0, accept, encryption)
     } catch (error) {
       // The port that was free at the first address is taken at the next.
       if (systemCode(error) !== 'EADDRINUSE' || tries === FREE_PORT_TRIES) throw error
@@ -113,19 +131,21 @@ async function listenAtFreePort(addresses: readonly string[], accept: Accept): P
   }
 }
 
-export function tcpTransport({ lookup = systemLookup }: TcpOptions = {}): Transport {
+export function tcpTransport({ lookup = systemLookup, encryption }: TcpOptions = {}): Transport {
   return {
     name: 'tcp',
     async listen(host, port, accept) {
-      if (isIP(host) !== 0) return listenAt(host, port, accept)
+      if (isIP(host) !== 0) return listenAt(host, port, accept, encryption)
       const addresses = await addressesOf(host, lookup)
-      return port === 0 ? listenAtFreePort(addresses, accept) : listenAtAll(addresses, port, accept)
+      return port === 0
+        ? listenAtFreePort(addresses, accept, encryption)
+        : listenAtAll(addresses, port, accept, encryption)
     },
     async dial(host, port, signal, given) {
-      const limits = { ...DEFAULT_LIMITS, ...given }
-      if (isIP(host) !== 0) return dialAddress(host, port, limits, signal)
+      const dialling = { ...DEFAULT_LIMITS, ...given, encryption }
+      if (isIP(host) !== 0) return dialAddress(host, port, dialling, signal)
       const attempt = (address: string, within: AbortSignal): Promise<Pipe> =>
-        dialAddress(address, port, limits, within)
+        dialAddress(address, port, dialling, within)
       return firstOf(await addressesOf(host, lookup, signal), attempt, (late) => late.destroy(), signal)
     },
   }

@@ -34,6 +34,11 @@ export interface Pipe {
   /** Address of this end, `host:port`. */
   readonly localAddress: string
   /**
+   * What only the two ends of this very connection have, where it is encrypted; undefined, or no such method, where it is
+   * not. Asked once a byte has come.
+   */
+  channelBinding?(): Uint8Array | undefined
+  /**
    * Sets the pipe's reader, or removes it (null). This takes effect with the next bytes, and the previous sink is not
    * called again. Without a sink the pipe keeps what comes, and stops reading at a limit.
    *

@@ -6,9 +6,12 @@ import { systemReason } from '../transport/names.ts'
 import { openFilesError } from '../transport/open-files.ts'
 import { sleep } from '../timing/sleep.ts'
 import type { DialLimits, Listener, Pipe, Transport } from '../transport/transport.ts'
+import { apparentBits } from './secret-strength.ts'
 import { Acceptor, type ListenIdentity, type ListenOptions, type OnPeer } from './acceptor.ts'
 import { dialHandshake, type DialIdentity } from './handshake.ts'
 
+/** What cannot be guessed, however many try. */
+const LEAST_BITS = 128
 const FIRST_RETRY_MS = 20
 const LONGEST_RETRY_MS = 500
 // For how long a caller without a signal retries.
@@ -34,8 +37,17 @@ export interface DialPatience extends DialLimits {
  * @throws AdasumError ERR_AUTH
  */
 export function requireSecret(host: string, secret: string): void {
-  if (secret !== '' || isLoopback(host)) return
+  if (isLoopback(host)) return
+  if (secret !== '') return requireStrength(host, secret)
   const message = `${host} is not a loopback address and there is no secret: set the same ADASUM_SECRET on all ranks, or use 127.0.0.1`
+  throw new AdasumError('ERR_AUTH', message)
+}
+
+/** Whoever has recorded a handshake can try secrets at home. */
+function requireStrength(host: string, secret: string): void {
+  const bits = Math.floor(apparentBits(secret))
+  if (bits >= LEAST_BITS) return
+  const message = `${host} is not a loopback address, and the secret has ${bits} bits of apparent strength, less than ${LEAST_BITS}: give all ranks one that adasum secret makes`
   throw new AdasumError('ERR_AUTH', message)
 }
 

@@ -5,8 +5,10 @@
  *     prefix  (8)   magic "ADSM", version u16, role u8, then purpose (hello) or status (notice) u8
  *     hello   (76)  prefix, rank u32, peer rank u32, world size u32, run id (16), group id (8), nonce (32)
  *     notice  (8)   prefix whose last byte is a status: what the acceptor sends before its hello, or instead of it
- *     proof   (32)  HMAC-SHA-256(secret, "adasum dialler\0" || dialler's hello || acceptor's hello)
- *     verdict (33)  status u8, HMAC-SHA-256(secret, "adasum acceptor\0" || status || both hellos)
+ *     proof   (32)  HMAC-SHA-256(secret, "adasum dialler\0" || dialler's hello || acceptor's hello || channel)
+ *     verdict (33)  status u8, HMAC-SHA-256(secret, "adasum acceptor\0" || status || both hellos || channel)
+ *
+ * `channel` is what only the two ends of an encrypted connection have (transport/tls.ts), and nothing where there is none.
  *
  * The prefix is the same in every version of the protocol.
  */
@@ -131,20 +133,24 @@ export function decodeStatus(code: number): Status | undefined {
   return STATUS_NAMES.get(code)
 }
 
-export function diallerProof(secret: string, diallerHello: Uint8Array, acceptorHello: Uint8Array): Uint8Array {
-  return hmacSha256(secret, 'adasum dialler\0', diallerHello, acceptorHello)
+/** What both ends have seen of a handshake, in its order. */
+export interface Transcript {
+  readonly diallerHello: Uint8Array
+  readonly acceptorHello: Uint8Array
+  /** What only the ends of this connection have; empty where it is not encrypted. */
+  readonly channelBinding: Uint8Array
+}
+
+export function diallerProof(secret: string, { diallerHello, acceptorHello, channelBinding }: Transcript): Uint8Array {
+  return hmacSha256(secret, 'adasum dialler\0', diallerHello, acceptorHello, channelBinding)
 }
 
 /** The acceptor's last message: its judgement, and the proof that it comes from somebody who has the secret. */
-export function encodeVerdict(
-  secret: string,
-  status: Status,
-  diallerHello: Uint8Array,
-  acceptorHello: Uint8Array,
-): Uint8Array {
+export function encodeVerdict(secret: string, status: Status, seen: Transcript): Uint8Array {
   const bytes = new Uint8Array(VERDICT_BYTE_LENGTH)
   bytes[0] = STATUS[status]
-  bytes.set(hmacSha256(secret, 'adasum acceptor\0', bytes.subarray(0, 1), diallerHello, acceptorHello), 1)
+  const parts = [bytes.subarray(0, 1), seen.diallerHello, seen.acceptorHello, seen.channelBinding]
+  bytes.set(hmacSha256(secret, 'adasum acceptor\0', ...parts), 1)
   return bytes
 }
 

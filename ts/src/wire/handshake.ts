@@ -21,7 +21,7 @@ import type { Pipe } from '../transport/transport.ts'
 import { ExactReader, PipeEnded } from './exact-reader.ts'
 import * as format from './handshake-format.ts'
 import type { Hello, Purpose, Status } from './handshake-format.ts'
-import { refusalError, unknownProtocol, type Claims } from './handshake-errors.ts'
+import { encryptionError, refusalError, unknownProtocol, type Claims } from './handshake-errors.ts'
 
 /** How long an acceptor waits for a dialler's hello, and again for its proof. */
 export const HANDSHAKE_TIMEOUT_MS = 5000
@@ -117,9 +117,10 @@ async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): 
   const mine = format.encodeHello({ ...local, role: 'dialler', nonce })
   pipe.write(mine)
 
-  const prefix = format.decodePrefix(await reader.read(format.PREFIX_BYTE_LENGTH))
+  const head = await reader.read(format.PREFIX_BYTE_LENGTH)
+  const prefix = format.decodePrefix(head)
   const status = prefix?.role === format.ROLE.acceptor ? format.decodeStatus(prefix.tag) : undefined
-  if (prefix === undefined || status === undefined) throw unknownProtocol(pipe.remoteAddress)
+  if (prefix === undefined || status === undefined) throw unknownProtocol(pipe.remoteAddress, undefined, head)
   if (status !== 'ok') throw refusalError(status, pipe.remoteAddress, local, { version: prefix.version })
   const theirs = await reader.read(format.HELLO_BYTE_LENGTH)
   onHello()
@@ -128,21 +129,21 @@ async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): 
   // An acceptor that sends our own nonce back has nothing of its own to say.
   if (timingSafeEqual(hello.nonce, nonce)) throw refusalError('secret', pipe.remoteAddress, local)
 
-  pipe.write(format.diallerProof(local.secret, mine, theirs))
-  judge(await reader.read(format.VERDICT_BYTE_LENGTH), pipe, local, mine, theirs, hello)
+  const seen = { diallerHello: mine, acceptorHello: theirs, channelBinding: bindingOf(pipe) }
+  pipe.write(format.diallerProof(local.secret, seen))
+  judge(await reader.read(format.VERDICT_BYTE_LENGTH), pipe, local, seen, hello)
 }
 
-function judge(
-  verdict: Uint8Array,
-  pipe: Pipe,
-  local: DialIdentity,
-  mine: Uint8Array,
-  theirs: Uint8Array,
-  hello: Hello,
-): void {
+const NO_BINDING = new Uint8Array()
+
+function bindingOf(pipe: Pipe): Uint8Array {
+  return pipe.channelBinding?.() ?? NO_BINDING
+}
+
+function judge(verdict: Uint8Array, pipe: Pipe, local: DialIdentity, seen: format.Transcript, hello: Hello): void {
   const status = format.decodeStatus(verdict[0] ?? NaN)
   if (status === undefined) throw unknownProtocol(pipe.remoteAddress)
-  if (!isTemporary(status) && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, mine, theirs)))
+  if (!isTemporary(status) && !timingSafeEqual(verdict, format.encodeVerdict(local.secret, status, seen)))
     throw refusalError('secret', pipe.remoteAddress, local)
   // The acceptor has checked this, too, but the dialler must not rely on that.
   const agreed = status === 'ok' ? disagreement(hello, local, local.runId) : status
@@ -169,6 +170,8 @@ function disagreement(
 }
 
 function brokenError(pipe: Pipe, local: DialIdentity, cause: Error): AdasumError {
+  const differs = encryptionError(pipe.remoteAddress, local, cause.cause)
+  if (differs) return differs
   return dialError('ERR_PEER_LOST', pipe, local, `broke the connection during the handshake: ${cause.message}`, cause)
 }
 
@@ -211,7 +214,8 @@ export async function acceptHandshake(
     return await Promise.race([judgement.run(timeoutMs), expired])
   } catch (error) {
     if (!judgement.isRefused) pipe.destroy()
-    throw error instanceof PipeEnded ? unknownProtocol(pipe.remoteAddress, error) : error
+    if (!(error instanceof PipeEnded)) throw error
+    throw encryptionError(pipe.remoteAddress, local, error.cause) ?? unknownProtocol(pipe.remoteAddress, error)
   } finally {
     judgement.cancelTimeout()
   }
@@ -260,12 +264,13 @@ class Judgement {
     this.#pipe.write(mine)
 
     const proof = await this.#reader.read(format.PROOF_BYTE_LENGTH)
-    const expected = format.diallerProof(secret, theirs, mine)
+    const seen = { diallerHello: theirs, acceptorHello: mine, channelBinding: bindingOf(this.#pipe) }
+    const expected = format.diallerProof(secret, seen)
     if (this.isRefused) throw new PipeEnded(undefined)
     if (!timingSafeEqual(proof, expected) || nonces.has(nonceName)) throw this.refuse('secret')
     const status = await this.#status(hello, runId)
     if (this.isRefused) throw new PipeEnded(undefined)
-    const verdict = format.encodeVerdict(secret, status, theirs, mine)
+    const verdict = format.encodeVerdict(secret, status, seen)
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
     this.#pipe.write(verdict)
@@ -285,7 +290,8 @@ class Judgement {
   async #readHello(): Promise<Uint8Array> {
     const head = await this.#reader.read(format.PREFIX_BYTE_LENGTH)
     const prefix = format.decodePrefix(head)
-    if (prefix === undefined || prefix.role !== format.ROLE.dialler) throw unknownProtocol(this.#pipe.remoteAddress)
+    if (prefix === undefined || prefix.role !== format.ROLE.dialler)
+      throw unknownProtocol(this.#pipe.remoteAddress, undefined, head)
     if (prefix.version !== format.PROTOCOL_VERSION) throw this.refuse('version', undefined, prefix)
     const rest = await this.#reader.read(format.HELLO_BYTE_LENGTH - format.PREFIX_BYTE_LENGTH)
     return concatBytes([head, rest])

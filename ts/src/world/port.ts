@@ -3,13 +3,13 @@
  * announce. A peer that learns of the addresses early may dial before this rank knows the run id; its handshake then
  * waits for that.
  */
-import { randomBytes } from '#platform'
+import { emitWarning, randomBytes } from '#platform'
 import { hexOf } from '../bytes.ts'
 import { AdasumError } from '../errors.ts'
 import type { Place } from '../rendezvous/environment.ts'
 import { NO_REFUSALS, type Refusals, withRefusal } from '../rendezvous/refusals.ts'
 import type { PeerAddress } from '../rendezvous/stores/store.ts'
-import { isWildcard } from '../transport/address.ts'
+import { isLoopback, isWildcard } from '../transport/address.ts'
 import { joinListeners } from '../transport/listeners.ts'
 import { systemReason } from '../transport/names.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
@@ -25,8 +25,13 @@ interface OpenPort {
   readonly listener: Listener
 }
 
+type PortPlace = Pick<Place, 'rank' | 'size' | 'secret' | 'host' | 'tls'>
+
+/** Whether this process has been told that it does not encrypt what others can read on the way. */
+let hasWarned = false
+
 export class Port {
-  readonly #place: Pick<Place, 'rank' | 'size' | 'secret' | 'host'>
+  readonly #place: PortPlace
   readonly #ways: Ways
   readonly #sharesMemory: boolean
   readonly #runId: Promise<Uint8Array>
@@ -43,7 +48,7 @@ export class Port {
   #refusals: Refusals = NO_REFUSALS
 
   /** @param sharesMemory - whether this rank shares memory with others of its machine */
-  constructor(place: Pick<Place, 'rank' | 'size' | 'secret' | 'host'>, ways: Ways, sharesMemory: boolean) {
+  constructor(place: PortPlace, ways: Ways, sharesMemory: boolean) {
     this.#place = place
     this.#ways = ways
     this.#sharesMemory = sharesMemory
@@ -109,6 +114,7 @@ export class Port {
     const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, (...peer) =>
       this.#onConnection(...peer),
     )
+    if (this.#place.tls === 'off') warnOfPlainText(listener.host)
     const { port } = listener
     const host = isWildcard(listener.host) ? localHost : listener.host
     const extras = {
@@ -159,4 +165,13 @@ export class Port {
     const message = `rank ${rank} cannot listen on ${host} (${systemReason(cause)}): set ADASUM_HOST to an address of this machine`
     return new AdasumError('ERR_ENVIRONMENT', message, { rank, cause })
   }
+}
+
+function warnOfPlainText(host: string): void {
+  if (hasWarned || isLoopback(host)) return
+  hasWarned = true
+  emitWarning(
+    `tls is "off", and this rank listens on ${host}: whoever is on the way reads gradients and weights, and may change them.`,
+    'ADASUM_TLS_OFF',
+  )
 }

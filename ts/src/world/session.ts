@@ -114,10 +114,10 @@ export class Session {
 
   #beginHeartbeat({ runId, peers, failureTimeoutMs }: Meeting, onLoss: (loss: Loss) => void): Heartbeat | undefined {
     const { place, ways } = this.#options
-    const { rank, size, secret } = place
+    const { rank, size, secret, tls } = place
     this.#port.freeHeartbeatPort()
     const host = place.host ?? peers[rank]!.host
-    return ways.beginHeartbeat?.({ rank, size, runId, secret, peers, host, failureTimeoutMs, onLoss })
+    return ways.beginHeartbeat?.({ rank, size, runId, secret, tls, peers, host, failureTimeoutMs, onLoss })
   }
 
   #routes({ runId, peers, machines, tuning, failureTimeoutMs }: Meeting): Route[] {

@@ -2,13 +2,17 @@
 import { loadSharedMemory } from '#binding'
 import { Heartbeat, type HeartbeatOptions } from '../heartbeat/heartbeat.ts'
 import { HAS_SHARED_MEMORY, SharedMemory } from '../shared-memory/shared-memory.ts'
+import { securedTcp } from '../transport/secured.ts'
 import { tcp } from '../transport/tcp.ts'
+import type { TlsSetting } from '../transport/tls.ts'
 import type { Transport } from '../transport/transport.ts'
 import { HAS_UNIX_TRANSPORT, unixTransport } from '../transport/unix.ts'
 
 export interface Ways {
   /** Reaches every rank, and the store. */
   readonly transport: Transport
+  /** What takes its place in a process with such a secret and setting. */
+  readonly secured?: ((secret: string, setting: TlsSetting) => Transport) | undefined
   /** Opens memory to share with ranks of this machine, up to the limit; undefined if this process can share none. */
   readonly openSharedMemory?: (limitByteLength: number) => SharedMemory | undefined
   /**
@@ -22,9 +26,16 @@ export interface Ways {
 /** The ways of a Node.js process. */
 export const NODE_WAYS: Ways = {
   transport: tcp,
+  secured: securedTcp,
   openSharedMemory,
   nearTransport: HAS_UNIX_TRANSPORT ? unixTransport : undefined,
   beginHeartbeat: (options) => new Heartbeat(options),
+}
+
+/** The ways of a process that encrypts as it is told. */
+export function securedWays(ways: Ways, { secret, tls }: { secret: string; tls: TlsSetting }): Ways {
+  const transport = ways.secured?.(secret, tls)
+  return transport === undefined ? ways : { ...ways, transport }
 }
 
 function openSharedMemory(limitByteLength: number): SharedMemory | undefined {

@@ -14,6 +14,7 @@ Examples:
   adasum bench -n 2 --op sum,adasum --sizes 1KiB,512KiB,32MiB --json
   adasum bench --op max --dtype i32,u64
   adasum bench -n 4 --compress none,int8
+  adasum bench -n 2 --tls --sizes 32MiB
   adasum bench -n 4 --calibrate
 
 A time is that of the slowest rank, from a barrier to the end of the call. algbw is bytes / p50; busbw is
@@ -33,6 +34,7 @@ const MEMORIES = ['allocated', 'heap'] as const
 interface Options extends BenchOptions {
   transport?: (typeof TRANSPORTS)[number]
   memory: (typeof MEMORIES)[number]
+  tls?: boolean
   calibrate?: boolean
   seconds: number
 }
@@ -53,6 +55,7 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .addOption(
       new Option('--transport <name>', 'how ranks reach each other; by default as connect does').choices(TRANSPORTS),
     )
+    .option('--tls', 'over TCP, encrypted as it is between machines')
     .addOption(new Option('--memory <where>', 'where vectors lie').choices(MEMORIES).default('allocated'))
     .option('--iterations <count>', 'timed calls a case; by default 20 to 1000 by size', wholeNumber(1, 1_000_000))
     .option('--calibrate', 'measure what ADASUM_TUNING should be, instead')
@@ -61,7 +64,8 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .addHelpText('after', EXAMPLES)
     .action(async (options: Options) => {
       refuseIdleOptions(command, options)
-      const { ranks, iterations, seconds, transport, memory, json = false } = options
+      const { ranks, iterations, seconds, memory, json = false } = options
+      const transport = overTls(options)
       const place = { ranks, only: 0, nodeOption: [], nodes: 1, node: 0 }
       const [script, settings] = options.calibrate
         ? ['#calibrate-rank', { seconds, transport, json }]
@@ -69,6 +73,15 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
       const path = fileURLToPath(import.meta.resolve(script))
       setExitCode(await launch(await planLaunch(path, [JSON.stringify(settings)], place, process.env)))
     })
+}
+
+/** The transport. The ranks and the store at which they meet read from the environment that they encrypt. */
+function overTls({ tls, transport }: Options): Options['transport'] {
+  if (!tls) return transport
+  if (transport === 'shared-memory')
+    throw new CommandError('--tls is for connections over TCP: leave out --transport shared-memory')
+  process.env['ADASUM_TLS'] = 'psk'
+  return 'tcp'
 }
 
 /** An option that would be ignored is a misunderstanding. */

@@ -3,6 +3,7 @@ import { systemCode } from '../../errors.ts'
 import { dialledHost } from '../../rendezvous/stores/tcp/address.ts'
 import { type HostedStore, hostStore } from '../../rendezvous/stores/tcp/host-store.ts'
 import { formatAddress } from '../../transport/address.ts'
+import { NODE_WAYS, securedWays } from '../../world/ways.ts'
 import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
 import { RankProcess, rankEnvironment } from './rank-process.ts'
@@ -55,9 +56,11 @@ function dialledAddress(
 }
 
 function storeOf(
-  { store, listen, worldSize, secret }: LaunchPlan,
+  { store, listen, worldSize, secret, tls }: LaunchPlan,
   onWaiting: (ranks: readonly number[]) => void,
 ): Promise<HostedStore> {
   const host = listen ?? store.host
-  return retryUntilResolved(host, () => hostStore({ host, port: store.port, size: worldSize, secret, onWaiting }))
+  const { transport } = securedWays(NODE_WAYS, { secret, tls })
+  const options = { host, port: store.port, size: worldSize, secret, transport, onWaiting }
+  return retryUntilResolved(host, () => hostStore(options))
 }

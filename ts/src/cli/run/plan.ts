@@ -5,6 +5,8 @@ import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 import { listenSetting, MAX_WORLD_SIZE } from '../../rendezvous/environment.ts'
 import { readSecret, readSecretFile } from '../../rendezvous/secret.ts'
+import { resolveTls } from '../../rendezvous/tls-setting.ts'
+import type { TlsSetting } from '../../transport/tls.ts'
 import { type Address, parseAddress } from '../../transport/address.ts'
 import { addressesOf, firstOf, systemLookup } from '../../transport/names.ts'
 import { CommandError } from '../command-error.ts'
@@ -39,6 +41,8 @@ export interface LaunchPlan {
   /** Address at which the launcher hosts the store, if that is not `store`. */
   listen: string | undefined
   secret: string
+  /** How the launcher's store encrypts; the ranks read the same variable. */
+  tls: TlsSetting
   /** Address at which the ranks of this machine listen; absent: their own default. */
   host: string | undefined
   /** The only rank whose output is shown, without a prefix; undefined: that of all ranks is shown. */
@@ -70,6 +74,7 @@ export async function planLaunch(
     hostsStore: options.node === 0,
     listen: listenAddress(options, environment),
     secret,
+    tls: resolveTls(undefined, environment['ADASUM_TLS']),
     host: options.host ?? environment['ADASUM_HOST'] ?? (options.nodes > 1 ? await addressTowards(store) : undefined),
     onlyRank: options.only,
     deviceVariables: deviceVariables(options.gpusPerRank, options.ranks, environment),
@@ -125,7 +130,7 @@ function secretOf({ nodes, secretFile }: RunOptions, environment: NodeJS.Process
   const secret = readSecret(undefined, environment)
   if (secret !== '') return secret
   throw new CommandError(
-    `--nodes ${nodes} needs one secret for all machines, in ADASUM_SECRET or --secret-file; make one with: openssl rand -hex 32`,
+    `--nodes ${nodes} needs one secret for all machines, in ADASUM_SECRET or --secret-file; make one with: adasum secret`,
   )
 }
 
@@ -136,7 +141,7 @@ function secretIn(path: string): string {
   } catch (error) {
     throw new CommandError(`--secret-file cannot be read: ${(error as Error).message}`)
   }
-  if (secret === '') throw new CommandError(`--secret-file ${path} is empty; make one with: openssl rand -hex 32`)
+  if (secret === '') throw new CommandError(`--secret-file ${path} is empty; make one with: adasum secret`)
   return secret
 }
 
