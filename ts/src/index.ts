@@ -66,5 +66,6 @@ export type {
   Reduction,
   SegmentReduction,
   StallReport,
+  TlsByCertificates,
 } from './types.ts'
 export type { Tuning } from './tuning.ts'

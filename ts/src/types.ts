@@ -261,7 +261,12 @@ export const ALL_REDUCE_OPTIONS: OptionNames<AllReduceOptions<unknown>> = {
   ...CALL_OPTIONS,
 }
 
-/** This process's place in the world, and settings of its connections. Absent options come from the environment. */
+/** Encryption by certificates. */
+export interface TlsByCertificates {
+  /** This rank's own, and the authority that has signed those of all ranks. */
+  readonly certificates: Certificates
+}
+
 /** What mutual TLS takes; each in PEM. */
 export interface Certificates {
   /** The private key of this rank. */
@@ -272,6 +277,7 @@ export interface Certificates {
   readonly ca: string
 }
 
+/** This process's place in the world, and settings of its connections. Absent options come from the environment. */
 export interface ConnectOptions {
   /** This rank, from 0 to `size - 1`. */
   rank?: number
@@ -286,7 +292,7 @@ export interface ConnectOptions {
    * loopback interface; or that of ADASUM_TLS. `psk`: so everywhere. `off`: nowhere. Certificates: TLS 1.3 at both ends of
    * which there must be one that `ca` has signed; all three in PEM. The same on all ranks.
    */
-  tls?: 'psk' | 'off' | { certificates: Certificates }
+  tls?: 'psk' | 'off' | TlsByCertificates
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
   /**

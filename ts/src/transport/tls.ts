@@ -13,14 +13,14 @@
 import { constants, createHmac, X509Certificate } from 'node:crypto'
 import type { Socket, TcpNetConnectOpts } from 'node:net'
 import { connect, createSecureContext, TLSSocket, type ConnectionOptions, type TLSSocketOptions } from 'node:tls'
-import type { Certificates } from '../types.ts'
+import type { Certificates, TlsByCertificates } from '../types.ts'
 import { isLoopback, plainHost } from './address.ts'
 
 /**
  * `default`: by the secret, except between addresses of the loopback interface. `psk`: by the secret, everywhere. `off`:
  * nowhere. Certificates: everywhere.
  */
-export type TlsSetting = 'default' | 'psk' | 'off' | { readonly certificates: Certificates }
+export type TlsSetting = 'default' | 'psk' | 'off' | TlsByCertificates
 
 export interface Encryption {
   /** Whether a connection with that address at its other end is encrypted. Both ends come to the same. */
