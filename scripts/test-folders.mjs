@@ -10,7 +10,7 @@ import { runSuite } from './lib/suite.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const script = /** @type {'test:programs' | 'test:faults'} */ (process.argv[2])
+const script = /** @type {'test:programs' | 'test:faults' | 'test:fuzz'} */ (process.argv[2])
 const folders = FOLDERS_OF_SUITES[script].map((name) => `test/${name}/**`)
 const counts = await runSuite(parallelAvaSuite(root, script, folders), root)
 console.log('')

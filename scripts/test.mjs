@@ -15,7 +15,7 @@ const { values } = parseArgs({ options: { 'all-cases': { type: 'boolean', defaul
 const limitMinutes = values['all-cases'] ? 90 : 20
 const env = values['all-cases'] ? { ADASUM_CASES: 'all' } : {}
 
-const EXCLUDED = ['adasum-bench', 'adasum-study-models', 'adasum-gpu', 'adasum-gpu-node']
+const EXCLUDED = ['adasum-bench', 'adasum-fuzz', 'adasum-study-models', 'adasum-gpu', 'adasum-gpu-node']
 
 /** @type {import('./lib/suite.mjs').Suite[]} */
 const SUITES = [

@@ -12,6 +12,7 @@ import { readAva } from './results.mjs'
 export const FOLDERS_OF_SUITES = {
   'test:programs': ['cli', 'examples', 'scripts'],
   'test:faults': ['closing', 'faults'],
+  'test:fuzz': ['fuzz'],
   'test:studies': ['studies'],
 }
 

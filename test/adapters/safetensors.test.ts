@@ -104,6 +104,7 @@ const MALFORMED: [what: string, file: Uint8Array, message: RegExp][] = [
   ['an open object', fileOf('{'), /its end at character 1, instead of "/],
   ['a name twice', fileOf(headerOf(['x', f32(0, 8)], ['x', f32(0, 8)]), bytes(8)), /its header has "x" twice/],
   ['a name twice, once in escapes', fileOf(`{"x":${JSON.stringify(f32(0, 8))},"\\u0078":${JSON.stringify(f32(0, 8))}}`, bytes(8)), /has "x" twice/],
+  ['a name that a terminal obeys', fileOf(headerOf(['\u009b2J', f32(0, 8)], ['\u009b2J', f32(0, 8)]), bytes(8)), /has "\\u\{9b\}2J" twice/],
   ['__proto__ twice', fileOf(headerOf(['__proto__', f32(0, 8)], ['__proto__', f32(0, 8)]), bytes(8)), /has "__proto__" twice/],
   ['metadata twice', fileOf(headerOf(['__metadata__', {}], ['__metadata__', {}])), /has "__metadata__" twice/],
   ['a field twice', entry('{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}'), /has "shape" twice/],

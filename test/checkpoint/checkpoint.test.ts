@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -142,6 +143,45 @@ test.serial('a manifest in which a value was changed is damaged', async (t) => {
     writeFileSync(manifest, other)
     await warningsOf(async () => t.is(stepOf(await loadCheckpoint(path)), 1, other))
   }
+})
+
+/** As whoever has no checkpoint, but knows how one is written. */
+function forged(content: string): string {
+  const sha256 = createHash('sha256').update(content).digest('hex')
+  return JSON.stringify({ format: 'adasum checkpoint 1', sha256 }).replace(/}$/, `,"content":${content}}`)
+}
+
+const PART = '{"sha256":null,"values":{}}'
+const OTHER_CONTENTS: Record<string, string> = {
+  nothing: 'null',
+  'a list': '[]',
+  'no fields': '{}',
+  'no ranks': `{"shared":${PART},"local":[]}`,
+  'ranks that are no list': `{"shared":${PART},"local":{"length":1}}`,
+  'a rank that is a number': `{"shared":${PART},"local":[7]}`,
+  'a checksum that is none': `{"shared":{"sha256":"../x","values":{}},"local":[null]}`,
+  'values that are a list': `{"shared":{"sha256":null,"values":[]},"local":[null]}`,
+  'values that are nothing': `{"shared":${PART},"local":[{"sha256":null,"values":null}]}`,
+  'more depth than there is stack': `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
+}
+
+for (const [what, content] of Object.entries(OTHER_CONTENTS)) {
+  test.serial(`a manifest with the right checksum over ${what} is refused as a damaged one is`, async (t) => {
+    const path = folder(t)
+    await saveCheckpoint(path, contentOf(1))
+    await saveCheckpoint(path, contentOf(2))
+    writeFileSync(join(path, 'checkpoint-000002', 'manifest.json'), forged(content))
+    const warnings = await warningsOf(async () => t.is(stepOf(await loadCheckpoint(path)), 1))
+    t.regex(warnings.join(), /manifest\.json is (none of a checkpoint|damaged, or of another version)/)
+  })
+}
+
+test('a manifest that is forged as it is written is read', async (t) => {
+  const path = folder(t)
+  await saveCheckpoint(path, contentOf(1))
+  const part = '{"sha256":null,"values":{"step":7}}'
+  writeFileSync(join(path, 'checkpoint-000001', 'manifest.json'), forged(`{"shared":${part},"local":[null]}`))
+  t.is(stepOf(await loadCheckpoint(path)), 7)
 })
 
 async function onAll<T>(t: ExecutionContext, size: number, run: (comm: Communicator) => Promise<T>): Promise<T[]> {

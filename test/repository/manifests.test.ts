@@ -117,3 +117,51 @@ test('test files are few enough to be found', (t) => {
   const ours = files.filter((file) => file.endsWith('.test.ts') && !file.includes('node_modules'))
   t.true(ours.length <= 220)
 })
+
+const FIELDS = ['dependencies', 'peerDependencies', 'devDependencies', 'overrides', 'optionalDependencies']
+const NPM_MANIFESTS = [
+  'package.json',
+  'gpu/package.json',
+  'scripts/tfjs-node/package.json',
+  'test/package/package.json',
+]
+const CARGO_MANIFESTS = [...crates().map((crate) => `crates/${crate}/Cargo.toml`), 'scripts/wasm-bindgen/Cargo.toml']
+
+function npmNames(path: string): string[] {
+  const manifest = JSON.parse(read(path)) as Record<string, object | undefined>
+  return FIELDS.flatMap((field) => Object.keys(manifest[field] ?? {}))
+}
+
+/** Names below the headings of dependencies, but for crates of the workspace. */
+function cargoNames(toml: string): string[] {
+  const sections = toml.split(/^\[/m).filter((section) => /^[^\]\n]*dependencies\]/.test(section))
+  return sections.flatMap((section) =>
+    [...section.matchAll(/^([\w-]+)(?:\.workspace)? *= *(.*)$/gm)].flatMap(([, name, value]) =>
+      /^adasum-/.test(name!) || /\bworkspace *= *true/.test(value!) ? [] : name!,
+    ),
+  )
+}
+
+/** First and second column of each row of the tables. */
+function rowsOf(markdown: string): [name: string, why: string][] {
+  const rows = [...markdown.matchAll(/^\| *`([^`]+)` *\| *([^|]+?) *\|/gm)]
+  return rows.map(([, name, why]) => [name!, why!])
+}
+
+const dependencies = rowsOf(read('docs/dependencies.md'))
+
+test('the page on dependencies names what the manifests name, and nothing else', (t) => {
+  const named = [...NPM_MANIFESTS.flatMap(npmNames), ...CARGO_MANIFESTS.map(read).flatMap(cargoNames)]
+  t.true(named.length > 40)
+  t.deepEqual([...new Set(dependencies.map(([name]) => name))].sort(), [...new Set(named)].sort())
+})
+
+test('each dependency has one row there, and a reason', (t) => {
+  t.is(new Set(dependencies.map(([name]) => name)).size, dependencies.length)
+  for (const [name, why] of dependencies) t.true(why.length > 4, name)
+})
+
+test('dependencies of a manifest are found, whatever they are for', (t) => {
+  const toml = `[package]\nname = "x"\n\n[dependencies]\nadasum-core.workspace = true\nlibc = "1"\n\n[target.'cfg(unix)'.dependencies]\nnix = { version = "2" }\n\n[dev-dependencies]\n# a = "1"\nproptest = "1"\n\n[features]\ndevice = ["dep:nix"]\n`
+  t.deepEqual(cargoNames(toml), ['libc', 'nix', 'proptest'])
+})

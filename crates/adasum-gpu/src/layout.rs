@@ -27,6 +27,10 @@ const MAX_CHUNKS: u64 = 65_536;
 /// Offsets are u32, and loop counters must not wrap.
 const MAX_WINDOW_GROUPS: u64 = 1 << 30;
 
+/// No device has as many buffers. A vector that takes more is refused before its windows are listed, which would take the host's
+/// memory.
+const MAX_WINDOWS: u64 = 1 << 17;
+
 /// Where a segment begins, on the host and on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
@@ -234,7 +238,8 @@ impl Window {
 /// The windows of a reducer's vectors. `row_bytes` is the length of the longest row that a table has for a chunk.
 ///
 /// # Errors
-/// [`Error::Unsupported`] if not even one group of every slot fits into a binding.
+/// [`Error::Unsupported`] if not even one group of every slot fits into a binding; [`Error::OutOfMemory`] for more windows than
+/// any device has buffers.
 pub fn windows(
     layout: &Layout,
     element: Element,
@@ -254,6 +259,14 @@ pub fn windows(
         )));
     }
     let window_count = layout.group_count.div_ceil(most);
+    if window_count > MAX_WINDOWS {
+        return Err(Error::OutOfMemory(format!(
+            "{slot_count} slots of {} elements take {window_count} buffers of at most {} bytes, of at most {MAX_WINDOWS}. Use fewer \
+             slots or a shorter vector, or the CPU.",
+            layout.element_count,
+            limits.largest_buffer()
+        )));
+    }
     let ranges = (0..window_count).map(|window| window * most..layout.group_count.min((window + 1) * most));
     Ok(ranges.map(|groups| window(layout, groups, window_count, batch_chunks)).collect())
 }

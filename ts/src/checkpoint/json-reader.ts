@@ -3,12 +3,17 @@
  * a word, rounds large numbers, takes arrays nested without end, and has a special name, `__proto__`.
  */
 
+import { printable } from '../printable.ts'
+
 /** What is wrong with a file; the caller adds which one. */
 export class FormatError extends Error {}
 
-/** A name for a message: short, and without control characters. */
+/** More than a name takes whose characters are all escaped. */
+const MOST_DISPLAYED = 1000
+
+/** A name for a message: short, and without characters that a terminal would obey, of which JSON escapes the first few only. */
 export function displayText(name: string): string {
-  return JSON.stringify(name.length > 60 ? `${name.slice(0, 57)}...` : name)
+  return printable(JSON.stringify(name.length > 60 ? `${name.slice(0, 57)}...` : name), MOST_DISPLAYED)
 }
 
 const BLANKS = ' \t\r\n'

@@ -36,10 +36,50 @@ export async function writeManifest(folder: string, content: Manifest): Promise<
 /** @throws AdasumError ERR_ARGUMENT for one that is damaged, or that a later version has written */
 export async function readManifest(folder: string): Promise<Manifest> {
   const path = join(folder, MANIFEST)
-  const { format, sha256, content } = parsed(await readFile(path, 'utf8'), path)
-  // The checksum is over what JSON.stringify made, which makes the same of what it reads.
-  if (format === FORMAT && sha256 === hashOf(JSON.stringify(content))) return content as Manifest
-  throw new AdasumError('ERR_ARGUMENT', `${path} is damaged, or of another version: its checksum does not agree.`)
+  return parseManifest(await readFile(path, 'utf8'), path)
+}
+
+/**
+ * @param path - of the file that has the text, for messages
+ * @throws AdasumError as readManifest does
+ */
+export function parseManifest(text: string, path: string): Manifest {
+  const { format, sha256, content } = parsed(text, path)
+  if (format !== FORMAT || sha256 !== checksumOf(content))
+    throw new AdasumError('ERR_ARGUMENT', `${path} is damaged, or of another version: its checksum does not agree.`)
+  // A checksum says that nothing was damaged on the way, not who wrote it.
+  if (isManifest(content)) return content
+  throw new AdasumError(
+    'ERR_ARGUMENT',
+    `${path} is none of a checkpoint: its fields are not those of one. Use another.`,
+  )
+}
+
+/** The checksum is over what JSON.stringify made, which makes the same of what it reads. Undefined: it is nested too deeply. */
+function checksumOf(content: unknown): string | undefined {
+  try {
+    return hashOf(JSON.stringify(content))
+  } catch {
+    return undefined
+  }
+}
+
+function isManifest(content: unknown): content is Manifest {
+  if (!isObject(content)) return false
+  const { shared, local } = content
+  return (
+    isPart(shared) && Array.isArray(local) && local.length > 0 && local.every((part) => part === null || isPart(part))
+  )
+}
+
+function isPart(part: unknown): part is Part {
+  if (!isObject(part)) return false
+  const { sha256, values } = part
+  return (sha256 === null || (typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))) && isObject(values)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function parsed(text: string, path: string): Record<'format' | 'sha256' | 'content', unknown> {

@@ -4,8 +4,9 @@ import { AdasumError } from '../errors.ts'
 import { checkOptions, kindOf } from '../tensor/check.ts'
 import type { OptionNames } from '../types.ts'
 import { checkPath, readFileWith, replaceFile } from './durable-file.ts'
-import { displayText, FormatError, isWellFormed, JsonReader } from './json-reader.ts'
-import { type ByteSource, type DecodedFile, decodeSafetensors, encodeSafetensors, OWN_METADATA } from './safetensors.ts'
+import { displayText, FormatError, isWellFormed } from './json-reader.ts'
+import { type DecodedFile, decodeSafetensors, encodeSafetensors, OWN_METADATA } from './safetensors.ts'
+import { readIndex } from './safetensors-index.ts'
 import { type FileTensor, fileTensor, storedTensors, type TensorInputs } from './tensors.ts'
 
 /** What a file, or a set of them, holds. */
@@ -31,8 +32,6 @@ export interface ReadSafetensorsOptions {
 const READ_OPTIONS: OptionNames<ReadSafetensorsOptions> = { names: true }
 const WRITE_OPTIONS: OptionNames<WriteSafetensorsOptions> = { metadata: true }
 const INDEX_SUFFIX = '.index.json'
-/** As for a header. */
-const MAX_INDEX_BYTES = 100_000_000
 
 /**
  * Writes named arrays to a file in the safetensors format, with a checksum. The file is whole or not there: it is
@@ -117,38 +116,6 @@ async function readSet(path: string, names: ReadonlySet<string> | undefined): Pr
       `${path} says that ${displayText(missing[0])} is in ${displayText(missing[1])}, which has no such tensor. Use files of one set.`,
     )
   return { tensors: new Map([...fileOf.keys()].map((name) => [name, found.get(name)!])), metadata: new Map() }
-}
-
-/** @returns the file of each tensor, by name */
-async function readIndex(source: ByteSource): Promise<Map<string, string>> {
-  if (source.byteLength > MAX_INDEX_BYTES)
-    throw new FormatError(`it has ${source.byteLength} bytes, of at most ${MAX_INDEX_BYTES}`)
-  const bytes = new Uint8Array(source.byteLength)
-  await source.read(0, bytes)
-  const reader = new JsonReader(textOfIndex(bytes), 'it')
-  let fileOf: Map<string, string> | undefined
-  reader.object((name) => {
-    if (name !== 'weight_map') return reader.skip()
-    const files = (fileOf = new Map<string, string>())
-    reader.object((tensor) => void files.set(tensor, plainFileName(reader.string())))
-  })
-  reader.end()
-  if (fileOf === undefined) throw new FormatError('it has no weight_map')
-  return fileOf
-}
-
-function textOfIndex(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    throw new FormatError('it is not UTF-8')
-  }
-}
-
-/** An index may name files of its own folder only, wherever it comes from. */
-function plainFileName(name: string): string {
-  if (name !== '' && name !== '.' && name !== '..' && !/[/\\:\0]/.test(name)) return name
-  throw new FormatError(`it names the file ${displayText(name)}, which is not one beside it`)
 }
 
 function checkMetadata(metadata: unknown): void {

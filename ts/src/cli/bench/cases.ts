@@ -115,7 +115,7 @@ function wordsOf(text: string, option: string): string[] {
   throw new CommandError(`${option} "${text}" has an empty item: put one comma between two items, and none elsewhere`)
 }
 
-/** Bytes of `512KiB`, `1e6`, `32MiB`; a multiple of 8, so that it holds whole elements of every dtype. */
+/** Bytes of `512KiB`, `1000000`, `32MiB`; a multiple of 8, so that it holds whole elements of every dtype. */
 export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([KMG]i?B|B|)$/.exec(text.trim())
   const byteLength = match ? Number(match[1]) * (UNITS[match[2]!] ?? NaN) : NaN

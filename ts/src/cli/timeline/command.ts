@@ -28,7 +28,7 @@ function read(file: string): string {
  * The lines of the events. A process that was killed has left the last bracket out, and may have been stopped within a
  * line.
  */
-function eventsOf(file: string, text: string): string[] {
+export function eventsOf(file: string, text: string): string[] {
   const [head, ...lines] = text.split('\n').map((line) => line.replace(/,$/, ''))
   const events = lines.filter((line) => line !== '' && line !== ']')
   const isCutOff = lines.at(-1) !== '' && events.length > 1

@@ -1,4 +1,4 @@
-//! The entry points with Rust's own types. A refusal is a failure here; `hostile.rs` is where refusals are tested.
+//! The entry points with Rust's own types. A refusal is a failure here; `hostile` is where refusals are tested.
 
 use adasum_core::Engine;
 use adasum_core::entry::{self, Results, View, ViewMut};
