@@ -3,7 +3,7 @@ import { systemCode } from '../../errors.ts'
 import { dialledHost } from '../../rendezvous/stores/tcp/address.ts'
 import { type HostedStore, hostStore } from '../../rendezvous/stores/tcp/host-store.ts'
 import { formatAddress } from '../../transport/address.ts'
-import { NODE_WAYS, securedWays } from '../../world/ways.ts'
+import { securedTcp } from '../../transport/secured.ts'
 import { CommandError, FAILURE } from '../command-error.ts'
 import type { LaunchPlan } from './plan.ts'
 import { RankProcess, rankEnvironment } from './rank-process.ts'
@@ -60,7 +60,6 @@ function storeOf(
   onWaiting: (ranks: readonly number[]) => void,
 ): Promise<HostedStore> {
   const host = listen ?? store.host
-  const { transport } = securedWays(NODE_WAYS, { secret, tls })
-  const options = { host, port: store.port, size: worldSize, secret, transport, onWaiting }
+  const options = { host, port: store.port, size: worldSize, secret, transport: securedTcp(secret, tls), onWaiting }
   return retryUntilResolved(host, () => hostStore(options))
 }
