@@ -4,6 +4,7 @@
  * A target takes an input whole. Where a format has a checksum, mutations would never get behind it, so the first bytes of an
  * input are choices of the target's own, and one of them says whether checksums are put right first.
  */
+import type { Sink } from '../../ts/src/transport/transport.ts'
 import { AdasumError, ERROR_CODES, reasonOf } from '../../ts/src/errors.ts'
 
 export interface Target {
@@ -68,4 +69,16 @@ export function foreignRefusal(error: unknown, isDocumented?: (error: unknown) =
 /** An input: choices of the target, one byte each, and then what is parsed. */
 export function inputOf(choices: readonly number[], content: Uint8Array | string): Uint8Array {
   return Buffer.concat([Uint8Array.from(choices), typeof content === 'string' ? Buffer.from(content) : content])
+}
+
+/** Gives a decoder a stream in pieces of at most so many bytes, each into the memory that it asks for. */
+export function feed(decoder: Pick<Sink, 'target' | 'onFilled'>, stream: Uint8Array, pieceByteLength: number): void {
+  for (let at = 0; at < stream.length;) {
+    const target = decoder.target()
+    ensure(target.length > 0, 'the decoder has no room for the next byte')
+    const piece = stream.subarray(at, at + Math.min(pieceByteLength, target.length))
+    target.set(piece)
+    decoder.onFilled(piece.length)
+    at += piece.length
+  }
 }

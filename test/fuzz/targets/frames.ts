@@ -10,7 +10,7 @@ import {
   HEADER_BYTE_LENGTH,
   sameDescriptor,
 } from '../../../ts/src/wire/frame.ts'
-import { foreignRefusal, inputOf, ensure, type Target } from '../_target.ts'
+import { feed, foreignRefusal, inputOf, ensure, type Target } from '../_target.ts'
 import { recordTraffic } from '../_traffic.ts'
 
 interface Heard {
@@ -33,14 +33,7 @@ function hear(stream: Uint8Array, pieceByteLength: number): Heard {
     onError: (error) => (heard.error = error),
     onEnd: (insideFrame) => (heard.insideFrame = insideFrame),
   })
-  for (let at = 0; at < stream.length;) {
-    const target = decoder.target()
-    ensure(target.length > 0, 'the decoder has no room for the next byte')
-    const piece = stream.subarray(at, at + Math.min(pieceByteLength, target.length))
-    target.set(piece)
-    decoder.onFilled(piece.length)
-    at += piece.length
-  }
+  feed(decoder, stream, pieceByteLength)
   decoder.onEnd()
   return heard
 }

@@ -10,7 +10,7 @@ import {
 } from '../../../ts/src/rendezvous/stores/tcp/messages.ts'
 import type { PeerAddress } from '../../../ts/src/rendezvous/stores/store.ts'
 import { DEFAULT_TUNING } from '../../../ts/src/tuning.ts'
-import { inputOf, ensure, type Target } from '../_target.ts'
+import { feed, inputOf, ensure, type Target } from '../_target.ts'
 
 const ID = '0123456789abcdef'.repeat(2)
 const NEAR = { host: '127.0.0.1', port: 29500, sharesMemory: true, unixKey: ID } as const
@@ -38,14 +38,7 @@ function hear(stream: Uint8Array, pieceByteLength: number): { values: unknown[];
     },
     onEnd: () => undefined,
   })
-  for (let at = 0; at < stream.length;) {
-    const target = decoder.target()
-    ensure(target.length > 0, 'the decoder has no room for the next byte')
-    const piece = stream.subarray(at, at + Math.min(pieceByteLength, target.length))
-    target.set(piece)
-    decoder.onFilled(piece.length)
-    at += piece.length
-  }
+  feed(decoder, stream, pieceByteLength)
   return { values, error }
 }
 
