@@ -1,9 +1,16 @@
-//! Convolutions as products of matrices: what a kernel sees at each place becomes a row of patches.
+//! Convolutions of images, [image, row, column, channel], with kernels of weights, [row, column, channel, filter].
+//!
+//! What a kernel sees at a place are rows of consecutive numbers in the image, and the weights of such a row, with all
+//! filters, are a matrix. So nothing is copied together first: sums over a few places, or weights, and all filters stay in
+//! registers while the numbers that they take go by (tiles.rs).
 
+mod tiles;
+
+use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::matrix::{ADD, Matrix, multiply, multiply_into};
 use crate::tape::{Derivative, Id, Step, Tape, filled};
+use tiles::LANES;
 
 /// The shape of a convolution; images and kernels are square.
 #[derive(Clone, Copy)]
@@ -14,7 +21,7 @@ pub struct Convolution {
     pub channels: usize,
     /// Rows and columns of the kernel.
     pub kernel: usize,
-    /// Channels of what comes out.
+    /// Channels of what comes out; at most 16.
     pub filters: usize,
     /// Steps between places.
     pub stride: usize,
@@ -31,59 +38,52 @@ impl Convolution {
 
     /// Weights of the kernel [row, column, channel, filter].
     pub fn weight_count(&self) -> usize {
-        self.patch_length() * self.filters
-    }
-
-    fn patch_length(&self) -> usize {
-        self.kernel * self.kernel * self.channels
+        self.kernel * self.kernel * self.channels * self.filters
     }
 
     fn image_length(&self) -> usize {
         self.side * self.side * self.channels
     }
 
+    /// Rows and columns from the first that a place sees to the last, or to the last of the image.
+    fn wide_side(&self) -> usize {
+        self.side.max((self.out_side() - 1) * self.stride + self.kernel)
+    }
+
     /// Rows above the image that the first place sees; where the number is odd, there is one more below.
     fn padding(&self) -> usize {
-        ((self.out_side() - 1) * self.stride + self.kernel).saturating_sub(self.side) / 2
+        (self.wide_side() - self.side) / 2
     }
 
-    /// For each part of a row of an image that a patch holds: where the patch has it, where the image, and its length.
-    fn for_parts(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        let (side, kernel, channels) = (self.side as isize, self.kernel as isize, self.channels as isize);
-        let (out, padding) = (self.out_side(), self.padding() as isize);
-        for place in 0..out * out {
-            let top = ((place / out) * self.stride) as isize - padding;
-            let left = ((place % out) * self.stride) as isize - padding;
-            let (first, last) = (left.max(0), (left + kernel).min(side));
-            for row in top.max(0)..(top + kernel).min(side) {
-                let within = ((row - top) * kernel + first - left) * channels;
-                let image = (row * side + first) * channels;
-                visit(
-                    place * self.patch_length() + within as usize,
-                    image as usize,
-                    ((last - first) * channels) as usize,
-                );
-            }
+    /// For each row of an image: where it lies in the image, and in one with all that places see.
+    fn for_rows(&self, mut visit: impl FnMut(Range<usize>, Range<usize>)) {
+        let (length, wide) = (self.side * self.channels, self.wide_side() * self.channels);
+        for row in 0..self.side {
+            let begin = (row + self.padding()) * wide + self.padding() * self.channels;
+            visit(row * length..(row + 1) * length, begin..begin + length);
         }
     }
 
-    fn patches(&self, images: &[f32]) -> Vec<f32> {
-        let length = self.out_side() * self.out_side() * self.patch_length();
-        let mut patches = vec![0.0; images.len() / self.image_length() * length];
-        for (image, patches) in images.chunks(self.image_length()).zip(patches.chunks_mut(length)) {
-            self.for_parts(|to, from, length| patches[to..to + length].copy_from_slice(&image[from..from + length]));
-        }
-        patches
+    fn wide_length(&self) -> usize {
+        self.wide_side() * self.wide_side() * self.channels
     }
 
-    fn add_patches_to(&self, images: &mut [f32], patches: &[f32]) {
-        let length = self.out_side() * self.out_side() * self.patch_length();
-        for (image, patches) in images.chunks_mut(self.image_length()).zip(patches.chunks(length)) {
-            self.for_parts(|from, to, length| {
-                for (target, value) in image[to..to + length].iter_mut().zip(&patches[from..from + length]) {
-                    *target += value;
-                }
-            });
+    /// The images with zeros around them where places see any.
+    fn widened<'a>(&self, images: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.wide_side() == self.side {
+            return Cow::Borrowed(images);
+        }
+        let mut wide = vec![0.0; images.len() / self.image_length() * self.wide_length()];
+        for (image, wide) in images.chunks(self.image_length()).zip(wide.chunks_mut(self.wide_length())) {
+            self.for_rows(|from, to| wide[to].copy_from_slice(&image[from]));
+        }
+        Cow::Owned(wide)
+    }
+
+    /// Adds what belongs to the images themselves.
+    fn add_narrowed(&self, images: &mut [f32], wide: &[f32]) {
+        for (image, wide) in images.chunks_mut(self.image_length()).zip(wide.chunks(self.wide_length())) {
+            self.for_rows(|to, from| image[to].iter_mut().zip(&wide[from]).for_each(|(into, value)| *into += value));
         }
     }
 }
@@ -92,33 +92,41 @@ struct Convolved {
     x: Id,
     weights: Range<usize>,
     shape: Convolution,
-    patches: Vec<f32>,
+    /// The images with zeros around them; nothing where there are none.
+    wide: Option<Vec<f32>>,
 }
 
 impl Tape<'_> {
     /// Images convolved with a kernel of weights.
     pub fn convolution(&mut self, x: Id, weights: Range<usize>, shape: Convolution) -> Id {
-        let patches = shape.patches(self.value(x));
-        let (columns, filters) = (shape.patch_length(), shape.filters);
-        let rows = patches.len() / columns;
-        let kernel = Matrix::new(&self.weights[weights.clone()], columns, filters);
-        let value = multiply(Matrix::new(&patches, rows, columns), kernel);
-        self.push(value, Convolved { x, weights, shape, patches })
+        let wide = shape.widened(self.value(x));
+        let value = tiles::convolve(&shape, &wide, &self.weights[weights.clone()]);
+        let wide = match wide {
+            Cow::Owned(wide) => Some(wide),
+            Cow::Borrowed(_) => None,
+        };
+        self.push(value, Convolved { x, weights, shape, wide })
     }
 }
 
 impl Derivative for Convolved {
     fn backward(&self, step: &mut Step<'_>) {
-        let (columns, filters) = (self.shape.patch_length(), self.shape.filters);
-        let rows = self.patches.len() / columns;
-        let gradient = Matrix::new(step.gradient, rows, filters);
-        let patches = Matrix::new(&self.patches, rows, columns);
-        multiply_into(patches.transposed(), gradient, &mut step.weight_gradients[self.weights.clone()], filters, ADD);
-        let kernel = Matrix::new(&step.weights[self.weights.clone()], columns, filters);
-        let length = step.others.value(self.x).len();
-        if let Some(target) = step.others.gradient(self.x) {
-            let patches = multiply(gradient, kernel.transposed());
-            self.shape.add_patches_to(filled(target, length), &patches);
+        let Self { x, shape, .. } = self;
+        let images = step.others.value(*x);
+        let wide = self.wide.as_deref().unwrap_or(images);
+        // Filters are read by whole lanes, beyond the last one where they do not fill them.
+        let gradient = match shape.filters % LANES {
+            0 => Cow::Borrowed(step.gradient),
+            _ => Cow::Owned([step.gradient, &[0.0; LANES]].concat()),
+        };
+        tiles::add_weight_gradient(shape, wide, &gradient, &mut step.weight_gradients[self.weights.clone()]);
+        let Some(target) = step.others.gradient(*x) else { return };
+        let (target, weights) = (filled(target, images.len()), &step.weights[self.weights.clone()]);
+        if self.wide.is_none() {
+            return tiles::add_image_gradient(shape, &gradient, weights, target);
         }
+        let mut added = vec![0.0; wide.len()];
+        tiles::add_image_gradient(shape, &gradient, weights, &mut added);
+        shape.add_narrowed(target, &added);
     }
 }
