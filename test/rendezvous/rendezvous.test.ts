@@ -73,6 +73,15 @@ test('the same ranks meet again, in a new run', async (t) => {
   t.is(runs.size, 3)
 })
 
+test('after how long without a sign of life a rank counts as lost is for rank 0 to say', async (t) => {
+  const port = await freePort()
+  const limits = [1234, 3000, 500]
+  const meetings = await Promise.all(
+    limits.map((failureTimeoutMs, rank) => meet(t, place(rank, 3, port, { failureTimeoutMs }), tcp)),
+  )
+  t.deepEqual(meetings.map((meeting) => meeting.failureTimeoutMs), [1234, 1234, 1234]) // prettier-ignore
+})
+
 test('two communicators of a process share the store, which closes with the last', async (t) => {
   const port = await freePort()
   const first = await Promise.all([0, 1].map((rank) => meet(t, place(rank, 2, port), tcp)))

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
-import { connect as tlsConnect } from 'node:tls'
+import { type TLSSocket, connect as tlsConnect } from 'node:tls'
 import { tcp, tcpTransport } from '../../ts/src/transport/tcp.ts'
 import { tlsFailureOf } from '../../ts/src/transport/tls-failure.ts'
 import { type TlsSetting, encryptionOf } from '../../ts/src/transport/tls.ts'
@@ -88,6 +88,16 @@ test('both ends have the same binding, each connection another one, and plain co
     t.notDeepEqual(first[0], second[0])
   }
   t.deepEqual(await bindings(t, tcp), [undefined, undefined])
+})
+
+test('with the secret, too, each connection has a Diffie-Hellman exchange of its own', async (t) => {
+  const listener = await tls().listen('127.0.0.1', 0, (pipe) => pipe.setSink(new Collector()))
+  t.teardown(() => listener.close())
+  const dialled = encryptionOf(SECRET, 'psk').connect({ host: '127.0.0.1', port: listener.port }) as TLSSocket
+  t.teardown(() => void dialled.destroy())
+  await once(dialled, 'secureConnect')
+  // Without one there is no key to tell of: TLS 1.3 can do with the secret alone, and then whoever learns it reads all.
+  t.is((dialled.getEphemeralKeyInfo() as { type?: string } | null)?.type, 'ECDH')
 })
 
 /** How both ends see a connection end that was not to be. */
