@@ -1,6 +1,7 @@
 /**
  * What every implementation of Binding must do; each is run through it by a test file of its own, in Node.js and in browsers.
  */
+import { crc32 as zlibCrc32 } from 'node:zlib'
 import test from 'ava'
 import { ABI, type Binding, FOLD_OP_CODES, PAIR_RULE_CODES } from '../../ts/src/binding/binding.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
@@ -39,6 +40,7 @@ export function contract(binding: Binding, extent: Extent, { isa }: { isa?: stri
   reductions(binding, extent)
   halfFormatsContract(binding)
   copies(binding)
+  checksums(binding)
   foldsContract(binding, extent)
   quantisingContract(binding)
   steppingContract(binding)
@@ -191,6 +193,19 @@ function copies({ copy }: Binding): void {
     t.throws(() => copy(new Float64Array(2) as unknown as Uint8Array, bytes))
     structuredClone(bytes, { transfer: [bytes.buffer] })
     t.throws(() => copy(new Uint8Array(0), bytes))
+  })
+}
+
+function checksums({ crc32 }: Binding): void {
+  if (!crc32) return
+  test('crc32 is that of zlib, for any length and place', (t) => {
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * i * 31) >> 5)
+    t.is(crc32(new TextEncoder().encode('123456789')), 0xcbf43926)
+    for (const from of [0, 1, 7])
+      for (const length of [0, 1, 8, 63, 64, 65, 1000, 4900])
+        t.is(crc32(bytes.subarray(from, from + length)), zlibCrc32(bytes.subarray(from, from + length)), `${length}`)
+    t.throws(() => crc32(new Float64Array(2) as unknown as Uint8Array))
+    t.throws(() => crc32('bytes' as unknown as Uint8Array))
   })
 }
 

@@ -150,6 +150,7 @@ const REFUSED: [args: string[], message: RegExp][] = [
   [['--calibrate', '-n', '1'], /-n 1 leaves --calibrate nothing to measure/],
   [['--seconds', '5'], /--seconds is for --calibrate/],
   [['--calibrate', '--seconds', '0'], /whole number from 1 to 120/],
+  [['--checksums', '--transport', 'shared-memory'], /--checksums is for connections over TCP: leave out/],
   [['--tls', '--transport', 'shared-memory'], /--tls is for connections over TCP: leave out --transport shared-memory/],
 ]
 for (const [args, message] of REFUSED)

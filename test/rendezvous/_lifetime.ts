@@ -18,6 +18,7 @@ function join(rank: number, timeoutMs: number, signal?: AbortSignal): Promise<Me
     hostsStore: rank === 0,
     secret: 'k',
     tls: 'default',
+    checksums: 'default',
     jobId: new Uint8Array(16),
     timeoutMs,
     tuning: DEFAULT_TUNING,

@@ -1,4 +1,5 @@
 /** A rank that meets the others with a port of its own, as a session does. */
+import { crc32 } from 'node:zlib'
 import type { Place } from '../../ts/src/rendezvous/environment.ts'
 import { type Meeting, rendezvous, type RendezvousOptions } from '../../ts/src/rendezvous/rendezvous.ts'
 import type { Transport } from '../../ts/src/transport/transport.ts'
@@ -15,7 +16,7 @@ export async function meetAtPort(
   transport: Transport,
   { onPeer = (_, pipe) => pipe.destroy(), ...change }: Partial<RendezvousOptions> & { onPeer?: OnPeer } = {},
 ): Promise<MeetingAtPort> {
-  const port = new Port(place, { transport }, false)
+  const port = new Port(place, { transport }, false, { areWanted: () => false, crc32 })
   const announce = (localHost: string) => port.open(localHost)
   try {
     const meeting = await rendezvous(place, { transport, timeoutMs: place.timeoutMs, announce, ...change })

@@ -19,6 +19,7 @@ export function place(rank: number, size: number, port: number, change: Partial<
     hostsStore: rank === 0,
     secret: SECRET,
     tls: 'default',
+    checksums: 'default',
     host: undefined,
     machine: undefined,
     localRank: undefined,

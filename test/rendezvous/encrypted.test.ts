@@ -1,18 +1,15 @@
 /** Worlds whose connections are encrypted, and those that are not. */
-import { networkInterfaces } from 'node:os'
-import test, { type ExecutionContext, type TestFn } from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import type { Communicator } from '../../ts/src/communicator/communicator.ts'
 import { connectBy } from '../../ts/src/communicator/connect.ts'
 import { AdasumError } from '../../ts/src/errors.ts'
 import { adasumSync } from '../../ts/src/reduction/local.ts'
 import type { ConnectOptions } from '../../ts/src/types.ts'
 import type { Pipe, Transport } from '../../ts/src/transport/transport.ts'
-import { NODE_WAYS, type Ways } from '../../ts/src/world/ways.ts'
+import { NODE_WAYS } from '../../ts/src/world/ways.ts'
 import { certificates } from '../transport/_certificates.ts'
 import { SECRET } from './_places.ts'
-import { freePort } from './_ports.ts'
-
-const SIZE = 3
+import { SIZE, addressTest, changedWays, ownAddress, tcpWorld } from './_tcp-worlds.ts'
 
 interface World {
   readonly comms: readonly Communicator[]
@@ -20,13 +17,14 @@ interface World {
   readonly dialled: readonly Pipe[]
 }
 
-const addresses = Object.values(networkInterfaces()).flat()
-const own = addresses.find((each) => each?.family === 'IPv4' && !each.internal)?.address
-/** `test` where this machine has an address beside those of the loopback interface. */
-const addressTest = (own === undefined ? test.serial.skip : test.serial) as TestFn
-
-/** Ways that note the pipes that are dialled. */
-function watchedWays(dialled: Pipe[]): Ways {
+/** A world, and what it has dialled. */
+async function world(
+  t: ExecutionContext,
+  host: string,
+  options: ConnectOptions,
+  optionsOf?: (rank: number) => ConnectOptions,
+): Promise<World> {
+  const dialled: Pipe[] = []
   const watched = (transport: Transport): Transport => ({
     ...transport,
     dial: async (...address) => {
@@ -35,32 +33,7 @@ function watchedWays(dialled: Pipe[]): Ways {
       return pipe
     },
   })
-  return {
-    ...NODE_WAYS,
-    transport: watched(NODE_WAYS.transport),
-    secured: (...how) => watched(NODE_WAYS.secured!(...how)),
-  }
-}
-
-/** A world of ranks in this process that share no memory. */
-async function world(
-  t: ExecutionContext,
-  host: string,
-  options: ConnectOptions,
-  optionsOf: (rank: number) => ConnectOptions = () => ({}),
-): Promise<World> {
-  const dialled: Pipe[] = []
-  const ways = watchedWays(dialled)
-  const store = `${host}:${await freePort()}`
-  const connecting = Array.from({ length: SIZE }, (_, rank) => {
-    const common = { rank, size: SIZE, store, secret: SECRET, sharedMemory: false, timeoutMs: 30_000 }
-    return connectBy(ways, { ...common, ...options, ...optionsOf(rank) }, {})
-  })
-  t.teardown(async () => {
-    for (const outcome of await Promise.allSettled(connecting))
-      if (outcome.status === 'fulfilled') await outcome.value.close()
-  })
-  return { comms: await Promise.all(connecting), dialled }
+  return { comms: await tcpWorld(t, changedWays(watched), host, options, optionsOf), dialled }
 }
 
 /** Once a connection has been closed nothing can be exported any more, an error that comes only where it was encrypted. */
@@ -95,7 +68,7 @@ for (const tls of ['psk', certificates('one')] as const)
   )
 
 addressTest('beyond the loopback interface a world is encrypted by its secret', async (t) => {
-  await checkReduction(t, await world(t, own!, {}), true)
+  await checkReduction(t, await world(t, ownAddress!, {}), true)
 })
 
 addressTest('and not where it is told not to be, of which the user is warned', async (t) => {
@@ -103,14 +76,14 @@ addressTest('and not where it is told not to be, of which the user is warned', a
   const onWarning = (warning: Error): void => void warnings.push(warning)
   process.on('warning', onWarning)
   t.teardown(() => process.off('warning', onWarning))
-  await checkReduction(t, await world(t, own!, { tls: 'off' }), false)
+  await checkReduction(t, await world(t, ownAddress!, { tls: 'off' }), false)
   const ours = warnings.filter(({ code }) => code === 'ADASUM_TLS_OFF')
   t.is(ours.length, 1)
   t.regex(ours[0]!.message, /whoever is on the way reads gradients and weights/)
 })
 
 addressTest('a weak secret is refused before anybody is dialled', async (t) => {
-  const error = await t.throwsAsync(world(t, own!, { secret: 'swordfish' }), { instanceOf: AdasumError })
+  const error = await t.throwsAsync(world(t, ownAddress!, { secret: 'swordfish' }), { instanceOf: AdasumError })
   t.is(error?.code, 'ERR_AUTH')
   t.regex(error?.message ?? '', /apparent strength/)
 })

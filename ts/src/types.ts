@@ -293,6 +293,12 @@ export interface ConnectOptions {
    * which there must be one that `ca` has signed; all three in PEM. The same on all ranks.
    */
   tls?: 'psk' | 'off' | TlsByCertificates
+  /**
+   * Whether connections over TCP carry checksums, so that a byte that changes on the way is ERR_MISMATCH and no other
+   * gradient. Default: where they go beyond the loopback interface and `tls` is `off`, since encryption finds changes,
+   * too; or as ADASUM_CHECKSUMS says, 0 or 1. A connection has them if either end wants them.
+   */
+  checksums?: boolean
   /** Address this rank listens on and announces. Default: the local address of its connection to the store. */
   host?: string
   /**
@@ -345,6 +351,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   store: true,
   secret: true,
   tls: true,
+  checksums: true,
   host: true,
   listen: true,
   machine: true,

@@ -23,7 +23,7 @@ use work::{Result, Work, to_js, work};
 /// The contract's version.
 #[napi]
 pub fn abi() -> u32 {
-    10
+    11
 }
 
 /// Name of the instruction set in use.
@@ -74,6 +74,11 @@ pub fn coefficients(
     entry::balanced_coefficients(rule, parameter, dtype, weights.read(), gram.read(), refinements.read())
         .map(Float64Array::new)
         .map_err(to_js)
+}
+
+#[napi(catch_unwind)]
+pub fn crc32(bytes: Bytes) -> u32 {
+    crc32fast::hash(bytes.as_slice())
 }
 
 #[napi(catch_unwind)]

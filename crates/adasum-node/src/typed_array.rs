@@ -31,6 +31,16 @@ impl<const KIND: i32> Array<KIND> {
         self.write().as_view()
     }
 
+    /// The memory, for reading during a synchronous call.
+    pub fn as_slice(&self) -> &[u8] {
+        if self.byte_length == 0 {
+            return &[];
+        }
+        // SAFETY: Node reported the memory, which is neither shared nor detached, and JavaScript does not run during a
+        // synchronous call.
+        unsafe { std::slice::from_raw_parts(self.ptr, self.byte_length) }
+    }
+
     /// The memory, for writing.
     pub fn write(&self) -> ViewMut<'_> {
         // SAFETY: Node reported the memory; it is neither shared nor detached, and JavaScript does not run during a

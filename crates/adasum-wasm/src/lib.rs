@@ -24,7 +24,7 @@ fn to_js(error: Error) -> JsValue {
 /// The contract's version.
 #[wasm_bindgen]
 pub fn abi() -> u32 {
-    10
+    11
 }
 
 /// Name of the instruction set in use.

@@ -11,12 +11,13 @@ import { json } from './json.ts'
 import { links } from './links.ts'
 import { messages } from './messages.ts'
 import { offers } from './offers.ts'
+import { records } from './records.ts'
 import { safetensors } from './safetensors.ts'
 import { segments } from './segments.ts'
 import { timelines } from './timelines.ts'
 
 export const TARGETS: readonly Target[] = [
-  ...[frames, links, handshakes, messages, offers, causes],
+  ...[frames, records, links, handshakes, messages, offers, causes],
   ...[json, safetensors, indexes, manifests, folders],
   ...[environment, commandLine, timelines],
   ...[bindingCalls, segments],

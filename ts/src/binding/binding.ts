@@ -35,7 +35,7 @@
  */
 
 /** The contract's version, which `abi()` of a binding must return. It grows with every change of the contract. */
-export const ABI = 10
+export const ABI = 11
 
 /** Elements in a block of the canonical order of additions; slices are cut at segment or block boundaries only. */
 export const BLOCK_ELEMENTS = 2048
@@ -345,6 +345,9 @@ export interface Binding extends Kernels, AsyncKernels {
     gram: Float64Array,
     refinements: Float64Array,
   ) => Float64Array
+
+  /** CRC-32 as in zlib and Ethernet. Absent where the platform's own is as fast. */
+  readonly crc32?: (bytes: Uint8Array) => number
 
   /**
    * Copies as many bytes as `to` has from other memory, past the cache where the CPU can. Absent if `to.set(from)` is

@@ -61,6 +61,7 @@ function withTypedErrors(addon: Omit<Binding, 'kind'>): Binding {
     nodeCount: sync(addon.nodeCount),
     gramFinish: sync(addon.gramFinish),
     coefficients: sync(addon.coefficients),
+    crc32: sync(addon.crc32!),
     copy: sync(addon.copy!),
     ...kernelForms(
       (name) => sync(addon[name] as AnyCall<void>),

@@ -131,7 +131,9 @@ export function peerLeftError({ peer, address }: NamedPeer, lastSequence: number
 
 /** An error that a peer's frames have caused; it names the peer unless it names another rank itself. */
 export function peerFailedError(peer: NamedPeer, error: AdasumError): AdasumError {
-  return new AdasumError(error.code, error.message, { ...peerFields(peer), ...originOf(error), cause: error.cause })
+  const isNamed = error.rank !== undefined || error.peerRank !== undefined
+  const message = isNamed ? error.message : `Rank ${peer.peer} (${peer.address}): ${error.message}`
+  return new AdasumError(error.code, message, { ...peerFields(peer), ...originOf(error), cause: error.cause })
 }
 
 /** @param what - the peer has sent against the protocol */

@@ -22,6 +22,7 @@ import { readSecret } from './secret.ts'
 import { resolveSharedMemory } from './shared-memory-setting.ts'
 import { parseStoreAddress, type StoreAddress } from './stores/tcp/address.ts'
 import { resolveTls } from './tls-setting.ts'
+import { type ChecksumsSetting, resolveChecksums } from './checksums-setting.ts'
 import { type Environment, nonEmpty, type Setting, numberOf } from './variables.ts'
 
 /** Largest world this version connects. */
@@ -39,6 +40,7 @@ export interface Place {
   /** Empty if there is none. */
   readonly secret: string
   readonly tls: TlsSetting
+  readonly checksums: ChecksumsSetting
   /** Address to listen on and announce, if it was chosen. */
   readonly host: string | undefined
   /** Address at which the store listens, if `store` is an address of another machine. */
@@ -105,6 +107,7 @@ function settingsOf(options: ConnectOptions, env: Environment) {
     failureTimeoutMs: resolveFailureTimeout(options.failureTimeoutMs, nonEmpty(env, 'ADASUM_FAILURE_TIMEOUT_MS')),
     tuning: resolveTuning(options.tuning, nonEmpty(env, 'ADASUM_TUNING')),
     tls: resolveTls(options.tls, nonEmpty(env, 'ADASUM_TLS')),
+    checksums: resolveChecksums(options.checksums, nonEmpty(env, 'ADASUM_CHECKSUMS')),
     sharedMemory: resolveSharedMemory(options.sharedMemory, nonEmpty(env, 'ADASUM_SHARED_MEMORY')),
     timeline: fileSetting('timeline', options.timeline, env, 'ADASUM_TIMELINE'),
     flightRecord: fileSetting('flightRecord', options.flightRecord, env, 'ADASUM_FLIGHT_RECORD'),

@@ -124,6 +124,6 @@ export class Acceptor {
       return
     }
     this.#strangers.delete(stranger)
-    this.#onPeer(admitted.peerRank, pipe, admitted.groupId)
+    this.#onPeer(admitted.peerRank, admitted.pipe, admitted.groupId)
   }
 }

@@ -107,8 +107,7 @@ export async function dialAuthenticated(
   for (let attempt = 0; ; attempt++) {
     const pipe = await dial(transport, host, port, local, signal, limits)
     try {
-      await dialHandshake(pipe, local, signal, limits.helloMs)
-      return pipe
+      return await dialHandshake(pipe, local, signal, limits.helloMs)
     } catch (error) {
       signal?.throwIfAborted()
       if (!(error instanceof AdasumError)) throw error

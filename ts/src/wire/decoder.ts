@@ -9,6 +9,7 @@
 import { uninitializedBytes } from '#platform'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Sink } from '../transport/transport.ts'
+import { DamagedBytesError } from './checked-pipe.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
 
 /** The spill buffer takes a whole eager frame in one read. */
@@ -27,7 +28,7 @@ export interface FrameHandler {
   onProgress(header: FrameHeader, byteLength: number): void
   /** The frame is complete. */
   onComplete(header: FrameHeader, payload: readonly Uint8Array[]): void
-  /** The bytes are no frame, or `begin` or `onComplete` has thrown. Nothing more is read. */
+  /** The bytes are no frame, or not those that were sent, or `begin` or `onComplete` has thrown. Nothing more is read. */
   onError(error: Error): void
   /** The connection has ended; `insideFrame` says whether in the middle of a frame. */
   onEnd(insideFrame: boolean, error?: Error): void
@@ -96,7 +97,8 @@ export class FrameDecoder implements Sink {
     this.#isOver = true
     const insideFrame = this.#headerFilled > 0 || this.#payload !== undefined
     this.#payload = undefined
-    this.#handler.onEnd(insideFrame, error)
+    if (error instanceof DamagedBytesError) this.#handler.onError(error)
+    else this.#handler.onEnd(insideFrame, error)
   }
 
   #consume(bytes: Uint8Array): void {

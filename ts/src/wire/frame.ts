@@ -131,10 +131,7 @@ export function encodeHeader(header: FrameHeader, target: Uint8Array): void {
 }
 
 function damagedFrameError(what: string): AdasumError {
-  return new AdasumError(
-    'ERR_MISMATCH',
-    `A peer sent a damaged frame: ${what}. Run the same version of adasum on every rank.`,
-  )
+  return new AdasumError('ERR_MISMATCH', `a damaged frame: ${what}. Run the same version of adasum on every rank.`)
 }
 
 /** Reads 64 bytes; throws ERR_MISMATCH if they are no header of this protocol version. */

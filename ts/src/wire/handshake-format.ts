@@ -3,21 +3,24 @@
  * a length. Numbers are big-endian.
  *
  *     prefix  (8)   magic "ADSM", version u16, role u8, then purpose (hello) or status (notice) u8
- *     hello   (76)  prefix, rank u32, peer rank u32, world size u32, run id (16), group id (8), nonce (32)
+ *     hello   (77)  prefix, rank u32, peer rank u32, world size u32, run id (16), group id (8), nonce (32), flags u8
  *     notice  (8)   prefix whose last byte is a status: what the acceptor sends before its hello, or instead of it
  *     proof   (32)  HMAC-SHA-256(secret, "adasum dialler\0" || dialler's hello || acceptor's hello || channel)
  *     verdict (33)  status u8, HMAC-SHA-256(secret, "adasum acceptor\0" || status || both hellos || channel)
  *
  * `channel` is what only the two ends of an encrypted connection have (transport/tls.ts), and nothing where there is none.
  *
+ * Bit 0 of the flags: this end wants checksums (checked-pipe.ts). There are some if either end does. They begin with the
+ * bytes that follow the handshake.
+ *
  * The prefix is the same in every version of the protocol.
  */
 import { hmacSha256 } from '#platform'
 import { bytesOfHex, hexOf, viewOf } from '../bytes.ts'
 
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 export const PREFIX_BYTE_LENGTH = 8
-export const HELLO_BYTE_LENGTH = 76
+export const HELLO_BYTE_LENGTH = 77
 export const PROOF_BYTE_LENGTH = 32
 export const VERDICT_BYTE_LENGTH: number = 1 + PROOF_BYTE_LENGTH
 export const RUN_ID_BYTE_LENGTH = 16
@@ -53,6 +56,7 @@ export const STATUS = {
 export type Status = keyof typeof STATUS
 
 const MAGIC = 0x4144534d
+const WANTS_CHECKSUMS = 1
 const STATUS_NAMES: ReadonlyMap<number, Status> = new Map(
   Object.entries(STATUS).map(([name, code]) => [code, name as Status]),
 )
@@ -74,6 +78,8 @@ export interface Hello {
   /** The group that the connection is for, in hexadecimal; the world if absent. */
   groupId?: string | undefined
   nonce: Uint8Array
+  /** False if absent. */
+  wantsChecksums?: boolean
 }
 
 function encodePrefix(into: Uint8Array, role: keyof typeof ROLE, tag: number): void {
@@ -107,11 +113,15 @@ export function encodeHello(hello: Hello): Uint8Array {
   bytes.set(hello.runId, 20)
   bytes.set(bytesOfHex(hello.groupId ?? WORLD_GROUP_ID), 36)
   bytes.set(hello.nonce, 44)
+  bytes[76] = hello.wantsChecksums === true ? WANTS_CHECKSUMS : 0
   return bytes
 }
 
 /** A hello of this version in the given role, or undefined if it is none. */
-export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): (Hello & { groupId: string }) | undefined {
+export function decodeHello(
+  bytes: Uint8Array,
+  role: keyof typeof ROLE,
+): (Hello & { groupId: string; wantsChecksums: boolean }) | undefined {
   const prefix = decodePrefix(bytes)
   if (prefix === undefined || prefix.version !== PROTOCOL_VERSION || prefix.role !== ROLE[role]) return undefined
   const purpose = (Object.keys(PURPOSE) as Purpose[]).find((name) => PURPOSE[name] === prefix.tag)
@@ -126,6 +136,7 @@ export function decodeHello(bytes: Uint8Array, role: keyof typeof ROLE): (Hello 
     runId: bytes.slice(20, 36),
     groupId: hexOf(bytes.subarray(36, 44)),
     nonce: bytes.slice(44, 76),
+    wantsChecksums: (bytes[76]! & WANTS_CHECKSUMS) !== 0,
   }
 }
 

@@ -13,11 +13,12 @@
  * computes is not dead. While nothing has come, however, the dialler gives the connection up now and then and dials
  * another: its hello may have been lost, and only a new connection shows whether the machine still exists.
  */
-import { randomBytes, timingSafeEqual } from '#platform'
+import { crc32, randomBytes, timingSafeEqual } from '#platform'
 import { concatBytes, hexOf } from '../bytes.ts'
 import { AdasumError, systemError } from '../errors.ts'
 import { patientTimeout } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
+import { CheckedPipe, type Checksums } from './checked-pipe.ts'
 import { ExactReader, PipeEnded } from './exact-reader.ts'
 import * as format from './handshake-format.ts'
 import type { Hello, Purpose, Status } from './handshake-format.ts'
@@ -44,6 +45,7 @@ export interface DialIdentity {
   groupId?: string
   /** Empty: none, which is for loopback only. */
   secret: string
+  checksums?: Checksums | undefined
 }
 
 export interface AcceptIdentity {
@@ -54,6 +56,7 @@ export interface AcceptIdentity {
   size: number
   purpose: Purpose
   secret: string
+  checksums?: Checksums | undefined
   /** Nonces of diallers that have been let in, in hexadecimal; shared by all handshakes of a listener. */
   nonces: Set<string>
   /** Whether this rank may come in now, which may take a moment; if not, the dialler gets ERR_RANK_TAKEN. */
@@ -68,16 +71,17 @@ export interface HandshakeProgress {
   turnAway: () => void
 }
 
-/** The rank that was let in, and the group that its connection is for. */
+/** The rank that was let in, the group that its connection is for, and what to go on with. */
 export interface Admitted {
   readonly peerRank: number
+  readonly pipe: Pipe
   readonly groupId: string
 }
 
 /**
- * Proves itself to the acceptor and checks the acceptor's proof. Afterwards the pipe has no sink and has lost no byte.
- * On failure the pipe is destroyed.
+ * Proves itself to the acceptor and checks the acceptor's proof. On failure the pipe is destroyed.
  *
+ * @returns the pipe to go on with, which has no sink and has lost no byte: that one, or a checked one over it
  * @throws AdasumError ERR_AUTH (secrets differ), ERR_WORLD_SIZE, ERR_RANK_TAKEN, ERR_MISMATCH (protocol, version, run,
  * rank or purpose), ERR_PEER_LOST (connection broke), ERR_TIMEOUT and ERR_NOT_READY (try again; of silence, `cause` has
  * the code ETIMEDOUT); signal.reason
@@ -87,7 +91,7 @@ export async function dialHandshake(
   local: DialIdentity,
   signal?: AbortSignal,
   silenceMs: number = SILENCE_MS,
-): Promise<void> {
+): Promise<Pipe> {
   const abort = () => pipe.destroy()
   signal?.addEventListener('abort', abort, { once: true })
   let isSilent = false
@@ -98,7 +102,7 @@ export async function dialHandshake(
   const cancel = patientTimeout(expire, silenceMs)
   try {
     signal?.throwIfAborted()
-    await introduce(pipe, local, cancel)
+    return await introduce(pipe, local, cancel)
   } catch (error) {
     pipe.destroy()
     signal?.throwIfAborted()
@@ -111,10 +115,11 @@ export async function dialHandshake(
 }
 
 /** @param onHello - called once the acceptor has introduced itself */
-async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): Promise<void> {
+async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): Promise<Pipe> {
   const reader = new ExactReader(pipe)
   const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
-  const mine = format.encodeHello({ ...local, role: 'dialler', nonce })
+  const wantsChecksums = wants(local, pipe)
+  const mine = format.encodeHello({ ...local, role: 'dialler', nonce, wantsChecksums })
   pipe.write(mine)
 
   const head = await reader.read(format.PREFIX_BYTE_LENGTH)
@@ -132,6 +137,17 @@ async function introduce(pipe: Pipe, local: DialIdentity, onHello: () => void): 
   const seen = { diallerHello: mine, acceptorHello: theirs, channelBinding: bindingOf(pipe) }
   pipe.write(format.diallerProof(local.secret, seen))
   judge(await reader.read(format.VERDICT_BYTE_LENGTH), pipe, local, seen, hello)
+  return agreedPipe(pipe, local, wantsChecksums || hello.wantsChecksums)
+}
+
+type WithChecksums = Pick<DialIdentity, 'checksums'>
+
+function wants({ checksums }: WithChecksums, { remoteAddress }: Pipe): boolean {
+  return checksums?.areWanted(remoteAddress) === true
+}
+
+function agreedPipe(pipe: Pipe, { checksums }: WithChecksums, isChecked: boolean): Pipe {
+  return isChecked ? new CheckedPipe(pipe, checksums?.crc32 ?? crc32) : pipe
 }
 
 const NO_BINDING = new Uint8Array()
@@ -193,8 +209,8 @@ function dialError(
 }
 
 /**
- * Judges a dialler. Afterwards the pipe has no sink and has lost no byte. A dialler that is refused is told why and its
- * pipe closed; one that does not speak the protocol is cut off.
+ * Judges a dialler. A dialler that is refused is told why and its pipe closed; one that does not speak the protocol is
+ * cut off. What a rank has sent behind its proof is not lost.
  *
  * @throws AdasumError with the code that the dialler gets, too
  */
@@ -274,7 +290,8 @@ class Judgement {
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
     this.#pipe.write(verdict)
-    return { peerRank: hello.rank, groupId: hello.groupId }
+    const isChecked = wants(this.#local, this.#pipe) || hello.wantsChecksums
+    return { peerRank: hello.rank, groupId: hello.groupId, pipe: agreedPipe(this.#pipe, this.#local, isChecked) }
   }
 
   /** Sends the refusal and closes the pipe once it has been fetched. */
@@ -309,7 +326,9 @@ class Judgement {
     const { rank, size, purpose } = this.#local
     const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
     const { groupId } = theirs
-    return format.encodeHello({ role: 'acceptor', purpose, rank, peerRank: theirs.rank, size, runId, groupId, nonce })
+    const wantsChecksums = wants(this.#local, this.#pipe)
+    const says = { purpose, rank, peerRank: theirs.rank, size, runId, groupId, nonce, wantsChecksums }
+    return format.encodeHello({ role: 'acceptor', ...says })
   }
 
   async #status(theirs: Hello, runId: Uint8Array): Promise<Status> {

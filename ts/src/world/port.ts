@@ -15,6 +15,7 @@ import { systemReason } from '../transport/names.ts'
 import type { Listener, Transport } from '../transport/transport.ts'
 import type { OnPeer } from '../wire/acceptor.ts'
 import { listenAuthenticated } from '../wire/authenticated.ts'
+import type { Checksums } from '../wire/checked-pipe.ts'
 import { StripeGathering } from './stripes.ts'
 import type { Ways } from './ways.ts'
 
@@ -34,6 +35,7 @@ export class Port {
   readonly #place: PortPlace
   readonly #ways: Ways
   readonly #sharesMemory: boolean
+  readonly #checksums: Checksums
   readonly #runId: Promise<Uint8Array>
   #know: (runId: Uint8Array) => void = () => {}
   #giveUp: (error: unknown) => void = () => {}
@@ -48,10 +50,11 @@ export class Port {
   #refusals: Refusals = NO_REFUSALS
 
   /** @param sharesMemory - whether this rank shares memory with others of its machine */
-  constructor(place: PortPlace, ways: Ways, sharesMemory: boolean) {
+  constructor(place: PortPlace, ways: Ways, sharesMemory: boolean, checksums: Checksums) {
     this.#place = place
     this.#ways = ways
     this.#sharesMemory = sharesMemory
+    this.#checksums = checksums
     this.#runId = new Promise((resolve, reject) => {
       this.#know = resolve
       this.#giveUp = reject
@@ -111,9 +114,8 @@ export class Port {
   async #listenFor(localHost: string): Promise<Omit<OpenPort, 'localHost'>> {
     const { transport, nearTransport } = this.#ways
     const heartbeatPort = await this.#reserveHeartbeatPort(localHost)
-    const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, (...peer) =>
-      this.#onConnection(...peer),
-    )
+    const onConnection: OnPeer = (...peer) => this.#onConnection(...peer)
+    const listener = await this.#listen(transport, this.#place.host ?? localHost, 0, onConnection, this.#checksums)
     if (this.#place.tls === 'off') warnOfPlainText(listener.host)
     const { port } = listener
     const host = isWildcard(listener.host) ? localHost : listener.host
@@ -149,9 +151,15 @@ export class Port {
     return this.#heartbeatPort.port
   }
 
-  async #listen(transport: Transport, host: string, port: number, onPeer: OnPeer): Promise<Listener> {
+  async #listen(
+    transport: Transport,
+    host: string,
+    port: number,
+    onPeer: OnPeer,
+    checksums?: Checksums,
+  ): Promise<Listener> {
     const { rank, size, secret } = this.#place
-    const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret } as const
+    const identity = { runId: this.#runId, rank, size, purpose: 'peer', secret, checksums } as const
     const onRefused = (error: unknown) => void (this.#refusals = withRefusal(this.#refusals, error))
     try {
       return await listenAuthenticated(transport, host, port, identity, onPeer, { onRefused })

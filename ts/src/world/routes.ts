@@ -11,6 +11,7 @@ import { formatAddress } from '../transport/address.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
 import type { Transport } from '../transport/transport.ts'
 import { dialAuthenticated } from '../wire/authenticated.ts'
+import type { Checksums } from '../wire/checked-pipe.ts'
 import type { DialIdentity } from '../wire/handshake.ts'
 import type { Route } from './route.ts'
 import { dialStriped } from './stripes.ts'
@@ -18,12 +19,14 @@ import type { Ways } from './ways.ts'
 
 export interface RoutesOptions {
   readonly ways: Ways
-  readonly identity: Omit<DialIdentity, 'peerRank' | 'groupId' | 'purpose'>
+  readonly identity: Omit<DialIdentity, 'peerRank' | 'groupId' | 'purpose' | 'checksums'>
   /** By rank, this one included. */
   readonly peers: readonly PeerAddress[]
   /** By rank: the number of its machine. */
   readonly machines: readonly number[]
   readonly sharedMemory: SharedMemory | undefined
+  /** Of connections over the transport that reaches every rank. */
+  readonly checksums?: Checksums
   /** How many connections a pipe has over the transport that reaches every rank; each does its own handshake. */
   readonly connectionsPerPeer: number
   /** How soon a dial finds out that nobody answers. */
@@ -53,8 +56,8 @@ function sharersOf({ identity, peers, machines, sharedMemory }: RoutesOptions): 
 }
 
 function farDial(options: RoutesOptions, peerRank: number): Route['dial'] {
-  const { ways, connectionsPerPeer } = options
-  const dial = dialOver(options, ways.transport, peerRank)
+  const { ways, connectionsPerPeer, checksums } = options
+  const dial = dialOver(options, ways.transport, peerRank, checksums)
   return (groupId, signal) => dialStriped(connectionsPerPeer, () => dial(groupId, signal))
 }
 
@@ -83,10 +86,15 @@ function nearDial(options: RoutesOptions, peerRank: number): Route['dial'] {
   }
 }
 
-function dialOver({ identity, peers, limits }: RoutesOptions, over: Transport, peerRank: number): Route['dial'] {
+function dialOver(
+  { identity, peers, limits }: RoutesOptions,
+  over: Transport,
+  peerRank: number,
+  checksums?: Checksums,
+): Route['dial'] {
   const { host, port } = peers[peerRank]!
-  return (groupId, signal) =>
-    dialAuthenticated(over, host, port, { ...identity, peerRank, groupId, purpose: 'peer' }, signal, limits)
+  const common = { ...identity, peerRank, purpose: 'peer', checksums } as const
+  return (groupId, signal) => dialAuthenticated(over, host, port, { ...common, groupId }, signal, limits)
 }
 
 /** The system's reason why nobody could be dialled, as opposed to what went wrong with somebody. */

@@ -11,7 +11,9 @@ import type { Notice } from '../rendezvous/notices.ts'
 import { refusalClause } from '../rendezvous/refusals.ts'
 import { type Meeting, rendezvous } from '../rendezvous/rendezvous.ts'
 import type { SharedMemory } from '../shared-memory/shared-memory.ts'
+import type { Checksums } from '../wire/checked-pipe.ts'
 import { failureLimits } from '../timing/failure-limits.ts'
+import { checksumsOf } from './checksums.ts'
 import { Port } from './port.ts'
 import { ROUTE_TO_ONESELF, type Route } from './route.ts'
 import { routesOf } from './routes.ts'
@@ -38,12 +40,14 @@ export class Session {
   readonly #options: SessionOptions
   readonly #port: Port
   readonly #sharedMemory: SharedMemory | undefined
+  readonly #checksums: Checksums
 
   constructor(options: SessionOptions) {
     const { place, ways } = options
     this.#options = options
     this.#sharedMemory = place.size > 1 ? ways.openSharedMemory?.(place.sharedMemory) : undefined
-    this.#port = new Port(place, ways, this.#sharedMemory !== undefined)
+    this.#checksums = checksumsOf(place, options.binding)
+    this.#port = new Port(place, ways, this.#sharedMemory !== undefined, this.#checksums)
   }
 
   /**
@@ -126,6 +130,7 @@ export class Session {
     const { connectionsPerPeer } = tuning
     const identity = { runId, rank, size, secret }
     const limits = failureLimits(failureTimeoutMs)
-    return routesOf({ ways, identity, peers, machines, sharedMemory: this.#sharedMemory, connectionsPerPeer, limits })
+    const common = { ways, identity, peers, machines, connectionsPerPeer, limits }
+    return routesOf({ ...common, sharedMemory: this.#sharedMemory, checksums: this.#checksums })
   }
 }

@@ -15,6 +15,7 @@ Examples:
   adasum bench --op max --dtype i32,u64
   adasum bench -n 4 --compress none,int8
   adasum bench -n 2 --tls --sizes 32MiB
+  adasum bench -n 2 --checksums --sizes 32MiB
   adasum bench -n 4 --calibrate
 
 A time is that of the slowest rank, from a barrier to the end of the call. algbw is bytes / p50; busbw is
@@ -35,6 +36,7 @@ interface Options extends BenchOptions {
   transport?: (typeof TRANSPORTS)[number]
   memory: (typeof MEMORIES)[number]
   tls?: boolean
+  checksums?: boolean
   calibrate?: boolean
   seconds: number
 }
@@ -56,6 +58,7 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
       new Option('--transport <name>', 'how ranks reach each other; by default as connect does').choices(TRANSPORTS),
     )
     .option('--tls', 'over TCP, encrypted as it is between machines')
+    .option('--checksums', 'over TCP, with checksums as between machines that do not encrypt')
     .addOption(new Option('--memory <where>', 'where vectors lie').choices(MEMORIES).default('allocated'))
     .option('--iterations <count>', 'timed calls a case; by default 20 to 1000 by size', wholeNumber(1, 1_000_000))
     .option('--calibrate', 'measure what ADASUM_TUNING should be, instead')
@@ -65,7 +68,7 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     .action(async (options: Options) => {
       refuseIdleOptions(command, options)
       const { ranks, iterations, seconds, memory, json = false } = options
-      const transport = overTls(options)
+      const transport = overTcp(options)
       const place = { ranks, only: 0, nodeOption: [], nodes: 1, node: 0 }
       const [script, settings] = options.calibrate
         ? ['#calibrate-rank', { seconds, transport, json }]
@@ -75,12 +78,17 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
     })
 }
 
-/** The transport. The ranks and the store at which they meet read from the environment that they encrypt. */
-function overTls({ tls, transport }: Options): Options['transport'] {
-  if (!tls) return transport
+/** What connections over TCP can have, and the variables by which the ranks, and the store at which they meet, learn of it. */
+const TCP_OPTIONS = { tls: ['ADASUM_TLS', 'psk'], checksums: ['ADASUM_CHECKSUMS', '1'] } as const
+
+/** The transport: TCP for what only its connections have. */
+function overTcp(options: Options): Options['transport'] {
+  const { transport } = options
+  const given = (['tls', 'checksums'] as const).filter((name) => options[name] === true)
+  if (given.length === 0) return transport
   if (transport === 'shared-memory')
-    throw new CommandError('--tls is for connections over TCP: leave out --transport shared-memory')
-  process.env['ADASUM_TLS'] = 'psk'
+    throw new CommandError(`--${given[0]} is for connections over TCP: leave out --transport shared-memory`)
+  for (const name of given) process.env[TCP_OPTIONS[name][0]] = TCP_OPTIONS[name][1]
   return 'tcp'
 }
 
