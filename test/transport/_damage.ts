@@ -41,7 +41,7 @@ export function damagedPipe(pipe: Pipe, damage: Damage): Pipe {
     get: (target, name) => {
       if (name === 'write') return write
       const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
 }

@@ -1,11 +1,22 @@
 /** How many files a process may have open: its connections count, and so does each segment of shared memory. */
 import { AdasumError, systemCode } from '../errors.ts'
 
+/** With fewer places, ranks that come at the same time would drive each other out. */
+const ALWAYS_ROOM = 16
+
 let limit: number | undefined
 
 /** Files that this process may have open at a time; infinity where nothing limits it. It takes milliseconds, once. */
 export function openFileLimit(): number {
   return (limit ??= reportedLimit())
+}
+
+/**
+ * Whether there is room for one more stranger among `count`: there may be `most`, or that share of the files that this
+ * process may have open, if that is less.
+ */
+export function hasRoom(count: number, share: number, most: number): boolean {
+  return count < ALWAYS_ROOM || count < Math.min(most, openFileLimit() * share)
 }
 
 /** Taken from Node's diagnostic report, since reading a file could itself need one file too many. */

@@ -12,10 +12,11 @@ import { systemCode, systemError } from '../errors.ts'
 import { formatAddress, plainHost } from './address.ts'
 import { Limit } from '../timing/limit.ts'
 import { joinListeners } from './listeners.ts'
+import { Lobby } from './lobby.ts'
 import { addressesOf, AddressesError, firstOf, type Lookup, systemLookup } from './names.ts'
 import { BACKLOG, type Ends, acceptedPipe, closeServer, dialledPipe } from './socket-pipe.ts'
 import type { Encryption } from './tls.ts'
-import type { DialLimits, Listener, Pipe, Transport } from './transport.ts'
+import type { DialLimits, Listener, ListenLimits, Pipe, Transport } from './transport.ts'
 
 /** Where nothing else is asked for; the system itself would wait for an answer for two minutes and more. */
 const DEFAULT_LIMITS = { answerMs: 10_000, keepAliveMs: 10_000 } satisfies DialLimits
@@ -23,7 +24,10 @@ const keepAlive = (initialDelayMs: number) => ({ keepAlive: true, keepAliveIniti
 /** How many free ports are tried where one must be free at several addresses. */
 const FREE_PORT_TRIES = 20
 
-type Accept = (pipe: Pipe) => void
+interface Listening extends ListenLimits {
+  readonly accept: (pipe: Pipe) => void
+  readonly encryption: Encryption | undefined
+}
 
 export interface TcpOptions {
   /** How names become addresses. */
@@ -58,16 +62,19 @@ async function dialAddress(
   }
 }
 
-function listenAt(host: string, port: number, accept: Accept, encryption?: Encryption): Promise<Listener> {
+function listenAt(host: string, port: number, listening: Listening): Promise<Listener> {
+  const { accept, encryption, diallerSpeaksFirst = false } = listening
+  const enter = (socket: Socket): void => {
+    // Already gone again: there is nobody to talk to.
+    if (socket.remoteAddress === undefined) return void socket.destroy()
+    const isCovered = encryption?.covers(socket.remoteAddress) === true
+    accept(acceptedPipe(isCovered ? encryption.accept(socket) : socket, endsOf(socket)))
+  }
+  const lobby = new Lobby(enter)
   return new Promise((resolve, reject) => {
     const server = createServer(
       { noDelay: true, allowHalfOpen: true, ...keepAlive(DEFAULT_LIMITS.keepAliveMs) },
-      (socket) => {
-        // Already gone again: there is nobody to talk to.
-        if (socket.remoteAddress === undefined) return socket.destroy()
-        const ends = endsOf(socket)
-        accept(acceptedPipe(encryption?.covers(socket.remoteAddress) ? encryption.accept(socket) : socket, ends))
-      },
+      (socket) => (diallerSpeaksFirst ? lobby.receive(socket) : enter(socket)),
     )
     server.once('error', reject)
     server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
@@ -79,7 +86,10 @@ function listenAt(host: string, port: number, accept: Accept, encryption?: Encry
       resolve({
         host: plainHost(bound.address),
         port: bound.port,
-        close: () => closeServer(server),
+        close: async () => {
+          await closeServer(server)
+          lobby.empty()
+        },
         ref: () => void server.ref(),
         unref: () => void server.unref(),
       })
@@ -91,18 +101,13 @@ function listenAt(host: string, port: number, accept: Accept, encryption?: Encry
 const isElsewhere = (error: unknown): boolean => ['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(systemCode(error) ?? '')
 
 /** Listens at one port, at all addresses that are this machine's. */
-async function listenAtAll(
-  addresses: readonly string[],
-  port: number,
-  accept: Accept,
-  encryption?: Encryption,
-): Promise<Listener> {
+async function listenAtAll(addresses: readonly string[], port: number, listening: Listening): Promise<Listener> {
   const listeners: Listener[] = []
   const failures = new Map<string, unknown>()
   try {
     for (const address of addresses) {
       try {
-        listeners.push(await listenAt(address, listeners[0]?.port ?? port, accept, encryption))
+        listeners.push(await listenAt(address, listeners[0]?.port ?? port, listening))
       } catch (error) {
         failures.set(address, error)
         if (!isElsewhere(error)) throw new AddressesError(new Map([[address, error]]))
@@ -116,14 +121,10 @@ async function listenAtAll(
   }
 }
 
-async function listenAtFreePort(
-  addresses: readonly string[],
-  accept: Accept,
-  encryption?: Encryption,
-): Promise<Listener> {
+async function listenAtFreePort(addresses: readonly string[], listening: Listening): Promise<Listener> {
   for (let tries = 1; ; tries++) {
     try {
-      return await listenAtAll(addresses, 0, accept, encryption)
+      return await listenAtAll(addresses, 0, listening)
     } catch (error) {
       // The port that was free at the first address is taken at the next.
       if (systemCode(error) !== 'EADDRINUSE' || tries === FREE_PORT_TRIES) throw error
@@ -134,12 +135,11 @@ async function listenAtFreePort(
 export function tcpTransport({ lookup = systemLookup, encryption }: TcpOptions = {}): Transport {
   return {
     name: 'tcp',
-    async listen(host, port, accept) {
-      if (isIP(host) !== 0) return listenAt(host, port, accept, encryption)
+    async listen(host, port, accept, limits) {
+      const listening = { ...limits, accept, encryption }
+      if (isIP(host) !== 0) return listenAt(host, port, listening)
       const addresses = await addressesOf(host, lookup)
-      return port === 0
-        ? listenAtFreePort(addresses, accept, encryption)
-        : listenAtAll(addresses, port, accept, encryption)
+      return port === 0 ? listenAtFreePort(addresses, listening) : listenAtAll(addresses, port, listening)
     },
     async dial(host, port, signal, given) {
       const dialling = { ...DEFAULT_LIMITS, ...given, encryption }

@@ -85,10 +85,18 @@ export interface DialLimits {
   readonly keepAliveMs?: number
 }
 
+/** How a listener treats connections on which nothing has come. */
+export interface ListenLimits {
+  /**
+   * The dialling end speaks first: until it does, a connection is handed to nobody, and may have to make room for others.
+   */
+  readonly diallerSpeaksFirst?: boolean
+}
+
 export interface Transport {
   readonly name: 'tcp' | 'memory' | 'unix'
   /** Port 0 chooses a free one. Rejects with the system's error if the address cannot be had. */
-  listen(host: string, port: number, accept: (pipe: Pipe) => void): Promise<Listener>
+  listen(host: string, port: number, accept: (pipe: Pipe) => void, limits?: ListenLimits): Promise<Listener>
   /** Rejects with the system's error if nobody listens there, or with signal.reason. */
   dial(host: string, port: number, signal?: AbortSignal, limits?: DialLimits): Promise<Pipe>
 }

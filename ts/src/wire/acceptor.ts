@@ -6,15 +6,21 @@
  * that is turned away is told to try again, which a rank does.
  */
 import { parseAddress } from '../transport/address.ts'
+import { Crowd } from '../transport/crowd.ts'
+import { hasRoom } from '../transport/open-files.ts'
 import { within } from '../timing/patience.ts'
 import type { Pipe } from '../transport/transport.ts'
 import { acceptHandshake, type AcceptIdentity, type Admitted, type HandshakeProgress } from './handshake.ts'
 
 /**
- * The limit: so many for each rank, and some more. Handshakes of ranks are short, so that they alone never reach it.
+ * The limit: so many for each rank, and some more. Handshakes of ranks are short, so that they alone never reach it. Nor
+ * do strangers have more than a part of the files that this process may have open.
  */
 const PLACES_A_RANK = 4
 const PLACES_BESIDES = 128
+const SHARE_OF_FILES = 1 / 16
+/** How many may be told to try again at a time; more are cut off without a word. */
+const LEAVING_PLACES = 32
 /** How long strangers still have for their hello when the listener closes, and then for their proof. */
 const CLOSING_HELLO_MS = 100
 const CLOSING_PROOF_MS = 1000
@@ -40,11 +46,16 @@ class Stranger implements HandshakeProgress {
   /** Settles when its handshake is over. */
   judgement: Promise<void> = Promise.resolve()
   hasSaidHello = false
+  /** It had to make room, and is nobody any more. */
+  isTurnedAway = false
   turnAway: () => void
+  readonly #onKnown: () => void
   #settleHello: () => void = () => undefined
 
-  constructor(pipe: Pipe) {
+  /** @param onKnown - called when its hello has come */
+  constructor(pipe: Pipe, onKnown: () => void) {
     this.pipe = pipe
+    this.#onKnown = onKnown
     this.host = parseAddress(pipe.remoteAddress)?.host ?? pipe.remoteAddress
     this.turnAway = () => pipe.destroy()
     this.hello = new Promise((resolve) => (this.#settleHello = resolve))
@@ -52,6 +63,7 @@ class Stranger implements HandshakeProgress {
   }
 
   onHello(): void {
+    this.#onKnown()
     this.hasSaidHello = true
     this.#settleHello()
   }
@@ -62,8 +74,9 @@ export class Acceptor {
   readonly #onPeer: OnPeer
   readonly #options: ListenOptions
   readonly #limit: number
-  /** Connections in a handshake, the oldest first. */
-  readonly #strangers: Set<Stranger> = new Set()
+  /** Connections in a handshake: of which no hello has come, and the others. */
+  readonly #unknown = new Crowd<Stranger>()
+  readonly #known = new Crowd<Stranger>()
   /** Connections that are being told to try again. */
   readonly #leaving: Set<Pipe> = new Set()
   #isClosed = false
@@ -77,39 +90,39 @@ export class Acceptor {
 
   accept(pipe: Pipe): void {
     if (this.#isClosed) return pipe.destroy()
-    if (this.#strangers.size >= this.#limit) this.#makeRoom()
-    const stranger = new Stranger(pipe)
-    this.#strangers.add(stranger)
-    void pipe.closed.then(() => this.#strangers.delete(stranger))
+    if (!hasRoom(this.#unknown.size + this.#known.size, SHARE_OF_FILES, this.#limit)) this.#makeRoom()
+    const stranger = new Stranger(pipe, () => this.#know(stranger))
+    this.#unknown.add(stranger.host, stranger)
+    void pipe.closed.then(() => this.#forget(stranger))
     stranger.judgement = this.#judge(stranger)
   }
 
+  #know(stranger: Stranger): void {
+    if (this.#unknown.delete(stranger.host, stranger)) this.#known.add(stranger.host, stranger)
+  }
+
+  #forget(stranger: Stranger): void {
+    const crowd = stranger.hasSaidHello ? this.#known : this.#unknown
+    crowd.delete(stranger.host, stranger)
+  }
+
   #makeRoom(): void {
-    const stranger = this.#leastWanted()
-    this.#strangers.delete(stranger)
-    if (this.#leaving.size >= this.#limit) return stranger.pipe.destroy()
+    const stranger = (this.#unknown.leastWanted ?? this.#known.leastWanted)!
+    this.#forget(stranger)
+    stranger.isTurnedAway = true
+    if (this.#leaving.size >= LEAVING_PLACES) return stranger.pipe.destroy()
     this.#leaving.add(stranger.pipe)
     void stranger.pipe.closed.then(() => this.#leaving.delete(stranger.pipe))
     stranger.turnAway()
   }
 
-  #leastWanted(): Stranger {
-    const all = [...this.#strangers]
-    const unknown = all.filter(({ hasSaidHello }) => !hasSaidHello)
-    const among = unknown.length > 0 ? unknown : all
-    const counts = new Map<string, number>()
-    for (const { host } of among) counts.set(host, (counts.get(host) ?? 0) + 1)
-    const most = Math.max(...counts.values())
-    return among.find(({ host }) => counts.get(host) === most)!
-  }
-
   /** Waits a moment for the proofs of those that have sent a hello, and cuts off all others. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await within(CLOSING_HELLO_MS, Promise.all([...this.#strangers].map(({ hello }) => hello)))
-    const known = [...this.#strangers].filter(({ hasSaidHello }) => hasSaidHello)
-    await within(CLOSING_PROOF_MS, Promise.all(known.map(({ judgement }) => judgement)))
-    const rest = [...[...this.#strangers].map(({ pipe }) => pipe), ...this.#leaving]
+    await within(CLOSING_HELLO_MS, Promise.all([...this.#unknown].map(({ hello }) => hello)))
+    await within(CLOSING_PROOF_MS, Promise.all([...this.#known].map(({ judgement }) => judgement)))
+    const strangers = [...this.#unknown, ...this.#known].map(({ pipe }) => pipe)
+    const rest = [...strangers, ...this.#leaving]
     for (const pipe of rest) pipe.destroy()
     await Promise.all(rest.map((pipe) => pipe.closed))
   }
@@ -120,10 +133,10 @@ export class Acceptor {
     try {
       admitted = await acceptHandshake(pipe, this.#local, this.#options.handshakeTimeoutMs, stranger)
     } catch (error) {
-      if (!this.#leaving.has(pipe)) this.#options.onRefused?.(error, pipe.remoteAddress)
+      if (!stranger.isTurnedAway) this.#options.onRefused?.(error, pipe.remoteAddress)
       return
     }
-    this.#strangers.delete(stranger)
+    this.#forget(stranger)
     this.#onPeer(admitted.peerRank, admitted.pipe, admitted.groupId)
   }
 }

@@ -70,7 +70,8 @@ export async function listenAuthenticated(
   // The owner of the promise handles its rejection; here it only ends the handshakes that wait for it.
   if (!ArrayBuffer.isView(local.runId)) local.runId.catch(() => {})
   const acceptor = new Acceptor(local, onPeer, options)
-  const listener = await transport.listen(host, port, (pipe) => acceptor.accept(pipe))
+  const accept = (pipe: Pipe): void => acceptor.accept(pipe)
+  const listener = await transport.listen(host, port, accept, { diallerSpeaksFirst: true })
   return {
     host: listener.host,
     port: listener.port,

@@ -16,7 +16,7 @@
  */
 import { uninitializedBytes } from '#platform'
 import { viewOf } from '../bytes.ts'
-import { AdasumError, systemError } from '../errors.ts'
+import { systemError } from '../errors.ts'
 import { Intake } from '../transport/intake.ts'
 import type { Pipe, Sink } from '../transport/transport.ts'
 
@@ -126,7 +126,7 @@ class RecordReader implements Sink {
     const view = viewOf(head)
     const [byteLength, checksum, stored] = [view.getUint32(0), view.getUint32(4), view.getUint32(8)]
     const computed = this.#crc32(headOf(this.#number, byteLength, checksum))
-    if (stored !== computed) throw new DamagedBytesError('head', this.#number, stored, computed)
+    if (stored !== computed) throw damagedError('head', this.#number, stored, computed)
     if (byteLength === 0 || byteLength > RECORD_BYTE_LENGTH) throw lengthError(byteLength, this.#number)
     const lender = this.#intake.directSink
     const target = lender?.target()
@@ -147,7 +147,7 @@ class RecordReader implements Sink {
   #deliver({ byteLength, checksum, memory, lender }: Incoming): void {
     const isGone = memory.length !== byteLength
     const computed = isGone ? checksum : this.#crc32(memory)
-    if (checksum !== computed) throw new DamagedBytesError('payload', this.#number, checksum, computed)
+    if (checksum !== computed) throw damagedError('payload', this.#number, checksum, computed)
     // If its memory has been transferred away, the sink notices it by itself.
     if (lender !== null && lender === this.#intake.directSink) lender.onFilled(byteLength)
     else if (isGone) throw systemError('ECONNABORTED', 'memory was transferred away')
@@ -158,17 +158,23 @@ class RecordReader implements Sink {
 const ADVICE =
   'Bytes were changed, lost or repeated on the way: look for a broken network card, cable, driver or tunnel between the two machines.'
 
-/** What came is not what was sent. */
-export class DamagedBytesError extends AdasumError {
-  constructor(what: string, number: number, stored: number, computed: number) {
-    const found = `the checksum of record ${number}'s ${what} is ${stored}, and that of what came is ${computed}`
-    super('ERR_MISMATCH', `${found}. ${ADVICE}`)
+/** What came is not what was sent. Who reads frames makes an ERR_MISMATCH of it (decoder.ts). */
+export class RecordError extends Error {
+  readonly #isOne = true
+
+  static is(error: unknown): error is RecordError {
+    return typeof error === 'object' && error !== null && #isOne in error
   }
 }
 
-function lengthError(byteLength: number, number: number): AdasumError {
-  const message = `record ${number} has ${byteLength} bytes, and belongs between 1 and ${RECORD_BYTE_LENGTH}. Run the same version of adasum on every rank.`
-  return new AdasumError('ERR_MISMATCH', message)
+function damagedError(what: string, number: number, stored: number, computed: number): RecordError {
+  const found = `the checksum of record ${number}'s ${what} is ${stored}, and that of what came is ${computed}`
+  return new RecordError(`${found}. ${ADVICE}`)
+}
+
+function lengthError(byteLength: number, number: number): RecordError {
+  const found = `record ${number} has ${byteLength} bytes, and belongs between 1 and ${RECORD_BYTE_LENGTH}`
+  return new RecordError(`${found}. Run the same version of adasum on every rank.`)
 }
 
 export class CheckedPipe implements Pipe {

@@ -7,9 +7,10 @@
  * has come. So the stream may arrive in pieces of any length.
  */
 import { uninitializedBytes } from '#platform'
+import { AdasumError } from '../errors.ts'
 import { totalByteLength, transferredAway } from '../tensor/check.ts'
 import type { Sink } from '../transport/transport.ts'
-import { DamagedBytesError } from './checked-pipe.ts'
+import { RecordError } from './checked-pipe.ts'
 import { type FrameHeader, HEADER_BYTE_LENGTH, decodeHeader } from './frame.ts'
 
 /** The spill buffer takes a whole eager frame in one read. */
@@ -97,7 +98,7 @@ export class FrameDecoder implements Sink {
     this.#isOver = true
     const insideFrame = this.#headerFilled > 0 || this.#payload !== undefined
     this.#payload = undefined
-    if (error instanceof DamagedBytesError) this.#handler.onError(error)
+    if (RecordError.is(error)) this.#handler.onError(new AdasumError('ERR_MISMATCH', error.message))
     else this.#handler.onEnd(insideFrame, error)
   }
 

@@ -30,6 +30,8 @@ export const HANDSHAKE_TIMEOUT_MS = 5000
 export const SILENCE_MS = 15_000
 // How long a refused dialler may take to fetch the refusal.
 const LINGER_MS = 1000
+// Ends the handshakes of those who had to make room. Nobody is told, and in a flood an error for each would cost too much.
+const MADE_ROOM = new Error('had to make room')
 // Nonces of the latest handshakes; an older one cannot be replayed anyway, because the acceptor's is fresh.
 const REMEMBERED_NONCES = 65_536
 
@@ -223,7 +225,11 @@ export async function acceptHandshake(
   const judgement = new Judgement(pipe, local, () => progress?.onHello())
   const expired = new Promise<never>((_, reject) => {
     judgement.expire = () => reject(judgement.refuse('slow'))
-    if (progress) progress.turnAway = () => reject(judgement.refuse('busy'))
+    if (progress)
+      progress.turnAway = () => {
+        judgement.dismiss('busy')
+        reject(MADE_ROOM)
+      }
   })
   judgement.restartTimeout(timeoutMs)
   try {
@@ -295,11 +301,15 @@ class Judgement {
   }
 
   /** Sends the refusal and closes the pipe once it has been fetched. */
-  refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, claims: Claims = {}): AdasumError {
+  dismiss(status: Exclude<Status, 'ok'>, verdict?: Uint8Array): void {
     this.isRefused = true
     const notice = !this.#hasGreeted ? format.encodeNotice(status) : undefined
     const unproven = isTemporary(status) ? status : 'secret'
     lingerAndClose(this.#pipe, verdict ?? notice ?? format.unprovenVerdict(unproven))
+  }
+
+  refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, claims: Claims = {}): AdasumError {
+    this.dismiss(status, verdict)
     const local = { ...this.#local, peerRank: claims.rank }
     return refusalError(status, this.#pipe.remoteAddress, local, claims)
   }

@@ -25,7 +25,7 @@ export interface RoutesOptions {
   /** By rank: the number of its machine. */
   readonly machines: readonly number[]
   readonly sharedMemory: SharedMemory | undefined
-  /** Of connections over the transport that reaches every rank. */
+  /** Those that connections over the transport that reaches every rank have. */
   readonly checksums?: Checksums
   /** How many connections a pipe has over the transport that reaches every rank; each does its own handshake. */
   readonly connectionsPerPeer: number

@@ -1,0 +1,4 @@
+import { ENCRYPTED } from './_stage.ts'
+import { testAttacks } from './_suite.ts'
+
+testAttacks(ENCRYPTED)
