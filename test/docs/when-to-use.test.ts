@@ -20,7 +20,15 @@ function unfounded(text: string, pageOf: (name: string) => string): string[] {
   return statements(text).flatMap((statement) => {
     const pages = [...statement.matchAll(PAGE)].map(([, name]) => pageOf(name!))
     const figures = statement.match(FIGURE) ?? []
-    return figures.filter((figure) => !pages.some((page) => page.split(/[\s|():;,]+/).join(' ').includes(` ${figure}`)))
+    return figures.filter(
+      (figure) =>
+        !pages.some((page) =>
+          page
+            .split(/[\s|():;,]+/)
+            .join(' ')
+            .includes(` ${figure}`),
+        ),
+    )
   })
 }
 

@@ -15,7 +15,10 @@ export type Argument =
   | { readonly kind: 'list'; byteLengths: number[]; offsets?: number[] }
   | { readonly kind: 'bytes' | 'doubles'; byteLength: number; isWritten: boolean; offset?: number }
 
-export type CallName = Exclude<keyof Binding, 'kind' | 'abi' | 'isa' | 'isas' | 'copy' | 'crc32' | 'allocate' | `${string}Async`>
+export type CallName = Exclude<
+  keyof Binding,
+  'kind' | 'abi' | 'isa' | 'isas' | 'copy' | 'crc32' | 'allocate' | `${string}Async`
+>
 
 export interface PlannedCall {
   readonly name: CallName

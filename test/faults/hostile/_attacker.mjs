@@ -1,9 +1,9 @@
 // A client without the secret, as a process of its own, so that its memory and its event loop are not those of the rank that it
-// attacks: `_attacker.mjs <plan as JSON>`. It opens connections, sends on each what it was given, and goes on until it is ended.
+// attacks. Its first message is a plan: it opens connections, sends on each what it was given, and goes on until it is ended.
+import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** @type {import('./_attacks.ts').AttackPlan} */
-const plan = JSON.parse(process.argv[2] ?? '')
+const [plan] = /** @type {[import('./_attacks.ts').AttackPlan]} */ (await once(process, 'message'))
 const streams = plan.streams.map((text) => Buffer.from(text, 'base64'))
 const counts = { opened: 0, closed: 0, received: 0 }
 const REOPEN_MS = 10

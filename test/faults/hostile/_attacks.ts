@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { encodeHello, type Purpose } from '../../../ts/src/wire/handshake-format.ts'
+import { encodeHello, HELLO_BYTE_LENGTH, type Purpose } from '../../../ts/src/wire/handshake-format.ts'
 import { mulberry32 } from '../../transport/_random.ts'
 import type { Stage } from './_stage.ts'
 
@@ -103,5 +103,5 @@ export const ATTACKS: Readonly<Record<string, (stage: Stage, port: Purpose, seed
 
 /** The first record of TLS, or a hello of ours. */
 function firstMessageLength(bytes: Uint8Array): number {
-  return bytes[0] === 0x16 ? 5 + bytes[3]! * 256 + bytes[4]! : 76
+  return bytes[0] === 0x16 ? 5 + bytes[3]! * 256 + bytes[4]! : HELLO_BYTE_LENGTH
 }

@@ -137,7 +137,8 @@ export class Attack {
   /** Resolves when the first connection is open. */
   static async begin(plan: AttackPlan): Promise<Attack> {
     const script = fileURLToPath(new URL('_attacker.mjs', import.meta.url))
-    const child = fork(script, [JSON.stringify(plan)], { execArgv: [] })
+    const child = fork(script, { execArgv: [] })
+    child.send(plan)
     await within(new Promise((resolve) => child.once('message', resolve)), 'the first connection')
     return new Attack(child)
   }
