@@ -155,10 +155,9 @@ fn over_places<const WEIGHTS: usize, const WIDTH: usize>(
     let mut sums = [[[0.0; LANES]; WIDTH]; WEIGHTS];
     for row in 0..strides.out {
         for column in 0..strides.out {
-            let seen: &[f32; WEIGHTS] =
-                image[row * strides.place_row + column * strides.place..].first_chunk().expect("a place in the image");
+            let seen = &image[row * strides.place_row + column * strides.place..][..WEIGHTS];
             let (lanes, _) = gradient[(row * strides.out + column) * filters..].as_chunks::<LANES>();
-            let gradient: &Row<WIDTH> = lanes.first_chunk().expect("a gradient for each place");
+            let gradient = &lanes[..WIDTH];
             for (sums, seen) in sums.iter_mut().zip(seen) {
                 for (sum, gradient) in sums.iter_mut().zip(gradient) {
                     add_product(sum, *seen, gradient);
