@@ -52,7 +52,8 @@ async function acquire(path, onWait, deadAfterMs) {
   for (let told = false; !makeDirectory(path); told = true) {
     if (!told) onWait()
     const state = stateOf(path)
-    if (state !== seen) [seen, seenSince] = [state, performance.now()]
+    // One that has gone meanwhile was let go, and is nobody's to remove.
+    if (state !== seen || state === '') [seen, seenSince] = [state, performance.now()]
     else if (performance.now() - seenSince > deadAfterMs) removeDead(path, state, deadAfterMs)
     await sleep(POLL_EVERY_MS)
   }
@@ -72,9 +73,18 @@ function removeDead(path, deadState, deadAfterMs) {
     return
   }
   try {
-    if (stateOf(path) === deadState) rmdirSync(path)
+    if (stateOf(path) === deadState) removeDirectory(path)
   } finally {
     rmdirSync(removing)
+  }
+}
+
+/** @param {string} path what may have gone meanwhile */
+function removeDirectory(path) {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error
   }
 }
 

@@ -4,7 +4,16 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -209,6 +218,18 @@ test('a lock whose owner lives is not taken, however long it works', async (t) =
   const waiter = withFolderLock(path, async () => void order.push('waiter'), { deadAfterMs: 3_000 })
   await Promise.all([owner, waiter])
   t.deepEqual(order, ['owner', 'waiter'])
+})
+
+test('a lock that is let go between two looks at it is not taken for a dead one', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'adasum-lock-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'lock')
+  // It cannot be made, and nothing is there.
+  symlinkSync(join(folder, 'nowhere'), path)
+  const isHeld = withFolderLock(path, () => Promise.resolve(true), { deadAfterMs: 1 })
+  await sleep(250)
+  rmSync(path)
+  t.true(await isHeld)
 })
 
 /** The path of a folder that is not there yet. */
