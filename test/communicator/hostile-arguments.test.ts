@@ -12,7 +12,8 @@ import { metricsText } from '../../ts/src/observe/prometheus.ts'
 import { allocateArrays } from '../../ts/src/reduction/allocate.ts'
 import { adasum, adasumSync, average, averageSync, sum, sumSync } from '../../ts/src/reduction/local.ts'
 import { createMemoryTransport } from '../transport/_memory.ts'
-import { ALL_REDUCE_OPTIONS, CALL_OPTIONS, CONNECT_OPTIONS, REDUCE_OPTIONS } from '../../ts/src/types.ts'
+import { CONNECT_OPTIONS } from '../../ts/src/connect-options.ts'
+import { ALL_REDUCE_OPTIONS, CALL_OPTIONS, REDUCE_OPTIONS } from '../../ts/src/types.ts'
 import { failuresOf, makeWorld, onAll } from '../_world.ts'
 
 const thrower = (what: unknown): never => {

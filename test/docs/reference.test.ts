@@ -7,7 +7,7 @@ import { defineBench } from '../../ts/src/cli/bench/command.ts'
 import { defineDoctor } from '../../ts/src/cli/doctor/command.ts'
 import { defineRun } from '../../ts/src/cli/run/command.ts'
 import { ERROR_CODES } from '../../ts/src/errors.ts'
-import { CONNECT_OPTIONS } from '../../ts/src/types.ts'
+import { CONNECT_OPTIONS } from '../../ts/src/connect-options.ts'
 import { ROOT } from '../_user-folder.ts'
 
 const COMMANDS = { run: defineRun, bench: defineBench, doctor: defineDoctor }

@@ -20,15 +20,7 @@ function unfounded(text: string, pageOf: (name: string) => string): string[] {
   return statements(text).flatMap((statement) => {
     const pages = [...statement.matchAll(PAGE)].map(([, name]) => pageOf(name!))
     const figures = statement.match(FIGURE) ?? []
-    return figures.filter(
-      (figure) =>
-        !pages.some((page) =>
-          page
-            .split(/[\s|():;,]+/)
-            .join(' ')
-            .includes(` ${figure}`),
-        ),
-    )
+    return figures.filter((figure) => !pages.some((page) => page.match(FIGURE)?.includes(figure)))
   })
 }
 
@@ -41,5 +33,6 @@ test('each figure stands on the page of the study that is named beside it', (t) 
 test('a figure that no page has is noticed, and one without a page', (t) => {
   const page = (): string => 'comes to 90.35 % (90.02 to 90.67) and 0.88 of the steps'
   t.deepEqual(unfounded('| a | 90.35 % | [x](studies/x.md) |', page), [])
+  t.deepEqual(unfounded('| a | 90.3 % and 0.8 | [x](studies/x.md) |', page), ['90.3 %', '0.8'])
   t.deepEqual(unfounded('| a | 90.36 % | [x](studies/x.md) |\n| b | 0.88 |', page), ['90.36 %', '0.88'])
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AdasumError, type ErrorCode } from '../../ts/src/errors.ts'
 import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
-import type { ConnectOptions } from '../../ts/src/types.ts'
+import type { ConnectOptions } from '../../ts/src/connect-options.ts'
 
 type Environment = Record<string, string>
 

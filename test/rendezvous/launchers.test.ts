@@ -5,7 +5,7 @@ import { resolvePlace } from '../../ts/src/rendezvous/environment.ts'
 import { adasumRun } from '../../ts/src/rendezvous/launchers/adasum-run.ts'
 import { LAUNCHERS, launchesIn } from '../../ts/src/rendezvous/launchers/known.ts'
 import { torch } from '../../ts/src/rendezvous/launchers/torch.ts'
-import type { ConnectOptions } from '../../ts/src/types.ts'
+import type { ConnectOptions } from '../../ts/src/connect-options.ts'
 
 type Environment = Record<string, string>
 

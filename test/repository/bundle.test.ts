@@ -33,7 +33,7 @@ test('each file that package.json names is there, and every other one is a chunk
 
 test('a program that imports the package loads few files', (t) => {
   const count = loadedWith('index.js').size
-  t.true(count > 1 && count <= 30, `${count} files`)
+  t.true(count > 1 && count <= 27, `${count} files`)
 })
 
 test('no source is in two files of dist', (t) => {

@@ -13,6 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
     'bytes.ts',
     'call-records.ts',
     'compressor.ts',
+    'connect-options.ts',
     'error-codes.ts',
     'errors.ts',
     'printable.ts',

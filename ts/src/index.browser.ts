@@ -17,8 +17,8 @@ export {
 export type { LossScale, LossScaleOptions, LossScaleSettings } from './training/loss-scale-options.ts'
 export { LossScaler, type LossScaleState, type ScaledArrays, type ScaledReduction } from './training/loss-scaler.ts'
 export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
+export type { ConnectOptions } from './connect-options.ts'
 export type {
-  ConnectOptions,
   CoefficientFunction,
   FloatArray,
   GramMatrix,

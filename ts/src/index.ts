@@ -35,14 +35,13 @@ export type { LossScale, LossScaleOptions, LossScaleSettings } from './training/
 export { LossScaler, type LossScaleState, type ScaledArrays, type ScaledReduction } from './training/loss-scaler.ts'
 export { type RankInWorld, sampler, type Sampler, type SamplerOptions, type SamplerState } from './training/sampler.ts'
 export type { CallMetrics, CallPhase, CommunicatorMetrics, FlightEntry } from './call-records.ts'
+export type { Certificates, ConnectOptions, TlsByCertificates } from './connect-options.ts'
 export type {
   AllReduceAlgorithm,
   AllReduceOp,
   AllReduceOptions,
   AwaitedRank,
   CallOptions,
-  Certificates,
-  ConnectOptions,
   CoefficientFunction,
   FloatArray,
   GramMatrix,
@@ -66,6 +65,5 @@ export type {
   Reduction,
   SegmentReduction,
   StallReport,
-  TlsByCertificates,
 } from './types.ts'
 export type { Tuning } from './tuning.ts'

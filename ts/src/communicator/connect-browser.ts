@@ -1,5 +1,5 @@
 /** `connect` in a browser. The first call loads the rest of the code, since most pages have no use for it. */
-import type { ConnectOptions } from '../types.ts'
+import type { ConnectOptions } from '../connect-options.ts'
 import type { Communicator } from './communicator.ts'
 
 /**

@@ -1,7 +1,5 @@
 /** Whether this process's connections carry checksums. */
 import { AdasumError, inspect } from '../errors.ts'
-import { isLoopback } from '../transport/address.ts'
-import type { TlsSetting } from '../transport/tls.ts'
 
 /** `default`: beyond the loopback interface, unless connections there are encrypted, which finds every change. */
 export type ChecksumsSetting = 'default' | 'on' | 'off'
@@ -18,9 +16,4 @@ export function resolveChecksums(option: unknown, variable: string | undefined):
   if (variable === undefined) return 'default'
   if (variable === '1' || variable === '0') return variable === '1' ? 'on' : 'off'
   throw new AdasumError('ERR_ENVIRONMENT', `ADASUM_CHECKSUMS must be 0 or 1, but it is ${inspect(variable)}`)
-}
-
-/** Whether this end wants checksums on a connection with that host at its other end. */
-export function wantsChecksums(setting: ChecksumsSetting, tls: TlsSetting, remoteHost: string): boolean {
-  return setting === 'default' ? tls === 'off' && !isLoopback(remoteHost) : setting === 'on'
 }

@@ -1,7 +1,7 @@
 /** How this process encrypts its connections. */
 import { AdasumError, type ErrorCode, inspect } from '../errors.ts'
 import type { TlsSetting } from '../transport/tls.ts'
-import type { Certificates } from '../types.ts'
+import type { Certificates } from '../connect-options.ts'
 
 /**
  * From the option, else from ADASUM_TLS, else the default.

@@ -22,6 +22,11 @@ export function parseAddress(text: string): Address | undefined {
   return { host: bracketed ?? plain ?? '', port }
 }
 
+/** The host of `host:port`; a text that is no such address, whole. */
+export function hostOf(text: string): string {
+  return parseAddress(text)?.host ?? text
+}
+
 /** A dual-stack socket shows an IPv4 peer as ::ffff:127.0.0.1; this gives 127.0.0.1. */
 export function plainHost(host: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host)

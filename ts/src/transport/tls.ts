@@ -13,7 +13,7 @@
 import { constants, createHmac, X509Certificate } from 'node:crypto'
 import type { Socket, TcpNetConnectOpts } from 'node:net'
 import { connect, createSecureContext, TLSSocket, type ConnectionOptions, type TLSSocketOptions } from 'node:tls'
-import type { Certificates, TlsByCertificates } from '../types.ts'
+import type { Certificates, TlsByCertificates } from '../connect-options.ts'
 import { isLoopback, plainHost } from './address.ts'
 
 /**

@@ -5,7 +5,7 @@
  * address that has the most, and of these the oldest. So whoever opens many connections drives out its own. A stranger
  * that is turned away is told to try again, which a rank does.
  */
-import { parseAddress } from '../transport/address.ts'
+import { hostOf } from '../transport/address.ts'
 import { Crowd } from '../transport/crowd.ts'
 import { hasRoom } from '../transport/open-files.ts'
 import { within } from '../timing/patience.ts'
@@ -45,7 +45,6 @@ class Stranger implements HandshakeProgress {
   readonly hello: Promise<void>
   /** Settles when its handshake is over. */
   judgement: Promise<void> = Promise.resolve()
-  hasSaidHello = false
   /** It had to make room, and is nobody any more. */
   isTurnedAway = false
   turnAway: () => void
@@ -56,7 +55,7 @@ class Stranger implements HandshakeProgress {
   constructor(pipe: Pipe, onKnown: () => void) {
     this.pipe = pipe
     this.#onKnown = onKnown
-    this.host = parseAddress(pipe.remoteAddress)?.host ?? pipe.remoteAddress
+    this.host = hostOf(pipe.remoteAddress)
     this.turnAway = () => pipe.destroy()
     this.hello = new Promise((resolve) => (this.#settleHello = resolve))
     void pipe.closed.then(this.#settleHello)
@@ -64,7 +63,6 @@ class Stranger implements HandshakeProgress {
 
   onHello(): void {
     this.#onKnown()
-    this.hasSaidHello = true
     this.#settleHello()
   }
 }
@@ -102,8 +100,7 @@ export class Acceptor {
   }
 
   #forget(stranger: Stranger): void {
-    const crowd = stranger.hasSaidHello ? this.#known : this.#unknown
-    crowd.delete(stranger.host, stranger)
+    if (!this.#unknown.delete(stranger.host, stranger)) this.#known.delete(stranger.host, stranger)
   }
 
   #makeRoom(): void {

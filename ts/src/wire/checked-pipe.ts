@@ -15,7 +15,7 @@
  * other ranks at once. Where the sink has memory for a whole record the bytes are read straight into it all the same.
  */
 import { uninitializedBytes } from '#platform'
-import { viewOf } from '../bytes.ts'
+import { concatBytes, viewOf } from '../bytes.ts'
 import { systemError } from '../errors.ts'
 import { Intake } from '../transport/intake.ts'
 import type { Pipe, Sink } from '../transport/transport.ts'
@@ -222,10 +222,7 @@ export class CheckedPipe implements Pipe {
       this.#pipe.write(head)
       return this.#pipe.write(payload, done)
     }
-    const record = uninitializedBytes(HEAD_BYTE_LENGTH + payload.length)
-    record.set(head)
-    record.set(payload, HEAD_BYTE_LENGTH)
-    this.#pipe.write(record, done)
+    this.#pipe.write(concatBytes([head, payload]), done)
   }
 
   end(): void {

@@ -250,6 +250,7 @@ class Judgement {
   readonly #pipe: Pipe
   readonly #local: AcceptIdentity
   readonly #reader: ExactReader
+  readonly #wantsChecksums: boolean
   readonly #onHello: () => void
   #hasGreeted = false
 
@@ -258,6 +259,7 @@ class Judgement {
     this.#local = local
     this.#onHello = helloCame
     this.#reader = new ExactReader(pipe)
+    this.#wantsChecksums = wants(local, pipe)
   }
 
   restartTimeout(timeoutMs: number): void {
@@ -296,7 +298,7 @@ class Judgement {
     if (status !== 'ok') throw this.refuse(status, verdict, hello)
     rememberNonce(nonces, nonceName)
     this.#pipe.write(verdict)
-    const isChecked = wants(this.#local, this.#pipe) || hello.wantsChecksums
+    const isChecked = this.#wantsChecksums || hello.wantsChecksums
     return { peerRank: hello.rank, groupId: hello.groupId, pipe: agreedPipe(this.#pipe, this.#local, isChecked) }
   }
 
@@ -308,6 +310,7 @@ class Judgement {
     lingerAndClose(this.#pipe, verdict ?? notice ?? format.unprovenVerdict(unproven))
   }
 
+  /** The same, with the error for this end. */
   refuse(status: Exclude<Status, 'ok'>, verdict?: Uint8Array, claims: Claims = {}): AdasumError {
     this.dismiss(status, verdict)
     const local = { ...this.#local, peerRank: claims.rank }
@@ -336,7 +339,7 @@ class Judgement {
     const { rank, size, purpose } = this.#local
     const nonce = randomBytes(format.NONCE_BYTE_LENGTH)
     const { groupId } = theirs
-    const wantsChecksums = wants(this.#local, this.#pipe)
+    const wantsChecksums = this.#wantsChecksums
     const says = { purpose, rank, peerRank: theirs.rank, size, runId, groupId, nonce, wantsChecksums }
     return format.encodeHello({ role: 'acceptor', ...says })
   }

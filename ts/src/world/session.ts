@@ -130,7 +130,7 @@ export class Session {
     const { connectionsPerPeer } = tuning
     const identity = { runId, rank, size, secret }
     const limits = failureLimits(failureTimeoutMs)
-    const common = { ways, identity, peers, machines, connectionsPerPeer, limits }
-    return routesOf({ ...common, sharedMemory: this.#sharedMemory, checksums: this.#checksums })
+    const own = { sharedMemory: this.#sharedMemory, checksums: this.#checksums }
+    return routesOf({ ways, identity, peers, machines, connectionsPerPeer, limits, ...own })
   }
 }

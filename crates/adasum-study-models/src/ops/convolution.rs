@@ -9,6 +9,7 @@ mod tiles;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::math::add_to;
 use crate::tape::{Derivative, Id, Step, Tape, filled};
 use tiles::LANES;
 
@@ -83,7 +84,7 @@ impl Convolution {
     /// Adds what belongs to the images themselves.
     fn add_narrowed(&self, images: &mut [f32], wide: &[f32]) {
         for (image, wide) in images.chunks_mut(self.image_length()).zip(wide.chunks(self.wide_length())) {
-            self.for_rows(|to, from| image[to].iter_mut().zip(&wide[from]).for_each(|(into, value)| *into += value));
+            self.for_rows(|to, from| add_to(&mut image[to], &wide[from]));
         }
     }
 }

@@ -8,7 +8,7 @@
 import type { Communicator } from '../../communicator/communicator.ts'
 import { connect } from '../../communicator/connect.ts'
 import { DEFAULT_TUNING, type Tuning } from '../../tuning.ts'
-import type { ConnectOptions } from '../../types.ts'
+import type { ConnectOptions } from '../../connect-options.ts'
 import { type Question, type Way, answer, questionsFor } from './calibration.ts'
 import { type Case, calibrationReport } from './calibration-report.ts'
 import { optionsFor, transportOf } from './transport.ts'

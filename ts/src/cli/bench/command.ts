@@ -79,16 +79,19 @@ export function defineBench(command: Command, setExitCode: (code: number) => voi
 }
 
 /** What connections over TCP can have, and the variables by which the ranks, and the store at which they meet, learn of it. */
-const TCP_OPTIONS = { tls: ['ADASUM_TLS', 'psk'], checksums: ['ADASUM_CHECKSUMS', '1'] } as const
+const TCP_OPTIONS = [
+  { name: 'tls', variable: 'ADASUM_TLS', value: 'psk' },
+  { name: 'checksums', variable: 'ADASUM_CHECKSUMS', value: '1' },
+] as const
 
 /** The transport: TCP for what only its connections have. */
 function overTcp(options: Options): Options['transport'] {
   const { transport } = options
-  const given = (['tls', 'checksums'] as const).filter((name) => options[name] === true)
-  if (given.length === 0) return transport
+  const given = TCP_OPTIONS.filter(({ name }) => options[name])
+  if (!given[0]) return transport
   if (transport === 'shared-memory')
-    throw new CommandError(`--${given[0]} is for connections over TCP: leave out --transport shared-memory`)
-  for (const name of given) process.env[TCP_OPTIONS[name][0]] = TCP_OPTIONS[name][1]
+    throw new CommandError(`--${given[0].name} is for connections over TCP: leave out --transport shared-memory`)
+  for (const { variable, value } of given) process.env[variable] = value
   return 'tcp'
 }
 

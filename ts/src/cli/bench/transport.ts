@@ -1,5 +1,5 @@
 import type { Communicator } from '../../communicator/communicator.ts'
-import type { ConnectOptions } from '../../types.ts'
+import type { ConnectOptions } from '../../connect-options.ts'
 
 /** The options of `connect` for the transport that the command line names, if it names one. */
 export function optionsFor(requested: string | undefined): Pick<ConnectOptions, 'sharedMemory'> {

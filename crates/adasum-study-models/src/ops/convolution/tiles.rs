@@ -2,6 +2,7 @@
 //! beside each other, each over its terms in order.
 
 use super::Convolution;
+use crate::math::add_to;
 
 /// Numbers that are computed with at once.
 pub const LANES: usize = 8;
@@ -36,10 +37,15 @@ impl Strides {
     }
 }
 
+/// Adds a row times a factor of its own to each row of sums.
 #[inline(always)]
-fn add_product(sum: &mut Lanes, factor: f32, lanes: &Lanes) {
-    for lane in 0..LANES {
-        sum[lane] = lanes[lane].mul_add(factor, sum[lane]);
+fn add_products<const WIDTH: usize>(sums: &mut [Row<WIDTH>], factors: impl Iterator<Item = f32>, row: &[Lanes]) {
+    for (sums, factor) in sums.iter_mut().zip(factors) {
+        for (sum, lanes) in sums.iter_mut().zip(row) {
+            for lane in 0..LANES {
+                sum[lane] = lanes[lane].mul_add(factor, sum[lane]);
+            }
+        }
     }
 }
 
@@ -99,11 +105,7 @@ fn see<const PLACES: usize, const WIDTH: usize>(
         let seen: [&[f32]; PLACES] =
             std::array::from_fn(|place| &image[row * strides.row + place * strides.place..][..weights.len()]);
         for (number, weights) in weights.iter().enumerate() {
-            for (sums, seen) in sums.iter_mut().zip(seen) {
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    add_product(sum, seen[number], weights);
-                }
-            }
+            add_products(&mut sums, seen.iter().map(|seen| seen[number]), weights);
         }
     }
     sums
@@ -137,7 +139,7 @@ fn add_weight_gradient_in<const WEIGHTS: usize, const WIDTH: usize>(
                 let sums = over_places::<WEIGHTS, WIDTH>(&strides, image, gradient, filters);
                 let weights = &mut target[(row * strides.seen + first) * filters..];
                 for (sums, weights) in sums.iter().zip(weights.chunks_exact_mut(filters)) {
-                    weights.iter_mut().zip(sums.as_flattened()).for_each(|(into, sum)| *into += sum);
+                    add_to(weights, sums.as_flattened());
                 }
             }
         }
@@ -157,12 +159,7 @@ fn over_places<const WEIGHTS: usize, const WIDTH: usize>(
         for column in 0..strides.out {
             let seen = &image[row * strides.place_row + column * strides.place..][..WEIGHTS];
             let (lanes, _) = gradient[(row * strides.out + column) * filters..].as_chunks::<LANES>();
-            let gradient = &lanes[..WIDTH];
-            for (sums, seen) in sums.iter_mut().zip(seen) {
-                for (sum, gradient) in sums.iter_mut().zip(gradient) {
-                    add_product(sum, *seen, gradient);
-                }
-            }
+            add_products(&mut sums, seen.iter().copied(), &lanes[..WIDTH]);
         }
     }
     sums
@@ -223,7 +220,7 @@ fn spread<const PLACES: usize, const WIDTH: usize>(
 ) {
     for (place, sums) in over_filters::<PLACES, WIDTH>(gradient, weights).iter().enumerate() {
         let seen = &mut image[place * strides.place..][..strides.seen];
-        seen.iter_mut().zip(sums.as_flattened()).for_each(|(into, sum)| *into += sum);
+        add_to(seen, sums.as_flattened());
     }
 }
 
@@ -237,11 +234,7 @@ fn over_filters<const PLACES: usize, const WIDTH: usize>(
     let mut sums = [[[0.0; LANES]; WIDTH]; PLACES];
     let gradients: [&[f32]; PLACES] = std::array::from_fn(|place| &gradient[place * weights.len()..][..weights.len()]);
     for (filter, weights) in weights.iter().enumerate() {
-        for (sums, gradient) in sums.iter_mut().zip(gradients) {
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                add_product(sum, gradient[filter], weights);
-            }
-        }
+        add_products(&mut sums, gradients.iter().map(|gradient| gradient[filter]), weights);
     }
     sums
 }
