@@ -64,6 +64,7 @@ test.serial('several connections for each direction', async (t) => {
 })
 
 // ---- ranks that have closed before another one was in touch with them: they are named, and nobody else is
+// One world at a time: news of departures has 750 ms, of which twenty worlds in one process would take most.
 
 const DEPARTED_LIMIT_MS = 3000
 
@@ -85,7 +86,7 @@ async function world(size: number, { transport, sharedMemory }: (typeof NETWORKS
 for (const [name, network] of Object.entries(NETWORKS)) {
   // Rank 0 has the store; the ranks that leave are those that others would ask.
   for (const leaving of [[0], [2], [0, 2], [2, 0], [0, 1]])
-    test(`${name}: of four, ranks ${leaving.join(' and ')} close before anybody needed them`, async (t) => {
+    test.serial(`${name}: of four, ranks ${leaving.join(' and ')} close before anybody needed them`, async (t) => {
       const ranks = await world(4, network)
       for (const rank of leaving) await ranks[rank]!.close()
       const others = ranks.filter(({ rank }) => !leaving.includes(rank))
@@ -100,7 +101,7 @@ for (const [name, network] of Object.entries(NETWORKS)) {
       await Promise.all(ranks.map((comm) => comm.close()))
     })
 
-  test(`${name}: a call that does not need the rank that has closed works`, async (t) => {
+  test.serial(`${name}: a call that does not need the rank that has closed works`, async (t) => {
     const ranks = await world(4, network)
     await ranks[1]!.close()
     const others = ranks.filter(({ rank }) => rank !== 1)
@@ -112,7 +113,7 @@ for (const [name, network] of Object.entries(NETWORKS)) {
     await Promise.all(others.map((comm) => comm.close()))
   })
 
-  test(`${name}: a rank that has closed is named to one that it was never in touch with`, async (t) => {
+  test.serial(`${name}: a rank that has closed is named to one that it was never in touch with`, async (t) => {
     const ranks = await world(3, network)
     // It says goodbye to rank 0 alone, and leaves it to that rank to tell others.
     await Promise.all([
@@ -126,7 +127,7 @@ for (const [name, network] of Object.entries(NETWORKS)) {
     await Promise.all(ranks.map((comm) => comm.close()))
   })
 
-  test(`${name}: a rank that has been in touch and closes is missed by those only that need it`, async (t) => {
+  test.serial(`${name}: a rank that has been in touch and closes is missed by those only that need it`, async (t) => {
     const ranks = await world(3, network)
     await onAll(ranks, (comm) => comm.barrier())
     await ranks[2]!.close()
@@ -141,13 +142,16 @@ for (const [name, network] of Object.entries(NETWORKS)) {
   })
 }
 
-test('a group in which a rank of the world is missed that has closed: it is named by both numbers', async (t) => {
-  const ranks = await world(3, NETWORKS['memory']!)
-  const groups = await onAll(ranks, (comm) => comm.split(0, -comm.rank))
-  await ranks[2]!.close()
-  const error = await t.throwsAsync<AdasumError>(groups[0]!.barrier())
-  t.is(error?.code, 'ERR_PEER_LOST')
-  t.is(error?.peerRank, 0)
-  t.regex(error.message, /^Rank 0 .*in the group of color 0.* closed its communicator/)
-  await Promise.all(ranks.map((comm) => comm.close()))
-})
+test.serial(
+  'a group in which a rank of the world is missed that has closed: it is named by both numbers',
+  async (t) => {
+    const ranks = await world(3, NETWORKS['memory']!)
+    const groups = await onAll(ranks, (comm) => comm.split(0, -comm.rank))
+    await ranks[2]!.close()
+    const error = await t.throwsAsync<AdasumError>(groups[0]!.barrier())
+    t.is(error?.code, 'ERR_PEER_LOST')
+    t.is(error?.peerRank, 0)
+    t.regex(error.message, /^Rank 0 .*in the group of color 0.* closed its communicator/)
+    await Promise.all(ranks.map((comm) => comm.close()))
+  },
+)
