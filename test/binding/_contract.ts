@@ -1,7 +1,6 @@
 /**
  * What every implementation of Binding must do; each is run through it by a test file of its own, in Node.js and in browsers.
  */
-import { crc32 as zlibCrc32 } from 'node:zlib'
 import test from 'ava'
 import { ABI, type Binding, FOLD_OP_CODES, PAIR_RULE_CODES } from '../../ts/src/binding/binding.ts'
 import type { FloatArray, ReduceOp } from '../../ts/src/types.ts'
@@ -196,14 +195,24 @@ function copies({ copy }: Binding): void {
   })
 }
 
+/** CRC-32 of IEEE 802.3 by its definition, a bit at a time. */
+function crc32ByBits(bytes: Uint8Array): number {
+  let remainder = ~0
+  for (const byte of bytes) {
+    remainder ^= byte
+    for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? 0xedb88320 : 0)
+  }
+  return ~remainder >>> 0
+}
+
 function checksums({ crc32 }: Binding): void {
   if (!crc32) return
-  test('crc32 is that of zlib, for any length and place', (t) => {
+  test('crc32 is as defined, for any length and place', (t) => {
     const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * i * 31) >> 5)
     t.is(crc32(new TextEncoder().encode('123456789')), 0xcbf43926)
     for (const from of [0, 1, 7])
       for (const length of [0, 1, 8, 63, 64, 65, 1000, 4900])
-        t.is(crc32(bytes.subarray(from, from + length)), zlibCrc32(bytes.subarray(from, from + length)), `${length}`)
+        t.is(crc32(bytes.subarray(from, from + length)), crc32ByBits(bytes.subarray(from, from + length)), `${length}`)
     t.throws(() => crc32(new Float64Array(2) as unknown as Uint8Array))
     t.throws(() => crc32('bytes' as unknown as Uint8Array))
   })

@@ -148,7 +148,7 @@ function bound(pipe: Pipe, key: string | symbol): unknown {
 
 test('where all have said who they are, the oldest makes room: nobody is kept out', async (t) => {
   const network = createMemoryTransport()
-  const { listener, peers } = await open(t, network)
+  const { listener, peers, refusals } = await open(t, network)
   const pipes = await Promise.all(Array.from({ length: PLACES }, () => network.dial('127.0.0.1', listener.port)))
   const sinks = pipes.map((pipe, i) => {
     const sink = new Collector()
@@ -162,8 +162,25 @@ test('where all have said who they are, the oldest makes room: nobody is kept ou
   await sinks[0]!.finished
   t.is(sinks[0]!.bytes.at(-VERDICT_BYTE_LENGTH), STATUS.busy)
   t.is(sinks[1]!.endings, 0)
+  // It made room at once: one whose time is up is told the same, but counts as refused.
+  t.deepEqual(refusals, [])
   pipe.destroy()
   for (const each of network.pipes) each.destroy()
+})
+
+test('over TCP a connection is in no handshake before its first byte has come', async (t) => {
+  const { listener, refusals } = await open(t, tcp, here, { handshakeTimeoutMs: 50 })
+  const [silent, slow] = await Promise.all([1, 2].map(() => tcp.dial('127.0.0.1', listener.port)))
+  for (const pipe of [silent!, slow!]) pipe.setSink(new Collector())
+  await write(slow!, Buffer.from('A'))
+  await until(() => refusals.length > 0)
+  await sleep(150)
+  t.deepEqual(
+    refusals.map((error) => (error as AdasumError).code),
+    ['ERR_TIMEOUT'],
+  )
+  silent!.destroy()
+  slow!.destroy()
 })
 
 test('a dial that is turned away again and again goes on until its limit', async (t) => {
