@@ -90,7 +90,13 @@ class Folder {
   files: readonly string[] = []
   readonly #contents = new Map<string, Buffer>()
 
-  async fill(): Promise<void> {
+  static async filled(): Promise<Folder> {
+    const folder = new Folder()
+    await folder.#fill()
+    return folder
+  }
+
+  async #fill(): Promise<void> {
     await writeSafetensors(join(this.path, 'a.safetensors'), { kernel: new Float32Array([1, 2]) })
     await writeSafetensors(join(this.path, 'b.safetensors'), { bias: new Float32Array(2), beta: new Uint8Array(4) })
     writeFileSync(join(this.path, 'set.safetensors.index.json'), INDEX)
@@ -119,8 +125,7 @@ class Folder {
 let folder: Promise<Folder> | undefined
 
 async function theFolder(): Promise<Folder> {
-  const made = new Folder()
-  folder ??= made.fill().then(() => made)
+  folder ??= Folder.filled()
   return folder
 }
 
