@@ -7,18 +7,14 @@
 // A line a kind of fault: from the fault until the call of the last rank that lives has ended, median and longest; how many
 // ranks named the right one, and how many did not. Exits with 1 if any did not, or if one took longer than it may.
 
-import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
 import { parseArgs } from 'node:util'
-import { Rank, sleep } from '../test/dead-links/_ranks.mjs'
+import { sleep, startRanks } from '../test/dead-links/_ranks.mjs'
 import { onStage } from '../test/dead-links/_stage.mjs'
 import { wholeNumber } from './lib/options.mjs'
 
 /**
- * @typedef {import('../test/dead-links/_stage.mjs').RankPlan} RankPlan
- *
  * @typedef {object} World
- * @property {Rank[]} ranks
+ * @property {import('../test/dead-links/_ranks.mjs').Rank[]} ranks
  * @property {(rank: number) => void} cut
  * @property {(rank: number) => void} mute
  *
@@ -66,15 +62,6 @@ const names = values.only?.split(',') ?? Object.keys(KINDS)
 const unknown = names.find((name) => !(name in KINDS))
 if (unknown !== undefined) throw new Error(`there is no fault ${unknown}; there are ${Object.keys(KINDS).join(', ')}`)
 
-/** @returns {Promise<number>} */
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
-      server.close(() => resolve(port))
-    })
-  })
-
 /**
  * @template T
  * @param {Kind} kind
@@ -88,9 +75,7 @@ async function inWorld({ ranks: size, hasNetwork = false, sharedMemory = true, b
       const ranks = numbers.map((rank) => start(rank, { rank, size, ...does }))
       return run({ ranks, cut: network.cut, mute: network.mute })
     })
-  const store = `127.0.0.1:${await freePort()}`
-  const env = { ADASUM_SECRET: randomBytes(16).toString('hex') }
-  const ranks = numbers.map((rank) => new Rank({ place: { rank, size, store, sharedMemory }, ...does }, env, undefined))
+  const ranks = await startRanks(size, { sharedMemory }, does)
   const nowhere = () => {
     throw new Error('these ranks have no network of their own')
   }
@@ -119,7 +104,7 @@ const oneFault = (kind) =>
     const ends = await Promise.all(living.map((rank) => rank.has('failed', 10 * failureTimeoutMs + 60_000)))
     const isNamed = ends.map(({ code, peerRank = -1 }) => code === 'ERR_PEER_LOST' && kind.lost.includes(peerRank))
     const named = isNamed.filter(Boolean).length
-    return { ms: Math.max(...ends.map(({ at = NaN }) => at)) - struckAt, named, wrongly: ends.length - named }
+    return { ms: Math.max(...ends.map(({ at }) => at)) - struckAt, named, wrongly: ends.length - named }
   })
 
 /** @param {string} name */

@@ -1,8 +1,11 @@
-// Ranks of scripts/test-dead-links.mjs and scripts/check-detection.mjs: processes that tell in lines of JSON what happens to them.
+// Ranks of scripts/test-dead-links.mjs, test-liveness.mjs and check-detection.mjs: processes that tell in lines of JSON what happens to
+// them.
 
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../_free-port.mjs'
 
 /**
  * @typedef {import('./rank.mjs').Plan} Plan
@@ -41,16 +44,38 @@ export class Rank {
   }
 
   /** @param {Line['event']} event @param {number} [limitMs] */
-  async has(event, limitMs = STEP_MS) {
+  has(event, limitMs = STEP_MS) {
+    return this.#hasOne([event], limitMs)
+  }
+
+  /** However it ends. @param {number} limitMs */
+  ends(limitMs) {
+    return this.#hasOne(['done', 'failed'], limitMs)
+  }
+
+  /** @param {readonly Line['event'][]} events @param {number} limitMs */
+  async #hasOne(events, limitMs) {
     const end = performance.now() + limitMs
     for (;;) {
-      const found = this.lines.find((line) => line.event === event)
+      const found = this.lines.find(({ event }) => events.includes(event))
       if (found) return found
       const leftMs = end - performance.now()
       const known = this.lines.map((line) => JSON.stringify(line)).join(' ')
-      if (leftMs <= 0) throw new Error(`no "${event}" within ${limitMs} ms; ${known} ${this.#stderr.slice(-500)}`)
-      await Promise.race([new Promise((resolve) => this.#listeners.push(() => resolve(undefined))), sleep(leftMs)])
+      if (leftMs <= 0)
+        throw new Error(`no "${events.join('", "')}" within ${limitMs} ms; ${known} ${this.#stderr.slice(-500)}`)
+      await this.#news(leftMs)
     }
+  }
+
+  /** Waits for another line, or so long. @param {number} ms @returns {Promise<void>} */
+  #news(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#listeners.push(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
   }
 
   goOn() {
@@ -61,4 +86,21 @@ export class Rank {
   kill(signal = 'SIGKILL') {
     this.#child.kill(signal)
   }
+}
+
+/**
+ * All ranks of a world on this machine, without networks of their own.
+ *
+ * @param {number} size
+ * @param {import('adasum').ConnectOptions} options
+ * @param {Omit<Plan, 'place'>} does
+ * @param {NodeJS.ProcessEnv} [env]
+ */
+export async function startRanks(size, options, does, env) {
+  const store = `127.0.0.1:${await freePort()}`
+  const secret = randomBytes(16).toString('hex')
+  return Array.from({ length: size }, (_, rank) => {
+    const plan = { place: { rank, size, store, ...options }, ...does }
+    return new Rank(plan, { ADASUM_SECRET: secret, ...env }, undefined)
+  })
 }
