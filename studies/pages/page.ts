@@ -146,14 +146,18 @@ function findingsText(findings: readonly Finding[]): string {
   )
 }
 
+/** All runs added up, whether they ran beside each other or not. */
+export function hoursOf(runs: Replay['runs']): number {
+  return runs.reduce((sum, { result }) => sum + result.seconds, 0) / 3600
+}
+
 function originText({ study, runs, machines, comparison }: Replay): string {
-  const hours = runs.reduce((sum, { result }) => sum + result.seconds, 0) / 3600
   const others = [...new Set(runs.map(({ madeBy }) => madeBy))].filter((name) => name !== study.name).sort()
   const taken = others.map((name) => `${runs.filter(({ madeBy }) => madeBy === name).length} of ${name}`)
   const list = (of: (machine: Machine) => string | number): string => [...new Set(machines.map(of))].join(', ')
   const days = machines.map(({ date }) => date.slice(0, 10)).sort()
   return [
-    `${runs.length} runs took ${numberText(hours)} hours, added up${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
+    `${runs.length} runs took ${numberText(hoursOf(runs))} hours, added up${taken.length > 0 ? `; taken over were ${taken.join(' and ')}` : ''}.`, // prettier-ignore
     ...(comparison ? [comparisonText(comparison)] : []),
     `Machine: ${list((each) => `${each.processor}, ${each.cores} cores, ${each.memoryGiB} GiB, ${each.system}`)}.`,
     `Versions: adasum ${list(({ adasum }) => adasum)}, Node.js ${list(({ node }) => node)}.`, // prettier-ignore

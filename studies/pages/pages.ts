@@ -4,7 +4,7 @@ import type { Study } from '../engine/study.ts'
 import { STUDIES } from '../questions/index.ts'
 import { render } from './charts/render.ts'
 import { Figures } from './figures.ts'
-import { countText, fileOf, judgementsOf, pageOf } from './page.ts'
+import { countText, fileOf, hoursOf, judgementsOf, pageOf } from './page.ts'
 import { type Replay, replay } from './replay.ts'
 import { type Results, studiesWithRuns } from './results.ts'
 import { SUBJECTS } from './subjects.ts'
@@ -38,10 +38,17 @@ function listOf(replays: ReadonlyMap<string, Replay>): string {
     [
       ['study', ({ name }) => (replays.has(name) ? `[${name}](studies/${name}.md)` : name)],
       ['predictions', ({ name }) => outcomeOf(replays.get(name))],
+      ['runs', ({ name }) => String(ownRuns(replays.get(name)).length)],
+      ['hours', ({ name }) => hoursOf(ownRuns(replays.get(name))).toFixed(2)],
     ],
     ['study', 'predictions'],
     listed,
   )
+}
+
+/** Those that were not taken over from another study. */
+function ownRuns(replayed: Replay | undefined): Replay['runs'] {
+  return replayed?.runs.filter(({ madeBy }) => madeBy === replayed.study.name) ?? []
 }
 
 function outcomeOf(replayed: Replay | undefined): string {
