@@ -128,13 +128,19 @@ async function connectPair(transport: Transport, count = 1): Promise<[Pipe, Pipe
 }
 
 async function connectOne(transport: Transport): Promise<[Pipe, Pipe]> {
-  let accept: (pipe: Pipe) => void
-  const accepted = new Promise<Pipe>((resolve) => (accept = resolve))
-  const listener: Listener = await transport.listen('127.0.0.1', 0, (pipe) => accept(pipe))
+  const accepted = new Map<string, Pipe>()
+  let onAccepted = (): void => undefined
+  const listener: Listener = await transport.listen('127.0.0.1', 0, (pipe) => {
+    accepted.set(pipe.remoteAddress, pipe)
+    onAccepted()
+  })
   const dialled = await transport.dial('127.0.0.1', listener.port)
-  const pair: [Pipe, Pipe] = [dialled, await accepted]
+  // The port may have been another test's, and somebody who still looks for that one comes here, too.
+  while (!accepted.has(dialled.localAddress)) await new Promise<void>((resolve) => (onAccepted = resolve))
   await listener.close()
-  return pair
+  const other = accepted.get(dialled.localAddress)!
+  for (const pipe of accepted.values()) if (pipe !== other) pipe.destroy()
+  return [dialled, other]
 }
 
 /** Runs the same thing on all ranks at once. */

@@ -8,6 +8,7 @@ import { registerTrainingKernels } from '../../ts/src/adapters/tfjs/index.ts'
 import { ROOT } from '../_user-folder.ts'
 import { gaussian, relativeError } from '../optim/_oracle.ts'
 import { leNet } from './_models.ts'
+import { TYPESCRIPT_ARGS } from '../_typescript.ts'
 
 const LIMIT = 1e-6
 const KERNELS = ['BatchMatMul', 'Conv2DBackpropFilter', 'Conv2DBackpropInput', 'Sum']
@@ -72,7 +73,7 @@ async function callWith(imports: string): Promise<string> {
   const call =
     'try { registerTrainingKernels(); console.log("done") } catch ({ code, message }) { console.log(code, message) }'
   const program = `import * as tf from '@tensorflow/tfjs-core'\n${imports}\nimport { registerTrainingKernels } from 'adasum/tfjs'\n${call}`
-  const args = ['--conditions=adasum-source', '--import=tsx', '--input-type=module', '--eval', program]
+  const args = [...TYPESCRIPT_ARGS, '--input-type=module', '--eval', program]
   const { stdout } = await execa(process.execPath, args, { cwd: ROOT })
   return stdout.trim().split('\n').at(-1)!
 }

@@ -236,10 +236,10 @@ test('broadcast, all-gather and barrier send what their schedules say', async (t
         })
       }
       await onAll(world.ranks, (comm) => comm.allGather(new Uint8Array(byteLength)))
-      for (const bytes of sent()) t.is(bytes, (size - 1) * (HEADER + byteLength + asked(byteLength)))
+      for (const bytes of sent()) t.true(isControl(bytes - (size - 1) * (HEADER + byteLength + asked(byteLength))))
     }
     await onAll(world.ranks, (comm) => comm.barrier())
-    for (const bytes of sent()) t.is(bytes, (size - 1) * HEADER)
+    for (const bytes of sent()) t.true(isControl(bytes - (size - 1) * HEADER))
     await world.close()
   }
 })

@@ -6,12 +6,13 @@ import { ProcessWorld } from './_processes.ts'
 import type { ProgramPlan, ProgramReport } from './_program-rank.ts'
 import { type Program, STRIKES, judge, programs, stepsOf, timeoutMsOf } from './_programs.ts'
 import type { Outcome } from './_steps.ts'
+import { TYPESCRIPT_ARGS } from '../_typescript.ts'
 
 const test = anyTest.serial
 
 // The largest is still under way when its sender is struck.
 const COUNTS = [24, 30_000, 120_000, 1_200_000]
-const SCRIPT = { name: '_program-rank.ts', execArgv: ['--conditions=adasum-source', '--import=tsx'] }
+const SCRIPT = { name: '_program-rank.ts', execArgv: [...TYPESCRIPT_ARGS] }
 
 async function run(t: ExecutionContext, program: Program): Promise<(readonly Outcome[] | undefined)[]> {
   const { size, rank: deviant, at, isAtOnce, what, delayMs } = program

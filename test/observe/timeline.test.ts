@@ -16,6 +16,7 @@ import { tcp } from '../../ts/src/transport/tcp.ts'
 import { folderWith } from '../_user-folder.ts'
 import { failuresOf, makeWorld, onAll, vectorOf } from '../_world.ts'
 import { type TraceEvent, isWithin, problemsOf, readTrace } from './_trace.ts'
+import { TYPESCRIPT_ARGS } from '../_typescript.ts'
 
 const test = anyTest.serial
 
@@ -141,7 +142,7 @@ const program = fileURLToPath(new URL('_traced.ts', import.meta.url))
 
 /** A process that calls all-reduce again and again until it ends in the given way. */
 async function runTraced(path: string, ending: 'SIGKILL' | 'exit' | 'throws' | 'closes'): Promise<number | null> {
-  const args = ['--conditions=adasum-source', '--import=tsx', program, ending]
+  const args = [...TYPESCRIPT_ARGS, program, ending]
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ADASUM_TIMELINE: path },
     stdio: ['ignore', 'pipe', 'ignore'],

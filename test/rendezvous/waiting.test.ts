@@ -11,6 +11,7 @@ import { startOfJoining } from '../../ts/src/rendezvous/stores/store.ts'
 import type { ConnectOptions } from '../../ts/src/connect-options.ts'
 import type { StallReport } from '../../ts/src/types.ts'
 import { freePort } from './_ports.ts'
+import { TYPESCRIPT_ARGS } from '../_typescript.ts'
 
 const STORE = '10.0.0.1:29500'
 
@@ -98,7 +99,7 @@ test('distances grow, and nothing is said after the time or after the end', asyn
 // ---- as processes
 
 const SCRIPT = fileURLToPath(new URL('_connecting.ts', import.meta.url))
-const ARGS = ['--conditions=adasum-source', '--import=tsx', SCRIPT]
+const ARGS = [...TYPESCRIPT_ARGS, SCRIPT]
 
 interface Outcome {
   readonly code?: string

@@ -8,6 +8,7 @@ import type { ExecutionContext, TestFn } from 'ava'
 import { systemCode } from '../../ts/src/errors.ts'
 import type { Pipe, Sink, Transport } from '../../ts/src/transport/transport.ts'
 import { mulberry32, type Random } from './_random.ts'
+import { TYPESCRIPT_ARGS } from '../_typescript.ts'
 
 const HOST = '127.0.0.1'
 const MEBIBYTE = 2 ** 20
@@ -492,7 +493,7 @@ function testAddresses(test: TestFn, create: () => Transport): void {
 function testProcessLife(test: TestFn, name: Transport['name'] | 'tls', count: number): void {
   const script = fileURLToPath(new URL('_idle.ts', import.meta.url))
   const run = async (mode: string): Promise<number | NodeJS.Signals> => {
-    const child = spawn(process.execPath, ['--import=tsx', script, name, mode, `${count}`], { stdio: 'inherit' })
+    const child = spawn(process.execPath, [...TYPESCRIPT_ARGS, script, name, mode, `${count}`], { stdio: 'inherit' })
     const killer = setTimeout(() => child.kill('SIGKILL'), mode === 'ref' ? 2500 : 20_000)
     await once(child, 'exit')
     clearTimeout(killer)

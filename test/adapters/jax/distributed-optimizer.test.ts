@@ -105,7 +105,8 @@ test('modes, operators, local steps and accumulation are what plain arrays give,
     t.true(relativeError(actual!, wanted!) < 1e-5, `${JSON.stringify(run)} ${calls} ${relativeError(actual!, wanted!)}`)
     for (const { params, optimizer } of made) {
       t.true(references(arraysIn(params)).every((count) => count === 1))
-      const state = arraysIn(optimizer.state as ArrayTree)
+      // A rank whose batches were all empty has none.
+      const state = arraysIn((optimizer.state ?? []) as ArrayTree)
       optimizer.dispose()
       t.true(references(state).every((count) => count === 0))
       tree.dispose(params)

@@ -36,6 +36,8 @@ export interface Place {
   readonly name: string
   readonly host: string
   readonly tls: Exclude<TlsSetting, object>
+  /** How many files rank 0 may have open; as many as this process if absent. */
+  readonly openFiles?: number
 }
 
 const own = Object.values(networkInterfaces())
@@ -47,6 +49,9 @@ export const ENCRYPTED: Place =
   own === undefined
     ? { name: 'encrypted, loopback', host: '127.0.0.1', tls: 'psk' }
     : { name: 'encrypted, beyond loopback', host: own, tls: 'default' }
+
+/** The least that a system gives by default. */
+export const FEW_FILES: Place = { name: 'few open files', host: '127.0.0.1', tls: 'default', openFiles: 256 }
 
 export interface Memory {
   readonly rss: number
@@ -66,9 +71,11 @@ class Victim {
   readonly ended: Promise<{ exitCode: number | null; stderr: string }>
   #lastId = 0
 
-  constructor(env: NodeJS.ProcessEnv) {
+  constructor(env: NodeJS.ProcessEnv, openFiles?: number) {
     const script = fileURLToPath(new URL('_victim.mjs', import.meta.url))
-    const child = fork(script, [], { env, execArgv: [], stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+    const limited = { execPath: 'prlimit', execArgv: [`--nofile=${openFiles}`, process.execPath] }
+    const how = openFiles === undefined ? { execArgv: [] } : limited
+    const child = fork(script, [], { env, ...how, stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
     this.#child = child
     let stderr = ''
     child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text))
@@ -195,7 +202,7 @@ export class Stage {
     const tls = place.tls === 'default' ? undefined : place.tls
     const common = { size: SIZE, store, host: place.host, secret, ...(tls && { tls }) }
     const options = { ...common, rank: 1, sharedMemory: false, timeoutMs: PATIENCE_MS } satisfies ConnectOptions
-    const victim = new Victim(environment(common))
+    const victim = new Victim(environment(common), place.openFiles)
     const seen: HeartbeatOptions[] = []
     const ways: Ways = {
       ...NODE_WAYS,

@@ -29,7 +29,8 @@ function slowness(): number {
   return Math.max(1, (performance.now() - begin) / spent)
 }
 
-export function testAttacks(place: Place): void {
+/** @param attacks - their names; all of them by default */
+export function testAttacks(place: Place, attacks: readonly string[] = Object.keys(ATTACKS)): void {
   let stage: Stage
   test.before(async () => {
     compile()
@@ -39,7 +40,7 @@ export function testAttacks(place: Place): void {
   })
   test.after.always(() => stage?.close())
 
-  const cases = Object.keys(ATTACKS).flatMap((name) => PORT_NAMES.map((port) => [name, port] as const))
+  const cases = attacks.flatMap((name) => PORT_NAMES.map((port) => [name, port] as const))
   for (const [name, port] of sampleOf(`hostile ${place.name}`, cases, SAMPLE))
     test(`${place.name}: ${name} at the port "${port}" keeps no rank out`, async (t) => {
       const untouched = stage.victim.tell('wait')

@@ -21,6 +21,7 @@ import { Collector } from '../../transport/_compliance.ts'
 import { mulberry32 } from '../../transport/_random.ts'
 
 import { SECRET } from '../_places.ts'
+import { TYPESCRIPT_ARGS } from '../../_typescript.ts'
 
 const HOST = '127.0.0.1'
 const JOB = new Uint8Array(16)
@@ -384,7 +385,7 @@ test('a store refuses a port in use, an address that is not here, and the open n
 for (const mode of ['refused', 'timeout', 'aborted', 'met', 'forgotten'])
   test(`nothing is left that keeps a process: ${mode}`, async (t) => {
     const script = fileURLToPath(new URL('../_lifetime.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import=tsx', script, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [...TYPESCRIPT_ARGS, script, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
     const killer = setTimeout(() => child.kill('SIGKILL'), 30_000)
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
