@@ -6,7 +6,7 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installPackages, works } from './lib/debian.mjs'
-import { readCargo, summaryLine } from './lib/results.mjs'
+import { readCargo, sum, summaryLine } from './lib/results.mjs'
 import { runSuite } from './lib/suite.mjs'
 
 /** The tests of hostile arguments, conversions, odd offsets and lengths, and threads. */
@@ -16,20 +16,23 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 installPackages(['valgrind'], () => works('valgrind', ['--version']))
 const env = { CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER: 'valgrind --quiet --error-exitcode=9' }
-const args = [
-  'test',
-  '--release',
-  '--package',
-  'adasum-core',
-  '--test',
-  'all',
-  '--',
-  ...TESTS.map((name) => `${name}::`),
-]
-const counts = await runSuite(
-  { name: 'valgrind', command: 'cargo', args, read: readCargo, limitMinutes: 20, env },
-  root,
-)
+
+/**
+ * Valgrind runs one thread at a time, so parts run beside each other; cargo itself sees to it that one of them compiles.
+ *
+ * @param {string} tests
+ * @returns {import('./lib/suite.mjs').Suite}
+ */
+const suiteOf = (tests) => ({
+  name: `valgrind, ${tests}`,
+  command: 'cargo',
+  args: ['test', '--release', '--package', 'adasum-core', '--test', 'all', '--', `${tests}::`],
+  read: readCargo,
+  limitMinutes: 20,
+  env,
+})
+
+const counts = sum(await Promise.all(TESTS.map((tests) => runSuite(suiteOf(tests), root))))
 for (const note of counts.notes) console.log(note)
 console.log(summaryLine(counts))
 if (counts.failed > 0) process.exitCode = 1
