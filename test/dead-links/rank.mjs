@@ -50,8 +50,13 @@ async function work(comm, forMs) {
 }
 
 /** @param {import('adasum').Communicator} comm @param {Plan} plan */
-async function call(comm, { does, forMs = 0 }) {
-  if (does === 'works') return work(comm, forMs)
+async function call(comm, { does, forMs = 0, busyMs = 0 }) {
+  if (does === 'works') {
+    await work(comm, 0)
+    // Rank 0 waits for the others meanwhile.
+    if (comm.rank > 0) compute(busyMs)
+    return work(comm, forMs)
+  }
   const data = new Float32Array(ELEMENT_COUNT).fill(comm.rank)
   const last = comm.size - 1
   if (does === 'sends' && comm.rank === last) return comm.receive(data, { from: 0 })
@@ -77,7 +82,7 @@ async function main(plan) {
   } else {
     const calling = call(comm, plan)
     say({ event: 'begun' })
-    if (busyMs > 0) setTimeout(() => compute(busyMs), 1000)
+    if (busyMs > 0 && does !== 'works') setTimeout(() => compute(busyMs), 1000)
     await calling
   }
   say({ event: 'done' })
